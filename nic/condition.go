@@ -1,0 +1,65 @@
+package nic
+
+import (
+	"slices"
+	"time"
+)
+
+// A Condition is a named wait or refusal on a claim, a NIC or a node. Phases
+// are few, conditions many.
+type Condition struct {
+	// Reason is one CamelCase word for programs, such as AddressTaken.
+	Reason Reason `json:"reason"`
+	// Message says to a person what is the matter and what would help.
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"`
+	// Deadline is when the wait is given up; zero where it has no end of its
+	// own, such as a refusal.
+	Deadline time.Time `json:"deadline,omitzero"`
+}
+
+// Reason names a condition.
+type Reason string
+
+// The reasons in use. A new one is added here, so that the docs can list all.
+const (
+	ReasonBadRequest         Reason = "BadRequest"         // the label cannot be read, or asks for what cannot be
+	ReasonUnknownNetwork     Reason = "UnknownNetwork"     // no network of that name in the config
+	ReasonAddressTaken       Reason = "AddressTaken"       // the asked address has a holder
+	ReasonAddressNotAllowed  Reason = "AddressNotAllowed"  // outside the network's subnets, or excluded
+	ReasonMACTaken           Reason = "MACTaken"           // the asked MAC has a holder
+	ReasonExhausted          Reason = "Exhausted"          // no free address, slot or quota
+	ReasonProviderError      Reason = "ProviderError"      // the provider's last answer was an error
+	ReasonWaitingForProvider Reason = "WaitingForProvider" // the provider has the order and is at it
+	ReasonWaitingForNode     Reason = "WaitingForNode"     // the node has not reported yet
+	ReasonWaitingForNIC      Reason = "WaitingForNIC"      // the NIC is not in the host namespace yet
+	ReasonWaitingForDHCP     Reason = "WaitingForDHCP"     // no lease yet
+	ReasonNodeError          Reason = "NodeError"          // a step on the node failed
+)
+
+// SetCondition adds c, or updates the one with its reason. Since stays that of
+// the first time, so that people see how long it has been so; it reports
+// whether anything but the time changed.
+func SetCondition(cs *[]Condition, c Condition) bool {
+	for i, old := range *cs {
+		if old.Reason != c.Reason {
+			continue
+		}
+		c.Since = old.Since
+		changed := old.Message != c.Message || !old.Deadline.Equal(c.Deadline)
+		(*cs)[i] = c
+		return changed
+	}
+	*cs = append(*cs, c)
+	return true
+}
+
+// ClearCondition drops the conditions with the given reasons, or all if none
+// is given, and reports whether there were any.
+func ClearCondition(cs *[]Condition, reasons ...Reason) bool {
+	before := len(*cs)
+	*cs = slices.DeleteFunc(*cs, func(c Condition) bool {
+		return len(reasons) == 0 || slices.Contains(reasons, c.Reason)
+	})
+	return len(*cs) != before
+}

@@ -1,0 +1,44 @@
+package nic
+
+// DeviceKind says how a node comes to have a NIC.
+type DeviceKind string
+
+// The kinds of recipe. Found NICs are plugged by a cloud or a hypervisor and
+// the agent waits for them; all others the agent makes itself.
+const (
+	Found   DeviceKind = "found"
+	Veth    DeviceKind = "veth"
+	Macvlan DeviceKind = "macvlan"
+)
+
+// Made says whether the node makes such a NIC, so that it also removes it and
+// may set its MAC.
+func (k DeviceKind) Made() bool { return k == Veth || k == Macvlan }
+
+// A Device is the recipe for a NIC on its node. The provider fills it in Seen
+// and the controller copies it into what it wants of the node. Making and
+// removing by a recipe are idempotent; taking a NIC back resets it to these
+// values.
+type Device struct {
+	Kind DeviceKind `json:"kind"`
+	// MAC identifies the NIC together with what it is plugged into. Names and
+	// indexes do not: containers rename, and kernels reuse.
+	MAC MAC `json:"mac,omitzero"`
+	// MTU in bytes; 0 leaves the kernel's.
+	MTU int `json:"mtu,omitempty"`
+	// Bridge is the switch of a veth.
+	Bridge Bridge `json:"bridge,omitzero"`
+	// Parent is the host interface under a macvlan.
+	Parent string `json:"parent,omitempty"`
+}
+
+// A Bridge is a Linux bridge on the node.
+type Bridge struct {
+	Name string `json:"name"`
+	// Owned: nicferry makes it with the first NIC on the node and removes it
+	// with the last. A bridge that is not owned must be there already.
+	Owned bool `json:"owned,omitempty"`
+	// Uplinks are host interfaces that an owned bridge takes as ports when it
+	// is made, and lets go when it is removed.
+	Uplinks []string `json:"uplinks,omitempty"`
+}

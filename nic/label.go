@@ -1,0 +1,179 @@
+package nic
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Labels that a container carries to ask for NICs.
+const (
+	LabelPrefix  = "nicferry."
+	LabelNetwork = "nicferry.network" // the short form: one NIC, eth0
+	LabelIP      = "nicferry.ip"
+	LabelMAC     = "nicferry.mac"
+	LabelNIC     = "nicferry.nic." // the long form: + interface name
+)
+
+// maxLabel bounds the bytes of a label that we read and quote.
+const maxLabel = 1024
+
+// ParseLabels reads a container's labels into requests, sorted by interface
+// name. Labels outside our prefix are ignored; a container without any of
+// ours yields none. What cannot be read becomes a fault of the request it
+// belongs to, with the label's name as the field.
+func ParseLabels(labels map[string]string) []Request {
+	byInterface := map[string]*Request{}
+	request := func(name string) *Request {
+		if byInterface[name] == nil {
+			byInterface[name] = &Request{Interface: name}
+		}
+		return byInterface[name]
+	}
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		value := labels[key]
+		if !strings.HasPrefix(key, LabelPrefix) {
+			continue
+		}
+		if len(key) > maxLabel || len(value) > maxLabel {
+			request("eth0").Faults.Add(clip(key), "longer than %d bytes", maxLabel)
+			continue
+		}
+		name, long := strings.CutPrefix(key, LabelNIC)
+		switch {
+		case long:
+			if err := CheckInterfaceName(name); err != nil {
+				request("eth0").Faults.AddErr(quoteField(key), err)
+				continue
+			}
+			request(name).parseLong(key, value)
+		case key == LabelNetwork, key == LabelIP, key == LabelMAC:
+			request("eth0").parseShort(key, value)
+		default:
+			request("eth0").Faults.Add(quoteField(key), "no such label; known are %s, %s, %s and %sINTERFACE",
+				LabelNetwork, LabelIP, LabelMAC, LabelNIC)
+		}
+	}
+	return finish(byInterface)
+}
+
+// finish checks each request as a whole and settles who carries the default
+// route.
+func finish(byInterface map[string]*Request) []Request {
+	var requests []Request
+	asked := ""
+	for _, name := range slices.Sorted(maps.Keys(byInterface)) {
+		r := byInterface[name]
+		if r.Network == "" && len(r.Faults) == 0 {
+			r.Faults.Add(LabelNetwork, "is missing: say which network %s comes from", name)
+		}
+		if r.DefaultRoute && asked != "" {
+			r.Faults.Add(LabelNIC+name, "default-route=true is asked by %s already", asked)
+		} else if r.DefaultRoute {
+			asked = name
+		}
+		requests = append(requests, *r)
+	}
+	if asked == "" && len(requests) > 0 {
+		requests[0].DefaultRoute = true
+	}
+	return requests
+}
+
+func (r *Request) parseShort(key, value string) {
+	switch key {
+	case LabelNetwork:
+		r.setNetwork(key, value)
+	case LabelIP:
+		for _, s := range strings.Split(value, ",") {
+			r.addAddr(key, strings.TrimSpace(s))
+		}
+	case LabelMAC:
+		r.setMAC(key, value)
+	}
+}
+
+// parseLong reads "network=storage,ip=10.1.0.7,ip=fd01::7,mac=…,default-route=true".
+func (r *Request) parseLong(key, value string) {
+	for _, part := range strings.Split(value, ",") {
+		name, v, ok := strings.Cut(strings.TrimSpace(part), "=")
+		if !ok {
+			r.Faults.Add(key, "%q: want name=value", part)
+			continue
+		}
+		switch name {
+		case "network":
+			r.setNetwork(key, v)
+		case "ip":
+			r.addAddr(key, v)
+		case "mac":
+			r.setMAC(key, v)
+		case "default-route":
+			b, err := strconv.ParseBool(v)
+			if err != nil {
+				r.Faults.Add(key, "default-route=%q: want true or false", v)
+			}
+			r.DefaultRoute = b
+		default:
+			r.Faults.Add(key, "%q: no such name; known are network, ip, mac, default-route", name)
+		}
+	}
+}
+
+func (r *Request) setNetwork(key, value string) {
+	if r.Network != "" && r.Network != value {
+		r.Faults.Add(key, "%s asks for network %q already", r.Interface, r.Network)
+		return
+	}
+	if err := CheckName("network", value); err != nil {
+		r.Faults.AddErr(key, err)
+		return
+	}
+	r.Network = value
+}
+
+func (r *Request) addAddr(key, value string) {
+	addr, err := netip.ParseAddr(value)
+	switch {
+	case err != nil:
+		r.Faults.Add(key, "%q is not an IP address", value)
+	case addr.Zone() != "" || addr.Is4In6() || addr.IsMulticast() || addr.IsLoopback() || addr.IsUnspecified() || addr.IsLinkLocalUnicast():
+		r.Faults.Add(key, "%s cannot be a container's own address", addr)
+	case slices.Contains(r.Addrs, addr):
+		r.Faults.Add(key, "%s is asked for twice", addr)
+	default:
+		r.Addrs = append(r.Addrs, addr)
+	}
+}
+
+func (r *Request) setMAC(key, value string) {
+	mac, err := ParseMAC(value)
+	if err != nil {
+		r.Faults.AddErr(key, err)
+		return
+	}
+	if !r.MAC.IsZero() && r.MAC != mac {
+		r.Faults.Add(key, "%s asks for MAC %s already", r.Interface, r.MAC)
+		return
+	}
+	r.MAC = mac
+}
+
+// Equal says whether two requests ask for the same.
+func (r Request) Equal(o Request) bool {
+	return r.Interface == o.Interface && r.Network == o.Network &&
+		slices.Equal(r.Addrs, o.Addrs) && r.MAC == o.MAC &&
+		r.DefaultRoute == o.DefaultRoute && slices.Equal(r.Faults, o.Faults)
+}
+
+func clip(s string) string { return strconv.Quote(s[:min(len(s), 40)] + "…") }
+
+// quoteField keeps a hostile label name from speaking to a terminal.
+func quoteField(key string) string {
+	if q := strconv.Quote(key); q != `"`+key+`"` {
+		return q
+	}
+	return key
+}

@@ -1,0 +1,92 @@
+package nic
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// Addressing says where the addresses of a network's containers come from.
+type Addressing string
+
+// The address sources.
+const (
+	// AddrDHCP: a DHCP server on the wire gives them; we record, never reserve.
+	AddrDHCP Addressing = "dhcp"
+	// AddrIPAM: the controller gives them out of the network's ranges.
+	AddrIPAM Addressing = "ipam"
+)
+
+// A Network is a named template in the controller's config that NICs come
+// from. (A Docker network is always called a Docker network.)
+type Network struct {
+	Name       string     `json:"name"`
+	Provider   string     `json:"provider"`
+	Addressing Addressing `json:"addressing"`
+	// Space is the address space: an address has one holder per space.
+	// Networks that may reuse each other's addresses have different spaces.
+	Space   string   `json:"space"`
+	Subnets []Subnet `json:"subnets,omitempty"`
+	Routes  []Route  `json:"routes,omitempty"`
+	// MTU in bytes; 0 leaves the kernel's.
+	MTU int `json:"mtu,omitempty"`
+	// Hold is how long a stopped container keeps its NIC. It keeps its
+	// address and MAC for as long as it exists.
+	Hold Duration `json:"hold"`
+	// Device is the shape of the NICs where the node makes them: kind, and
+	// bridge or parent. Its MAC is always empty.
+	Device Device `json:"device,omitzero"`
+}
+
+// A Subnet is one prefix of a network, and what of it is ours to give.
+type Subnet struct {
+	Prefix  netip.Prefix `json:"prefix"`
+	Gateway netip.Addr   `json:"gateway,omitzero"`
+	// Ranges are given out from, in order. A container may ask by label for
+	// any other address of the prefix that is not excluded.
+	Ranges  []Range `json:"ranges,omitempty"`
+	Exclude []Range `json:"exclude,omitempty"`
+}
+
+// A Range is the addresses First to Last, both included.
+type Range struct {
+	First netip.Addr `json:"first"`
+	Last  netip.Addr `json:"last"`
+}
+
+// Contains says whether addr lies in the range.
+func (r Range) Contains(addr netip.Addr) bool {
+	return addr.BitLen() == r.First.BitLen() && addr.Compare(r.First) >= 0 && addr.Compare(r.Last) <= 0
+}
+
+// Overlaps says whether the ranges share an address.
+func (r Range) Overlaps(o Range) bool { return r.Contains(o.First) || o.Contains(r.First) }
+
+// String is "first-last".
+func (r Range) String() string { return fmt.Sprintf("%s-%s", r.First, r.Last) }
+
+// A Route is a route in the container besides those of its own subnets.
+type Route struct {
+	To  netip.Prefix `json:"to"`
+	Via netip.Addr   `json:"via"`
+}
+
+// HasIPv6 says whether the network carries IPv6. Elsewhere IPv6 stays off in
+// the container.
+func (n Network) HasIPv6() bool {
+	for _, s := range n.Subnets {
+		if s.Prefix.Addr().Is6() {
+			return true
+		}
+	}
+	return false
+}
+
+// SubnetOf returns the subnet that addr belongs to.
+func (n Network) SubnetOf(addr netip.Addr) (Subnet, bool) {
+	for _, s := range n.Subnets {
+		if s.Prefix.Contains(addr) {
+			return s, true
+		}
+	}
+	return Subnet{}, false
+}

@@ -1,0 +1,36 @@
+package nic
+
+import "time"
+
+// NodePhase is what the controller thinks of a node.
+type NodePhase string
+
+// A node's phases in use so far.
+const (
+	NodeReady  NodePhase = "ready"  // its agent reports
+	NodeSilent NodePhase = "silent" // no word for a while; nothing is taken from it
+)
+
+// A Node is a machine that runs containers and an agent.
+type Node struct {
+	Schema int    `json:"schema"`
+	Name   string `json:"name"`
+	// Instances are the node's ids at each provider. The config says them,
+	// never the agent.
+	Instances map[string]InstanceID `json:"instances,omitempty"`
+	Phase     NodePhase             `json:"phase"`
+	// Session numbers the agent's starts. The newest wins; older ones are refused.
+	Session   uint64    `json:"session"`
+	Inventory Inventory `json:"inventory"`
+	LastSeen  time.Time `json:"lastSeen"`
+}
+
+// An Inventory is what an agent says of its machine when it starts.
+type Inventory struct {
+	// Boot is the kernel's boot id: when it changes, nothing made on the node
+	// before is left.
+	Boot         string `json:"boot"`
+	Kernel       string `json:"kernel"`
+	Docker       string `json:"docker"`
+	AgentVersion string `json:"agentVersion"`
+}

@@ -1,0 +1,71 @@
+package nic
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Schema is the version of the records below. A reader refuses a newer one.
+const Schema = 1
+
+// A NIC is our durable record of one interface. It is there before the
+// provider is asked, before a claim holds it, and until the provider says it
+// is gone.
+type NIC struct {
+	Schema   int        `json:"schema"`
+	ID       ID         `json:"id"`
+	Tenant   string     `json:"tenant"`
+	Network  string     `json:"network"`
+	Provider string     `json:"provider"`
+	Node     string     `json:"node"`
+	Instance InstanceID `json:"instance"`
+	Phase    Phase      `json:"phase"`
+	// Placed: Spec is settled; from here on Create may have been called.
+	Placed bool    `json:"placed"`
+	Spec   Spec    `json:"spec"`
+	Holder ClaimID `json:"holder,omitempty"`
+	// Seen is the provider's last word, zero before the first.
+	Seen Seen `json:"seen,omitzero"`
+	// Clean: the node has reported, since it was told to take the NIC out,
+	// that nothing of it is left there.
+	Clean      bool        `json:"clean,omitempty"`
+	Conditions []Condition `json:"conditions,omitempty"`
+	Created    time.Time   `json:"created"`
+	// Since is when the phase began.
+	Since time.Time `json:"since"`
+}
+
+// A Claim is one container interface's right to a NIC and to its identity. It
+// lives as long as its container exists.
+type Claim struct {
+	Schema int     `json:"schema"`
+	ID     ClaimID `json:"id"`
+	Tenant string  `json:"tenant"`
+	Owner  Owner   `json:"owner"`
+	// Container is the container's name when the claim was made; for people.
+	Container string     `json:"container"`
+	Request   Request    `json:"request"`
+	Phase     ClaimPhase `json:"phase"`
+	// Epoch is the claim's fencing number: a write with an older one is refused.
+	Epoch    uint64   `json:"epoch"`
+	Identity Identity `json:"identity"`
+	// NIC is held now; empty while waiting, and once the hold is over.
+	NIC ID `json:"nic,omitempty"`
+	// StoppedAt is when the container stopped; zero while it runs.
+	StoppedAt  time.Time   `json:"stoppedAt,omitzero"`
+	Conditions []Condition `json:"conditions,omitempty"`
+	Created    time.Time   `json:"created"`
+	// Since is when the phase began.
+	Since time.Time `json:"since"`
+}
+
+// An Identity is what stays with a claim whichever NIC serves it.
+type Identity struct {
+	MAC MAC `json:"mac,omitzero"`
+	// Addrs are reserved for the claim; empty with DHCP.
+	Addrs []netip.Prefix `json:"addrs,omitempty"`
+}
+
+// DHCPClientID is the client identifier (RFC 2132 option 61) of a claim: type
+// 0, "other than hardware address", and the claim's id.
+func (id ClaimID) DHCPClientID() []byte { return append([]byte{0}, id...) }

@@ -1,0 +1,18 @@
+package nic
+
+import "net/netip"
+
+// A Request is what a user asks for one interface of a container. Labels are
+// requests: the controller decides.
+type Request struct {
+	Interface string       `json:"interface"`
+	Network   string       `json:"network"`
+	Addrs     []netip.Addr `json:"addrs,omitempty"`
+	MAC       MAC          `json:"mac,omitzero"`
+	// DefaultRoute: the container's default route leaves by this NIC. Unset,
+	// the first interface in name order carries it.
+	DefaultRoute bool `json:"defaultRoute,omitempty"`
+	// Faults are what could not be read. Such a request is recorded as
+	// refused, so that the user sees why.
+	Faults Faults `json:"faults,omitempty"`
+}

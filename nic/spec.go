@@ -1,0 +1,42 @@
+package nic
+
+import "net/netip"
+
+// A Spec is what a provider is asked to create. When Create sees it, it is
+// fully placed: every choice is made and stored, so that asking twice is
+// asking for the same NIC.
+type Spec struct {
+	NIC     ID     `json:"nic"`
+	Network string `json:"network"`
+	Tenant  string `json:"tenant"`
+	// Node is the machine that the NIC is meant for.
+	Node string `json:"node"`
+	// MAC is the allocator's draw; zero where the provider draws it.
+	MAC MAC `json:"mac,omitzero"`
+	// Addrs are asked of the provider; empty where it has no say in them.
+	Addrs []netip.Addr `json:"addrs,omitempty"`
+	MTU   int          `json:"mtu,omitempty"`
+	// Device is the shape of a NIC that the node makes; zero elsewhere.
+	Device Device `json:"device,omitzero"`
+}
+
+// A Place is where a NIC is, or shall be, plugged.
+type Place struct {
+	Node     string     `json:"node"`
+	Instance InstanceID `json:"instance"`
+}
+
+// Seen is what a provider last said of a NIC. We store it and never edit it.
+type Seen struct {
+	NIC ID `json:"nic"`
+	// ProviderID is the provider's own id, such as eni-0123.
+	ProviderID string       `json:"providerId,omitempty"`
+	State      State        `json:"state"`
+	Place      Place        `json:"place,omitzero"`
+	MAC        MAC          `json:"mac,omitzero"`
+	Addrs      []netip.Addr `json:"addrs,omitempty"`
+	// Device is the recipe for the node; known from attached on.
+	Device Device `json:"device,omitzero"`
+	// Reason is the provider's word for a failed state.
+	Reason string `json:"reason,omitempty"`
+}

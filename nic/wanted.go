@@ -1,0 +1,70 @@
+package nic
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Wanted is what the controller wants of one NIC on one node. The agent lists
+// it, works towards it, and never edits it.
+type Wanted struct {
+	NIC ID `json:"nic"`
+	// Gone: take the NIC out of wherever it is, wipe it, remove what was made
+	// for it, and report it clean.
+	Gone   bool   `json:"gone,omitempty"`
+	Device Device `json:"device"`
+	// Claim is the holder; the rest is empty without one.
+	Claim   ClaimID `json:"claim,omitempty"`
+	Epoch   uint64  `json:"epoch,omitempty"`
+	Owner   Owner   `json:"owner,omitzero"`
+	Network string  `json:"network,omitempty"`
+	Layer3  Layer3  `json:"layer3,omitzero"`
+}
+
+// Layer3 is the addressing that a NIC gets inside the container.
+type Layer3 struct {
+	// DHCP: ask a DHCPv4 server, with the claim's client id.
+	DHCP  bool           `json:"dhcp,omitempty"`
+	Addrs []netip.Prefix `json:"addrs,omitempty"`
+	// Gateways are the next hops of the default routes, one per family; used
+	// only with DefaultRoute.
+	Gateways []netip.Addr `json:"gateways,omitempty"`
+	Routes   []Route      `json:"routes,omitempty"`
+	// DefaultRoute: this NIC carries the container's default routes.
+	DefaultRoute bool `json:"defaultRoute,omitempty"`
+	// IPv6: the network has IPv6. Otherwise it stays off on this NIC.
+	IPv6 bool `json:"ipv6,omitempty"`
+}
+
+// ObservedState is how far a NIC is on its node.
+type ObservedState string
+
+// The states that a node reports.
+const (
+	ObservedWaiting ObservedState = "waiting" // not in the host namespace yet
+	ObservedMade    ObservedState = "made"    // in the host namespace, in no container
+	ObservedIn      ObservedState = "in"      // in the container, configured
+	ObservedClean   ObservedState = "clean"   // nothing of it is left
+)
+
+// Observed is what a node last said of one NIC on it.
+type Observed struct {
+	NIC   ID            `json:"nic"`
+	Claim ClaimID       `json:"claim,omitempty"`
+	Epoch uint64        `json:"epoch,omitempty"`
+	State ObservedState `json:"state"`
+	// Running: the container that owns the claim runs.
+	Running bool           `json:"running,omitempty"`
+	MAC     MAC            `json:"mac,omitzero"`
+	Addrs   []netip.Prefix `json:"addrs,omitempty"`
+	// LeaseEnds is when the DHCP lease runs out unless renewed.
+	LeaseEnds  time.Time   `json:"leaseEnds,omitzero"`
+	Conditions []Condition `json:"conditions,omitempty"`
+	At         time.Time   `json:"at"`
+}
+
+// A NodeReport carries what changed on a node since its last report.
+type NodeReport struct {
+	Session uint64     `json:"session"`
+	NICs    []Observed `json:"nics"`
+}

@@ -1,0 +1,75 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+// The kinds of error. Callers branch on these with errors.Is and on nothing
+// else; each provider maps its vendor's codes to them in one file.
+var (
+	ErrNotFound    = errors.New("not found")
+	ErrExhausted   = errors.New("exhausted")            // a limit, quota or range is used up
+	ErrThrottled   = errors.New("throttled")            // too many calls; wait, then the same again
+	ErrBusy        = errors.New("busy")                 // in transition; the same again later
+	ErrElsewhere   = errors.New("attached elsewhere")   // on another instance than said
+	ErrDenied      = errors.New("denied")               // not permitted
+	ErrInvalid     = errors.New("invalid")              // this request can never work
+	ErrUnsupported = errors.New("unsupported")          // the provider cannot do this at all
+	ErrUnknown     = errors.New("may have taken place") // no reply: look before anything else
+)
+
+// Scope is how far an error reaches, so that the caller knows what to spare.
+type Scope string
+
+// The scopes.
+const (
+	ScopeNIC     Scope = "nic"
+	ScopeNode    Scope = "node"
+	ScopeSubnet  Scope = "subnet"
+	ScopeAccount Scope = "account"
+	ScopeAddress Scope = "address"
+)
+
+// An Error is a failed provider call.
+type Error struct {
+	Kind         error // one of the kinds above; required
+	Scope        Scope
+	Provider, Op string
+	ID           nic.ID
+	// RequestID is the cloud's own, for its support.
+	RequestID string
+	// RetryAfter is the provider's wish, 0 if it has none.
+	RetryAfter time.Duration
+	// Err is the cause in the provider's words; may be nil.
+	Err error
+}
+
+// Error reads "local: attach nic-…: exhausted: 4 of 4 slots in use".
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s", e.Provider, e.Op)
+	if e.ID != "" {
+		fmt.Fprintf(&b, " %s", e.ID)
+	}
+	fmt.Fprintf(&b, ": %s", e.Kind)
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %s", e.Err)
+	}
+	if e.RequestID != "" {
+		fmt.Fprintf(&b, " (request %s)", e.RequestID)
+	}
+	return b.String()
+}
+
+// Unwrap makes errors.Is see both the kind and the cause.
+func (e *Error) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Err}
+}

@@ -1,0 +1,107 @@
+// Package provider is the contract between the controller and every source of
+// NICs: a cloud, a hypervisor, or the node itself.
+package provider
+
+import (
+	"context"
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+// A Provider is a configured source of NICs. Its verbs are level-triggered:
+// they start something and return, nothing inside waits for an outcome, and
+// the caller polls Get. Each may be called again at any time, also after a
+// lost reply and after a restart of either side, and every error is of one of
+// the kinds in errors.go. All methods may be called concurrently.
+type Provider interface {
+	// Info is static: it never fails and never changes.
+	Info() Info
+
+	// Create makes the NIC that spec.NIC names, from a fully placed spec. The
+	// same spec again, even days later, is the same NIC and no error. The same
+	// id with other parameters is ErrInvalid.
+	Create(ctx context.Context, spec nic.Spec) (nic.Seen, error)
+
+	// Attach starts plugging the NIC in at place. Already there: nil. On its
+	// way there or away: ErrBusy. On another instance: ErrElsewhere. No such
+	// NIC: ErrNotFound. No free slot: ErrExhausted.
+	Attach(ctx context.Context, id nic.ID, place nic.Place) (nic.Seen, error)
+
+	// Detach starts unplugging the NIC, only from that instance. Not plugged
+	// in, or on its way out: nil. On another instance: ErrElsewhere. No such
+	// NIC: ErrNotFound. It is done when Get says available.
+	Detach(ctx context.Context, id nic.ID, instance nic.InstanceID) error
+
+	// Delete starts deleting the NIC; nil means only that. Callers repeat it
+	// until ErrNotFound. Still plugged in: ErrBusy.
+	Delete(ctx context.Context, id nic.ID) error
+
+	// Get describes many NICs in one call. A missing key means "not seen",
+	// which is not "gone": a young NIC may not be visible yet.
+	Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen, error)
+
+	// List returns every NIC that carries this cluster's tag, in any state. It
+	// returns an error, never a short list.
+	List(ctx context.Context) ([]nic.Seen, error)
+
+	// Limits says what an instance can hold.
+	Limits(ctx context.Context, instance nic.InstanceID) (Limits, error)
+}
+
+// Info is what is fixed about a provider.
+type Info struct {
+	// Name is the configured name, Kind the driver.
+	Name, Kind string
+	// DrawsMACs: the provider chooses MACs. Otherwise the allocator draws one
+	// and gives it in the spec.
+	DrawsMACs bool
+	// Travel is how a claim gets to another node.
+	Travel Travel
+	// WorstCall is the longest that one call may take before the caller gives
+	// it up, retries inside the provider included.
+	WorstCall time.Duration
+}
+
+// Travel is how a claim gets from one node to another.
+type Travel string
+
+// The three ways.
+const (
+	Carry     Travel = "carry"     // the same NIC is unplugged and plugged in there
+	Readdress Travel = "readdress" // the address goes to a NIC already there
+	Rebuild   Travel = "rebuild"   // a new NIC is given the same MAC and addresses
+)
+
+// Limits is what one instance can hold.
+type Limits struct {
+	NICs        int // in all
+	AddrsPerNIC int
+	Free        int // slots for further NICs
+}
+
+// A Placer settles the choices that a spec leaves open: zone, subnet, card,
+// PFs. The result is stored before Create is called, so that a retry asks for
+// the same.
+type Placer interface {
+	Place(ctx context.Context, spec nic.Spec, node nic.Node) (nic.Spec, error)
+}
+
+// Unwrapper is a decorator around another provider.
+type Unwrapper interface{ Unwrap() Provider }
+
+// As finds the optional interface T on p or on what p decorates, so that a
+// decorator does not hide it.
+func As[T any](p Provider) (T, bool) {
+	for {
+		if t, ok := p.(T); ok {
+			return t, true
+		}
+		u, ok := p.(Unwrapper)
+		if !ok {
+			var none T
+			return none, false
+		}
+		p = u.Unwrap()
+	}
+}
