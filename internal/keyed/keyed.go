@@ -1,0 +1,178 @@
+// Package keyed runs work by key: one run at a time per key, many wakes are
+// one run, and a failed run comes back after a growing wait.
+package keyed
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/retry"
+)
+
+// Work brings what key names to where it should be, reading everything afresh.
+// It returns how long to wait until it wants to run again without being woken
+// (0: not at all). An error brings it back after a back-off.
+type Work func(ctx context.Context, key string) (again time.Duration, err error)
+
+// Options are the parts of a Queue.
+type Options struct {
+	Work    Work         // required
+	Workers int          // runs at a time; required
+	Log     *slog.Logger // required; gets the errors of Work
+	// First and Max bound the back-off after errors; default 100 ms and 30 s.
+	First, Max time.Duration
+}
+
+// A Queue holds the keys that are to be worked on.
+type Queue struct {
+	opts Options
+
+	mu    sync.Mutex // guards all following fields
+	items map[string]*item
+	ready []string // keys in queued state, oldest first
+	some  chan struct{}
+}
+
+type item struct {
+	queued, running, dirty bool
+	backoff                retry.Backoff
+	timer                  *time.Timer // pending delayed wake
+}
+
+// New makes a queue. Keys may be woken before Run.
+func New(opts Options) *Queue {
+	if opts.First == 0 {
+		opts.First = 100 * time.Millisecond
+	}
+	if opts.Max == 0 {
+		opts.Max = 30 * time.Second
+	}
+	return &Queue{opts: opts, items: map[string]*item{}, some: make(chan struct{}, 1)}
+}
+
+// Wake has key worked on soon: once, however often it is woken before that. A
+// key that is being worked on is worked on once more afterwards.
+func (q *Queue) Wake(key string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wakeLocked(key)
+}
+
+func (q *Queue) wakeLocked(key string) {
+	it := q.items[key]
+	if it == nil {
+		it = &item{backoff: retry.Backoff{First: q.opts.First, Max: q.opts.Max}}
+		q.items[key] = it
+	}
+	it.stopTimer()
+	switch {
+	case it.queued:
+	case it.running:
+		it.dirty = true
+	default:
+		it.queued = true
+		q.ready = append(q.ready, key)
+		q.signal()
+	}
+}
+
+func (it *item) stopTimer() {
+	if it.timer != nil {
+		it.timer.Stop()
+		it.timer = nil
+	}
+}
+
+func (q *Queue) signal() {
+	select {
+	case q.some <- struct{}{}:
+	default:
+	}
+}
+
+// Run works until ctx ends, and returns when the last run has ended.
+func (q *Queue) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for range q.opts.Workers {
+		wg.Go(func() { q.worker(ctx) })
+	}
+	wg.Wait()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, it := range q.items {
+		it.stopTimer()
+	}
+}
+
+func (q *Queue) worker(ctx context.Context) {
+	for {
+		key, ok := q.next(ctx)
+		if !ok {
+			return
+		}
+		again, err := q.run(ctx, key)
+		q.done(ctx, key, again, err)
+	}
+}
+
+func (q *Queue) next(ctx context.Context) (string, bool) {
+	for {
+		q.mu.Lock()
+		if len(q.ready) > 0 && ctx.Err() == nil {
+			key := q.ready[0]
+			q.ready = q.ready[1:]
+			it := q.items[key]
+			it.queued, it.running = false, true
+			if len(q.ready) > 0 {
+				q.signal() // for the next worker
+			}
+			q.mu.Unlock()
+			return key, true
+		}
+		q.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return "", false
+		case <-q.some:
+		}
+	}
+}
+
+// run turns a panic into an error: one bad key must not end the daemon.
+func (q *Queue) run(ctx context.Context, key string) (again time.Duration, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return q.opts.Work(ctx, key)
+}
+
+func (q *Queue) done(ctx context.Context, key string, again time.Duration, err error) {
+	if err != nil && ctx.Err() == nil {
+		q.opts.Log.Warn("work failed, will try again", "key", key, "err", err)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	it := q.items[key]
+	it.running = false
+	if err != nil {
+		again = it.backoff.Next()
+	} else {
+		it.backoff.Reset()
+	}
+	switch {
+	case it.dirty:
+		it.dirty = false
+		q.wakeLocked(key)
+	case ctx.Err() != nil:
+	case again > 0:
+		it.timer = time.AfterFunc(again, func() { q.Wake(key) })
+	default:
+		delete(q.items, key)
+	}
+}

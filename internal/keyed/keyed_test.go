@@ -1,0 +1,126 @@
+package keyed_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/nicferry/nicferry/internal/keyed"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs a queue in the background until the test's end.
+func start(t *testing.T, workers int, work keyed.Work) *keyed.Queue {
+	t.Helper()
+	q := keyed.New(keyed.Options{Work: work, Workers: workers, Log: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { q.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return q
+}
+
+func TestManyWakesAreOneRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runs, running, most := 0, 0, 0
+		q := start(t, 4, func(context.Context, string) (time.Duration, error) {
+			running++ // unguarded on purpose: one key never runs twice at a time
+			most = max(most, running)
+			time.Sleep(time.Second)
+			running--
+			runs++
+			return 0, nil
+		})
+		for range 100 {
+			q.Wake("web")
+		}
+		time.Sleep(500 * time.Millisecond)
+		for range 100 {
+			q.Wake("web") // while it runs: once more afterwards
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if runs != 2 || most != 1 {
+			t.Errorf("got %d runs, %d at a time; want 2 runs, 1 at a time", runs, most)
+		}
+	})
+}
+
+func TestKeysRunSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var ended []time.Duration
+		begin := time.Now()
+		q := start(t, 2, func(context.Context, string) (time.Duration, error) {
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			ended = append(ended, time.Since(begin))
+			return 0, nil
+		})
+		for _, key := range []string{"a", "b", "c"} {
+			q.Wake(key)
+		}
+		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(ended) != 3 || ended[1] != time.Second || ended[2] != 2*time.Second {
+			t.Errorf("runs ended after %v; want 1s 1s 2s with two workers", ended)
+		}
+	})
+}
+
+func TestErrorsAndPanicsBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var at []time.Duration
+		begin := time.Now()
+		q := start(t, 1, func(context.Context, string) (time.Duration, error) {
+			at = append(at, time.Since(begin))
+			switch len(at) {
+			case 1:
+				panic("bug")
+			case 2, 3:
+				return 0, errors.New("not yet")
+			}
+			return 0, nil
+		})
+		q.Wake("web")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(at) != 4 {
+			t.Fatalf("got %d runs, want 4", len(at))
+		}
+		for i, most := range []time.Duration{100, 200, 400} {
+			gap := at[i+1] - at[i]
+			if gap < most*time.Millisecond/2 || gap > most*time.Millisecond {
+				t.Errorf("wait %d was %v, want %d–%d ms", i+1, gap, most/2, most)
+			}
+		}
+	})
+}
+
+func TestAgainComesBackByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runs := 0
+		q := start(t, 1, func(context.Context, string) (time.Duration, error) {
+			runs++
+			if runs < 4 {
+				return time.Minute, nil
+			}
+			return 0, nil
+		})
+		q.Wake("web")
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if runs != 4 {
+			t.Errorf("got %d runs, want 4", runs)
+		}
+	})
+}
