@@ -64,6 +64,8 @@ type Identity struct {
 	MAC MAC `json:"mac,omitzero"`
 	// Addrs are reserved for the claim; empty with DHCP.
 	Addrs []netip.Prefix `json:"addrs,omitempty"`
+	// Space is the address space that Addrs are reserved in.
+	Space string `json:"space,omitempty"`
 }
 
 // DHCPClientID is the client identifier (RFC 2132 option 61) of a claim: type

@@ -61,6 +61,9 @@ type Info struct {
 	// WorstCall is the longest that one call may take before the caller gives
 	// it up, retries inside the provider included.
 	WorstCall time.Duration
+	// VisibleAfter is how long a new NIC may stay hidden from Get and Delete;
+	// until then ErrNotFound is no proof. 0 where reads are exact.
+	VisibleAfter time.Duration
 }
 
 // Travel is how a claim gets from one node to another.

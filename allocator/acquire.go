@@ -1,0 +1,189 @@
+package allocator
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// Acquire says that the container interface owner runs and wants a NIC as
+// req describes. It is idempotent on owner and never waits: the claim it
+// returns says how far things are. A request that cannot be met becomes a
+// refused claim, not an error, so that everybody can see why; it is tried
+// again here, and whenever an address comes free.
+func (a *Allocator) Acquire(ctx context.Context, owner nic.Owner, container string, req nic.Request) (nic.Claim, error) {
+	if err := owner.Validate(); err != nil {
+		return nic.Claim{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if owner.Interface != req.Interface {
+		return nic.Claim{}, fmt.Errorf("%w: the owner's interface is %q, the request's %q", ErrInvalid, owner.Interface, req.Interface)
+	}
+	a.heard(owner.Node)
+	var claim nic.Claim
+	err := a.atomically(ctx, func(e *edit) (err error) {
+		claim, err = a.acquire(e, owner, container, req)
+		return err
+	})
+	return claim, err
+}
+
+func (a *Allocator) acquire(e *edit, owner nic.Owner, container string, req nic.Request) (nic.Claim, error) {
+	node, _, found, err := get[nic.Node](e, nodeKey(owner.Node))
+	if err != nil {
+		return nic.Claim{}, err
+	}
+	if !found {
+		return nic.Claim{}, fmt.Errorf("node %q: %w: its agent has not said hello", owner.Node, ErrNotFound)
+	}
+	id, _, found, err := get[nic.ClaimID](e, ownerKey(owner))
+	if err != nil {
+		return nic.Claim{}, err
+	}
+	now := time.Now().UTC()
+	if !found {
+		claim := nic.Claim{
+			Schema: nic.Schema, ID: nic.NewClaimID(), Owner: owner, Container: container,
+			Request: req, Phase: nic.ClaimPending, Epoch: 1, Created: now, Since: now,
+		}
+		e.create(ownerKey(owner), claim.ID)
+		if err := a.grant(e, &claim, node); err != nil {
+			return nic.Claim{}, err
+		}
+		e.create(claimKey(claim.ID), claim)
+		return claim, nil
+	}
+	claim, rev, found, err := get[nic.Claim](e, claimKey(id))
+	if err != nil {
+		return nic.Claim{}, err
+	}
+	if !found {
+		return nic.Claim{}, fmt.Errorf("claim %s of %s: %w", id, owner, store.ErrConflict) // released this moment
+	}
+	changed, err := a.reacquire(e, &claim, container, req, node)
+	if changed && err == nil {
+		e.update(claimKey(id), claim, rev)
+	}
+	return claim, err
+}
+
+// reacquire brings a claim that is there already up to date with its owner's
+// wish, and reports whether it changed.
+func (a *Allocator) reacquire(e *edit, claim *nic.Claim, container string, req nic.Request, node nic.Node) (bool, error) {
+	changed := false
+	if !claim.StoppedAt.IsZero() {
+		claim.StoppedAt, changed = time.Time{}, true
+	}
+	if claim.Container != container {
+		claim.Container, changed = container, true // docker rename
+	}
+	open := claim.Phase == nic.ClaimRefused || claim.Phase == nic.ClaimPending
+	if !open || claim.NIC != "" { // a NIC on its way back must be gone before the next
+		return changed, nil
+	}
+	before := *claim
+	claim.Request = req
+	if err := a.grant(e, claim, node); err != nil {
+		return false, err
+	}
+	same := before.Phase == claim.Phase && before.NIC == claim.NIC &&
+		len(before.Conditions) == len(claim.Conditions) && before.Request.Equal(req)
+	return changed || !same, nil
+}
+
+// grant gives the claim its identity, if it has none, and plans a NIC for it;
+// or refuses it with the reason.
+func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
+	network, refusal := a.admit(claim.Request)
+	if refusal == nil && !hasIdentity(claim) {
+		var err error
+		if refusal, err = a.identify(e, claim, network); err != nil {
+			return err
+		}
+	}
+	if refusal != nil {
+		refuse(claim, *refusal)
+		return nil
+	}
+	nic.ClearCondition(&claim.Conditions)
+	setClaimPhase(claim, nic.ClaimPending)
+	a.plan(e, claim, network, node)
+	return nil
+}
+
+// admit checks a request for what needs no look at other records.
+func (a *Allocator) admit(req nic.Request) (nic.Network, *nic.Condition) {
+	if len(req.Faults) > 0 {
+		return nic.Network{}, because(nic.ReasonBadRequest, "%s", req.Faults)
+	}
+	network, ok := a.networks[req.Network]
+	switch {
+	case !ok:
+		return nic.Network{}, because(nic.ReasonUnknownNetwork,
+			"no network %q in the controller's config; 'nicferry get networks' lists them", req.Network)
+	case network.Addressing == nic.AddrDHCP && len(req.Addrs) > 0:
+		return nic.Network{}, because(nic.ReasonBadRequest,
+			"network %s gets its addresses by DHCP: reserve %s at the DHCP server, or use a network with addressing ipam", network.Name, req.Addrs[0])
+	case !req.MAC.IsZero() && a.opts.Providers[network.Provider].Info().DrawsMACs:
+		return nic.Network{}, because(nic.ReasonBadRequest,
+			"the provider of network %s draws the MACs; remove the label", network.Name)
+	}
+	return network, nil
+}
+
+// plan records a NIC for the claim. Nothing has been asked of the provider
+// yet: the record is the intent.
+func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node nic.Node) {
+	now := time.Now().UTC()
+	n := nic.NIC{
+		Schema: nic.Schema, ID: nic.NewID(), Tenant: claim.Tenant, Network: network.Name,
+		Provider: network.Provider, Node: node.Name, Instance: instanceOf(node, network.Provider),
+		Phase: nic.PhasePlanned, Holder: claim.ID, Created: now, Since: now,
+	}
+	n.Spec = nic.Spec{
+		NIC: n.ID, Network: network.Name, Tenant: claim.Tenant, Node: node.Name,
+		MAC: claim.Identity.MAC, MTU: network.MTU, Device: network.Device,
+	}
+	n.Spec.Device.MAC, n.Spec.Device.MTU = claim.Identity.MAC, network.MTU
+	for _, p := range claim.Identity.Addrs {
+		n.Spec.Addrs = append(n.Spec.Addrs, p.Addr())
+	}
+	claim.NIC = n.ID
+	e.create(nicKey(n.ID), n)
+	e.create(onKey(n.Node, n.ID), n.ID)
+}
+
+// instanceOf is the node's id at a provider.
+func instanceOf(node nic.Node, provider string) nic.InstanceID {
+	if id, ok := node.Instances[provider]; ok {
+		return id
+	}
+	return nic.InstanceID(node.Name)
+}
+
+func because(reason nic.Reason, format string, args ...any) *nic.Condition {
+	return &nic.Condition{Reason: reason, Message: fmt.Sprintf(format, args...), Since: time.Now().UTC()}
+}
+
+// refuse leaves the claim with that one condition.
+func refuse(claim *nic.Claim, c nic.Condition) {
+	setClaimPhase(claim, nic.ClaimRefused)
+	if len(claim.Conditions) == 1 && claim.Conditions[0].Reason == c.Reason {
+		c.Since = claim.Conditions[0].Since
+	}
+	claim.Conditions = []nic.Condition{c}
+}
+
+func setClaimPhase(claim *nic.Claim, phase nic.ClaimPhase) {
+	if claim.Phase != phase {
+		claim.Phase, claim.Since = phase, time.Now().UTC()
+	}
+}
+
+func setPhase(n *nic.NIC, phase nic.Phase) {
+	if n.Phase != phase {
+		n.Phase, n.Since = phase, time.Now().UTC()
+	}
+}

@@ -1,0 +1,169 @@
+// Package allocator owns NICs and claims: it gives, takes back, remembers and
+// recovers them.
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/allocator/ipam"
+	"github.com/nicferry/nicferry/internal/keyed"
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// Options are the parts of an Allocator.
+type Options struct {
+	Store     store.Store                  // required
+	Providers map[string]provider.Provider // by configured name; required
+	Networks  []nic.Network                // from the config
+	// Nodes are the nodes' instance ids by node and provider, from the config.
+	// A node that is not named is its own instance.
+	Nodes map[string]map[string]nic.InstanceID
+	Log   *slog.Logger // required
+	// Workers is how many NICs are worked on at a time; default 8.
+	Workers int
+	// Poll is the time between two looks at NICs in transition; default 500 ms.
+	Poll time.Duration
+	// SilentAfter is how long a node may say nothing before it is shown as
+	// silent; default 90 s.
+	SilentAfter time.Duration
+}
+
+// The errors that callers branch on.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrStale    = errors.New("stale") // an older epoch or session: the caller is not the owner any more
+	ErrInvalid  = errors.New("invalid")
+)
+
+// An Allocator serves requests from its methods and does the waiting and
+// calling in Run.
+type Allocator struct {
+	opts     Options
+	networks map[string]nic.Network
+	size     map[string]int // how many IPv4 addresses each can give
+	queue    *keyed.Queue
+	changes  *changes
+	term     store.Term // set before the queue runs
+
+	mu       sync.Mutex
+	lastSeen map[string]time.Time // by node
+	inFlight map[nic.ID]string    // NICs in transition, with their provider
+}
+
+// New makes an allocator. Its methods work before Run, but nothing is asked of
+// a provider until then.
+func New(opts Options) (*Allocator, error) {
+	if opts.Workers == 0 {
+		opts.Workers = 8
+	}
+	if opts.Poll == 0 {
+		opts.Poll = 500 * time.Millisecond
+	}
+	if opts.SilentAfter == 0 {
+		opts.SilentAfter = 90 * time.Second
+	}
+	a := &Allocator{
+		opts:     opts,
+		networks: map[string]nic.Network{},
+		size:     map[string]int{},
+		changes:  newChanges(),
+		lastSeen: map[string]time.Time{},
+		inFlight: map[nic.ID]string{},
+	}
+	for _, n := range opts.Networks {
+		if _, ok := opts.Providers[n.Provider]; !ok {
+			return nil, fmt.Errorf("network %s: no provider %q", n.Name, n.Provider)
+		}
+		a.networks[n.Name] = n
+		a.size[n.Name] = ipam.Size4(n)
+	}
+	a.queue = keyed.New(keyed.Options{Work: a.work, Workers: opts.Workers, Log: opts.Log})
+	return a, nil
+}
+
+// Run leads until ctx ends: it recovers what an earlier run left behind, then
+// works on what changes. It returns early only if leadership or the store is
+// lost.
+func (a *Allocator) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	term, err := a.opts.Store.Lead(ctx, "allocator")
+	if err != nil {
+		return fmt.Errorf("become leader: %w", err)
+	}
+	defer term.Resign(context.WithoutCancel(ctx))
+	a.term = term
+	watch, err := a.recover(ctx)
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { a.queue.Run(ctx) })
+	wg.Go(func() { a.poll(ctx) })
+	wg.Go(func() {
+		select {
+		case <-term.Lost():
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return a.follow(ctx, watch)
+}
+
+// recover wakes every NIC and claim: their records say where they were, and
+// working on a record that needs nothing is cheap. The watch continues from
+// the revision that was read.
+func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
+	nics, rev, err := store.ListJSON[nic.NIC](ctx, a.opts.Store, nicPrefix, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	claims, _, err := store.ListJSON[nic.Claim](ctx, a.opts.Store, claimPrefix, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range nics {
+		a.changes.learn(n.Value)
+		a.queue.Wake(n.Key)
+	}
+	for _, c := range claims {
+		a.queue.Wake(c.Key)
+	}
+	a.changes.start(rev)
+	return a.opts.Store.Watch(ctx, "", rev)
+}
+
+// follow wakes the queue and the waiting nodes for every change, until ctx
+// ends or the store fails.
+func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
+	for {
+		events, err := watch.Next(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, store.ErrCompacted): // fell behind: read everything again
+			watch.Close()
+			if watch, err = a.recover(ctx); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return fmt.Errorf("watch the store: %w", err)
+		}
+		for _, e := range events {
+			if a.changes.see(e) {
+				a.queue.Wake(e.Key)
+			}
+		}
+	}
+}

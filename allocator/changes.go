@@ -1,0 +1,120 @@
+package allocator
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// changes knows at which revision each node's wanted state last changed, so
+// that agents can wait for the next change.
+type changes struct {
+	mu     sync.Mutex
+	floor  store.Rev            // nothing before it is known: any older wait returns at once
+	latest map[string]store.Rev // by node
+	nics   map[nic.ID]mark
+	moved  chan struct{} // closed and replaced at every change
+}
+
+// A mark is what of a NIC's record others act on. A change of conditions alone
+// moves nobody: otherwise noting a failure would wake the work that failed.
+type mark struct {
+	node          string
+	phase         nic.Phase
+	placed, clean bool
+	state         nic.State
+	device        nic.DeviceKind
+}
+
+func markOf(n nic.NIC) mark {
+	return mark{n.Node, n.Phase, n.Placed, n.Clean, n.Seen.State, n.Seen.Device.Kind}
+}
+
+func newChanges() *changes {
+	return &changes{
+		latest: map[string]store.Rev{},
+		nics:   map[nic.ID]mark{},
+		moved:  make(chan struct{}),
+	}
+}
+
+// learn notes where a NIC is that was there before the watch.
+func (c *changes) learn(n nic.NIC) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nics[n.ID] = markOf(n)
+}
+
+// start says that everything up to rev has been read.
+func (c *changes) start(rev store.Rev) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.floor = rev
+	c.announce()
+}
+
+// see notes an event, and reports whether its record is one that the queue
+// has to work on.
+func (c *changes) see(e store.Event) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if id, ok := strings.CutPrefix(e.Key, nicPrefix); ok {
+		return c.seeNIC(nic.ID(id), e)
+	}
+	if strings.HasPrefix(e.Key, claimPrefix) {
+		if claim, err := store.DecodeJSON[nic.Claim](e.Record); err == nil && !e.Gone {
+			c.touch(claim.Owner.Node, e.Rev)
+		}
+		return true
+	}
+	return false
+}
+
+func (c *changes) seeNIC(id nic.ID, e store.Event) bool {
+	before := c.nics[id]
+	if e.Gone {
+		delete(c.nics, id)
+		c.touch(before.node, e.Rev)
+		return true
+	}
+	n, err := store.DecodeJSON[nic.NIC](e.Record)
+	if err != nil || markOf(n) == before {
+		return false
+	}
+	c.nics[id] = markOf(n)
+	c.touch(n.Node, e.Rev)
+	return true
+}
+
+func (c *changes) touch(node string, rev store.Rev) {
+	if node != "" {
+		c.latest[node] = rev
+		c.announce()
+	}
+}
+
+func (c *changes) announce() {
+	close(c.moved)
+	c.moved = make(chan struct{})
+}
+
+// wait returns the revision of the node's last change once it is newer than
+// after.
+func (c *changes) wait(ctx context.Context, node string, after store.Rev) (store.Rev, error) {
+	for {
+		c.mu.Lock()
+		rev, moved := max(c.floor, c.latest[node]), c.moved
+		c.mu.Unlock()
+		if rev > after {
+			return rev, nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}

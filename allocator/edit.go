@@ -1,0 +1,91 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nicferry/nicferry/internal/store"
+)
+
+// An edit is one read-decide-commit round. Everything that was read and
+// mattered is written or checked at the revision it was read at, so that a
+// commit which passes was decided on the truth.
+type edit struct {
+	ctx   context.Context
+	store store.Store
+	ops   []store.Op
+}
+
+// maxRounds bounds how often a round is repeated because another writer was
+// quicker. With optimistic commits somebody always gets through, so many
+// repeats mean something is wrong.
+const maxRounds = 50
+
+// atomically runs decide and commits what it has put into the edit, again from
+// the start if a record it relied on has changed meanwhile.
+func (a *Allocator) atomically(ctx context.Context, decide func(*edit) error) error {
+	var err error
+	for range maxRounds {
+		e := a.look(ctx)
+		if err = decide(e); err != nil || len(e.ops) == 0 {
+			return err
+		}
+		if _, err = a.opts.Store.Commit(ctx, e.ops...); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("gave up after %d rounds: %w", maxRounds, err)
+}
+
+// asLeader is atomically for the leader's own work: the commit fails once the
+// term is over.
+func (a *Allocator) asLeader(ctx context.Context, decide func(*edit) error) error {
+	return a.atomically(ctx, func(e *edit) error {
+		if err := decide(e); err != nil || len(e.ops) == 0 {
+			return err
+		}
+		e.ops = append(e.ops, a.term.Check())
+		return nil
+	})
+}
+
+// get reads a record; found is false if there is none.
+func get[T any](e *edit, key string) (v T, rev store.Rev, found bool, err error) {
+	v, rev, err = store.GetJSON[T](e.ctx, e.store, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return v, 0, false, nil
+	}
+	return v, rev, err == nil, err
+}
+
+// look is an edit that only reads.
+func (a *Allocator) look(ctx context.Context) *edit { return &edit{ctx: ctx, store: a.opts.Store} }
+
+func (e *edit) create(key string, v any)                { e.put(key, v, 0) }
+func (e *edit) update(key string, v any, rev store.Rev) { e.put(key, v, rev) }
+func (e *edit) delete(key string, rev store.Rev)        { e.ops = append(e.ops, store.Delete(key, rev)) }
+func (e *edit) check(key string, rev store.Rev)         { e.ops = append(e.ops, store.Check(key, rev)) }
+func (e *edit) put(key string, v any, expect store.Rev) {
+	op, err := store.UpdateJSON(key, v, expect)
+	if err != nil { // our own types: a bug, not an input
+		panic(fmt.Sprintf("encode %s: %v", key, err))
+	}
+	e.ops = append(e.ops, op)
+}
+
+// drop deletes a record whatever its revision, if it is there.
+func (e *edit) drop(key string) error {
+	r, err := e.store.Get(e.ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	e.delete(key, r.Rev)
+	return nil
+}

@@ -1,0 +1,142 @@
+package allocator
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+// Hello begins a new session of a node's agent and ends its earlier ones.
+func (a *Allocator) Hello(ctx context.Context, name string, inv nic.Inventory) (nic.Node, error) {
+	if err := nic.CheckName("node", name); err != nil {
+		return nic.Node{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	a.heard(name)
+	var node nic.Node
+	err := a.atomically(ctx, func(e *edit) error {
+		old, rev, _, err := get[nic.Node](e, nodeKey(name))
+		if err != nil {
+			return err
+		}
+		node = nic.Node{
+			Schema: nic.Schema, Name: name, Instances: a.opts.Nodes[name], Phase: nic.NodeReady,
+			Session: old.Session + 1, Inventory: inv, LastSeen: time.Now().UTC(),
+		}
+		e.update(nodeKey(name), node, rev)
+		return nil
+	})
+	return node, err
+}
+
+// heard notes that a node gave a sign of life.
+func (a *Allocator) heard(node string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lastSeen[node] = time.Now().UTC()
+}
+
+// withLife fills in what is only in memory: when the node was last heard.
+func (a *Allocator) withLife(node nic.Node) nic.Node {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at, ok := a.lastSeen[node.Name]; ok {
+		node.LastSeen = at
+	}
+	if time.Since(node.LastSeen) > a.opts.SilentAfter {
+		node.Phase = nic.NodeSilent
+	}
+	return node
+}
+
+// Report takes a node's word about its NICs. A session older than the node's
+// newest is ErrStale, and nothing of the report is taken. What is reported of
+// a NIC or claim that has moved on is passed over: the node will see so itself
+// in what is wanted of it.
+func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeReport) error {
+	a.heard(name)
+	return a.atomically(ctx, func(e *edit) error {
+		node, rev, found, err := get[nic.Node](e, nodeKey(name))
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			return fmt.Errorf("node %q: %w: its agent has not said hello", name, ErrNotFound)
+		case node.Session != report.Session:
+			return fmt.Errorf("report of node %s: session %d is %w, it is at %d", name, report.Session, ErrStale, node.Session)
+		}
+		seen := map[nic.ID]bool{}
+		for _, o := range report.NICs {
+			if seen[o.NIC] {
+				return fmt.Errorf("report of node %s: %w: NIC %s twice", name, ErrInvalid, o.NIC)
+			}
+			seen[o.NIC] = true
+			if err := observe(e, name, o); err != nil {
+				return err
+			}
+		}
+		if len(e.ops) > 0 {
+			e.check(nodeKey(name), rev) // a newer session must not be overtaken
+		}
+		return nil
+	})
+}
+
+// observe takes one NIC's report: its own record, and what follows for the
+// NIC and its claim.
+func observe(e *edit, node string, o nic.Observed) error {
+	n, rev, found, err := get[nic.NIC](e, nicKey(o.NIC))
+	if err != nil || !found || n.Node != node {
+		return err
+	}
+	if n.Phase == nic.PhaseReturning && o.State == nic.ObservedClean && !n.Clean {
+		n.Clean = true
+		nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForNode)
+		e.update(nicKey(n.ID), n, rev)
+	}
+	old, oldRev, _, err := get[nic.Observed](e, observedKey(o.NIC))
+	if err != nil {
+		return err
+	}
+	if !sameWord(old, o) {
+		o.At = time.Now().UTC()
+		e.update(observedKey(o.NIC), o, oldRev)
+	}
+	if o.Claim == "" || o.Claim != n.Holder {
+		return nil
+	}
+	return moveClaim(e, o)
+}
+
+// moveClaim moves the claim along with what its node reports.
+func moveClaim(e *edit, o nic.Observed) error {
+	claim, rev, found, err := get[nic.Claim](e, claimKey(o.Claim))
+	if err != nil || !found || claim.Epoch != o.Epoch || claim.NIC != o.NIC {
+		return err
+	}
+	before := claim
+	if o.Running {
+		claim.StoppedAt = time.Time{}
+	} else if claim.StoppedAt.IsZero() {
+		claim.StoppedAt = time.Now().UTC()
+	}
+	switch {
+	case o.State == nic.ObservedIn && claim.Phase == nic.ClaimReady:
+		setClaimPhase(&claim, nic.ClaimBound)
+	case o.State != nic.ObservedIn && claim.Phase == nic.ClaimBound:
+		setClaimPhase(&claim, nic.ClaimReady)
+	}
+	if claim.Phase != before.Phase || !claim.StoppedAt.Equal(before.StoppedAt) {
+		e.update(claimKey(claim.ID), claim, rev)
+	}
+	return nil
+}
+
+// sameWord says whether a node repeats itself. The lease's end moves with each
+// renewal and is worth a record; the time of the report is not.
+func sameWord(a, b nic.Observed) bool {
+	a.At, b.At = time.Time{}, time.Time{}
+	return reflect.DeepEqual(a, b)
+}

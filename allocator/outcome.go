@@ -1,0 +1,144 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// seen stores what a provider call answered; the change wakes the NIC again.
+func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err error) (time.Duration, error) {
+	if err != nil {
+		return a.failed(ctx, n, err)
+	}
+	return 0, a.change(ctx, n.ID, func(n *nic.NIC) bool {
+		if reflect.DeepEqual(n.Seen, seen) {
+			return false
+		}
+		n.Seen = seen
+		nic.ClearCondition(&n.Conditions, nic.ReasonProviderError)
+		return true
+	})
+}
+
+// failed sorts a provider's error: what can never work is given up and told to
+// the user, everything else is tried again after a back-off, after a look.
+func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Duration, error) {
+	hopeless := errors.Is(err, provider.ErrInvalid) || errors.Is(err, provider.ErrDenied) ||
+		errors.Is(err, provider.ErrUnsupported) || errors.Is(err, provider.ErrExhausted)
+	if n.Phase == nic.PhasePlanned && hopeless {
+		reason := nic.ReasonProviderError
+		if errors.Is(err, provider.ErrExhausted) {
+			reason = nic.ReasonExhausted
+		}
+		return 0, a.giveUp(ctx, n, because(reason, "%s", err))
+	}
+	if noteErr := a.note(ctx, n.ID, because(nic.ReasonProviderError, "%s", err)); noteErr != nil {
+		return 0, errors.Join(err, noteErr)
+	}
+	a.lookAt(n)
+	if pe, ok := errors.AsType[*provider.Error](err); ok && pe.RetryAfter > 0 {
+		return pe.RetryAfter, nil
+	}
+	return 0, err
+}
+
+// giveUp takes a NIC back that cannot be plugged in, and refuses its claim.
+func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) error {
+	return a.asLeader(ctx, func(e *edit) error {
+		claim, rev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+		if err != nil {
+			return err
+		}
+		if found && claim.NIC == n.ID && claim.Phase == nic.ClaimPending {
+			refuse(&claim, *why)
+			e.update(claimKey(claim.ID), claim, rev)
+		}
+		return takeBack(e, n.ID)
+	})
+}
+
+// hold hands a plugged NIC to its claim: from here on the node may ferry it.
+func (a *Allocator) hold(ctx context.Context, n nic.NIC) error {
+	a.landed(n.ID)
+	return a.asLeader(ctx, func(e *edit) error {
+		n, rev, found, err := get[nic.NIC](e, nicKey(n.ID))
+		if err != nil || !found || n.Phase != nic.PhasePlanned {
+			return err
+		}
+		setPhase(&n, nic.PhaseHeld)
+		nic.ClearCondition(&n.Conditions)
+		e.update(nicKey(n.ID), n, rev)
+		claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+		if err != nil || !found || claim.NIC != n.ID || claim.Phase != nic.ClaimPending {
+			return err
+		}
+		if claim.Identity.MAC.IsZero() {
+			claim.Identity.MAC = n.Seen.MAC // the provider drew it
+		}
+		setClaimPhase(&claim, nic.ClaimReady)
+		nic.ClearCondition(&claim.Conditions)
+		e.update(claimKey(claim.ID), claim, claimRev)
+		return nil
+	})
+}
+
+func (a *Allocator) retireFrom(ctx context.Context, id nic.ID) error {
+	return a.change(ctx, id, func(n *nic.NIC) bool {
+		if !n.Phase.CanBecome(nic.PhaseRetiring) {
+			return false
+		}
+		setPhase(n, nic.PhaseRetiring)
+		nic.ClearCondition(&n.Conditions)
+		return true
+	})
+}
+
+// note puts a condition on a NIC, and on the claim that waits for it, where
+// users look first.
+func (a *Allocator) note(ctx context.Context, id nic.ID, c *nic.Condition) error {
+	return a.asLeader(ctx, func(e *edit) error {
+		n, rev, found, err := get[nic.NIC](e, nicKey(id))
+		if err != nil || !found {
+			return err
+		}
+		if nic.SetCondition(&n.Conditions, *c) {
+			e.update(nicKey(id), n, rev)
+		}
+		claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+		if err != nil || !found || claim.NIC != id || claim.Phase == nic.ClaimRefused {
+			return err
+		}
+		if nic.SetCondition(&claim.Conditions, *c) {
+			e.update(claimKey(claim.ID), claim, claimRev)
+		}
+		return nil
+	})
+}
+
+// change rewrites one NIC's record as leader; edit returns false to leave it.
+func (a *Allocator) change(ctx context.Context, id nic.ID, edits func(*nic.NIC) bool) error {
+	return a.asLeader(ctx, func(e *edit) error {
+		n, rev, found, err := get[nic.NIC](e, nicKey(id))
+		if err != nil || !found || !edits(&n) {
+			return err
+		}
+		e.update(nicKey(id), n, rev)
+		return nil
+	})
+}
+
+func lastWord(n nic.NIC) string {
+	if len(n.Conditions) > 0 {
+		return n.Conditions[len(n.Conditions)-1].Message
+	}
+	if n.Seen.State == "" {
+		return "none"
+	}
+	return fmt.Sprintf("it is %s", n.Seen.State)
+}

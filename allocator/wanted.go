@@ -1,0 +1,76 @@
+package allocator
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// Wanted lists what is wanted of a node: every NIC that is on it or on its way
+// there or back, once its recipe is known. The revision is for WaitChange.
+func (a *Allocator) Wanted(ctx context.Context, node string) ([]nic.Wanted, uint64, error) {
+	if _, err := a.Node(ctx, node); err != nil {
+		return nil, 0, err
+	}
+	a.heard(node)
+	records, rev, err := a.opts.Store.List(ctx, onPrefix(node), "", 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	e := a.look(ctx)
+	wanted := []nic.Wanted{}
+	for _, r := range records {
+		id := nic.ID(strings.TrimPrefix(r.Key, onPrefix(node)))
+		n, _, found, err := get[nic.NIC](e, nicKey(id))
+		if err != nil {
+			return nil, 0, err
+		}
+		if !found || !told(n) || n.Phase == nic.PhasePlanned || n.Phase == nic.PhaseRetiring {
+			continue
+		}
+		w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: n.Seen.Device, Network: n.Network}
+		claim, _, found, err := get[nic.Claim](e, claimKey(n.Holder))
+		if err != nil {
+			return nil, 0, err
+		}
+		if found && claim.NIC == n.ID {
+			w.Claim, w.Epoch, w.Owner = claim.ID, claim.Epoch, claim.Owner
+			w.Layer3 = layer3(a.networks[n.Network], claim)
+		}
+		wanted = append(wanted, w)
+	}
+	return wanted, uint64(rev), nil
+}
+
+// layer3 is the addressing that a claim gets in its container.
+func layer3(network nic.Network, claim nic.Claim) nic.Layer3 {
+	l3 := nic.Layer3{
+		DHCP:         network.Addressing == nic.AddrDHCP,
+		Addrs:        claim.Identity.Addrs,
+		Routes:       network.Routes,
+		DefaultRoute: claim.Request.DefaultRoute,
+		IPv6:         network.HasIPv6(),
+	}
+	for _, p := range l3.Addrs {
+		if s, ok := network.SubnetOf(p.Addr()); ok && s.Gateway != (netip.Addr{}) {
+			l3.Gateways = append(l3.Gateways, s.Gateway)
+		}
+	}
+	return l3
+}
+
+// WaitChange waits until what is wanted of the node may have changed since the
+// revision, and returns the newer one.
+func (a *Allocator) WaitChange(ctx context.Context, node string, after uint64) (uint64, error) {
+	a.heard(node)
+	_, now, err := a.opts.Store.List(ctx, onPrefix(node), "", 1)
+	if err != nil || store.Rev(after) > now {
+		return uint64(now), err // from the future: the store was put back from a backup
+	}
+	rev, err := a.changes.wait(ctx, node, store.Rev(after))
+	a.heard(node)
+	return uint64(rev), err
+}

@@ -1,0 +1,214 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// Deadlines of the waits that a NIC goes through. When one passes, the wait
+// is either given up (plug) or shown as overdue (return): a NIC that may still
+// be somewhere is never forgotten.
+const (
+	plugDeadline   = 5 * time.Minute // F09: an attach that never arrives
+	returnDeadline = time.Minute
+	callsPerRun    = 4                     // provider calls in one run of work, at most
+	deleteAgain    = 20 * time.Millisecond // a provider that deletes at once is done with the second call
+)
+
+// work is what the queue runs for a record that may need something.
+func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error) {
+	if id, ok := strings.CutPrefix(key, claimPrefix); ok {
+		return a.workOnClaim(ctx, nic.ClaimID(id))
+	}
+	id := nic.ID(strings.TrimPrefix(key, nicPrefix))
+	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(id))
+	if err != nil {
+		return 0, err
+	}
+	if !found {
+		a.landed(id)
+		return 0, nil
+	}
+	p, ok := a.opts.Providers[n.Provider]
+	if !ok {
+		return 0, a.note(ctx, id, because(nic.ReasonProviderError,
+			"no provider %q in the controller's config: put it back, or this NIC cannot be given back", n.Provider))
+	}
+	ctx, cancel := context.WithTimeout(ctx, callsPerRun*worstCall(p))
+	defer cancel()
+	switch n.Phase {
+	case nic.PhasePlanned:
+		return a.plug(ctx, p, n)
+	case nic.PhaseReturning:
+		return a.unplug(ctx, p, n)
+	case nic.PhaseRetiring:
+		return a.retire(ctx, p, n)
+	}
+	a.landed(id)
+	return 0, nil
+}
+
+// plug brings a planned NIC to its node: place, create, attach. Each step's
+// outcome is stored before the next begins, and each may be repeated.
+func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
+	if time.Since(n.Since) > plugDeadline {
+		return 0, a.giveUp(ctx, n, because(nic.ReasonProviderError,
+			"provider %s has not plugged the NIC in within %s; its last word: %s", n.Provider, plugDeadline, lastWord(n)))
+	}
+	if !n.Placed {
+		return 0, a.place(ctx, p, n)
+	}
+	switch n.Seen.State {
+	case "":
+		seen, err := p.Create(ctx, n.Spec)
+		return a.seen(ctx, n, seen, err)
+	case nic.StateAvailable:
+		seen, err := p.Attach(ctx, n.ID, nic.Place{Node: n.Node, Instance: n.Instance})
+		return a.seen(ctx, n, seen, err)
+	case nic.StateAttached:
+		if n.Seen.Place.Instance != n.Instance {
+			return 0, a.giveUp(ctx, n, because(nic.ReasonProviderError, "plugged into %s instead of %s", n.Seen.Place.Instance, n.Instance))
+		}
+		return 0, a.hold(ctx, n)
+	case nic.StateFailed, nic.StateDeleting:
+		return 0, a.giveUp(ctx, n, because(nic.ReasonProviderError, "provider %s: NIC is %s: %s", n.Provider, n.Seen.State, n.Seen.Reason))
+	}
+	a.lookAt(n) // creating, attaching, detaching: the poller looks
+	return plugDeadline - time.Since(n.Since) + time.Second, nil
+}
+
+// place settles what the spec leaves open, after a look at whether the node
+// has room, so that nothing is made for a node that is full.
+func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) error {
+	limits, err := p.Limits(ctx, n.Instance)
+	if err != nil {
+		_, err = a.failed(ctx, n, err)
+		return err
+	}
+	if limits.Free <= 0 {
+		return a.giveUp(ctx, n, because(nic.ReasonExhausted, "node %s: 0 of %d slots free for NICs of provider %s", n.Node, limits.NICs, n.Provider))
+	}
+	spec := n.Spec
+	if placer, ok := provider.As[provider.Placer](p); ok {
+		node, _, found, err := get[nic.Node](a.look(ctx), nodeKey(n.Node))
+		if err != nil || !found {
+			return errors.Join(err, fmt.Errorf("read node %s: found %v", n.Node, found))
+		}
+		if spec, err = placer.Place(ctx, spec, node); err != nil {
+			_, err = a.failed(ctx, n, err)
+			return err
+		}
+	}
+	return a.change(ctx, n.ID, func(n *nic.NIC) bool {
+		if n.Phase != nic.PhasePlanned || n.Placed {
+			return false
+		}
+		n.Spec, n.Placed = spec, true
+		return true
+	})
+}
+
+// unplug brings a returning NIC home: it waits for the node's word that the
+// NIC is out and clean, has it unplugged, and retires it.
+func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
+	if !n.Placed {
+		return 0, a.retireFrom(ctx, n.ID) // the provider was never asked
+	}
+	all, err := p.Get(ctx, n.ID)
+	if err != nil {
+		return a.failed(ctx, n, err)
+	}
+	seen, visible := all[n.ID]
+	if !visible {
+		return 0, a.retireFrom(ctx, n.ID) // Delete has the last word on whether it is gone
+	}
+	if told(n) && !n.Clean {
+		return 0, a.note(ctx, n.ID, &nic.Condition{
+			Reason:   nic.ReasonWaitingForNode,
+			Message:  fmt.Sprintf("node %s has not reported the NIC out and clean", n.Node),
+			Since:    n.Since,
+			Deadline: n.Since.Add(returnDeadline),
+		})
+	}
+	switch seen.State {
+	case nic.StateAttached, nic.StateAttaching:
+		err := p.Detach(ctx, n.ID, seen.Place.Instance)
+		if err != nil && !errors.Is(err, provider.ErrNotFound) {
+			return a.failed(ctx, n, err)
+		}
+		return deleteAgain, nil
+	case nic.StateCreating, nic.StateDetaching:
+		a.lookAt(n)
+		return a.opts.Poll, nil
+	}
+	return 0, a.retireFrom(ctx, n.ID)
+}
+
+// told says whether the node may have been told of the NIC: it is, once the
+// recipe is known.
+func told(n nic.NIC) bool { return n.Seen.Device.Kind != "" }
+
+// retire deletes a NIC until the provider says that it is gone, then ends its
+// record.
+func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
+	if n.Placed {
+		err := p.Delete(ctx, n.ID)
+		switch {
+		case err == nil:
+			return deleteAgain, nil
+		case !errors.Is(err, provider.ErrNotFound):
+			return a.failed(ctx, n, err)
+		}
+		if hidden := p.Info().VisibleAfter - time.Since(n.Created); hidden > 0 {
+			return min(hidden, time.Second), nil // too young for "not found" to be proof
+		}
+	}
+	return 0, a.asLeader(ctx, func(e *edit) error { return a.end(e, n.ID) })
+}
+
+// end removes the NIC's record and settles its holder: a releasing claim ends
+// with it, one whose container runs again gets a new NIC.
+func (a *Allocator) end(e *edit, id nic.ID) error {
+	n, rev, found, err := get[nic.NIC](e, nicKey(id))
+	if err != nil || !found {
+		return err
+	}
+	e.delete(nicKey(id), rev)
+	for _, key := range []string{onKey(n.Node, id), observedKey(id)} {
+		if err := e.drop(key); err != nil {
+			return err
+		}
+	}
+	claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+	if err != nil || !found || claim.NIC != id {
+		return err
+	}
+	return a.settle(e, claim, claimRev)
+}
+
+func (a *Allocator) settle(e *edit, claim nic.Claim, rev store.Rev) error {
+	if claim.Phase == nic.ClaimReleasing {
+		return forget(e, claim, rev)
+	}
+	claim.NIC = ""
+	if claim.Phase == nic.ClaimPending && claim.StoppedAt.IsZero() {
+		node, _, found, err := get[nic.Node](e, nodeKey(claim.Owner.Node))
+		if err != nil {
+			return err
+		}
+		if found {
+			if err := a.grant(e, &claim, node); err != nil {
+				return err
+			}
+		}
+	}
+	e.update(claimKey(claim.ID), claim, rev)
+	return nil
+}
