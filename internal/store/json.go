@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// GetJSON reads one record and decodes it. The revision is what an Update or
+// Delete of it must expect. Fields that T does not know are dropped; whether
+// T may write the record back is the caller's to decide.
+func GetJSON[T any](ctx context.Context, s Store, key string) (T, Rev, error) {
+	var v T
+	rec, err := s.Get(ctx, key)
+	if err != nil {
+		return v, 0, err
+	}
+	v, err = DecodeJSON[T](rec)
+	return v, rec.Rev, err
+}
+
+// A JSON is a decoded record.
+type JSON[T any] struct {
+	Key   string
+	Value T
+	Rev   Rev
+}
+
+// ListJSON is List with decoded records. One record that does not decode
+// fails the whole: a short list is never returned for a full one.
+func ListJSON[T any](ctx context.Context, s Store, prefix, after string, limit int) ([]JSON[T], Rev, error) {
+	recs, rev, err := s.List(ctx, prefix, after, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	list := make([]JSON[T], 0, len(recs))
+	for _, rec := range recs {
+		v, err := DecodeJSON[T](rec)
+		if err != nil {
+			return nil, 0, err
+		}
+		list = append(list, JSON[T]{Key: rec.Key, Value: v, Rev: rec.Rev})
+	}
+	return list, rev, nil
+}
+
+// DecodeJSON decodes one record, such as that of an Event.
+func DecodeJSON[T any](rec Record) (T, error) {
+	var v T
+	if err := json.Unmarshal(rec.Value, &v); err != nil {
+		return v, fmt.Errorf("decode record %q (revision %d): %w", rec.Key, rec.Rev, err)
+	}
+	return v, nil
+}
+
+// CreateJSON is Create with an encoded value.
+func CreateJSON(key string, v any) (Op, error) { return UpdateJSON(key, v, 0) }
+
+// UpdateJSON is Update with an encoded value.
+func UpdateJSON(key string, v any, expect Rev) (Op, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return Op{}, fmt.Errorf("encode record %q: %w", key, err)
+	}
+	return Update(key, data, expect), nil
+}
