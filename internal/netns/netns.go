@@ -119,3 +119,36 @@ func (n *Namespace) do(fn func() error) (err error) {
 	}()
 	return fn()
 }
+
+// New makes an empty namespace that lives until Close.
+func New() (ns *Namespace, err error) {
+	runtime.LockOSThread()
+	home, err := netns.Get()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("open own network namespace: %w", err)
+	}
+	defer home.Close()
+	made, err := netns.New()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("make network namespace: %w", err)
+	}
+	if back := netns.Set(home); back != nil {
+		// Still locked: the caller's goroutine keeps a thread that is not fit
+		// for other use, and the error ends its work.
+		return nil, errors.Join(fmt.Errorf("leave network namespace: %w", back), made.Close())
+	}
+	runtime.UnlockOSThread()
+	return fromHandle(made, "a new namespace")
+}
+
+// InProcess is the namespace that a process is in; the zero ID if there is no
+// such process.
+func InProcess(pid int) ID {
+	var st unix.Stat_t
+	if pid <= 0 || unix.Stat(fmt.Sprintf("/proc/%d/ns/net", pid), &st) != nil {
+		return ID{}
+	}
+	return ID{Dev: st.Dev, Ino: st.Ino}
+}

@@ -5,15 +5,11 @@
 package netnstest
 
 import (
-	"errors"
 	"os"
 	"os/exec"
-	"runtime"
 	"testing"
 
-	"github.com/vishvananda/netns"
-
-	nsns "github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/internal/netns"
 )
 
 // RequireRoot skips the test for a user who may not make namespaces, and fails
@@ -30,10 +26,10 @@ func RequireRoot(t testing.TB) {
 }
 
 // New makes a namespace with its loopback up, which goes with the test.
-func New(t testing.TB) *nsns.Namespace {
+func New(t testing.TB) *netns.Namespace {
 	t.Helper()
 	RequireRoot(t)
-	ns, err := enterNew()
+	ns, err := netns.New()
 	if err != nil {
 		t.Fatalf("make network namespace: %v", err)
 	}
@@ -42,33 +38,9 @@ func New(t testing.TB) *nsns.Namespace {
 	return ns
 }
 
-// enterNew goes into a new namespace, opens it and comes back. The descriptor
-// keeps the namespace alive.
-func enterNew() (*nsns.Namespace, error) {
-	runtime.LockOSThread()
-	home, err := netns.Get()
-	if err != nil {
-		runtime.UnlockOSThread()
-		return nil, err
-	}
-	defer home.Close()
-	made, err := netns.New()
-	if err != nil {
-		runtime.UnlockOSThread()
-		return nil, err
-	}
-	defer made.Close()
-	ns, err := nsns.Open("/proc/thread-self/ns/net")
-	if back := netns.Set(home); back != nil {
-		return nil, errors.Join(err, back) // still locked: the thread dies with the test's goroutine
-	}
-	runtime.UnlockOSThread()
-	return ns, err
-}
-
 // Run runs a command inside the namespace and returns what it prints. The test
 // fails if the command does.
-func Run(t testing.TB, ns *nsns.Namespace, name string, args ...string) string {
+func Run(t testing.TB, ns *netns.Namespace, name string, args ...string) string {
 	t.Helper()
 	var out []byte
 	err := ns.Do(func() (err error) {
