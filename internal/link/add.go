@@ -1,0 +1,92 @@
+//go:build linux
+
+package link
+
+import (
+	"fmt"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+// A Pair is a veth to be made. Both ends are made down, in the namespace of
+// the handle. The kernel takes no alias at birth: set it afterwards.
+type Pair struct {
+	Name, PeerName string  // required
+	MAC, PeerMAC   nic.MAC // optional: zero lets the kernel draw one
+	MTU            int     // bytes; optional
+	Master         int     // index of the first end's bridge; optional
+}
+
+// AddPair makes both ends with all of it in one message. A name that is taken
+// is ErrExists, and then nothing is made.
+func (h *Handle) AddPair(p Pair) error {
+	req := create(p.Name, p.MAC, p.MTU)
+	if p.Master != 0 {
+		req.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(p.Master))))
+	}
+	info, data := linkInfo(KindVeth)
+	peer := data.AddRtAttr(nl.VETH_INFO_PEER, nil)
+	nl.NewIfInfomsgChild(peer, unix.AF_UNSPEC)
+	peer.AddRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(p.PeerName))
+	if !p.PeerMAC.IsZero() {
+		peer.AddRtAttr(unix.IFLA_ADDRESS, p.PeerMAC[:])
+	}
+	if p.MTU > 0 { // else the peer has the kernel's, whatever the first end has
+		peer.AddRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(p.MTU)))
+	}
+	req.AddData(info)
+	if err := h.write(req); err != nil {
+		return fmt.Errorf("make veth %q with peer %q: %w", p.Name, p.PeerName, err)
+	}
+	return nil
+}
+
+// AddBridge makes a bridge, down, without spanning tree. With a MAC of its own
+// it keeps that, whatever ports come and go. A taken name is ErrExists.
+func (h *Handle) AddBridge(name string, mac nic.MAC) error {
+	req := create(name, mac, 0)
+	info, data := linkInfo(KindBridge)
+	data.AddRtAttr(nl.IFLA_BR_STP_STATE, nl.Uint32Attr(0))
+	req.AddData(info)
+	if err := h.write(req); err != nil {
+		return fmt.Errorf("make bridge %q: %w", name, err)
+	}
+	return nil
+}
+
+// AddMacvlan makes a macvlan in bridge mode, down, on the link with the index
+// parent; MTU in bytes, 0 for the parent's. A taken name is ErrExists.
+func (h *Handle) AddMacvlan(name string, parent int, mac nic.MAC, mtu int) error {
+	req := create(name, mac, mtu)
+	req.AddData(nl.NewRtAttr(unix.IFLA_LINK, nl.Uint32Attr(uint32(parent))))
+	info, data := linkInfo(KindMacvlan)
+	data.AddRtAttr(nl.IFLA_MACVLAN_MODE, nl.Uint32Attr(nl.MACVLAN_MODE_BRIDGE))
+	req.AddData(info)
+	if err := h.write(req); err != nil {
+		return fmt.Errorf("make macvlan %q: %w", name, err)
+	}
+	return nil
+}
+
+func create(name string, mac nic.MAC, mtu int) *nl.NetlinkRequest {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	if !mac.IsZero() {
+		req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac[:]))
+	}
+	if mtu > 0 {
+		req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(mtu))))
+	}
+	return req
+}
+
+// linkInfo is the nest that says the kind, and the one inside for its settings.
+func linkInfo(kind string) (info, data *nl.RtAttr) {
+	info = nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated(kind))
+	return info, info.AddRtAttr(nl.IFLA_INFO_DATA, nil)
+}
