@@ -38,10 +38,18 @@ var native = nl.NativeEndian()
 type Handle struct {
 	ns      *netns.Namespace
 	sockets map[int]*nl.SocketHandle
-	sent    counter // for the tests that hold us to a number of messages
+	sent    struct{ reads, dumps, writes atomic.Int64 }
 }
 
-type counter struct{ reads, dumps, writes atomic.Int64 }
+// Messages counts what a handle has sent: questions for one object, listings
+// and changes.
+type Messages struct{ Reads, Dumps, Writes int }
+
+// Messages says what the handle has sent so far. Tests hold the code to it:
+// each message costs the kernel's one lock for links.
+func (h *Handle) Messages() Messages {
+	return Messages{int(h.sent.reads.Load()), int(h.sent.dumps.Load()), int(h.sent.writes.Load())}
+}
 
 // Open opens a handle in ns, which must stay open until Close.
 func Open(ns *netns.Namespace) (*Handle, error) {

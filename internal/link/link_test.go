@@ -110,10 +110,10 @@ func TestMoveIsOneMessage(t *testing.T) {
 	target, inside := open(t)
 	must(t, h.AddPair(Pair{Name: "a0", PeerName: "b0"}))
 	a, b := mustName(t, h, "a0"), mustName(t, h, "b0")
-	before := h.sent.writes.Load()
+	before := h.Messages().Writes
 	moved, err := h.Move(b, inside, Change{Name: "eth0", MAC: macA, MTU: 1400, Up: new(true)})
 	must(t, err)
-	if n := h.sent.writes.Load() - before; n != 1 {
+	if n := h.Messages().Writes - before; n != 1 {
 		t.Errorf("move took %d messages", n)
 	}
 	if moved.Name != "eth0" || moved.MAC != macA || moved.MTU != 1400 || !moved.Up || moved.ParentIndex != a.Index {
