@@ -1,0 +1,164 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// readyTime bounds how long dockerd's first answer is waited for. Mostly it
+// takes 0.2 s.
+const readyTime = 60 * time.Second
+
+// maxSocketPath is sun_path of unix(7) without its final zero.
+const maxSocketPath = 107
+
+// An Engine is a private dockerd. It makes no networks, touches no firewall
+// and keeps its files away from any other engine's.
+type Engine struct {
+	// Dir is where its data and its socket are. Required.
+	Dir string
+	// Name is that of its files in Dir and in /run, such as NAME.sock and
+	// NAME.log. Required, unlike that of other engines of the node.
+	Name string
+	// CgroupParent is below which control group its containers are. Required.
+	CgroupParent string
+	// LiveRestore keeps containers running while it is down. Optional.
+	LiveRestore bool
+
+	spawn   func(Program) (*Process, error)
+	process *Process
+}
+
+// NewEngine prepares an engine in the namespaces of the calling process, which
+// must be inside a node. Nothing runs until Start.
+func NewEngine(dir, name, cgroupParent string) *Engine {
+	e := &Engine{Dir: dir, Name: name, CgroupParent: cgroupParent}
+	e.spawn = func(p Program) (*Process, error) {
+		return spawn(dir, p, outside(context.Background(), p.Args[0], p.Args[1:]...), itself)
+	}
+	return e
+}
+
+// Socket is where the engine listens, for the node and the machine alike.
+func (e *Engine) Socket() string { return filepath.Join(e.Dir, e.Name+".sock") }
+
+// PID is dockerd's process id as the machine sees it.
+func (e *Engine) PID() int { return e.process.PID() }
+
+// Start starts dockerd and waits until it answers. After Stop or Kill it has
+// its containers and images again.
+func (e *Engine) Start(ctx context.Context) error {
+	if len(e.Socket()) > maxSocketPath {
+		return fmt.Errorf("start engine: socket path %s has more than %d bytes: choose a shorter directory", e.Socket(), maxSocketPath)
+	}
+	config := filepath.Join(e.Dir, e.Name+".json")
+	if err := os.WriteFile(config, []byte("{}"), 0o600); err != nil {
+		return fmt.Errorf("start engine: %w", err)
+	}
+	process, err := e.spawn(Program{Name: e.Name, Args: e.args(config)})
+	if err != nil {
+		return fmt.Errorf("start engine: %w", err)
+	}
+	e.process = process
+	if err := e.awaitReady(ctx); err != nil {
+		return errors.Join(fmt.Errorf("start engine: %w", err), tail(e.Dir, e.Name))
+	}
+	return nil
+}
+
+func (e *Engine) args(config string) []string {
+	run := filepath.Join("/run", e.Name)
+	args := []string{
+		"dockerd", "--config-file=" + config,
+		"--data-root=" + filepath.Join(e.Dir, e.Name),
+		"--exec-root=" + run, "--pidfile=" + run + ".pid",
+		"--host=unix://" + e.Socket(), "--host=unix://" + run + ".sock",
+		"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-masq=false",
+		"--ip-forward=false", "--userland-proxy=false",
+		"--cgroup-parent=/" + e.CgroupParent,
+		"--exec-opt=native.cgroupdriver=cgroupfs", // no service manager can be reached
+		"--oom-score-adjust=0",                    // lowering it may be forbidden
+		"--log-level=warn",
+	}
+	if e.LiveRestore {
+		args = append(args, "--live-restore")
+	}
+	return args
+}
+
+// awaitReady asks until the engine answers, because it has no other sign that
+// cannot be confused with containerd's.
+func (e *Engine) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTime)
+	defer cancel()
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", e.Socket())
+	}}
+	defer transport.CloseIdleConnections()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/_ping", nil)
+		if err != nil {
+			return fmt.Errorf("ask engine: %w", err)
+		}
+		if resp, err := transport.RoundTrip(req); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-e.process.Done():
+			return errors.New("dockerd ended at once")
+		case <-ctx.Done():
+			return fmt.Errorf("wait for dockerd's first answer: %w", ctx.Err())
+		}
+	}
+}
+
+// Stop ends dockerd in good order: without LiveRestore it stops its containers
+// first, which takes 10 s for one that ignores TERM.
+func (e *Engine) Stop(ctx context.Context) error {
+	if e == nil || e.process == nil {
+		return nil
+	}
+	if err := e.process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop engine: %w", err)
+	}
+	select {
+	case <-e.process.Done():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for dockerd's end: %w", ctx.Err())
+	}
+}
+
+// Kill ends dockerd with SIGKILL. Its containers' processes live on; without
+// LiveRestore the next Start ends them.
+func (e *Engine) Kill(ctx context.Context) error {
+	if e == nil || e.process == nil {
+		return nil
+	}
+	return e.process.Kill(ctx)
+}
+
+// Docker runs Docker's CLI on the engine and returns what it prints.
+func (e *Engine) Docker(ctx context.Context, args ...string) (string, error) {
+	return output(outside(ctx, "docker", e.cli(args)...), "docker", args)
+}
+
+// cli points Docker's CLI to the engine and away from the user's settings.
+func (e *Engine) cli(args []string) []string {
+	return append([]string{"--config", filepath.Join(e.Dir, "cli"), "--host", "unix://" + e.Socket()}, args...)
+}
