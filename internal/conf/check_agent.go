@@ -1,0 +1,48 @@
+package conf
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+func (d *doc) checkVersion(v int) {
+	if v != version {
+		d.fault("version", "is %d; this release reads version %d only", v, version)
+	}
+}
+
+func (d *doc) checkAgent(f *agentFile, hostname func() (string, error)) {
+	d.checkVersion(f.Version)
+	if !d.given("node") {
+		host, err := hostname()
+		f.Node, _, _ = strings.Cut(host, ".")
+		if err == nil {
+			err = nic.CheckName("node", f.Node)
+		}
+		if err != nil {
+			d.fault("node", "is missing, and the host name cannot serve: %s", err)
+		}
+	} else {
+		d.faultErr("node", nic.CheckName("node", f.Node))
+	}
+	if len(f.Controllers) == 0 {
+		d.fault("controllers", "want at least one address")
+	}
+	for i, address := range f.Controllers {
+		_, err := SocketPath(address)
+		d.faultErr(item("controllers", i), err)
+		if err == nil && slices.Contains(f.Controllers[:i], address) {
+			d.fault(item("controllers", i), "%s is listed twice", quote(address))
+		}
+	}
+	f.Docker.Socket = strings.TrimPrefix(f.Docker.Socket, "unix://")
+	d.faultErr("docker.socket", checkSocket(f.Docker.Socket))
+	d.faultErr("runDir", checkPath(f.RunDir))
+	if f.Resync.D() < time.Second || f.Resync.D() > time.Hour {
+		d.fault("resync", "%s; want 1s to 1h", f.Resync)
+	}
+	d.checkLog(f.Log)
+}

@@ -1,0 +1,139 @@
+package conf
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+func (d *doc) checkController(f *controllerFile) {
+	d.checkVersion(f.Version)
+	d.faultErr("socket", checkSocket(f.Socket))
+	d.faultErr("store", checkPath(f.Store))
+	if f.SocketGroup != "" {
+		d.faultErr("socketGroup", nic.CheckName("group", f.SocketGroup))
+	}
+	d.checkLog(f.Log)
+	d.checkProviders(f.Providers)
+	known := d.indexProviders(f.Providers)
+	d.checkNodes(f.Nodes, f.Providers, known)
+	d.checkNetworks(f.Networks, known)
+}
+
+func (d *doc) checkProviders(providers []Provider) {
+	if len(providers) == 0 {
+		d.fault("providers", "want at least one provider")
+	}
+	names := d.uniqueNames("provider")
+	for i := range providers {
+		p, path := &providers[i], item("providers", i)
+		if d.bad[path] {
+			continue
+		}
+		names(under(path, "name"), p.Name)
+		if d.good(under(path, "kind")) && !slices.Contains(kinds, p.Kind) {
+			d.fault(under(path, "kind"), "no kind %s in this release; known: %s", quote(p.Kind), oneOf(kinds))
+		}
+		if p.Kind == KindLocal && p.Local == nil {
+			p.Local = new(Local)
+			p.Local.setDefaults()
+		}
+		if p.Local != nil && (p.Local.Slots < 1 || p.Local.Slots > maxSlots) {
+			d.fault(under(under(path, "local"), "slots"), "%d; want 1 to %d", p.Local.Slots, maxSlots)
+		}
+	}
+}
+
+// maxSlots bounds what a slip of the keyboard can ask of a node. A Linux
+// bridge takes 1024 ports.
+const maxSlots = 4096
+
+// uniqueNames returns a check of one name after the other, each with its path.
+func (d *doc) uniqueNames(what string) func(path, name string) {
+	lines := map[string]int{}
+	return func(path, name string) {
+		if !d.good(path) {
+			return
+		}
+		d.faultErr(path, nic.CheckName(what, name))
+		if line, ok := lines[name]; ok {
+			d.fault(path, "%s %s is defined already on line %d", what, quote(name), line)
+			return
+		}
+		lines[name] = d.line(path)
+	}
+}
+
+func (d *doc) checkNodes(nodes map[string]Node, providers []Provider, known providerIndex) {
+	if !d.good("nodes") {
+		return
+	}
+	if len(nodes) == 0 {
+		d.fault("nodes", "is empty, so that no node could join; leave it out to let any node join")
+	}
+	type place struct {
+		provider string
+		id       nic.InstanceID
+	}
+	holders := map[place]string{}
+	for _, name := range slices.Sorted(maps.Keys(nodes)) {
+		path := under("nodes", name)
+		if err := nic.CheckName("node", name); err != nil {
+			d.faultErr(path, err)
+			continue
+		}
+		instances := nodes[name].instances(name, providers)
+		for _, p := range slices.Sorted(maps.Keys(instances)) {
+			at, id := under(under(path, "instances"), p), instances[p]
+			if d.bad[at] {
+				continue
+			}
+			d.checkProvider(at, p, known)
+			if id == "" || len(id) > 256 || strings.ContainsFunc(string(id), notGraphic) {
+				d.fault(at, "%s is no instance id", quote(string(id)))
+			}
+			if other, ok := holders[place{p, id}]; ok {
+				d.fault(at, "%s is the instance of node %s already", quote(string(id)), quote(other))
+				continue
+			}
+			holders[place{p, id}] = name
+		}
+	}
+}
+
+func notGraphic(r rune) bool { return r <= ' ' || r > '~' }
+
+// A providerIndex finds the provider that a field names.
+type providerIndex struct {
+	byName map[string]*Provider
+	names  []string
+	// unsure: a provider's name could not be read, and may be the one meant.
+	unsure bool
+}
+
+func (d *doc) indexProviders(providers []Provider) providerIndex {
+	x := providerIndex{byName: map[string]*Provider{}, unsure: !d.good("providers")}
+	for i := range providers {
+		p := &providers[i]
+		if !d.good(under(item("providers", i), "name")) {
+			x.unsure = true
+			continue
+		}
+		x.byName[p.Name] = p
+		if len(x.names) < maxSuggested {
+			x.names = append(x.names, p.Name)
+		}
+	}
+	return x
+}
+
+// checkProvider returns the provider that a field names, or nil.
+func (d *doc) checkProvider(path, name string, x providerIndex) *Provider {
+	p := x.byName[name]
+	if p == nil && !x.unsure {
+		d.fault(path, "no provider %s; %s", quote(name), didYouMean(name, x.names))
+	}
+	return p
+}

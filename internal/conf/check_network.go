@@ -1,0 +1,141 @@
+package conf
+
+import (
+	"slices"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+// The limits of an MTU: what each IP version asks of a link at least (RFC 791,
+// RFC 8200), and the largest jumbo frame in use.
+const (
+	minMTU     = 576
+	minMTUIPv6 = 1280
+	maxMTU     = 9216
+)
+
+func (d *doc) checkNetworks(networks []network, providers providerIndex) {
+	names := d.uniqueNames("network")
+	cables := newCabling()
+	for i, n := range networks {
+		path := item("networks", i)
+		if d.bad[path] {
+			continue
+		}
+		names(under(path, "name"), n.Name)
+		d.checkNetwork(path, n)
+		var p *Provider
+		if at := under(path, "provider"); d.good(at) {
+			p = d.checkProvider(at, n.Provider, providers)
+		}
+		d.checkDevice(path, n, p)
+		d.checkCabling(cables, path, n)
+	}
+	d.checkParents(cables, networks)
+	d.checkOverlaps(networks)
+}
+
+func (d *doc) checkNetwork(path string, n network) {
+	d.faultErr(under(path, "space"), nic.CheckName("space", n.Space))
+	switch {
+	case n.MTU == 0:
+	case n.MTU < minMTU || n.MTU > maxMTU:
+		d.fault(under(path, "mtu"), "%d; want %d to %d, or 0 for the kernel's", n.MTU, minMTU, maxMTU)
+	case n.MTU < minMTUIPv6 && n.hasIPv6():
+		d.fault(under(path, "mtu"), "%d; IPv6 wants at least %d", n.MTU, minMTUIPv6)
+	}
+	if n.Hold < 0 {
+		d.fault(under(path, "hold"), "%s; want 0s or more", n.Hold)
+	}
+	d.checkAddressing(path, n)
+	for i, s := range n.Subnets {
+		d.checkSubnet(item(under(path, "subnets"), i), s)
+	}
+	d.checkRoutes(path, n)
+}
+
+func (d *doc) checkAddressing(path string, n network) {
+	switch nic.Addressing(n.Addressing) {
+	case nic.AddrIPAM:
+		if len(n.Subnets) == 0 {
+			d.fault(under(path, "subnets"), "addressing ipam needs at least one subnet")
+		}
+	case nic.AddrDHCP:
+		for i, s := range n.Subnets {
+			d.checkDHCPSubnet(item(under(path, "subnets"), i), s)
+		}
+	default:
+		if at := under(path, "addressing"); d.good(at) {
+			d.checkOneOf(at, n.Addressing, string(nic.AddrDHCP), string(nic.AddrIPAM))
+		}
+	}
+}
+
+// checkDHCPSubnet allows of a subnet what is not the DHCP server's to say: the
+// prefix, so that routes can be checked against it.
+func (d *doc) checkDHCPSubnet(path string, s subnet) {
+	if s.Prefix.IsValid() && s.Prefix.Addr().Is6() {
+		d.fault(under(path, "prefix"), "%s: addressing dhcp is IPv4 only; IPv6 addresses need a network with addressing ipam", s.Prefix)
+		return
+	}
+	for _, name := range []string{"gateway", "ranges", "exclude"} {
+		if at := under(path, name); d.given(at) {
+			d.fault(at, "is the DHCP server's to say; leave it out, or take addressing ipam")
+		}
+	}
+}
+
+func (d *doc) checkRoutes(path string, n network) {
+	lines := map[string]int{}
+	for i, r := range n.Routes {
+		at := item(under(path, "routes"), i)
+		to, via := under(at, "to"), under(at, "via")
+		if d.good(to) {
+			if r.To.Bits() == 0 {
+				d.fault(to, "%s is the default route, which a subnet's gateway gives", r.To)
+			}
+			if line, ok := lines[r.To.String()]; ok {
+				d.fault(to, "a route to %s is given already on line %d", r.To, line)
+			}
+			lines[r.To.String()] = d.line(to)
+		}
+		switch {
+		case !d.good(via):
+		case d.good(to) && r.To.Addr().Is4() != r.Via.Is4():
+			d.fault(via, "%s is of another IP version than %s", r.Via, r.To)
+		case d.bad[under(path, "subnets")]:
+		case !slices.ContainsFunc(n.Subnets, func(s subnet) bool { return !s.Prefix.IsValid() || s.Prefix.Contains(r.Via) }):
+			d.fault(via, "%s is in none of the network's subnets", r.Via)
+		}
+	}
+}
+
+// checkDevice wants the shape of the NICs where the node makes them.
+func (d *doc) checkDevice(path string, n network, p *Provider) {
+	vethAt, macvlanAt := under(path, "veth"), under(path, "macvlan")
+	isVeth, isMacvlan := d.given(vethAt), d.given(macvlanAt)
+	switch {
+	case isVeth && isMacvlan:
+		d.fault(macvlanAt, "veth is given already on line %d; want one of the two", d.line(vethAt))
+	case !isVeth && !isMacvlan && p != nil && p.Kind == KindLocal && !d.bad[vethAt] && !d.bad[macvlanAt]:
+		d.fault(path, "provider %s makes its NICs on the node: want veth or macvlan", quote(p.Name))
+	}
+	if n.Veth != nil {
+		d.checkInterface(under(vethAt, "bridge"), n.Veth.Bridge)
+		for i, uplink := range n.Veth.Uplinks {
+			d.checkInterface(item(under(vethAt, "uplinks"), i), uplink)
+		}
+		if len(n.Veth.Uplinks) > 0 && !n.Veth.Owned && !d.bad[under(vethAt, "owned")] {
+			d.fault(under(vethAt, "uplinks"), "only a bridge with owned: true takes uplinks; give your own bridge its ports yourself")
+		}
+	}
+	if n.Macvlan != nil {
+		d.checkInterface(under(macvlanAt, "parent"), n.Macvlan.Parent)
+	}
+}
+
+func (d *doc) checkInterface(path, name string) {
+	if d.good(path) {
+		d.faultErr(path, nic.CheckInterfaceName(name))
+	}
+}

@@ -1,0 +1,195 @@
+package conf
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+func TestParseController(t *testing.T) {
+	t.Parallel()
+	got, err := ParseController("f", []byte(`
+version: 1
+socket: /run/x.sock
+socketGroup: admins
+store: /srv/x.db
+log: {level: debug, format: json}
+providers:
+  - {name: local, kind: local, local: {slots: 4}}
+nodes:
+  n1:
+  n2: {instances: {local: other}}
+networks:
+  - name: lab
+    provider: local
+    addressing: ipam
+    space: s
+    mtu: 9000
+    hold: 90s
+    subnets:
+      # Both ends of the prefix are in the ranges, but excluded; so is a hole. The
+      # gateway may be inside.
+      - prefix: 10.0.0.0/24
+        gateway: 10.0.0.1
+        ranges: [10.0.0.0 - 10.0.0.99, 10.0.0.200-10.0.0.255]
+        exclude: [10.0.0.0, 10.0.0.255, 10.0.0.50-10.0.0.59]
+      # A link between two has no addresses of its own (RFC 3021).
+      - {prefix: 10.0.1.0/31, ranges: [10.0.1.0-10.0.1.1]}
+      - {prefix: fd00::/64}
+    routes: [{to: 10.9.0.0/16, via: 10.0.0.254}, {to: fd09::/16, via: fd00::1}]
+    veth: {bridge: br0, owned: true, uplinks: [eth1]}
+  # The same LAN: the prefix overlaps, the ranges do not.
+  - name: lab2
+    provider: local
+    addressing: ipam
+    space: s
+    hold: 0s
+    subnets: [{prefix: 10.0.0.0/16, ranges: [10.0.0.100-10.0.0.199]}]
+    veth: {bridge: br0, owned: true, uplinks: [eth1]}
+  # The same addresses again, in another space.
+  - name: lan
+    provider: local
+    addressing: dhcp
+    subnets: [{prefix: 10.0.0.0/24}]
+    routes: [{to: 172.16.0.0/12, via: 10.0.0.1}]
+    macvlan: {parent: eth2}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	span := func(first, last string) nic.Range { return nic.Range{First: addr(first), Last: addr(last)} }
+	bridge := nic.Bridge{Name: "br0", Owned: true, Uplinks: []string{"eth1"}}
+	want := &Controller{
+		Socket: "/run/x.sock", SocketGroup: "admins", Store: "/srv/x.db",
+		Log:       Log{Level: "debug", Format: "json"},
+		Providers: []Provider{{Name: "local", Kind: "local", Local: &Local{Slots: 4}}},
+		Nodes:     map[string]Node{"n1": {}, "n2": {Instances: map[string]nic.InstanceID{"local": "other"}}},
+		Networks: []nic.Network{
+			{
+				Name: "lab", Provider: "local", Addressing: nic.AddrIPAM, Space: "s", MTU: 9000, Hold: nic.Duration(90 * time.Second),
+				Subnets: []nic.Subnet{
+					{
+						Prefix: prefix("10.0.0.0/24"), Gateway: addr("10.0.0.1"),
+						Ranges:  []nic.Range{span("10.0.0.0", "10.0.0.99"), span("10.0.0.200", "10.0.0.255")},
+						Exclude: []nic.Range{span("10.0.0.0", "10.0.0.0"), span("10.0.0.255", "10.0.0.255"), span("10.0.0.50", "10.0.0.59")},
+					},
+					{Prefix: prefix("10.0.1.0/31"), Ranges: []nic.Range{span("10.0.1.0", "10.0.1.1")}},
+					{Prefix: prefix("fd00::/64")},
+				},
+				Routes: []nic.Route{{To: prefix("10.9.0.0/16"), Via: addr("10.0.0.254")}, {To: prefix("fd09::/16"), Via: addr("fd00::1")}},
+				Device: nic.Device{Kind: nic.Veth, MTU: 9000, Bridge: bridge},
+			},
+			{
+				Name: "lab2", Provider: "local", Addressing: nic.AddrIPAM, Space: "s",
+				Subnets: []nic.Subnet{{Prefix: prefix("10.0.0.0/16"), Ranges: []nic.Range{span("10.0.0.100", "10.0.0.199")}}},
+				Device:  nic.Device{Kind: nic.Veth, Bridge: bridge},
+			},
+			{
+				Name: "lan", Provider: "local", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute),
+				Subnets: []nic.Subnet{{Prefix: prefix("10.0.0.0/24")}},
+				Routes:  []nic.Route{{To: prefix("172.16.0.0/12"), Via: addr("10.0.0.1")}},
+				Device:  nic.Device{Kind: nic.Macvlan, Parent: "eth2"},
+			},
+		},
+	}
+	if diff := cmp.Diff(want, got, byText); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestInstances(t *testing.T) {
+	t.Parallel()
+	providers := []Provider{{Name: "a", Kind: KindLocal}, {Name: "b", Kind: KindLocal}}
+	anyNode := &Controller{Providers: providers}
+	listed := &Controller{Providers: providers, Nodes: map[string]Node{"n1": {}, "n2": {Instances: map[string]nic.InstanceID{"b": "x"}}}}
+	for _, c := range []struct {
+		conf *Controller
+		node string
+		want string
+	}{
+		{anyNode, "n9", "map[a:n9 b:n9] true"},
+		{listed, "n1", "map[a:n1 b:n1] true"},
+		{listed, "n2", "map[a:n2 b:x] true"},
+		{listed, "n9", "map[] false"},
+	} {
+		instances, ok := c.conf.Instances(c.node)
+		if got := fmt.Sprint(instances, ok); got != c.want {
+			t.Errorf("%s: got %s, want %s", c.node, got, c.want)
+		}
+	}
+}
+
+// TestNodesMayBeAbsent: leaving nodes out is not the same as listing none.
+func TestNodesMayBeAbsent(t *testing.T) {
+	t.Parallel()
+	c, err := ParseController("f", []byte("version: 1\nproviders: [{name: local, kind: local}]\n"))
+	if err != nil || c.Nodes != nil || c.Providers[0].Local.Slots != DefaultSlots {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
+func TestFaultJSON(t *testing.T) {
+	t.Parallel()
+	_, err := ParseController("a.yaml", []byte("version: 3\nproviders: []\n"))
+	got, jsonErr := json.Marshal(AsFaults(fmt.Errorf("start: %w", err)))
+	want := `[{"file":"a.yaml","line":1,"field":"version","problem":"is 3; this release reads version 1 only"},` +
+		`{"file":"a.yaml","line":2,"field":"providers","problem":"want at least one provider"}]`
+	if jsonErr != nil || string(got) != want {
+		t.Errorf("got  %s, %v\nwant %s", got, jsonErr, want)
+	}
+	if AsFaults(errors.New("other")) != nil {
+		t.Error("another error has faults")
+	}
+}
+
+func TestSocketPath(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"unix:///run/x.sock":                  "/run/x.sock",
+		"unix://run/x.sock":                   "absolute",
+		"unix://":                             "absolute",
+		"/run/x.sock":                         `did you mean "unix:///run/x.sock"?`,
+		"https://h:1":                         "TLS comes in a later release",
+		"":                                    "want an address",
+		"unix:///" + strings.Repeat("x", 107): "the kernel allows",
+	} {
+		path, err := SocketPath(address)
+		if err == nil && path != want || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %q, %v, want %q", address, path, err, want)
+		}
+	}
+}
+
+func TestSlogLevel(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	} {
+		if got := (Log{Level: text}).SlogLevel(); got != want {
+			t.Errorf("%s: got %s", text, got)
+		}
+	}
+}
+
+func TestNearest(t *testing.T) {
+	t.Parallel()
+	known := []string{"socket", "store", "log", "mtu", "name", "dhcp"}
+	for word, want := range map[string]string{
+		"Socket": "socket", "sokcet": "socket", "mtus": "mtu", "dchp": "dhcp", "lgo": "log", "nmae": "name",
+		"colour": "", "x": "", "": "", "ip": "", strings.Repeat("store", 20): "",
+	} {
+		if got := nearest(word, known); got != want {
+			t.Errorf("%q: got %q, want %q", word, got, want)
+		}
+	}
+}

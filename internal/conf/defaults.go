@@ -1,0 +1,57 @@
+package conf
+
+import (
+	"reflect"
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+// All defaults of both files. The samples in examples/ give the same.
+const (
+	DefaultSocket = "/run/nicferry/nicferryd.sock"
+	DefaultStore  = "/var/lib/nicferry/nicferry.db"
+	// DefaultSocketGroup is tried when the file names no group. If there is no
+	// such group, the socket is root's alone.
+	DefaultSocketGroup = "nicferry"
+
+	DefaultLogLevel  = "info"
+	DefaultLogFormat = "auto"
+
+	DefaultSlots = 128
+	DefaultSpace = "default"
+	DefaultHold  = nic.Duration(time.Minute)
+
+	DefaultControllerAddress = "unix://" + DefaultSocket
+	DefaultDockerSocket      = "/var/run/docker.sock"
+	DefaultRunDir            = "/run/nicferry/agent"
+	DefaultResync            = nic.Duration(30 * time.Second)
+)
+
+// setDefaults fills a struct before the file's fields are taken over.
+func setDefaults(v reflect.Value) {
+	if s, ok := v.Addr().Interface().(interface{ setDefaults() }); ok {
+		s.setDefaults()
+	}
+}
+
+func (f *controllerFile) setDefaults() {
+	f.Socket, f.Store = DefaultSocket, DefaultStore
+	f.Log.setDefaults()
+}
+
+func (l *Log) setDefaults() { *l = Log{Level: DefaultLogLevel, Format: DefaultLogFormat} }
+
+func (l *Local) setDefaults() { l.Slots = DefaultSlots }
+
+func (n *network) setDefaults() { n.Space, n.Hold = DefaultSpace, DefaultHold }
+
+// setDefaults leaves the node's name, which is the machine's.
+func (f *agentFile) setDefaults() {
+	f.Controllers = []string{DefaultControllerAddress}
+	f.Docker.setDefaults()
+	f.RunDir, f.Resync = DefaultRunDir, DefaultResync
+	f.Log.setDefaults()
+}
+
+func (d *Docker) setDefaults() { d.Socket = DefaultDockerSocket }

@@ -1,0 +1,76 @@
+package conf
+
+import (
+	"net/netip"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+// network is a network as it is written.
+type network struct {
+	Name       string       `yaml:"name,required"`
+	Provider   string       `yaml:"provider,required"`
+	Addressing string       `yaml:"addressing,required"`
+	Space      string       `yaml:"space"`
+	MTU        int          `yaml:"mtu"`
+	Hold       nic.Duration `yaml:"hold"`
+	Subnets    []subnet     `yaml:"subnets"`
+	Routes     []route      `yaml:"routes"`
+	Veth       *veth        `yaml:"veth"`
+	Macvlan    *macvlan     `yaml:"macvlan"`
+}
+
+type subnet struct {
+	Prefix  netip.Prefix `yaml:"prefix,required"`
+	Gateway netip.Addr   `yaml:"gateway"`
+	Ranges  []nic.Range  `yaml:"ranges"`
+	Exclude []nic.Range  `yaml:"exclude"`
+}
+
+type route struct {
+	To  netip.Prefix `yaml:"to,required"`
+	Via netip.Addr   `yaml:"via,required"`
+}
+
+type veth struct {
+	Bridge  string   `yaml:"bridge,required"`
+	Owned   bool     `yaml:"owned"`
+	Uplinks []string `yaml:"uplinks"`
+}
+
+type macvlan struct {
+	Parent string `yaml:"parent,required"`
+}
+
+// toNIC gives a checked network in the program's words.
+func (n network) toNIC() nic.Network {
+	to := nic.Network{
+		Name: n.Name, Provider: n.Provider, Addressing: nic.Addressing(n.Addressing),
+		Space: n.Space, MTU: n.MTU, Hold: n.Hold,
+	}
+	for _, s := range n.Subnets {
+		to.Subnets = append(to.Subnets, nic.Subnet(s))
+	}
+	for _, r := range n.Routes {
+		to.Routes = append(to.Routes, nic.Route(r))
+	}
+	switch {
+	case n.Veth != nil:
+		to.Device = nic.Device{Kind: nic.Veth, MTU: n.MTU, Bridge: nic.Bridge{
+			Name: n.Veth.Bridge, Owned: n.Veth.Owned, Uplinks: n.Veth.Uplinks,
+		}}
+	case n.Macvlan != nil:
+		to.Device = nic.Device{Kind: nic.Macvlan, MTU: n.MTU, Parent: n.Macvlan.Parent}
+	}
+	return to
+}
+
+// hasIPv6 says whether a container of the network would have IPv6.
+func (n network) hasIPv6() bool {
+	for _, s := range n.Subnets {
+		if s.Prefix.IsValid() && s.Prefix.Addr().Is6() {
+			return true
+		}
+	}
+	return false
+}
