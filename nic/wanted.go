@@ -8,7 +8,9 @@ import (
 // Wanted is what the controller wants of one NIC on one node. The agent lists
 // it, works towards it, and never edits it.
 type Wanted struct {
-	NIC ID `json:"nic"`
+	// NIC is empty for a claim that has none at present: there is nothing to
+	// do, but the claim is to be released when its container is gone.
+	NIC ID `json:"nic,omitempty"`
 	// Gone: take the NIC out of wherever it is, wipe it, remove what was made
 	// for it, and report it clean.
 	Gone   bool   `json:"gone,omitempty"`
