@@ -1,0 +1,85 @@
+package apitest
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// Claims pages by id.
+func (b *Backend) Claims(_ context.Context, after nic.ClaimID, limit int) ([]api.ClaimView, error) {
+	leave, err := b.enter("Claims")
+	defer leave()
+	return page(b.claims, after, limit), err
+}
+
+// Claim finds one.
+func (b *Backend) Claim(_ context.Context, id nic.ClaimID) (api.ClaimView, error) {
+	leave, err := b.enter("Claim")
+	defer leave()
+	return find(b.claims, id, "claim", err)
+}
+
+// NICs pages by id.
+func (b *Backend) NICs(_ context.Context, after nic.ID, limit int) ([]api.NICView, error) {
+	leave, err := b.enter("NICs")
+	defer leave()
+	return page(b.nics, after, limit), err
+}
+
+// NIC finds one.
+func (b *Backend) NIC(_ context.Context, id nic.ID) (api.NICView, error) {
+	leave, err := b.enter("NIC")
+	defer leave()
+	return find(b.nics, id, "NIC", err)
+}
+
+// Nodes returns all.
+func (b *Backend) Nodes(context.Context) ([]nic.Node, error) {
+	leave, err := b.enter("Nodes")
+	defer leave()
+	return sorted(b.nodes), err
+}
+
+// Node finds one.
+func (b *Backend) Node(_ context.Context, name string) (nic.Node, error) {
+	leave, err := b.enter("Node")
+	defer leave()
+	return find(b.nodes, name, "node", err)
+}
+
+// Networks returns all.
+func (b *Backend) Networks(context.Context) ([]api.NetworkView, error) {
+	leave, err := b.enter("Networks")
+	defer leave()
+	return sorted(b.networks), err
+}
+
+// Network finds one.
+func (b *Backend) Network(_ context.Context, name string) (api.NetworkView, error) {
+	leave, err := b.enter("Network")
+	defer leave()
+	return find(b.networks, name, "network", err)
+}
+
+func page[K cmp.Ordered, V any](m map[K]V, after K, limit int) []V {
+	var values []V
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if k > after && len(values) < limit {
+			values = append(values, m[k])
+		}
+	}
+	return values
+}
+
+func find[K ~string, V any](m map[K]V, key K, what string, err error) (V, error) {
+	v, ok := m[key]
+	if err == nil && !ok {
+		err = missing(what, string(key))
+	}
+	return v, err
+}

@@ -1,0 +1,51 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// Acquire returns the claim of owner, and makes it at the first call. It does
+// not wait for the NIC: the claim's phase says how far it is.
+func (c *Client) Acquire(ctx context.Context, owner nic.Owner, container string, request nic.Request) (nic.Claim, error) {
+	var claim nic.Claim
+	in := api.AcquireRequest{Owner: owner, Container: container, Request: request}
+	err := c.do(ctx, http.MethodPost, "/v1/claims", in, &claim)
+	return claim, err
+}
+
+// Release gives a claim back. Gone already: nil. An older epoch: conflict.
+func (c *Client) Release(ctx context.Context, id nic.ClaimID, epoch uint64) error {
+	return c.do(ctx, http.MethodPost, "/v1/claims/"+url.PathEscape(string(id))+"/release", api.ReleaseRequest{Epoch: epoch}, nil)
+}
+
+// Hello says that the node's agent has started. The node's session number is
+// for the reports; a repeated hello may yield a higher one.
+func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory) (nic.Node, error) {
+	var out nic.Node
+	err := c.do(ctx, http.MethodPut, nodePath(node)+"/hello", inventory, &out)
+	return out, err
+}
+
+// Report says what has changed on the node. A newer session than the report's
+// exists: conflict.
+func (c *Client) Report(ctx context.Context, node string, report nic.NodeReport) error {
+	if report.NICs == nil {
+		report.NICs = []nic.Observed{}
+	}
+	return c.do(ctx, http.MethodPost, nodePath(node)+"/report", report, nil)
+}
+
+// Wanted returns all that is wanted of the node, and the revision to watch
+// from.
+func (c *Client) Wanted(ctx context.Context, node string) ([]nic.Wanted, uint64, error) {
+	var out api.WantedList
+	err := c.get(ctx, nodePath(node)+"/wanted", &out)
+	return out.Items, out.Revision, err
+}
+
+func nodePath(node string) string { return "/v1/nodes/" + url.PathEscape(node) }

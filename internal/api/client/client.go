@@ -1,0 +1,156 @@
+// Package client calls the API.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/call"
+)
+
+// DefaultAddress is where nicferryd listens unless told otherwise.
+const DefaultAddress = "unix:///run/nicferry/nicferryd.sock"
+
+// ErrUnreachable: there is no controller at the address, or it went away
+// meanwhile. Errors of the controller itself are *api.Error.
+var ErrUnreachable = errors.New("controller does not answer")
+
+// base stands for the controller in URLs; the socket is what decides.
+const base = "http://nicferryd"
+
+// defaultRetries is few: with a person waiting, about half a second.
+const defaultRetries = 3
+
+// maxAnswer bounds how much of an answer is read.
+const maxAnswer = 64 << 20
+
+// Options are the parts of a Client.
+type Options struct {
+	// Address is unix:// and the absolute path of the socket; required.
+	Address string
+	Log     *slog.Logger // optional
+	// Retries is how many tries may follow a call's first one while the
+	// controller is away or says "later"; default 3, negative for none. The
+	// call's context bounds them too.
+	Retries int
+	// Silence is how long a watch may be quiet, heartbeats included, before
+	// its connection is taken for dead; default 50 s, which is three
+	// heartbeats of the server and a little.
+	Silence time.Duration
+}
+
+// A Client calls one controller. Every method may be repeated, returns an
+// *api.Error if the controller said no, and ErrUnreachable if nobody answers.
+// A Client may be used concurrently.
+type Client struct {
+	address string
+	log     *slog.Logger
+	silence time.Duration
+	calls   *call.Client
+	stream  *http.Client // for watches, which do their own retrying
+}
+
+// New makes a client for the CLI. It does not connect yet.
+func New(address string) (*Client, error) { return Open(Options{Address: address}) }
+
+// Open makes a client. It does not connect yet.
+func Open(opts Options) (*Client, error) {
+	path, ok := strings.CutPrefix(opts.Address, "unix://")
+	if !ok || !strings.HasPrefix(path, "/") {
+		return nil, fmt.Errorf("address %q: want unix:// and an absolute path, such as %s", opts.Address, DefaultAddress)
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case opts.Retries == 0:
+		opts.Retries = defaultRetries
+	case opts.Retries < 0:
+		opts.Retries = 0
+	}
+	if opts.Silence == 0 {
+		opts.Silence = 50 * time.Second
+	}
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		},
+		IdleConnTimeout:    time.Minute,
+		DisableCompression: true,
+	}
+	return &Client{
+		address: opts.Address,
+		log:     opts.Log,
+		silence: opts.Silence,
+		calls:   call.New(call.Options{Transport: transport, Log: opts.Log, Retries: opts.Retries}),
+		stream:  &http.Client{Transport: transport},
+	}, nil
+}
+
+// Close lets idle connections go. The client remains usable.
+func (c *Client) Close() { c.calls.Close() }
+
+// get reads path into out.
+func (c *Client) get(ctx context.Context, path string, out any) error {
+	return c.do(ctx, http.MethodGet, path, nil, out)
+}
+
+// do sends in, if not nil, and reads the answer into out, if not nil.
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	req := call.Request{Method: method, URL: base + path, Repeatable: true, Header: http.Header{"Accept": {"application/json"}}}
+	if in != nil {
+		encoded, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		req.Body = encoded
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.calls.Do(ctx, req)
+	if err != nil {
+		return c.unreachable(ctx, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return c.unreachable(ctx, fmt.Errorf("read the answer: %w", err))
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return asError(resp.Status, answer)
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("read the answer to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// unreachable is ctx's error if ctx is why, else ErrUnreachable.
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("call %s: %w", c.address, err)
+	}
+	return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.address, err)
+}
+
+// asError reads an answer that is not a success. One that is not ours, from
+// whatever else listens there, is said to be so.
+func asError(status string, answer []byte) error {
+	var e api.Error
+	if json.Unmarshal(answer, &e) == nil && e.Code != "" {
+		return &e
+	}
+	return fmt.Errorf("the answer is %s and not from a nicferryd: %.200q", status, bytes.TrimSpace(answer))
+}

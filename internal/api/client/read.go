@@ -1,0 +1,77 @@
+package client
+
+import (
+	"context"
+	"net/url"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// Claims returns all claims by id, however many pages that takes.
+func (c *Client) Claims(ctx context.Context) ([]api.ClaimView, error) {
+	return all[api.ClaimView](ctx, c, "/v1/claims")
+}
+
+// Claim returns one; no such claim: not found.
+func (c *Client) Claim(ctx context.Context, id nic.ClaimID) (api.ClaimView, error) {
+	return one[api.ClaimView](ctx, c, "/v1/claims/", string(id))
+}
+
+// NICs returns all NICs by id, however many pages that takes.
+func (c *Client) NICs(ctx context.Context) ([]api.NICView, error) {
+	return all[api.NICView](ctx, c, "/v1/nics")
+}
+
+// NIC returns one; no such NIC: not found.
+func (c *Client) NIC(ctx context.Context, id nic.ID) (api.NICView, error) {
+	return one[api.NICView](ctx, c, "/v1/nics/", string(id))
+}
+
+// Nodes returns all nodes by name.
+func (c *Client) Nodes(ctx context.Context) ([]nic.Node, error) {
+	return all[nic.Node](ctx, c, "/v1/nodes")
+}
+
+// Node returns one; no such node: not found.
+func (c *Client) Node(ctx context.Context, name string) (nic.Node, error) {
+	return one[nic.Node](ctx, c, "/v1/nodes/", name)
+}
+
+// Networks returns all networks by name.
+func (c *Client) Networks(ctx context.Context) ([]api.NetworkView, error) {
+	return all[api.NetworkView](ctx, c, "/v1/networks")
+}
+
+// Network returns one; no such network: not found.
+func (c *Client) Network(ctx context.Context, name string) (api.NetworkView, error) {
+	return one[api.NetworkView](ctx, c, "/v1/networks/", name)
+}
+
+// Version says which program answers.
+func (c *Client) Version(ctx context.Context) (api.Version, error) {
+	return one[api.Version](ctx, c, "/v1/", "version")
+}
+
+func one[T any](ctx context.Context, c *Client, path, name string) (T, error) {
+	var out T
+	err := c.get(ctx, path+url.PathEscape(name), &out)
+	return out, err
+}
+
+// all follows the pages; the result is never nil without an error.
+func all[T any](ctx context.Context, c *Client, path string) ([]T, error) {
+	items := []T{}
+	after := ""
+	for {
+		var page api.List[T]
+		if err := c.get(ctx, path+"?after="+url.QueryEscape(after), &page); err != nil {
+			return nil, err
+		}
+		items = append(items, page.Items...)
+		if page.Next == "" || page.Next == after { // the same again would be for ever
+			return items, nil
+		}
+		after = page.Next
+	}
+}

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/nic"
+)
+
+type helloInput struct {
+	Name string `path:"name"`
+	Body nic.Inventory
+}
+
+type reportInput struct {
+	Name string `path:"name"`
+	Body nic.NodeReport
+}
+
+func (s *server) nodeRoutes() {
+	list := s.operation("list-nodes", http.MethodGet, "/v1/nodes", "List nodes by name")
+	serve(s, list, func(ctx context.Context, _ *none) (api.List[nic.Node], error) {
+		nodes, err := s.Backend.Nodes(ctx)
+		return api.NewList(nodes, ""), err
+	})
+
+	get := s.operation("get-node", http.MethodGet, "/v1/nodes/{name}", "Show a node")
+	serve(s, get, func(ctx context.Context, in *nameInput) (nic.Node, error) {
+		if err := checkName("node", in.Name); err != nil {
+			return nic.Node{}, err
+		}
+		return s.Backend.Node(ctx, in.Name)
+	})
+
+	hello := s.operation("hello", http.MethodPut, "/v1/nodes/{name}/hello", "Say that a node's agent has started, and get its session number")
+	serve(s, hello, func(ctx context.Context, in *helloInput) (nic.Node, error) {
+		if err := nic.CheckName("node", in.Name); err != nil {
+			return nic.Node{}, nic.Faults{{Field: "path.name", Problem: err.Error()}}
+		}
+		return s.Backend.Hello(ctx, in.Name, in.Body)
+	})
+
+	report := s.operation("report", http.MethodPost, "/v1/nodes/{name}/report", "Say what has changed on a node")
+	serveEmpty(s, report, func(ctx context.Context, in *reportInput) error {
+		if err := checkName("node", in.Name); err != nil {
+			return err
+		}
+		return s.Backend.Report(ctx, in.Name, in.Body)
+	})
+
+	wanted := s.operation("wanted", http.MethodGet, "/v1/nodes/{name}/wanted", "List all that is wanted of a node")
+	serve(s, wanted, func(ctx context.Context, in *nameInput) (api.WantedList, error) {
+		if err := checkName("node", in.Name); err != nil {
+			return api.WantedList{}, err
+		}
+		items, revision, err := s.Backend.Wanted(ctx, in.Name)
+		if items == nil {
+			items = []nic.Wanted{}
+		}
+		return api.WantedList{Revision: revision, Items: items}, err
+	})
+}

@@ -1,0 +1,67 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// The bounds of a connection. There is no bound on reading or writing as a
+// whole: watches stay open.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	stopGrace     = 5 * time.Second
+)
+
+// stoppingKey finds, in a request's context, the context that ends when the
+// server begins to stop.
+type stoppingKey struct{}
+
+// Run serves handler on ln until ctx ends. Then watches end at once, other
+// requests get 5 s to finish, and it returns nil once all are done. It closes
+// ln.
+func Run(ctx context.Context, ln net.Listener, handler http.Handler, log *slog.Logger) error {
+	base, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, ctx))
+	defer cancel()
+	srv := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, stop := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+	defer stop()
+	err := srv.Shutdown(grace)
+	if err != nil {
+		cancel() // whoever is still at it shall see the end coming
+		err = errors.Join(fmt.Errorf("stop serving %s: %w", ln.Addr(), err), srv.Close())
+	}
+	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}
+
+// untilStopping is ctx, but ends also when the server begins to stop.
+func untilStopping(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stopping, ok := ctx.Value(stoppingKey{}).(context.Context)
+	if !ok {
+		return ctx, cancel
+	}
+	forget := context.AfterFunc(stopping, cancel)
+	return ctx, func() { forget(); cancel() }
+}

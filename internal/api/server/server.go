@@ -1,0 +1,61 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/nicferry/nicferry/internal/api"
+)
+
+// defaultHeartbeat is the time between two comments on a quiet watch. It is
+// short enough for a reader to tell a quiet controller from a dead one.
+const defaultHeartbeat = 15 * time.Second
+
+// Options are the parts of the API's handler.
+type Options struct {
+	Backend Backend      // required
+	Log     *slog.Logger // required
+	Version api.Version  // what GET /v1/version says; optional
+	// Kinds says which code the backend's own errors get, first match wins.
+	// Errors of the store and of providers need no entry. Optional.
+	Kinds []Kind
+	// Heartbeat is the time between two comments on a quiet watch; default 15 s.
+	Heartbeat time.Duration
+}
+
+type server struct {
+	Options
+	api huma.API
+}
+
+// New makes the handler of the whole API. It does not block, starts nothing
+// and panics only if the routes contradict each other, which a test would see.
+func New(opts Options) http.Handler {
+	if opts.Heartbeat == 0 {
+		opts.Heartbeat = defaultHeartbeat
+	}
+	mux := http.NewServeMux()
+	s := &server{Options: opts}
+	s.api = humago.New(mux, s.config())
+	s.claimRoutes()
+	s.nicRoutes()
+	s.nodeRoutes()
+	s.networkRoutes()
+	s.watchRoute()
+	s.versionRoute()
+	document, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
+	if err != nil {
+		panic(fmt.Sprintf("encode the OpenAPI document: %v", err))
+	}
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/openapi+json")
+		w.Write(document)
+	})
+	return s.guard(withFallback(mux))
+}

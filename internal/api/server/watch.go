@@ -1,0 +1,120 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/nicferry/nicferry/internal/api"
+)
+
+// writeTimeout is how long a reader of a watch may not read before it is
+// taken for dead.
+const writeTimeout = 10 * time.Second
+
+type watchInput struct {
+	Name        string `path:"name"`
+	After       uint64 `query:"after" doc:"The revision that the reader knows."`
+	LastEventID uint64 `header:"Last-Event-ID" doc:"The same, as browsers send it when they reconnect."`
+}
+
+func (s *server) watchRoute() {
+	op := s.operation("watch", http.MethodGet, "/v1/nodes/{name}/watch",
+		"Be told when what is wanted of a node may have changed, as server-sent events")
+	op.Responses["200"] = &huma.Response{
+		Description: "One event per change, its id the revision; comments between them are heartbeats",
+		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: s.schema(reflect.TypeFor[api.Change]())}},
+	}
+	huma.Register(s.api, op, func(ctx context.Context, in *watchInput) (*huma.StreamResponse, error) {
+		err := checkName("node", in.Name)
+		if err == nil {
+			_, err = s.Backend.Node(ctx, in.Name) // once the stream has begun there is no status any more
+		}
+		if err != nil {
+			return nil, reply{s.wire(ctx, op, err)}
+		}
+		return &huma.StreamResponse{Body: func(c huma.Context) {
+			_, w := humago.Unwrap(c)
+			ctx, cancel := untilStopping(c.Context())
+			defer cancel()
+			s.watch(ctx, &stream{w: w, control: http.NewResponseController(w)}, op, in)
+		}}, nil
+	})
+}
+
+// watch writes events until the reader is gone, the server stops or the
+// backend fails.
+func (s *server) watch(ctx context.Context, out *stream, op huma.Operation, in *watchInput) {
+	after := max(in.After, in.LastEventID)
+	out.w.Header().Set("Content-Type", "text/event-stream")
+	out.w.Header().Set("Cache-Control", "no-store")
+	err := out.comment("watching")
+	for err == nil {
+		var revision uint64
+		revision, err = s.waitChange(ctx, in.Name, after)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			out.event(api.EventError, 0, s.wire(ctx, op, err))
+			return
+		case revision == after:
+			err = out.comment("still here")
+		default:
+			after = revision
+			err = out.event("", revision, api.Change{Revision: revision})
+		}
+	}
+}
+
+// waitChange is the backend's, but returns after itself when it is time for a
+// heartbeat.
+func (s *server) waitChange(ctx context.Context, node string, after uint64) (uint64, error) {
+	short, cancel := context.WithTimeout(ctx, s.Heartbeat)
+	defer cancel()
+	revision, err := s.Backend.WaitChange(short, node, after)
+	if err != nil && short.Err() != nil {
+		return after, nil
+	}
+	return revision, err
+}
+
+// stream writes server-sent events.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (s *stream) comment(text string) error { return s.write(": %s\n\n", text) }
+
+// event writes one event; an empty name and a zero id are left out.
+func (s *stream) event(name string, id uint64, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	head := ""
+	if name != "" {
+		head += "event: " + name + "\n"
+	}
+	if id != 0 {
+		head += fmt.Sprintf("id: %d\n", id)
+	}
+	return s.write("%sdata: %s\n\n", head, data)
+}
+
+func (s *stream) write(format string, args ...any) error {
+	if err := s.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(s.w, format, args...); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
