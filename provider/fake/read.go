@@ -1,0 +1,61 @@
+package fake
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// Get implements provider.Provider.
+func (p *Provider) Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen, error) {
+	var got map[nic.ID]nic.Seen
+	err := p.call(ctx, Call{Op: OpGet}, func(now time.Time) (bool, error) {
+		got = make(map[nic.ID]nic.Seen, len(ids))
+		for _, id := range ids {
+			if r := p.find(id, now); r != nil && !now.Before(r.visible) {
+				got[id] = r.seen(p.opts.Device)
+			}
+		}
+		return false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return got, nil
+}
+
+// List implements provider.Provider. Foreign NICs are never in it.
+func (p *Provider) List(ctx context.Context) ([]nic.Seen, error) {
+	var all []nic.Seen
+	err := p.call(ctx, Call{Op: OpList}, func(now time.Time) (bool, error) {
+		for id := range p.nics {
+			if r := p.find(id, now); r != nil && !now.Before(r.visible) {
+				all = append(all, r.seen(p.opts.Device))
+			}
+		}
+		slices.SortFunc(all, func(a, b nic.Seen) int { return cmp.Compare(a.NIC, b.NIC) })
+		return false, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// Limits implements provider.Provider. Foreign NICs take slots too.
+func (p *Provider) Limits(ctx context.Context, instance nic.InstanceID) (provider.Limits, error) {
+	var limits provider.Limits
+	err := p.call(ctx, Call{Op: OpLimits, Instance: instance}, func(now time.Time) (bool, error) {
+		if !p.knows(instance) {
+			return false, notFound()
+		}
+		n := p.opts.NICsPerInstance
+		limits = provider.Limits{NICs: n, AddrsPerNIC: 1, Free: max(0, n-p.used(instance, now))}
+		return false, nil
+	})
+	return limits, err
+}
