@@ -22,9 +22,9 @@ type Options struct {
 	Store     store.Store                  // required
 	Providers map[string]provider.Provider // by configured name; required
 	Networks  []nic.Network                // from the config
-	// Nodes are the nodes' instance ids by node and provider, from the config.
-	// A node that is not named is its own instance.
-	Nodes map[string]map[string]nic.InstanceID
+	// Instances are a node's ids at the providers, and whether it may join at
+	// all, from the config. Optional: without it any node may join.
+	Instances func(node string) (ids map[string]nic.InstanceID, mayJoin bool)
 	Log   *slog.Logger // required
 	// Workers is how many NICs are worked on at a time; default 8.
 	Workers int
@@ -40,6 +40,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	ErrStale    = errors.New("stale") // an older epoch or session: the caller is not the owner any more
 	ErrInvalid  = errors.New("invalid")
+	ErrRefused  = errors.New("refused") // the config does not allow it
 )
 
 // An Allocator serves requests from its methods and does the waiting and
@@ -69,6 +70,9 @@ func New(opts Options) (*Allocator, error) {
 	if opts.SilentAfter == 0 {
 		opts.SilentAfter = 90 * time.Second
 	}
+	if opts.Instances == nil {
+		opts.Instances = func(string) (map[string]nic.InstanceID, bool) { return nil, true }
+	}
 	a := &Allocator{
 		opts:     opts,
 		networks: map[string]nic.Network{},
@@ -95,6 +99,9 @@ func (a *Allocator) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	term, err := a.opts.Store.Lead(ctx, "allocator")
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("become leader: %w", err)
 	}

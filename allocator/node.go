@@ -14,6 +14,10 @@ func (a *Allocator) Hello(ctx context.Context, name string, inv nic.Inventory) (
 	if err := nic.CheckName("node", name); err != nil {
 		return nic.Node{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	instances, mayJoin := a.opts.Instances(name)
+	if !mayJoin {
+		return nic.Node{}, fmt.Errorf("node %q: %w: it is not among the nodes of the controller's config", name, ErrRefused)
+	}
 	a.heard(name)
 	var node nic.Node
 	err := a.atomically(ctx, func(e *edit) error {
@@ -22,7 +26,7 @@ func (a *Allocator) Hello(ctx context.Context, name string, inv nic.Inventory) (
 			return err
 		}
 		node = nic.Node{
-			Schema: nic.Schema, Name: name, Instances: a.opts.Nodes[name], Phase: nic.NodeReady,
+			Schema: nic.Schema, Name: name, Instances: instances, Phase: nic.NodeReady,
 			Session: old.Session + 1, Inventory: inv, LastSeen: time.Now().UTC(),
 		}
 		e.update(nodeKey(name), node, rev)

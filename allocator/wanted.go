@@ -22,27 +22,57 @@ func (a *Allocator) Wanted(ctx context.Context, node string) ([]nic.Wanted, uint
 	}
 	e := a.look(ctx)
 	wanted := []nic.Wanted{}
+	listed := map[nic.ClaimID]bool{}
 	for _, r := range records {
-		id := nic.ID(strings.TrimPrefix(r.Key, onPrefix(node)))
-		n, _, found, err := get[nic.NIC](e, nicKey(id))
+		w, ok, err := a.wantedNIC(e, nic.ID(strings.TrimPrefix(r.Key, onPrefix(node))))
 		if err != nil {
 			return nil, 0, err
 		}
-		if !found || !told(n) || n.Phase == nic.PhasePlanned || n.Phase == nic.PhaseRetiring {
+		if ok {
+			wanted = append(wanted, w)
+			listed[w.Claim] = true
+		}
+	}
+	waiting, err := a.waitingClaims(e, node, listed)
+	return append(wanted, waiting...), uint64(rev), err
+}
+
+// wantedNIC says what is wanted of a NIC, unless its node has no part in it at
+// present.
+func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
+	n, _, found, err := get[nic.NIC](e, nicKey(id))
+	if err != nil || !found || !told(n) || n.Phase == nic.PhasePlanned || n.Phase == nic.PhaseRetiring {
+		return nic.Wanted{}, false, err
+	}
+	w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: n.Seen.Device, Network: n.Network}
+	claim, _, found, err := get[nic.Claim](e, claimKey(n.Holder))
+	if err == nil && found && claim.NIC == n.ID {
+		w.Claim, w.Epoch, w.Owner = claim.ID, claim.Epoch, claim.Owner
+		w.Layer3 = layer3(a.networks[n.Network], claim)
+	}
+	return w, true, err
+}
+
+// waitingClaims lists the node's claims that no listed NIC stands for.
+func (a *Allocator) waitingClaims(e *edit, node string, listed map[nic.ClaimID]bool) ([]nic.Wanted, error) {
+	owners, _, err := store.ListJSON[nic.ClaimID](e.ctx, e.store, ownerPrefix(node), "", 0)
+	if err != nil {
+		return nil, err
+	}
+	var waiting []nic.Wanted
+	for _, o := range owners {
+		if listed[o.Value] {
 			continue
 		}
-		w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: n.Seen.Device, Network: n.Network}
-		claim, _, found, err := get[nic.Claim](e, claimKey(n.Holder))
+		claim, _, found, err := get[nic.Claim](e, claimKey(o.Value))
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		if found && claim.NIC == n.ID {
-			w.Claim, w.Epoch, w.Owner = claim.ID, claim.Epoch, claim.Owner
-			w.Layer3 = layer3(a.networks[n.Network], claim)
+		if found && claim.Phase != nic.ClaimReleasing {
+			waiting = append(waiting, nic.Wanted{Claim: claim.ID, Epoch: claim.Epoch, Owner: claim.Owner, Network: claim.Request.Network})
 		}
-		wanted = append(wanted, w)
 	}
-	return wanted, uint64(rev), nil
+	return waiting, nil
 }
 
 // layer3 is the addressing that a claim gets in its container.
