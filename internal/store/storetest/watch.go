@@ -1,0 +1,251 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/nicferry/nicferry/internal/store"
+)
+
+func watch(t *testing.T, s store.Store, prefix string, from store.Rev) store.Watch {
+	t.Helper()
+	w, err := s.Watch(t.Context(), prefix, from)
+	if err != nil {
+		t.Fatalf("watch: %v", err)
+	}
+	t.Cleanup(w.Close)
+	return w
+}
+
+func next(t *testing.T, w store.Watch) []store.Event {
+	t.Helper()
+	events, err := w.Next(t.Context())
+	if err != nil {
+		t.Fatalf("next: %v", err)
+	}
+	if len(events) == 0 {
+		t.Fatal("next: no event and no error")
+	}
+	return events
+}
+
+// wantEvents reads until as many events are there as are wanted, written as
+// "key=value@rev" or "-key@rev".
+func wantEvents(t *testing.T, w store.Watch, want ...string) {
+	t.Helper()
+	var got []string
+	for len(got) < len(want) {
+		for _, e := range next(t, w) {
+			got = append(got, text(e))
+		}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got events %q, want %q", got, want)
+	}
+}
+
+func text(e store.Event) string {
+	if e.Gone {
+		return fmt.Sprintf("-%s@%d", e.Key, e.Rev)
+	}
+	return fmt.Sprintf("%s=%s@%d", e.Key, e.Value, e.Rev)
+}
+
+func watchSendsWholeCommitsInOrder(t *testing.T, o Opened) {
+	all, some := watch(t, o.Store, "", 0), watch(t, o.Store, "b/", 0)
+	commit(t, o.Store, put("b/1", "x"), put("a", "x"), put("b/2", "x"))
+	commit(t, o.Store, store.Update("a", []byte("y"), 1), store.Check("b/1", 1))
+	commit(t, o.Store, store.Check("b/1", 1)) // no event
+	commit(t, o.Store, store.Delete("b/1", 1), put("b", "x"))
+	wantEvents(t, all, "b/1=x@1", "a=x@1", "b/2=x@1", "a=y@2", "-b/1@3", "b=x@3")
+	wantEvents(t, some, "b/1=x@1", "b/2=x@1", "-b/1@3")
+	commit(t, o.Store, put("b/1", "again"))
+	wantEvents(t, all, "b/1=again@4")
+	wantEvents(t, some, "b/1=again@4")
+}
+
+func watchWaitsForTheNextEvent(t *testing.T, o Opened) {
+	w := watch(t, o.Store, "wanted/", 0)
+	got := make(chan []store.Event)
+	go func() {
+		defer close(got)
+		events, err := w.Next(t.Context())
+		if err != nil {
+			t.Errorf("next: %v", err)
+		}
+		got <- events
+	}()
+	// One by one, so that the waiting reader sees each: it must not be
+	// dropped for commits that are not its own.
+	for i := range o.History + 3 {
+		commit(t, o.Store, put(fmt.Sprint("other/", i), ""))
+		synctest.Wait()
+		select {
+		case events := <-got:
+			t.Fatalf("Next returned %v before anything wanted happened", events)
+		default:
+		}
+	}
+	commit(t, o.Store, put("wanted/1", "v"), put("wanted/2", "v"))
+	if events := <-got; len(events) != 2 || events[0].Key != "wanted/1" || events[1].Key != "wanted/2" {
+		t.Errorf("got %v", events)
+	}
+}
+
+func watchBeginsAtAnOlderRevision(t *testing.T, o Opened) {
+	for i := range 4 {
+		commit(t, o.Store, put(fmt.Sprint("k", i+1), ""))
+	}
+	wantEvents(t, watch(t, o.Store, "", 0), "k1=@1", "k2=@2", "k3=@3", "k4=@4")
+	wantEvents(t, watch(t, o.Store, "", 2), "k3=@3", "k4=@4")
+	_, now, err := o.Store.List(t.Context(), "", "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := watch(t, o.Store, "", now)
+	commit(t, o.Store, put("k5", ""))
+	wantEvents(t, w, "k5=@5")
+}
+
+func watchRefusesDroppedHistory(t *testing.T, o Opened) {
+	for i := range o.History + 2 {
+		commit(t, o.Store, put(fmt.Sprint("k", i), ""))
+	}
+	for from := range store.Rev(2) {
+		if _, err := o.Store.Watch(t.Context(), "", from); !errors.Is(err, store.ErrCompacted) {
+			t.Errorf("from %d: got %v, want ErrCompacted", from, err)
+		}
+	}
+	if events := next(t, watch(t, o.Store, "", 2)); events[0].Rev != 3 {
+		t.Errorf("from 2: the first event is that of revision %d", events[0].Rev)
+	}
+	future := revision(t, o.Store) + 1
+	if _, err := o.Store.Watch(t.Context(), "", future); !errors.Is(err, store.ErrCompacted) {
+		t.Errorf("from a revision that is not there yet: got %v, want ErrCompacted", err)
+	}
+}
+
+func watchDropsTheSlowReader(t *testing.T, o Opened) {
+	slow, quick := watch(t, o.Store, "", 0), watch(t, o.Store, "", 0)
+	for i := range o.History + 1 { // nobody reads slow; no commit may wait for it
+		commit(t, o.Store, put(fmt.Sprint("k", i), ""))
+		wantEvents(t, quick, fmt.Sprintf("k%d=@%d", i, i+1))
+	}
+	for range 2 {
+		if events, err := slow.Next(t.Context()); !errors.Is(err, store.ErrCompacted) {
+			t.Errorf("got %v, %v; want ErrCompacted", events, err)
+		}
+	}
+	commit(t, o.Store, put("last", ""))
+	wantEvents(t, quick, fmt.Sprintf("last=@%d", o.History+2))
+}
+
+func watchEnds(t *testing.T, o Opened) {
+	ends := map[string]struct {
+		end  func(w store.Watch, cancel func())
+		want error
+	}{
+		"Close":  {func(w store.Watch, _ func()) { w.Close() }, store.ErrClosed},
+		"cancel": {func(_ store.Watch, cancel func()) { cancel() }, context.Canceled},
+	}
+	for name, test := range ends {
+		w := watch(t, o.Store, "", revision(t, o.Store))
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error, 1)
+		go func() {
+			_, err := w.Next(ctx)
+			result <- err
+		}()
+		synctest.Wait() // Next waits
+		test.end(w, cancel)
+		if err := <-result; !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, want %v", name, err, test.want)
+		}
+		cancel()
+	}
+	w := watch(t, o.Store, "", revision(t, o.Store))
+	if _, err := w.Next(ended()); !errors.Is(err, context.Canceled) {
+		t.Errorf("next: got %v, want context.Canceled", err)
+	}
+	commit(t, o.Store, put("a", ""))
+	if events := next(t, w); len(events) != 1 {
+		t.Errorf("after a wait that was given up: got %v", events)
+	}
+	w.Close()
+	w.Close()
+	if _, err := w.Next(t.Context()); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("after Close: got %v, want ErrClosed", err)
+	}
+}
+
+// Readers that keep up, and list again when they do not, end with what the
+// store has; and no reader sees a gap or half a commit.
+func watchMissesNothingUnderLoad(t *testing.T, o Opened) {
+	const writers, each = 8, 20
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var readers, all sync.WaitGroup
+	for range 3 {
+		readers.Go(func() { follow(ctx, t, o.Store, writers*each) })
+	}
+	for w := range writers {
+		all.Go(func() {
+			for i := range each {
+				key := fmt.Sprintf("%d/%d", w, i)
+				if _, err := o.Store.Commit(ctx, put("a/"+key, ""), put("b/"+key, "")); err != nil {
+					t.Errorf("commit: %v", err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	readers.Wait()
+}
+
+// follow reads until revision last.
+func follow(ctx context.Context, t *testing.T, s store.Store, last store.Rev) {
+	for {
+		_, at, err := s.List(ctx, "", "", 1)
+		if err != nil {
+			t.Errorf("list: %v", err)
+			return
+		}
+		if at == last {
+			return
+		}
+		w, err := s.Watch(ctx, "", at)
+		if err == nil {
+			err = followWatch(ctx, t, w, at, last)
+			w.Close()
+		}
+		if !errors.Is(err, store.ErrCompacted) {
+			if err != nil {
+				t.Errorf("watch: %v", err)
+			}
+			return
+		}
+	}
+}
+
+func followWatch(ctx context.Context, t *testing.T, w store.Watch, at, last store.Rev) error {
+	for at < last {
+		events, err := w.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if len(events)%2 != 0 {
+			return fmt.Errorf("half a commit: %d events", len(events))
+		}
+		for i := 0; i < len(events); i += 2 {
+			a, b := events[i], events[i+1]
+			if at++; a.Rev != at || b.Rev != at || a.Key[1:] != b.Key[1:] {
+				return fmt.Errorf("after revision %d: %s and %s", at-1, text(a), text(b))
+			}
+		}
+	}
+	return nil
+}
