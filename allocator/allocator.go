@@ -96,35 +96,43 @@ func New(opts Options) (*Allocator, error) {
 // works on what changes. It returns early only if leadership or the store is
 // lost.
 func (a *Allocator) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	term, err := a.opts.Store.Lead(ctx, "allocator")
+	err := a.lead(ctx)
 	if ctx.Err() != nil {
-		return nil
+		return nil // whatever broke off, broke off because of that
 	}
+	return err
+}
+
+func (a *Allocator) lead(ctx context.Context) error {
+	term, err := a.opts.Store.Lead(ctx, "allocator")
 	if err != nil {
 		return fmt.Errorf("become leader: %w", err)
 	}
 	defer term.Resign(context.WithoutCancel(ctx))
 	a.term = term
+	ctx, cancel := context.WithCancelCause(ctx)
 	watch, err := a.recover(ctx)
 	if err != nil {
+		cancel(nil)
 		return err
 	}
 	defer watch.Close()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer cancel()
+	defer cancel(nil)
 	wg.Go(func() { a.queue.Run(ctx) })
 	wg.Go(func() { a.poll(ctx) })
 	wg.Go(func() {
 		select {
 		case <-term.Lost():
-			cancel()
+			cancel(errors.New("leadership lost"))
 		case <-ctx.Done():
 		}
 	})
-	return a.follow(ctx, watch)
+	if err := a.follow(ctx, watch); ctx.Err() == nil {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
 // recover wakes every NIC and claim: their records say where they were, and
@@ -156,8 +164,6 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 	for {
 		events, err := watch.Next(ctx)
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case errors.Is(err, store.ErrCompacted): // fell behind: read everything again
 			watch.Close()
 			if watch, err = a.recover(ctx); err != nil {
