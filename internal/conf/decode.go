@@ -114,6 +114,9 @@ func (d *doc) decodeStruct(n *yaml.Node, v reflect.Value, path string) {
 	for _, key := range unknown {
 		d.reject(under(path, key), "unknown field; %s", didYouMean(key, names))
 		// Its likely meaning is not missing: it is spelled wrong.
+		if d.more > 0 {
+			continue // nobody reads what is missing
+		}
 		if meant := nearest(key, names); meant != "" && !d.given(under(path, meant)) {
 			d.bad[under(path, meant)] = true
 		}

@@ -23,20 +23,26 @@ func nearest(word string, known []string) string {
 	return best
 }
 
-// didYouMean ends a sentence about an unknown word.
-func didYouMean(word string, known []string) string {
-	if k := nearest(word, known); k != "" {
+// A suggestion is the end of a sentence about an unknown word. It is found
+// when the sentence is printed: faults that nobody reads cost nothing.
+type suggestion struct {
+	word  string
+	known []string
+}
+
+func didYouMean(word string, known []string) suggestion { return suggestion{word, known} }
+
+// String proposes the nearest known word, or else all.
+func (s suggestion) String() string {
+	if k := nearest(s.word, s.known); k != "" {
 		return fmt.Sprintf("did you mean %q?", k)
 	}
-	if len(known) == 0 {
-		return "there are none"
-	}
-	return "want " + oneOf(known)
+	return "want " + oneOf(s.known)
 }
 
 func oneOf(known []string) string {
-	if len(known) == 1 {
-		return known[0]
+	if len(known) < 2 {
+		return strings.Join(known, "")
 	}
 	last := len(known) - 1
 	return strings.Join(known[:last], ", ") + " or " + known[last]

@@ -60,7 +60,7 @@ func next(dec *yaml.Decoder) (root *yaml.Node, err error) {
 }
 
 // syntaxBudget bounds the work of finding the line of a syntax fault, in bytes.
-const syntaxBudget = 8 << 20
+const syntaxBudget = 2 << 20
 
 // syntax notes a fault that the YAML library found when it had read that many
 // lines. Its own line numbers are those of the surrounding block and often one
