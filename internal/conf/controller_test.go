@@ -15,9 +15,7 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-func TestParseController(t *testing.T) {
-	t.Parallel()
-	got, err := ParseController("f", []byte(`
+const fullController = `
 version: 1
 socket: /run/x.sock
 socketGroup: admins
@@ -62,14 +60,13 @@ networks:
     subnets: [{prefix: 10.0.0.0/24}]
     routes: [{to: 172.16.0.0/12, via: 10.0.0.1}]
     macvlan: {parent: eth2}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
+`
+
+func wantFullController() *Controller {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	span := func(first, last string) nic.Range { return nic.Range{First: addr(first), Last: addr(last)} }
 	bridge := nic.Bridge{Name: "br0", Owned: true, Uplinks: []string{"eth1"}}
-	want := &Controller{
+	return &Controller{
 		Socket: "/run/x.sock", SocketGroup: "admins", Store: "/srv/x.db",
 		Log:       Log{Level: "debug", Format: "json"},
 		Providers: []Provider{{Name: "local", Kind: "local", Local: &Local{Slots: 4}}},
@@ -102,7 +99,15 @@ networks:
 			},
 		},
 	}
-	if diff := cmp.Diff(want, got, byText); diff != "" {
+}
+
+func TestParseController(t *testing.T) {
+	t.Parallel()
+	got, err := ParseController("f", []byte(fullController))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(wantFullController(), got, byText); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
