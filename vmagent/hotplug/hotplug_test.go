@@ -12,7 +12,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/nicferry/nicferry/internal/link"
-	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -55,20 +54,9 @@ func TestPick(t *testing.T) {
 	}
 }
 
-func open(t *testing.T) (*netns.Namespace, *Waiter) {
-	t.Helper()
-	ns := netnstest.New(t)
-	w, err := Open(ns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.Close)
-	return ns, w
-}
-
 func TestWaitSeesArrivalAndLeaving(t *testing.T) {
 	t.Parallel()
-	ns, w := open(t)
+	ns := netnstest.New(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	type answer struct {
@@ -77,7 +65,7 @@ func TestWaitSeesArrivalAndLeaving(t *testing.T) {
 	}
 	came := make(chan answer, 1)
 	go func() {
-		l, err := w.Wait(ctx, mac)
+		l, err := Wait(ctx, ns, mac)
 		came <- answer{l, err}
 	}()
 	netnstest.Run(t, ns, "ip", "link", "add", "late0", "address", mac.String(), "type", "veth", "peer", "name", "late1")
@@ -85,7 +73,7 @@ func TestWaitSeesArrivalAndLeaving(t *testing.T) {
 		t.Fatalf("got %+v, %v; want late0", a.l, a.err)
 	}
 	gone := make(chan error, 1)
-	go func() { gone <- w.WaitGone(ctx, mac) }()
+	go func() { gone <- WaitGone(ctx, ns, mac) }()
 	netnstest.Run(t, ns, "ip", "link", "del", "late0")
 	if err := <-gone; err != nil {
 		t.Fatal(err)
@@ -94,10 +82,10 @@ func TestWaitSeesArrivalAndLeaving(t *testing.T) {
 
 func TestWaitEndsWithItsDeadlineAndSaysFor(t *testing.T) {
 	t.Parallel()
-	_, w := open(t)
+	ns := netnstest.New(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	_, err := w.Wait(ctx, mac)
+	_, err := Wait(ctx, ns, mac)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), mac.String()) {
 		t.Errorf("got %v; want a deadline error that names %s", err, mac)
 	}

@@ -17,29 +17,11 @@ import (
 // lost in a way that the kernel did not tell.
 const tick = 2 * time.Second
 
-// A Waiter waits for NICs in one namespace, for any number of callers.
-type Waiter struct{ host *link.Handle }
-
-// Open makes a waiter for the host namespace, which must stay open until Close.
-func Open(host *netns.Namespace) (*Waiter, error) {
-	h, err := link.Open(host)
-	if err != nil {
-		return nil, err
-	}
-	return &Waiter{host: h}, nil
-}
-
-// Close lets the netlink socket go.
-func (w *Waiter) Close() { w.host.Close() }
-
-// Wait returns the NIC with the MAC as soon as it is in the host namespace.
+// Wait returns the NIC with the MAC as soon as it is in the host namespace,
+// which must stay open meanwhile.
 // It waits as long as ctx lets it, and returns ErrAmbiguous at once.
-func (w *Waiter) Wait(ctx context.Context, mac nic.MAC) (found link.Link, err error) {
-	err = w.until(ctx, func() (done bool, err error) {
-		links, err := w.host.Links()
-		if err != nil {
-			return false, err
-		}
+func Wait(ctx context.Context, host *netns.Namespace, mac nic.MAC) (found link.Link, err error) {
+	err = until(ctx, host, func(links []link.Link) (done bool, err error) {
 		found, err = Pick(links, mac)
 		if errors.Is(err, ErrNotFound) {
 			return false, nil
@@ -54,12 +36,8 @@ func (w *Waiter) Wait(ctx context.Context, mac nic.MAC) (found link.Link, err er
 
 // WaitGone returns as soon as no NIC with the MAC is in the host namespace,
 // which may be at once. It waits as long as ctx lets it.
-func (w *Waiter) WaitGone(ctx context.Context, mac nic.MAC) error {
-	err := w.until(ctx, func() (done bool, err error) {
-		links, err := w.host.Links()
-		if err != nil {
-			return false, err
-		}
+func WaitGone(ctx context.Context, host *netns.Namespace, mac nic.MAC) error {
+	err := until(ctx, host, func(links []link.Link) (done bool, err error) {
 		_, err = Pick(links, mac)
 		if errors.Is(err, ErrNotFound) {
 			return true, nil
@@ -75,19 +53,28 @@ func (w *Waiter) WaitGone(ctx context.Context, mac nic.MAC) error {
 	return nil
 }
 
-// until runs look, and again after each change, until it is done or fails. The
-// subscription comes first, so that no change falls between.
-func (w *Waiter) until(ctx context.Context, look func() (done bool, err error)) error {
-	watch, err := link.Subscribe(w.host.Namespace())
+// until looks at the links of host, and again after each change, until look is
+// done or fails. The subscription comes first, so that no change falls between.
+func until(ctx context.Context, host *netns.Namespace, look func([]link.Link) (done bool, err error)) error {
+	watch, err := link.Subscribe(host)
 	if err != nil {
 		return err
 	}
 	defer watch.Close()
+	h, err := link.Open(host)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
 	slow := time.NewTicker(tick)
 	defer slow.Stop()
 	wake := watch.C
 	for {
-		if done, err := look(); done || err != nil {
+		links, err := h.Links()
+		if err != nil {
+			return err
+		}
+		if done, err := look(links); done || err != nil {
 			return err
 		}
 		select {

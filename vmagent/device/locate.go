@@ -1,0 +1,181 @@
+//go:build linux
+
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nicferry/nicferry/internal/link"
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/hotplug"
+)
+
+// A Place is where a NIC is: the end of it that goes into a container.
+type Place struct {
+	Link link.Link
+	// Namespace is that of the link, as it was given to Locate.
+	Namespace *netns.Namespace
+	// Home: it is the host namespace.
+	Home bool
+}
+
+// Locate finds the NIC in the host namespace or in one of the others, by what
+// a container cannot change: a veth by its end on the host, a macvlan by its
+// parent and then its alias or MAC, a Found NIC by its permanent MAC. A veth
+// in a namespace that was not given is ErrElsewhere; any other NIC there is
+// just not found.
+func (m *Maker) Locate(ctx context.Context, id nic.ID, d nic.Device, namespaces ...*netns.Namespace) (at Place, found bool, err error) {
+	if err := check(ctx, id, d); err != nil {
+		return Place{}, false, err
+	}
+	switch d.Kind {
+	case nic.Veth:
+		at, found, err = m.locateVeth(id, namespaces)
+	case nic.Macvlan:
+		at, found, err = m.search(namespaces, m.macvlanIn(id, d))
+	default:
+		at, found, err = m.search(namespaces, foundIn(id, d))
+	}
+	if err != nil {
+		return Place{}, false, fmt.Errorf("locate %s %s: %w", d.Kind, id, err)
+	}
+	return at, found, nil
+}
+
+// locateVeth asks the end on the host for its peer. The kernel names the
+// peer's index and the number of its namespace, and these two are exact.
+func (m *Maker) locateVeth(id nic.ID, namespaces []*netns.Namespace) (Place, bool, error) {
+	end, found, err := m.hostEnd(id)
+	if err != nil || !found {
+		return Place{}, false, err
+	}
+	if end.ParentNSID == link.SameNamespace {
+		inner, err := m.host.ByIndex(end.ParentIndex)
+		return m.verified(Place{Link: inner, Namespace: m.host.Namespace(), Home: true}, end, err)
+	}
+	for _, ns := range namespaces {
+		nsid, err := m.host.NSID(ns)
+		if err != nil {
+			return Place{}, false, err
+		}
+		if nsid != end.ParentNSID {
+			continue
+		}
+		h, err := link.Open(ns)
+		if err != nil {
+			return Place{}, false, err
+		}
+		defer h.Close()
+		inner, err := h.ByIndex(end.ParentIndex)
+		return m.verified(Place{Link: inner, Namespace: ns}, end, err)
+	}
+	return Place{}, false, fmt.Errorf("%w: peer of %q, number %d", ErrElsewhere, end.Name, end.ParentNSID)
+}
+
+// verified checks that the link points back. It may have moved on, or died,
+// between two looks; that is for the caller to look at again.
+func (m *Maker) verified(at Place, end link.Link, err error) (Place, bool, error) {
+	if errors.Is(err, link.ErrNotFound) {
+		return Place{}, false, fmt.Errorf("%w: peer of %q moved while we looked", ErrElsewhere, end.Name)
+	}
+	if err != nil {
+		return Place{}, false, err
+	}
+	if at.Link.Kind != link.KindVeth || at.Link.ParentIndex != end.Index {
+		return Place{}, false, fmt.Errorf("%w: link %q is not the peer of %q", ErrElsewhere, at.Link.Name, end.Name)
+	}
+	return at, true, nil
+}
+
+// search looks for the NIC in the host namespace first, then in the others.
+func (m *Maker) search(namespaces []*netns.Namespace, find func(h *link.Handle) (link.Link, bool, error)) (Place, bool, error) {
+	l, found, err := find(m.host)
+	if err != nil || found {
+		return Place{Link: l, Namespace: m.host.Namespace(), Home: true}, found, err
+	}
+	for _, ns := range namespaces {
+		if ns.ID() == m.host.Namespace().ID() {
+			continue
+		}
+		h, err := link.Open(ns)
+		if err != nil {
+			return Place{}, false, err
+		}
+		l, found, err := find(h)
+		h.Close()
+		if err != nil || found {
+			return Place{Link: l, Namespace: ns}, found, err
+		}
+	}
+	return Place{}, false, nil
+}
+
+func foundIn(id nic.ID, d nic.Device) func(*link.Handle) (link.Link, bool, error) {
+	return func(h *link.Handle) (link.Link, bool, error) {
+		links, err := h.Links()
+		if err != nil {
+			return link.Link{}, false, err
+		}
+		l, err := hotplug.Pick(links, d.MAC)
+		if !errors.Is(err, hotplug.ErrNotFound) {
+			return l, err == nil, err
+		}
+		// A driver without a permanent MAC, and a container that changed the other.
+		for _, l := range links {
+			if l.Alias == string(id) && l.PermMAC.IsZero() && (l.Kind == "" || l.Kind == link.KindVeth) {
+				return l, true, nil
+			}
+		}
+		return link.Link{}, false, nil
+	}
+}
+
+func (m *Maker) macvlanIn(id nic.ID, d nic.Device) func(*link.Handle) (link.Link, bool, error) {
+	return func(h *link.Handle) (link.Link, bool, error) {
+		parent, err := m.host.ByName(d.Parent)
+		if errors.Is(err, link.ErrNotFound) {
+			return link.Link{}, false, nil // its macvlans went with it
+		}
+		if err != nil {
+			return link.Link{}, false, err
+		}
+		links, err := h.Links()
+		if err != nil {
+			return link.Link{}, false, err
+		}
+		host := link.SameNamespace
+		if h != m.host {
+			if host, err = h.NSID(m.host.Namespace()); err != nil || host == link.SameNamespace {
+				return link.Link{}, false, err // nothing there refers to the host
+			}
+		}
+		children := links[:0]
+		for _, l := range links {
+			if l.Kind == link.KindMacvlan && l.ParentIndex == parent.Index && l.ParentNSID == host {
+				children = append(children, l)
+			}
+		}
+		l, found := ownChild(children, id, d)
+		return l, found, nil
+	}
+}
+
+// ownChild picks the NIC among the macvlans of its parent. The alias comes
+// first: only we write it, while a MAC may be changed by mistake. Without one
+// it is half made if it has our name or MAC.
+func ownChild(children []link.Link, id nic.ID, d nic.Device) (link.Link, bool) {
+	for _, l := range children {
+		if l.Alias == string(id) {
+			return l, true
+		}
+	}
+	for _, l := range children {
+		if _, err := nic.ParseID(l.Alias); err != nil && l.MAC == d.MAC {
+			return l, true
+		}
+	}
+	return link.Link{}, false
+}

@@ -1,0 +1,80 @@
+//go:build linux
+
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nicferry/nicferry/internal/link"
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/nic"
+)
+
+func (m *Maker) parent(d nic.Device) (link.Link, error) {
+	p, err := m.host.ByName(d.Parent)
+	if errors.Is(err, link.ErrNotFound) {
+		return p, fmt.Errorf("parent interface %q does not exist on this node: %w", d.Parent, err)
+	}
+	return p, err
+}
+
+func (m *Maker) ensureMacvlan(ctx context.Context, id nic.ID, d nic.Device, namespaces []*netns.Namespace) error {
+	at, found, err := m.Locate(ctx, id, d, namespaces...)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return m.makeMacvlan(id, d)
+	}
+	clean, err := m.Clean(id, d)
+	if err != nil {
+		return err
+	}
+	l := at.Link
+	same := l.Name == clean.Name && l.MAC == clean.MAC && l.MTU == clean.MTU && l.Alias == *clean.Alias && !l.Up
+	if !at.Home || same {
+		return nil
+	}
+	return m.host.Set(l, clean)
+}
+
+func (m *Maker) makeMacvlan(id nic.ID, d nic.Device) error {
+	parent, err := m.parent(d)
+	if err != nil {
+		return err
+	}
+	if !parent.Up {
+		return fmt.Errorf("parent interface %q is down: set it up", d.Parent)
+	}
+	name := id.LinkName(homePrefix)
+	err = m.host.AddMacvlan(name, parent.Index, d.MAC, d.MTU)
+	if errors.Is(err, link.ErrExists) {
+		return fmt.Errorf("interface %q %w: remove or rename it", name, ErrForeign)
+	}
+	if err != nil {
+		return err
+	}
+	l, err := m.host.ByName(name)
+	if err != nil {
+		return err
+	}
+	return m.host.Set(l, link.Change{Alias: new(string(id))})
+}
+
+func (m *Maker) removeMacvlan(ctx context.Context, id nic.ID, d nic.Device, namespaces []*netns.Namespace) error {
+	at, found, err := m.Locate(ctx, id, d, namespaces...)
+	if err != nil || !found {
+		return err
+	}
+	if at.Home {
+		return m.host.Delete(at.Link)
+	}
+	inside, err := link.Open(at.Namespace)
+	if err != nil {
+		return err
+	}
+	defer inside.Close()
+	return inside.Delete(at.Link)
+}

@@ -1,0 +1,166 @@
+//go:build linux
+
+package ferry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nicferry/nicferry/internal/link"
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/internal/undo"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// In brings the NIC from the host namespace into target under the name, up,
+// and returns the link there. One that is there already is adopted: only what
+// is not as it should be is touched. On an error the NIC is where it was, and
+// so are the settings of target.
+//
+// It refuses a target that is the host's own namespace (ErrHostNamespace), and
+// a name that another link has there (ErrNameTaken).
+func (f *Ferry) In(ctx context.Context, id nic.ID, d nic.Device, target *netns.Namespace, name string, ipv6 bool) (l link.Link, err error) {
+	wrap := func(err error) (link.Link, error) {
+		return link.Link{}, fmt.Errorf("bring %s into %s as %q: %w", id, target.ID(), name, err)
+	}
+	if err := nic.CheckInterfaceName(name); err != nil {
+		return wrap(err)
+	}
+	if target.ID() == f.host.Namespace().ID() {
+		return wrap(ErrHostNamespace)
+	}
+	at, found, err := f.device.Locate(ctx, id, d, target)
+	if err == nil && !found {
+		err = ErrNotThere
+	}
+	if err != nil {
+		return wrap(err)
+	}
+	inside, err := link.Open(target)
+	if err != nil {
+		return wrap(err)
+	}
+	defer inside.Close()
+	if at.Home {
+		l, err = f.carry(ctx, id, d, at.Link, inside, name, ipv6)
+	} else {
+		l, err = f.adopt(id, d, at.Link, inside, name, ipv6)
+	}
+	if err != nil {
+		return wrap(err)
+	}
+	return l, nil
+}
+
+// carry moves the link from the host namespace. Everything that may be refused
+// is asked before the move.
+func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link, inside *link.Handle, name string, ipv6 bool) (moved link.Link, err error) {
+	if err := free(inside, name); err != nil {
+		return link.Link{}, err
+	}
+	var u undo.Stack
+	defer u.Rollback(&err)
+	if err := prepare(inside.Namespace(), ipv6, &u); err != nil {
+		return link.Link{}, err
+	}
+	// They would collide with names in the container, or with the new name
+	// itself (F34).
+	if err := f.host.DropAltNames(l); err != nil {
+		return link.Link{}, err
+	}
+	c := link.Change{Name: name, MTU: d.MTU, Up: new(true), Plain: true}
+	if d.Kind.Made() {
+		c.MAC = d.MAC
+	}
+	if d.Kind == nic.Found {
+		c.Alias = new(string(id)) // a hint, for drivers without a permanent MAC
+	}
+	// The undo comes before the deed: the kernel may refuse the second half of
+	// the message with the first half done.
+	u.Push("bring the NIC back", func() error {
+		return f.Out(context.WithoutCancel(ctx), id, d, inside.Namespace())
+	})
+	moved, err = f.host.Move(l, inside, c)
+	if errors.Is(err, link.ErrExists) {
+		err = fmt.Errorf("%w: %w", ErrNameTaken, err) // by a link that came after we asked
+	}
+	if err != nil {
+		return link.Link{}, err
+	}
+	u.Commit()
+	return moved, nil
+}
+
+// free asks whether the name may be used. The kernel would move first and
+// refuse the rename then (F33).
+func free(inside *link.Handle, name string) error {
+	other, err := inside.ByName(name)
+	if err == nil {
+		return fmt.Errorf("%w by %q (kind %q): ask for another name, or run the container with --network none",
+			ErrNameTaken, other.Name, other.Kind)
+	}
+	if errors.Is(err, link.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// adopt puts right what is not as it should be, one thing at a time, so that
+// nothing else is disturbed: traffic may flow.
+func (f *Ferry) adopt(id nic.ID, d nic.Device, l link.Link, inside *link.Handle, name string, ipv6 bool) (link.Link, error) {
+	if l.Name != name {
+		if err := rename(inside, l, name); err != nil {
+			return link.Link{}, err
+		}
+	}
+	var c link.Change
+	changed := false
+	if d.Kind.Made() && l.MAC != d.MAC {
+		c.MAC, changed = d.MAC, true
+	}
+	if d.MTU != 0 && l.MTU != d.MTU {
+		c.MTU, changed = d.MTU, true
+	}
+	if d.Kind == nic.Found && l.Alias != string(id) {
+		c.Alias, changed = new(string(id)), true
+	}
+	if !l.Up {
+		c.Up, changed = new(true), true
+	}
+	if err := settleIPv6(inside.Namespace(), name, ipv6); err != nil {
+		return link.Link{}, err
+	}
+	if changed {
+		if err := inside.Set(l, c); err != nil {
+			return link.Link{}, err
+		}
+	}
+	if !changed && l.Name == name {
+		return l, nil
+	}
+	return inside.ByIndex(l.Index)
+}
+
+// rename gives a link that a container renamed its name back. Kernels before
+// 6.2 refuse that while it is up (F35).
+func rename(inside *link.Handle, l link.Link, name string) error {
+	if l.HasName(name) { // as an alternative name of its own (F34)
+		if err := inside.DropAltNames(l); err != nil {
+			return err
+		}
+	}
+	if err := free(inside, name); err != nil {
+		return err
+	}
+	err := inside.Set(l, link.Change{Name: name})
+	if !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	if err := inside.Set(l, link.Change{Up: new(false)}); err != nil {
+		return err
+	}
+	return inside.Set(l, link.Change{Name: name, Up: new(true)})
+}

@@ -1,0 +1,191 @@
+//go:build linux
+
+package ferry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nicferry/nicferry/internal/link"
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// altNameTries bounds the race with a container that adds alternative names as
+// fast as we drop them.
+const altNameTries = 10
+
+// Out brings the NIC from the namespace home to the host's, wiped to its
+// recipe and down, and reads back that it is so. It works on a NIC that is
+// home already, whichever name it came home under. A NIC that is nowhere, or
+// died with its namespace, is no error. from may be nil or the host's own.
+func (f *Ferry) Out(ctx context.Context, id nic.ID, d nic.Device, from *netns.Namespace) error {
+	var spaces []*netns.Namespace
+	if from != nil {
+		spaces = []*netns.Namespace{from}
+	}
+	at, found, err := f.device.Locate(ctx, id, d, spaces...)
+	if err == nil && found {
+		if !at.Home {
+			err = f.fetch(id, d, at.Link, at.Namespace)
+		}
+		if err == nil {
+			err = f.wipe(ctx, id, d)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("bring %s home: %w", id, err)
+	}
+	return nil
+}
+
+// fetch moves the link home, in one message that also takes it down. Being
+// moved takes its addresses, routes, queueing and master from it.
+func (f *Ferry) fetch(id nic.ID, d nic.Device, l link.Link, from *netns.Namespace) error {
+	inside, err := link.Open(from)
+	if err != nil {
+		return err
+	}
+	defer inside.Close()
+	if err := dropChildren(inside, l); err != nil {
+		return err
+	}
+	clean, err := f.device.Clean(id, d)
+	if err != nil {
+		return err
+	}
+	clean.NoXDP = l.XDP
+	for range altNameTries {
+		// The host may have one of them too, and the kernel would refuse (F34).
+		if err = inside.DropAltNames(l); err != nil && !errors.Is(err, link.ErrNotFound) {
+			return err
+		}
+		_, err = inside.Move(l, f.host, onlyNew(l, clean))
+		if errors.Is(err, link.ErrNotFound) {
+			return nil // it died, or is home already: wipe looks
+		}
+		if !errors.Is(err, link.ErrExists) {
+			return err
+		}
+		again, lookErr := inside.ByIndex(l.Index)
+		if errors.Is(lookErr, link.ErrNotFound) {
+			return err // it is home, but its name there is taken
+		}
+		if lookErr != nil {
+			return errors.Join(err, lookErr)
+		}
+		l = again
+	}
+	return err
+}
+
+// dropChildren deletes what the container put on top of the NIC, such as a
+// VLAN. The kernel leaves it on the NIC when that moves, and the next
+// container's traffic would reach the last one.
+func dropChildren(inside *link.Handle, l link.Link) error {
+	links, err := inside.Links()
+	if err != nil {
+		return err
+	}
+	for _, child := range links {
+		if child.ParentIndex != l.Index || child.ParentNSID != link.SameNamespace || child.Kind == link.KindVeth || child.Index == l.Index {
+			continue
+		}
+		if err := inside.Delete(child); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wipe resets the NIC at home as far as it is not as its recipe says, and
+// reads back.
+func (f *Ferry) wipe(ctx context.Context, id nic.ID, d nic.Device) error {
+	at, found, err := f.device.Locate(ctx, id, d)
+	if err != nil || !found {
+		return err
+	}
+	clean, err := f.device.Clean(id, d)
+	if err != nil {
+		return err
+	}
+	l := at.Link
+	if dirt := dirty(l, clean); dirt != "" {
+		if err := f.host.DropAltNames(l); err != nil {
+			return err
+		}
+		clean.NoXDP = l.XDP
+		if l.Master != 0 {
+			clean.Master = new(0)
+		}
+		// Down first, in a message of its own: some drivers refuse a new MAC
+		// while up, and the kernel sets flags last.
+		if l.Up {
+			if err := f.host.Set(l, link.Change{Up: new(false)}); err != nil {
+				return err
+			}
+		}
+		if err := f.host.Set(l, onlyNew(l, clean)); err != nil {
+			return err
+		}
+		if l, err = f.host.ByIndex(l.Index); err != nil {
+			return err
+		}
+		if dirt := dirty(l, clean); dirt != "" {
+			return fmt.Errorf("wipe %q: %s is still not as the recipe says", l.Name, dirt)
+		}
+	}
+	return f.dropAddrs(l)
+}
+
+// onlyNew leaves out what hardware may refuse even where nothing would change.
+func onlyNew(l link.Link, clean link.Change) link.Change {
+	if l.MAC == clean.MAC {
+		clean.MAC = nic.MAC{}
+	}
+	if l.MTU == clean.MTU {
+		clean.MTU = 0
+	}
+	return clean
+}
+
+// dropAddrs takes away what a network manager on the host may have given to
+// the NIC (F36).
+func (f *Ferry) dropAddrs(l link.Link) error {
+	addrs, err := f.host.Addrs(l)
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs {
+		if err := f.host.DelAddr(l, a.Prefix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dirty names the first thing in which a link differs from the clean state.
+func dirty(l link.Link, clean link.Change) string {
+	switch {
+	case l.Name != clean.Name:
+		return "its name"
+	case l.MAC != clean.MAC:
+		return "its MAC " + l.MAC.String()
+	case l.MTU != clean.MTU:
+		return fmt.Sprintf("its MTU %d", l.MTU)
+	case l.Alias != *clean.Alias:
+		return fmt.Sprintf("its alias %q", l.Alias)
+	case l.Up:
+		return "that it is up"
+	case l.Promisc, l.AllMulti:
+		return "its promiscuous mode"
+	case l.XDP:
+		return "its XDP program"
+	case l.Master != 0:
+		return "its master"
+	case len(l.AltNames) != 0:
+		return fmt.Sprintf("that it has alternative names %q", l.AltNames)
+	}
+	return ""
+}
