@@ -28,7 +28,7 @@ func victim(parent string) {
 		_, err = n.Segment(ctx, lab.SegmentOptions{})
 	}
 	if err == nil {
-		_, err = n.Image(ctx)
+		_, err = n.Engine.Image(ctx)
 	}
 	if err == nil {
 		_, err = n.Docker(ctx, "run", "--detach", "--network=none", lab.ImageName)

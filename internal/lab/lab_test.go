@@ -72,7 +72,7 @@ func TestLab(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image, err := n.Image(ctx)
+	image, err := n.Engine.Image(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestCloseEndsAllAndWorksTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := start(t, lab.Options{})
-	image, err := n.Image(t.Context())
+	image, err := n.Engine.Image(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ type Options struct {
 // A Node is a machine made of namespaces. Its processes see the machine's
 // files, but an empty /run, their own processes and their own network.
 type Node struct {
-	*Engine // nil with Options.NoEngine
+	Engine *Engine // nil with Options.NoEngine
 
 	dir    string
 	lock   *os.File
@@ -110,6 +110,14 @@ func (n *Node) Root() string { return n.proc("root") }
 
 func (n *Node) proc(parts ...string) string {
 	return filepath.Join(append([]string{"/proc", strconv.Itoa(n.holder.pid)}, parts...)...)
+}
+
+// Docker runs Docker's CLI on the node's engine and returns what it prints.
+func (n *Node) Docker(ctx context.Context, args ...string) (string, error) {
+	if n.Engine == nil {
+		return "", errors.New("run docker: the lab node was started without an engine")
+	}
+	return n.Engine.Docker(ctx, args...)
 }
 
 // Close ends everything in the node and removes what it left. It may be called

@@ -1,0 +1,47 @@
+//go:build linux
+
+// Package containers tells the agent which Docker containers there are, when to
+// look at one again, and how to get into its network namespace. It is the only
+// importer of Docker's client, and never changes a container.
+package containers
+
+import (
+	"strings"
+	"time"
+)
+
+// A Container is what the engine says of one container. From [Engine.List] only
+// the fields down to Running are filled in.
+type Container struct {
+	ID     string // 64 hex digits
+	Name   string // without Docker's leading slash
+	Image  string // as the user asked for it
+	Labels map[string]string
+	// NetworkMode is the engine's word: "none", "bridge", "host",
+	// "container:ID" or a Docker network.
+	NetworkMode string
+	// Running says that the container has a process. In the pause before an
+	// automatic restart it has none.
+	Running bool
+
+	// PID is the container's first process; 0 while it does not run.
+	PID int
+	// SandboxKey is where the engine has mounted the network namespace; empty
+	// while there is none of the container's own.
+	SandboxKey string
+	// StartedAt tells one start of a container from the next.
+	StartedAt time.Time
+}
+
+// SharesNetwork says whether the container uses the network namespace of the
+// host or of another container, which is not its own to get NICs in.
+func (c Container) SharesNetwork() bool {
+	return c.NetworkMode == "host" || strings.HasPrefix(c.NetworkMode, "container:")
+}
+
+// sameStart says whether c and o are the same run of the same container, so
+// that the process id and the namespace of one are those of the other.
+func (c Container) sameStart(o Container) bool {
+	return c.ID == o.ID && c.Running && o.Running && c.PID == o.PID &&
+		c.StartedAt.Equal(o.StartedAt) && c.SandboxKey == o.SandboxKey
+}
