@@ -87,27 +87,8 @@ func TestLab(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(n.Root(), key)); err != nil {
 		t.Errorf("SandboxKey as the machine sees it: %v", err)
 	}
-	for _, args := range [][]string{
-		{"link", "add", "br0", "type", "bridge"},
-		{"link", "set", "br0", "up"},
-		{"link", "set", seg.Uplink(), "master", "br0"},
-		{"link", "add", "veth0", "type", "veth", "peer", "name", "eth0", "netns", pid},
-		{"link", "set", "veth0", "master", "br0", "up"},
-	} {
-		run(t, n, "ip", args...)
-	}
-	run(t, n, "nsenter", "--target", pid, "--net", "ip", "link", "set", "eth0", "up")
-	run(t, n, "nsenter", "--target", pid, "--net", "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-s", "/bin/true")
-	leases, err := seg.Leases()
-	if err != nil || len(leases) != 1 {
-		t.Fatalf("leases: %+v, %v; want one", leases, err)
-	}
-	if log, err := seg.DHCPLog(); err != nil || !strings.Contains(log, "DHCPACK(wire0) "+leases[0].Addr.String()) {
-		t.Errorf("DHCP log: %v, %s; want an ACK of %s", err, log, leases[0].Addr)
-	}
-	run(t, n, "nsenter", "--target", pid, "--net", "ip", "addr", "add", leases[0].Addr.String()+"/24", "dev", "eth0")
-
-	result, err := seg.Ping(ctx, leases[0].Addr, 10*time.Millisecond, 300*time.Millisecond)
+	addr := plug(t, n, seg, pid)
+	result, err := seg.Ping(ctx, addr, 10*time.Millisecond, 300*time.Millisecond)
 	if err != nil || result.Sent != 30 || result.Received != 30 || result.Lost != 0 || result.Duration < 200*time.Millisecond {
 		t.Errorf("ping: %s, %v; want 30 sent and received", result, err)
 	}
@@ -134,6 +115,32 @@ func TestLab(t *testing.T) {
 	if err := seg.Close(ctx); err != nil {
 		t.Errorf("second close of the segment: %v", err)
 	}
+}
+
+// plug gives the container with this process a NIC on the segment, and an
+// address from the DHCP server.
+func plug(t *testing.T, n *lab.Node, seg *lab.Segment, pid string) netip.Addr {
+	t.Helper()
+	for _, args := range [][]string{
+		{"link", "add", "br0", "type", "bridge"},
+		{"link", "set", "br0", "up"},
+		{"link", "set", seg.Uplink(), "master", "br0"},
+		{"link", "add", "veth0", "type", "veth", "peer", "name", "eth0", "netns", pid},
+		{"link", "set", "veth0", "master", "br0", "up"},
+	} {
+		run(t, n, "ip", args...)
+	}
+	run(t, n, "nsenter", "--target", pid, "--net", "ip", "link", "set", "eth0", "up")
+	run(t, n, "nsenter", "--target", pid, "--net", "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-s", "/bin/true")
+	leases, err := seg.Leases()
+	if err != nil || len(leases) != 1 {
+		t.Fatalf("leases: %+v, %v; want one", leases, err)
+	}
+	if log, err := seg.DHCPLog(); err != nil || !strings.Contains(log, "DHCPACK(wire0) "+leases[0].Addr.String()) {
+		t.Errorf("DHCP log: %v, %s; want an ACK of %s", err, log, leases[0].Addr)
+	}
+	run(t, n, "nsenter", "--target", pid, "--net", "ip", "addr", "add", leases[0].Addr.String()+"/24", "dev", "eth0")
+	return leases[0].Addr
 }
 
 func TestPingCountsLosses(t *testing.T) {
