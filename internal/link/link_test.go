@@ -4,7 +4,9 @@ package link
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -232,7 +234,10 @@ func TestClosedHandleRefuses(t *testing.T) {
 func TestF37_ListingUnderChangeIsWhole(t *testing.T) {
 	t.Parallel()
 	ns, h := open(t)
-	must(t, h.AddPair(Pair{Name: "keep0", PeerName: "keep1"}))
+	const pairs = 40 // more than one message holds
+	for i := range pairs {
+		must(t, h.AddPair(Pair{Name: fmt.Sprintf("keep%d", i), PeerName: fmt.Sprintf("keep%d", pairs+i)}))
+	}
 	other, err := Open(ns)
 	must(t, err)
 	defer other.Close()
@@ -264,12 +269,12 @@ func TestF37_ListingUnderChangeIsWhole(t *testing.T) {
 		must(t, err)
 		kept := 0
 		for _, l := range links {
-			if l.Name == "keep0" || l.Name == "keep1" {
+			if strings.HasPrefix(l.Name, "keep") {
 				kept++
 			}
 		}
-		if kept != 2 {
-			t.Errorf("a listing had %d of 2 links", kept)
+		if kept != 2*pairs {
+			t.Errorf("a listing had %d of %d links", kept, 2*pairs)
 		}
 	}
 	close(stop)

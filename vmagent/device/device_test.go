@@ -112,6 +112,22 @@ func TestBridgeKeepsItsMACAndGoesWithTheLastNIC(t *testing.T) {
 	absent(t, m, "nfbr0")
 }
 
+// A bridge that takes its MAC from its ports must not change it for ours: the
+// neighbours of the host have the old one in their caches.
+func TestBridgeNotOwnedKeepsItsMAC(t *testing.T) {
+	t.Parallel()
+	host, m := newMaker(t)
+	netnstest.Run(t, host, "ip", "link", "add", "nfbr0", "type", "bridge")
+	netnstest.Run(t, host, "ip", "link", "add", "port0", "address", "02:00:00:00:00:07", "master", "nfbr0", "type", "veth", "peer", "name", "wire0")
+	before := byName(t, m, "nfbr0").MAC
+	id, d := veth(0)
+	d.Bridge.Owned, d.MAC = false, nic.MAC{0x02, 0, 0, 0, 0, 1}
+	must(t, m.Ensure(t.Context(), id, d))
+	if after := byName(t, m, "nfbr0").MAC; after != before {
+		t.Errorf("bridge's MAC went from %s to %s", before, after)
+	}
+}
+
 func TestBridgeNotOwnedIsNeitherMadeNorRemoved(t *testing.T) {
 	t.Parallel()
 	host, m := newMaker(t)

@@ -10,6 +10,7 @@ import (
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/device"
 )
 
 // altNameTries bounds the race with a container that adds alternative names as
@@ -19,13 +20,17 @@ const altNameTries = 10
 // Out brings the NIC from the namespace home to the host's, wiped to its
 // recipe and down, and reads back that it is so. It works on a NIC that is
 // home already, whichever name it came home under. A NIC that is nowhere, or
-// died with its namespace, is no error. from may be nil or the host's own.
+// died with its namespace, is no error; nor is one in a third namespace, which
+// is left alone: it may be the next container's. from may be nil or the host's.
 func (f *Ferry) Out(ctx context.Context, id nic.ID, d nic.Device, from *netns.Namespace) error {
 	var spaces []*netns.Namespace
 	if from != nil {
 		spaces = []*netns.Namespace{from}
 	}
 	at, found, err := f.device.Locate(ctx, id, d, spaces...)
+	if errors.Is(err, device.ErrElsewhere) {
+		return nil
+	}
 	if err == nil && found {
 		if !at.Home {
 			err = f.fetch(id, d, at.Link, at.Namespace)
