@@ -257,3 +257,30 @@ func TestStartThatFailsLeavesNothing(t *testing.T) {
 		t.Errorf("left in the directory: %v, %v", names, err)
 	}
 }
+
+// With live restore, what runs outlives the engine: the ground for tests of an
+// agent that must not let go of a NIC meanwhile.
+func TestLiveRestoreKeepsContainersRunning(t *testing.T) {
+	t.Parallel()
+	n := start(t, lab.Options{LiveRestore: true})
+	image, err := n.Engine.Image(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	docker(t, n, "run", "--detach", "--init", "--network=none", "--name=web", image)
+	pid := docker(t, n, "inspect", "--format={{.State.Pid}}", "web")
+	dockerd := n.Engine.PID()
+	if err := n.Engine.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run(t, n, "test", "-e", "/proc/"+pid+"/ns/net")
+	if err := n.Engine.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if again := docker(t, n, "inspect", "--format={{.State.Pid}}", "web"); again != pid {
+		t.Errorf("the container's process is %s, was %s", again, pid)
+	}
+	if n.Engine.PID() == dockerd {
+		t.Error("dockerd was not started anew")
+	}
+}

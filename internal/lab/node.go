@@ -44,7 +44,6 @@ type Node struct {
 	dir    string
 	lock   *os.File
 	holder *holder
-	log    *slog.Logger
 
 	mu        sync.Mutex
 	closed    bool
@@ -63,10 +62,15 @@ func Start(ctx context.Context, opts Options) (*Node, error) {
 	if err := ready(); err != nil {
 		return nil, err
 	}
+	dir, err := filepath.Abs(opts.Dir) // the engine is told of it
+	if err != nil {
+		return nil, fmt.Errorf("start lab node: %w", err)
+	}
+	opts.Dir = dir
 	if err := sweep(opts.Dir, opts.Log); err != nil {
 		return nil, err
 	}
-	n := &Node{log: opts.Log}
+	n := &Node{}
 	if err := n.start(ctx, opts); err != nil {
 		return nil, errors.Join(fmt.Errorf("start lab node: %w", err), n.Close())
 	}
