@@ -1,0 +1,87 @@
+# nicferry. `make` alone lists what there is to run.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+# Go 1.21 and later fetch the toolchain that go.mod asks for, unless told not to.
+export GOTOOLCHAIN ?= auto
+# A clone that belongs to another user makes git, and so the build, refuse.
+export GOFLAGS := $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false
+# Programs that scripts/install-deps could not install beside the machine's own
+# come first; a plain user's PATH lacks the last two.
+export PATH := /var/lib/nicferry-dev/bin:$(PATH):/usr/sbin:/sbin
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+STAMP := github.com/nicferry/nicferry/internal/version
+LDFLAGS := -s -w -X $(STAMP).version=$(VERSION) -X $(STAMP).commit=$(COMMIT)
+SUITES := $(GO) run ./internal/suites
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: deps build ## show it all on this machine, as root: PLANT=1 leaves a veth (must fail), JSON=path writes the figures
+	@bin/nicferry-lab demo $(if $(filter 1,$(PLANT)),--plant) $(if $(JSON),--json '$(JSON)')
+
+.PHONY: build
+build: go ## build the programs into bin/
+	@mkdir -p bin
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: deps
+deps: go ## install the Debian packages that the demo needs and this machine lacks
+	@scripts/install-deps
+
+.PHONY: check
+check: go deps-test ## gofumpt, vet, staticcheck, archtest and the fast tests with -race
+	@$(SUITES) test build base
+
+.PHONY: test
+test: go deps-test ## everything, or SUITE="name…": installs what it needs, prints time per suite, ends with a count
+	@$(SUITES) test $(SUITE)
+
+.PHONY: test-long
+test-long: go deps-test ## everything three times in random order, with the long tests
+	@$(SUITES) test -long $(SUITE)
+
+OUT ?= build/bench
+.PHONY: bench
+bench: go ## run the benchmarks; the figures go to OUT=dir (build/bench)
+	@mkdir -p '$(OUT)'
+	@$(GO) test -run '^$$' -bench . -benchmem ./... | tee '$(OUT)/bench.txt'
+
+.PHONY: status
+status: go ## hold the README's status table against the tests and their last results
+	@$(SUITES) status
+
+.PHONY: failure-modes
+failure-modes: go ## list the known failure modes with their tests and last results
+	@$(SUITES) failure-modes
+
+.PHONY: fmt
+fmt: go ## format the sources
+	@$(GO) tool -modfile=tools/go.mod gofumpt -w .
+
+.PHONY: dead
+dead: go ## list functions that no program and no test reaches
+	@$(GO) tool -modfile=tools/go.mod deadcode -test ./...
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf bin build
+
+.PHONY: clean-host
+clean-host: ## remove the packages that deps installed, and no other (asks, or YES=1)
+	@scripts/clean-host
+
+.PHONY: go
+go:
+	@GO='$(GO)' scripts/need-go
+
+.PHONY: deps-test
+deps-test: go
+	@scripts/install-deps test

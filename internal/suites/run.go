@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// A runner runs suites one after the other.
+type runner struct {
+	Root string    // required: the module's folder
+	Out  io.Writer // required
+	Long bool      // three times, shuffled, with NICFERRY_LONG=1
+}
+
+// An outcome is what came of one suite.
+type outcome struct {
+	Suite   suite
+	Results []result
+	Took    time.Duration
+	Faults  []string // why it is not well, beside its tests
+}
+
+func (r runner) run(ctx context.Context, s suite) outcome {
+	start := time.Now()
+	o := outcome{Suite: s}
+	fmt.Fprintf(r.Out, "== %s: %s\n", s.Name, s.About)
+	// Work that could not be done counts as one that failed.
+	refuse := func(format string, args ...any) outcome {
+		o.Faults = append(o.Faults, fmt.Sprintf(format, args...))
+		o.Results = append(o.Results, result{Suite: s.Name, Result: failed})
+		o.Took = time.Since(start)
+		return o
+	}
+	if len(s.Before) > 0 {
+		cmd := r.command(ctx, s, s.Before)
+		cmd.Stdout, cmd.Stderr = r.Out, r.Out
+		if err := cmd.Run(); err != nil {
+			return refuse("run %q, which the suite needs: %v", strings.Join(s.Before, " "), err)
+		}
+	}
+	packages, err := r.packages(ctx, s)
+	if err != nil {
+		return refuse("%v", err)
+	}
+	if len(packages) == 0 {
+		return refuse("no package matches %s", strings.Join(s.Packages, " "))
+	}
+	cmd := r.command(ctx, s, append(goTest(s, r.Long), packages...))
+	var stray bytes.Buffer
+	cmd.Stderr = &stray
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return refuse("run go test: %v", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return refuse("run go test: %v", err)
+	}
+	var t tally
+	readErr := r.read(stdout, s, &t)
+	exit := cmd.Wait()
+	o.Results = t.results(s.Name)
+	if readErr != nil {
+		return refuse("read go test's output: %v", readErr)
+	}
+	if exit != nil && countLeaves(o.Results).Failed == 0 {
+		return refuse("go test: %v\n%s", exit, stray.String())
+	}
+	o.Took = time.Since(start)
+	return o
+}
+
+// goTest is the command line up to the packages.
+func goTest(s suite, long bool) []string {
+	limit, runs, shuffle := 3*s.Budget, 1, "off"
+	if long {
+		limit, runs, shuffle = 30*s.Budget, 3, "on"
+	}
+	// The vet suite looks at all code with all of vet's checks.
+	args := []string{
+		"go", "test", "-json", "-vet=off", fmt.Sprintf("-count=%d", runs),
+		"-shuffle=" + shuffle, "-timeout=" + limit.String(),
+	}
+	if s.Race {
+		args = append(args, "-race")
+	}
+	return args
+}
+
+// packages lists the suite's packages that have tests or, as one that does not
+// compile must not go unseen, are broken.
+func (r runner) packages(ctx context.Context, s suite) ([]string, error) {
+	format := `{{if or .TestGoFiles .XTestGoFiles .DepsErrors .Error}}{{.ImportPath}} {{.Module.Path}}{{end}}`
+	cmd := r.command(ctx, s, append([]string{"go", "list", "-e", "-f", format}, s.Packages...))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list packages: %w\n%s", err, stderr.String())
+	}
+	var packages []string
+	for line := range strings.Lines(string(out)) {
+		path, module, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if ok && !within(strings.TrimPrefix(path, module+"/"), s.Except) {
+			packages = append(packages, path)
+		}
+	}
+	return packages, nil
+}
+
+func (r runner) command(ctx context.Context, s suite, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir = r.Root
+	cmd.Env = os.Environ()
+	if r.Long {
+		cmd.Env = append(cmd.Env, "NICFERRY_LONG=1")
+	}
+	for _, pair := range s.Env {
+		cmd.Env = append(cmd.Env, strings.ReplaceAll(pair, "$ROOT", r.Root))
+	}
+	// Interrupted, go test lets its tests clean up.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = time.Minute
+	return cmd
+}
+
+// read takes go test's output to its end and prints what failed as it fails,
+// and a line for each package.
+func (r runner) read(in io.Reader, s suite, t *tally) error {
+	lines := bufio.NewReader(in)
+	for {
+		line, err := lines.ReadBytes('\n')
+		var e event
+		switch {
+		case len(bytes.TrimSpace(line)) == 0:
+		case json.Unmarshal(line, &e) != nil:
+			fmt.Fprintf(r.Out, "   %s", line) // not an event: a word of the go command
+		default:
+			if end := t.add(e); end != nil {
+				printEnd(r.Out, *end)
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

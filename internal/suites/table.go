@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A suite is a set of packages whose tests are run together.
+type suite struct {
+	Name  string
+	About string
+	// Packages are patterns as `go list` takes them; Except are those of them
+	// that belong to another suite, with all below them.
+	Packages []string
+	Except   []string
+	// Budget is what the suite may take on two cores once all is compiled. To
+	// go over it is told, not failed; after three times as long a package is
+	// stopped.
+	Budget time.Duration
+	// Minimum is how many tests must have run in CI, so that none is lost
+	// unnoticed. Raise it as tests are added.
+	Minimum int
+	Race    bool
+	Env     []string // optional; added to the environment, as NAME=value; $ROOT is the module's folder
+	Before  []string // optional; a command that must succeed first
+}
+
+// table is the suites, in the order in which they run: what fails soonest is first.
+func table() []suite {
+	return []suite{
+		{
+			Name:     "build",
+			About:    "every program builds, the agent is static and small, the linters and the arrows are clean",
+			Packages: []string{"./internal/archtest/...", "./internal/buildtest/..."},
+			Budget:   90 * time.Second,
+			Minimum:  20,
+		},
+		{
+			Name:     "base",
+			About:    "every package's own tests, with the race detector",
+			Packages: []string{"./..."},
+			Except:   []string{"internal/archtest", "internal/buildtest", "e2e"},
+			Budget:   3 * time.Minute,
+			Minimum:  150,
+			Race:     true,
+		},
+		{
+			Name:     "agent",
+			About:    "the programs on a real Docker engine, and the demo, which must see a planted leak",
+			Packages: []string{"./e2e/..."},
+			Budget:   4 * time.Minute,
+			Minimum:  2,
+			Env:      []string{"NICFERRY_BIN=$ROOT/bin"},
+			Before:   []string{"make", "build"},
+		},
+	}
+}
+
+// choose returns the suites with the names, in the table's order; all if there
+// are none.
+func choose(table []suite, names []string) ([]suite, error) {
+	if len(names) == 0 {
+		return table, nil
+	}
+	var chosen []suite
+	known := make([]string, 0, len(table))
+	for _, s := range table {
+		known = append(known, s.Name)
+		if slices.Contains(names, s.Name) {
+			chosen = append(chosen, s)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return nil, fmt.Errorf("no suite %q; there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	return chosen, nil
+}
+
+// within tells if a package, as a path below the module, is one of the folders
+// or below one.
+func within(path string, folders []string) bool {
+	return slices.ContainsFunc(folders, func(folder string) bool {
+		return path == folder || strings.HasPrefix(path, folder+"/")
+	})
+}
