@@ -45,7 +45,10 @@ type Link struct {
 	ParentIndex int
 	ParentNSID  int
 	Up          bool
-	Loopback    bool
+	// Running: the kernel has taken note of the carrier, some time after Up.
+	// A bridge lets nothing through the link's port before.
+	Running  bool
+	Loopback bool
 	// Promisc, AllMulti: somebody switched it on by hand.
 	Promisc  bool
 	AllMulti bool
@@ -185,6 +188,7 @@ func parse(m []byte) (Link, error) {
 		Index:      int(head.Index),
 		ParentNSID: SameNamespace,
 		Up:         head.Flags&unix.IFF_UP != 0,
+		Running:    head.Flags&unix.IFF_RUNNING != 0,
 		Loopback:   head.Flags&unix.IFF_LOOPBACK != 0,
 		Promisc:    head.Flags&unix.IFF_PROMISC != 0,
 		AllMulti:   head.Flags&unix.IFF_ALLMULTI != 0,

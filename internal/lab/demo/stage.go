@@ -65,7 +65,7 @@ func (s *story) setUp(ctx context.Context) error {
 	if s.node, err = lab.Start(ctx, lab.Options{}); err != nil {
 		return err
 	}
-	if s.image, err = s.node.Image(ctx); err != nil {
+	if s.image, err = s.node.Engine.Image(ctx); err != nil {
 		return err
 	}
 	s.line("start a private dockerd and make an image of busybox", time.Since(begin), "in a network, mount and process namespace of their own")
@@ -76,7 +76,7 @@ func (s *story) setUp(ctx context.Context) error {
 	s.line("make a LAN with a router and a real dnsmasq", time.Since(begin), fmt.Sprintf("router %s, wired to %s", s.lan.Gateway(), s.lan.Uplink()))
 	configs := map[string]string{
 		"nicferryd.yaml": fmt.Sprintf(controllerConfig, s.node.Dir(), s.lan.Uplink()),
-		"agent.yaml":     fmt.Sprintf(agentConfig, s.node.Dir(), s.node.Socket()),
+		"agent.yaml":     fmt.Sprintf(agentConfig, s.node.Dir(), s.node.Engine.Socket()),
 	}
 	for name, text := range configs {
 		if err := os.WriteFile(s.file(name), []byte(text), 0o600); err != nil {

@@ -1,0 +1,114 @@
+//go:build linux
+
+// Command nicferry-agent is the agent on a node: it ferries NICs into Docker
+// containers and takes them back. It needs root, and holds no cloud keys.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/api/client"
+	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/daemon"
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/internal/retry"
+	"github.com/nicferry/nicferry/internal/version"
+	"github.com/nicferry/nicferry/vmagent"
+	"github.com/nicferry/nicferry/vmagent/containers"
+)
+
+// The main thread cannot die, so a goroutine that fails to leave a foreign
+// namespace must never run on it.
+func init() { runtime.LockOSThread() }
+
+func main() {
+	os.Exit(daemon.Run("nicferry-agent", os.Stderr, func(ctx context.Context) error {
+		return command().ExecuteContext(ctx)
+	}))
+}
+
+func command() *cobra.Command {
+	var config string
+	cmd := &cobra.Command{
+		Use:   "nicferry-agent",
+		Short: "The nicferry agent of this node",
+		Long: `nicferry-agent watches Docker on this node and gives each container that asks
+for one by label a network card of its own. Containers keep their NICs while
+the agent is away; the next one takes over where it stopped.`,
+		Example: `  nicferry-agent
+  nicferry-agent --config ./agent.yaml`,
+		Args:          cobra.NoArgs,
+		Version:       version.Get().Version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if os.Geteuid() != 0 {
+				return daemon.UsageError{Err: errors.New("needs root to move network cards between namespaces; run it with sudo, or as its systemd unit")}
+			}
+			c, err := conf.LoadAgent(config)
+			if err != nil {
+				return daemon.UsageError{Err: fmt.Errorf("config not accepted, nothing started:\n%w", err)}
+			}
+			return serve(cmd.Context(), c)
+		},
+	}
+	cmd.Flags().StringVar(&config, "config", conf.AgentPath, "the config file")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
+	return cmd
+}
+
+// serve wires the parts and runs the agent until ctx ends.
+func serve(ctx context.Context, c *conf.Agent) (err error) {
+	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
+	controller, err := client.Open(client.Options{Address: c.Controllers[0], Log: log})
+	if err != nil {
+		return err
+	}
+	defer controller.Close()
+	engine, err := openEngine(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	host, err := netns.Current()
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	agent, err := vmagent.New(vmagent.Options{
+		Node: c.Node, Inventory: inventory(engine), Controller: controller, Engine: engine,
+		Host: host, RunDir: c.RunDir, Superseded: api.IsConflict, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	log.Info("agent started", "version", version.Get().Version, "node", c.Node, "docker", engine.Version())
+	err = agent.Run(ctx)
+	log.Info("agent stopped, containers keep their NICs")
+	return errors.Join(err, agent.Close())
+}
+
+// openEngine waits for a Docker daemon, saying so; one that is there and
+// cannot be served is an error at once.
+func openEngine(ctx context.Context, c *conf.Agent, log *slog.Logger) (*containers.Engine, error) {
+	backoff := retry.Backoff{First: 200 * time.Millisecond, Max: 10 * time.Second}
+	for {
+		engine, err := containers.Open(ctx, containers.Options{Socket: c.Docker.Socket, Resync: c.Resync.D(), Log: log})
+		if err == nil || !errors.Is(err, containers.ErrNoEngine) {
+			return engine, err
+		}
+		log.Warn("waiting for the Docker daemon", "err", err)
+		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
+			return nil, err
+		}
+	}
+}

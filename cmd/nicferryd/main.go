@@ -1,0 +1,100 @@
+// Command nicferryd is the controller: it holds the store and the providers,
+// gives NICs to claims and serves the API.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/api/server"
+	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/daemon"
+	"github.com/nicferry/nicferry/internal/store/boltstore"
+	"github.com/nicferry/nicferry/internal/version"
+)
+
+func main() {
+	os.Exit(daemon.Run("nicferryd", os.Stderr, func(ctx context.Context) error {
+		return command().ExecuteContext(ctx)
+	}))
+}
+
+func command() *cobra.Command {
+	var config string
+	cmd := &cobra.Command{
+		Use:   "nicferryd",
+		Short: "The nicferry controller",
+		Long: `nicferryd is nicferry's controller. It reads its config, opens its store and
+serves the API on a unix socket until it is told to stop. Containers keep their
+NICs while it is away.`,
+		Example: `  nicferryd
+  nicferryd --config ./nicferryd.yaml`,
+		Args:          cobra.NoArgs,
+		Version:       version.Get().Version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := conf.LoadController(config)
+			if err != nil {
+				return daemon.UsageError{Err: fmt.Errorf("config not accepted, nothing started:\n%w", err)}
+			}
+			return serve(cmd.Context(), c)
+		},
+	}
+	cmd.Flags().StringVar(&config, "config", conf.ControllerPath, "the config file")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
+	return cmd
+}
+
+// serve wires the parts and runs them until ctx ends or one of them fails.
+func serve(ctx context.Context, c *conf.Controller) (err error) {
+	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
+	records, err := boltstore.Open(ctx, c.Store, boltstore.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, records.Close()) }()
+	providers, err := openProviders(c.Providers, records)
+	if err != nil {
+		return err
+	}
+	alloc, err := allocator.New(allocator.Options{
+		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := server.Listen(c.Socket, c.SocketGroup, log)
+	if err != nil {
+		return err
+	}
+	build := version.Get()
+	handler := server.New(server.Options{
+		Backend: alloc, Log: log, Kinds: kinds(),
+		Version: api.Version{Version: build.Version, Commit: build.Commit, Go: build.Go},
+	})
+	log.Info("controller started", "version", build.Version, "socket", c.Socket, "store", c.Store, "networks", len(c.Networks))
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return alloc.Run(ctx) })
+	group.Go(func() error { return server.Run(ctx, listener, handler, log) })
+	err = group.Wait()
+	log.Info("controller stopped")
+	return err
+}
+
+// kinds says what the allocator's errors are called on the wire.
+func kinds() []server.Kind {
+	return []server.Kind{
+		{Err: allocator.ErrNotFound, Code: api.CodeNotFound},
+		{Err: allocator.ErrStale, Code: api.CodeConflict},
+		{Err: allocator.ErrInvalid, Code: api.CodeInvalid},
+		{Err: allocator.ErrRefused, Code: api.CodeRefused},
+	}
+}

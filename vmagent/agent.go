@@ -1,0 +1,220 @@
+// Package vmagent is the loop on a node: it brings every container interface
+// to what the controller wants of it, wherever the wish came from.
+//
+// Docker's events, the controller's watch and the lease keepers only wake it.
+// Each run of a container's worker reads the container, the wish and the
+// kernel afresh, and acts on the difference.
+package vmagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/keyed"
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/internal/retry"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/containers"
+	"github.com/nicferry/nicferry/vmagent/device"
+	"github.com/nicferry/nicferry/vmagent/dhcp"
+	"github.com/nicferry/nicferry/vmagent/ferry"
+)
+
+// Controller is what the agent asks of a controller. Every call may be
+// repeated after a lost reply.
+type Controller interface {
+	Hello(ctx context.Context, node string, inv nic.Inventory) (nic.Node, error)
+	Acquire(ctx context.Context, owner nic.Owner, container string, req nic.Request) (nic.Claim, error)
+	Release(ctx context.Context, id nic.ClaimID, epoch uint64) error
+	Report(ctx context.Context, node string, report nic.NodeReport) error
+	Wanted(ctx context.Context, node string) ([]nic.Wanted, uint64, error)
+	// Watch calls changed for each newer revision of the node's wanted state,
+	// until ctx ends.
+	Watch(ctx context.Context, node string, after uint64, changed func(uint64)) error
+}
+
+// Engine is what the agent asks of the container engine.
+type Engine interface {
+	Get(ctx context.Context, id string) (containers.Container, error)
+	List(ctx context.Context) ([]containers.Container, error)
+	// Watch wakes containers that may have changed, until ctx ends.
+	Watch(ctx context.Context, wake func(id string), resync func())
+	Namespace(ctx context.Context, c containers.Container) (*netns.Namespace, error)
+}
+
+// Options are the parts of an Agent.
+type Options struct {
+	Node       string           // required: the node's name
+	Inventory  nic.Inventory    // required
+	Controller Controller       // required
+	Engine     Engine           // required
+	Host       *netns.Namespace // required: where NICs are found and made
+	RunDir     string           // required: the cache, on a tmpfs
+	Log        *slog.Logger     // required
+	// Superseded says whether an error of the controller means that a newer
+	// agent of this node has started; required.
+	Superseded func(error) bool
+	// Workers is how many containers are worked on at a time; default 8.
+	Workers int
+}
+
+// ErrSuperseded means that another agent has started for the same node. This
+// one has stopped acting and must end.
+var ErrSuperseded = errors.New("another agent has started for this node")
+
+// An Agent serves one node.
+type Agent struct {
+	opts   Options
+	maker  *device.Maker
+	ferry  *ferry.Ferry
+	queue  *keyed.Queue
+	wishes *wishes
+	plugs  *plugs
+	report *reporter
+	cache  cache
+	wires  *dhcp.Listener
+}
+
+// New makes an agent and reads what an earlier one left in the cache.
+func New(opts Options) (*Agent, error) {
+	if opts.Workers == 0 {
+		opts.Workers = 8
+	}
+	a := &Agent{opts: opts, wishes: newWishes(), plugs: newPlugs(), cache: cache{dir: opts.RunDir}, wires: dhcp.NewListener()}
+	a.report = newReporter(opts)
+	a.queue = keyed.New(keyed.Options{Work: a.reconcile, Workers: opts.Workers, Log: opts.Log})
+	var err error
+	if a.maker, err = device.New(opts.Host); err != nil {
+		return nil, err
+	}
+	if a.ferry, err = ferry.New(opts.Host); err != nil {
+		return nil, errors.Join(err, a.maker.Close())
+	}
+	cached, err := a.cache.wanted()
+	if err != nil {
+		opts.Log.Warn("cache not read, the controller will tell", "err", err)
+	}
+	a.wake(a.wishes.replace(cached))
+	return a, nil
+}
+
+// Close lets go of what New opened. Containers keep their NICs.
+func (a *Agent) Close() error {
+	return errors.Join(a.plugs.close(), a.ferry.Close(), a.maker.Close())
+}
+
+// Run serves the node until ctx ends, or returns ErrSuperseded. NICs stay
+// where they are, for the next agent to take over.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() { a.queue.Run(ctx) })
+	wg.Go(func() { a.opts.Engine.Watch(ctx, a.queue.Wake, a.resync) })
+	wg.Go(func() { cancel(a.followController(ctx)) })
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// followController begins a session, then keeps the wishes up to date and
+// sends reports. An unreachable controller costs time and nothing else.
+func (a *Agent) followController(ctx context.Context) error {
+	session, err := a.hello(ctx)
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	wg.Go(func() {
+		if err := a.report.run(ctx, session); err != nil {
+			cancel(err)
+		}
+	})
+	rev := a.refresh(ctx)
+	err = a.opts.Controller.Watch(ctx, a.opts.Node, rev, func(uint64) { a.refresh(ctx) })
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// hello begins a session, however long the controller takes to answer.
+func (a *Agent) hello(ctx context.Context) (session uint64, err error) {
+	backoff := retry.Backoff{First: 100 * time.Millisecond, Max: 10 * time.Second}
+	for {
+		node, err := a.opts.Controller.Hello(ctx, a.opts.Node, a.opts.Inventory)
+		if err == nil {
+			a.opts.Log.Info("session begun", "node", node.Name, "session", node.Session)
+			return node.Session, nil
+		}
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		a.opts.Log.Warn("controller does not answer, containers keep their NICs", "err", err)
+		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// refresh reads what is wanted and wakes the workers of what has changed. It
+// returns the revision that was read.
+func (a *Agent) refresh(ctx context.Context) uint64 {
+	backoff := retry.Backoff{First: 50 * time.Millisecond, Max: 5 * time.Second}
+	for {
+		wanted, rev, err := a.opts.Controller.Wanted(ctx, a.opts.Node)
+		if err == nil {
+			a.wake(a.wishes.replace(wanted))
+			if err := a.cache.saveWanted(wanted); err != nil {
+				a.opts.Log.Warn("cache not written", "err", err)
+			}
+			return rev
+		}
+		if ctx.Err() != nil {
+			return 0
+		}
+		a.opts.Log.Warn("controller does not say what is wanted, will ask again", "err", err)
+		if retry.Sleep(ctx, backoff.Next()) != nil {
+			return 0
+		}
+	}
+}
+
+// resync wakes every container there is and every one that a wish names.
+func (a *Agent) resync() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	all, err := a.opts.Engine.List(ctx)
+	if err != nil {
+		a.opts.Log.Warn("container engine does not list its containers, will ask again", "err", err)
+	}
+	for _, c := range all {
+		if len(nic.ParseLabels(c.Labels)) > 0 {
+			a.queue.Wake(c.ID)
+		}
+	}
+	a.wake(a.wishes.keys())
+}
+
+func (a *Agent) wake(keys []string) {
+	for _, key := range keys {
+		a.queue.Wake(key)
+	}
+}
+
+// about says which NIC an error is about.
+func about(id nic.ID, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", id, err)
+}

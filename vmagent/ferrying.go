@@ -1,0 +1,183 @@
+package vmagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/link"
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/internal/retry"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/containers"
+	"github.com/nicferry/nicferry/vmagent/dhcp"
+	"github.com/nicferry/nicferry/vmagent/hotplug"
+)
+
+// plugInDeadline bounds the wait for a NIC that a cloud or hypervisor plugs.
+const plugInDeadline = 30 * time.Second
+
+// carrierDeadline bounds the wait for a link that was brought up to carry.
+const carrierDeadline = 2 * time.Second
+
+// putIn ferries the NIC into a running container and configures it. Where it
+// is there already, as after a restart of the agent, nothing is touched that
+// is as it should be.
+func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted, said *nic.Observed) error {
+	said.State = nic.ObservedWaiting
+	p := a.plugs.of(w.NIC)
+	if err := a.hold(ctx, p, c, w); err != nil {
+		return err
+	}
+	if err := a.provide(ctx, p.ns, w); err != nil {
+		return err
+	}
+	said.State = nic.ObservedMade
+	at, err := a.ferry.In(ctx, w.NIC, w.Device, p.ns, w.Owner.Interface, w.Layer3.IPv6)
+	if err != nil {
+		return err
+	}
+	l3, err := a.withLease(p, p.ns, at.Index, w, said)
+	if err != nil {
+		return err
+	}
+	if err := a.ferry.Apply(ctx, p.ns, at.Index, l3); err != nil {
+		return err
+	}
+	said.Addrs = l3.Addrs
+	if len(l3.Addrs) > 0 || !l3.DHCP {
+		said.State = nic.ObservedIn
+	}
+	return nil
+}
+
+// hold opens the container's namespace. A container that was restarted has a
+// new one: the NIC is pulled out of the old one first.
+func (a *Agent) hold(ctx context.Context, p *plug, c containers.Container, w nic.Wanted) error {
+	ns, err := a.opts.Engine.Namespace(ctx, c)
+	if err != nil {
+		return err
+	}
+	if p.ns != nil && p.ns.ID() == ns.ID() {
+		p.pid = c.PID
+		return ns.Close()
+	}
+	if err := a.pullOut(ctx, w); err != nil {
+		return errors.Join(err, ns.Close())
+	}
+	p.ns, p.pid = ns, c.PID
+	return nil
+}
+
+// provide sees to it that the NIC is on the node: made, or plugged in.
+func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Wanted) error {
+	if w.Device.Kind.Made() {
+		return a.maker.Ensure(ctx, w.NIC, w.Device, inside)
+	}
+	if _, found, err := a.maker.Locate(ctx, w.NIC, w.Device, inside); err != nil || found {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, plugInDeadline)
+	defer cancel()
+	_, err := hotplug.Wait(ctx, a.opts.Host, w.Device.MAC)
+	return err
+}
+
+// pullOut takes the NIC out of the namespace that is held for it, wipes it,
+// and lets the namespace go. The lease stays: a container that is started
+// again comes back with its address.
+func (a *Agent) pullOut(ctx context.Context, w nic.Wanted) error {
+	p := a.plugs.of(w.NIC)
+	err := p.stopKeeper(false)
+	if p.ns == nil {
+		return err
+	}
+	if err := a.ferry.Out(ctx, w.NIC, w.Device, p.ns); err != nil {
+		return err // the namespace stays held: without it the NIC could not be reached
+	}
+	return errors.Join(err, p.letGo())
+}
+
+// giveBack takes the NIC away for good: out of the container, the lease back
+// to its server, and off the node. It works without container and namespace,
+// and twice.
+func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wanted) error {
+	p := a.plugs.of(w.NIC)
+	if p.ns == nil && c != nil && c.Running {
+		if err := a.hold(ctx, p, *c, w); err != nil {
+			return err
+		}
+	}
+	if p.keeper != nil {
+		if err := p.stopKeeper(true); err != nil {
+			a.opts.Log.Warn("lease not given back, it will run out by itself", "nic", w.NIC, "err", err)
+		}
+		if err := a.cache.dropLease(w.NIC); err != nil {
+			return err
+		}
+	}
+	if err := a.pullOut(ctx, w); err != nil {
+		return err
+	}
+	a.releaseLease(ctx, w)
+	if err := a.maker.Remove(ctx, w.NIC, w.Device); err != nil {
+		return err
+	}
+	a.plugs.drop(w.NIC)
+	return a.cache.dropLease(w.NIC)
+}
+
+// releaseLease gives a lease back whose container is gone already. The NIC is
+// brought up for that in a namespace of its own, never in the host's, where it
+// could pick up an address. A server that misses the message waits for the
+// expiry, so trouble here is told and not more.
+func (a *Agent) releaseLease(ctx context.Context, w nic.Wanted) {
+	lease, err := a.cache.lease(w.NIC)
+	if err == nil && lease.Usable(time.Now()) {
+		err = a.releaseFrom(ctx, w)
+	}
+	if err != nil {
+		a.opts.Log.Warn("lease not given back, it will run out by itself", "nic", w.NIC, "err", err)
+	}
+}
+
+func (a *Agent) releaseFrom(ctx context.Context, w nic.Wanted) error {
+	if _, found, err := a.maker.Locate(ctx, w.NIC, w.Device); err != nil || !found {
+		return err // the NIC died with its container
+	}
+	ns, err := netns.New()
+	if err != nil {
+		return fmt.Errorf("make a namespace to release the lease from: %w", err)
+	}
+	defer ns.Close()
+	at, err := a.ferry.In(ctx, w.NIC, w.Device, ns, "eth0", false)
+	if err != nil {
+		return err
+	}
+	if err = awaitRunning(ctx, ns, at.Index); err == nil {
+		err = dhcp.Release(a.leaseOptions(ns, at.Index, w))
+	}
+	return errors.Join(err, a.ferry.Out(ctx, w.NIC, w.Device, ns))
+}
+
+// awaitRunning waits until what the link sends is let through: a release is
+// sent once, and would be lost before.
+func awaitRunning(ctx context.Context, ns *netns.Namespace, index int) error {
+	h, err := link.Open(ns)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	ctx, cancel := context.WithTimeout(ctx, carrierDeadline)
+	defer cancel()
+	for {
+		l, err := h.ByIndex(index)
+		if err != nil || l.Running {
+			return err
+		}
+		if err := retry.Sleep(ctx, time.Millisecond); err != nil {
+			return fmt.Errorf("wait for the carrier of %q: %w", l.Name, err)
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package vmagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/containers"
+)
+
+// reconcile is the work of one key: a container's id, or the id of a NIC that
+// no container holds.
+func (a *Agent) reconcile(ctx context.Context, key string) (time.Duration, error) {
+	wishes := a.wishes.of(key)
+	c, err := a.lookUp(ctx, key, wishes)
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	for _, w := range wishes {
+		if w.NIC != "" {
+			errs = append(errs, about(w.NIC, a.serve(ctx, c, w)))
+		}
+	}
+	switch {
+	case c == nil:
+		errs = append(errs, a.release(ctx, wishes))
+	case c.Running:
+		errs = append(errs, a.ask(ctx, *c, wishes))
+	}
+	return 0, errors.Join(errs...)
+}
+
+// lookUp reads the container afresh; nil means that it is gone. One source's
+// silence is not enough for that: the engine's inspect and its complete list
+// must both lack it, and its process must not live on (an engine that was
+// started over an empty data root lists nothing).
+func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*containers.Container, error) {
+	if strings.HasPrefix(key, "nic-") {
+		return nil, nil
+	}
+	c, err := a.opts.Engine.Get(ctx, key)
+	if err == nil {
+		return &c, nil
+	}
+	if !errors.Is(err, containers.ErrNotFound) {
+		return nil, err
+	}
+	all, err := a.opts.Engine.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(all, func(c containers.Container) bool { return c.ID == key }) {
+		return nil, fmt.Errorf("container %.12s: the engine lists it and cannot inspect it", key)
+	}
+	for _, w := range wishes {
+		if p := a.plugs.of(w.NIC); p.ns != nil && netns.InProcess(p.pid) == p.ns.ID() {
+			return nil, fmt.Errorf("container %.12s: the engine does not know it, but its process %d lives", key, p.pid)
+		}
+	}
+	return nil, nil
+}
+
+// serve brings one NIC to where it belongs.
+func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted) error {
+	var err error
+	said := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, MAC: w.Device.MAC}
+	switch {
+	case w.Gone:
+		err = a.giveBack(ctx, c, w)
+		said.State = nic.ObservedClean
+	case c == nil || !c.Running:
+		err = a.pullOut(ctx, w)
+		said.State = nic.ObservedMade
+	default:
+		said.Running = true
+		err = a.putIn(ctx, *c, w, &said)
+	}
+	if err != nil {
+		if said.State == nic.ObservedClean || said.State == "" {
+			said.State = nic.ObservedWaiting
+		}
+		nic.SetCondition(&said.Conditions, nic.Condition{Reason: nic.ReasonNodeError, Message: err.Error()})
+	}
+	a.report.say(said)
+	return err
+}
+
+// ask acquires a claim for each interface that the container's labels ask for
+// and that has no NIC yet.
+func (a *Agent) ask(ctx context.Context, c containers.Container, wishes []nic.Wanted) error {
+	var errs []error
+	for _, req := range nic.ParseLabels(c.Labels) {
+		served := slices.ContainsFunc(wishes, func(w nic.Wanted) bool {
+			return w.NIC != "" && !w.Gone && w.Owner.Interface == req.Interface
+		})
+		if served {
+			continue
+		}
+		if c.SharesNetwork() {
+			req.Faults.Add(nic.LabelPrefix+"*", "the container runs with --network %s and has no network namespace of its own; start it with --network none", c.NetworkMode)
+		}
+		owner := nic.Owner{Node: a.opts.Node, Kind: nic.OwnerContainer, Sandbox: c.ID, Interface: req.Interface}
+		claim, err := a.opts.Controller.Acquire(ctx, owner, c.Name, req)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("acquire a NIC for %s of container %s: %w", req.Interface, c.Name, err))
+			continue
+		}
+		if claim.Phase == nic.ClaimRefused && len(claim.Conditions) > 0 {
+			a.opts.Log.Warn("claim refused", "claim", claim.ID, "container", c.Name, "interface", req.Interface,
+				"reason", claim.Conditions[0].Reason, "message", claim.Conditions[0].Message)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// release gives back the claims of a container that is gone.
+func (a *Agent) release(ctx context.Context, wishes []nic.Wanted) error {
+	var errs []error
+	for _, w := range wishes {
+		if w.Claim == "" || w.Gone {
+			continue
+		}
+		if err := a.opts.Controller.Release(ctx, w.Claim, w.Epoch); err != nil {
+			errs = append(errs, fmt.Errorf("release claim %s: %w", w.Claim, err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,112 @@
+package vmagent
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/retry"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// reporter sends what the workers observe. Only the last word about a NIC is
+// kept, and it is sent until the controller has taken it.
+type reporter struct {
+	opts Options
+	some chan struct{}
+
+	mu     sync.Mutex
+	unsent map[nic.ID]nic.Observed
+	sent   map[nic.ID]nic.Observed
+}
+
+func newReporter(opts Options) *reporter {
+	return &reporter{
+		opts: opts, some: make(chan struct{}, 1),
+		unsent: map[nic.ID]nic.Observed{}, sent: map[nic.ID]nic.Observed{},
+	}
+}
+
+// say has o sent, unless it is what was sent last.
+func (r *reporter) say(o nic.Observed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o.At = time.Now().UTC()
+	if last, ok := r.sent[o.NIC]; ok && sameWord(last, o) {
+		delete(r.unsent, o.NIC)
+		return
+	}
+	r.unsent[o.NIC] = o
+	select {
+	case r.some <- struct{}{}:
+	default:
+	}
+}
+
+func sameWord(a, b nic.Observed) bool {
+	a.At, b.At = time.Time{}, time.Time{}
+	return reflect.DeepEqual(a, b)
+}
+
+// forget drops a NIC that has no wish any more.
+func (r *reporter) forget(id nic.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.sent, id)
+	delete(r.unsent, id)
+}
+
+// run sends until ctx ends, or a newer agent has taken over.
+func (r *reporter) run(ctx context.Context, session uint64) error {
+	backoff := retry.Backoff{First: 50 * time.Millisecond, Max: 5 * time.Second}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.some:
+		}
+		err := r.flush(ctx, session)
+		switch {
+		case err == nil:
+			backoff.Reset()
+			continue
+		case ctx.Err() != nil:
+			return nil
+		case r.opts.Superseded(err):
+			return ErrSuperseded
+		}
+		r.opts.Log.Warn("report not taken, will send it again", "err", err)
+		select {
+		case r.some <- struct{}{}:
+		default:
+		}
+		if retry.Sleep(ctx, backoff.Next()) != nil {
+			return nil
+		}
+	}
+}
+
+func (r *reporter) flush(ctx context.Context, session uint64) error {
+	r.mu.Lock()
+	batch := maps.Clone(r.unsent)
+	r.mu.Unlock()
+	if len(batch) == 0 {
+		return nil
+	}
+	report := nic.NodeReport{Session: session, NICs: slices.Collect(maps.Values(batch))}
+	if err := r.opts.Controller.Report(ctx, r.opts.Node, report); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, o := range batch {
+		r.sent[id] = o
+		if now, ok := r.unsent[id]; ok && sameWord(now, o) {
+			delete(r.unsent, id)
+		}
+	}
+	return nil
+}

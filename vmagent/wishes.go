@@ -1,0 +1,62 @@
+package vmagent
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+// wishes is what the controller last said it wants, by the worker it concerns.
+type wishes struct {
+	mu    sync.Mutex
+	byKey map[string][]nic.Wanted
+}
+
+func newWishes() *wishes { return &wishes{byKey: map[string][]nic.Wanted{}} }
+
+// keyOf is the worker that a wish belongs to: its container's, or its own for
+// a NIC that no container holds.
+func keyOf(w nic.Wanted) string {
+	if w.Owner.Sandbox != "" {
+		return w.Owner.Sandbox
+	}
+	return string(w.NIC)
+}
+
+// replace takes the whole new list and returns the keys whose wishes differ.
+func (ws *wishes) replace(list []nic.Wanted) (changed []string) {
+	next := map[string][]nic.Wanted{}
+	for _, w := range list {
+		next[keyOf(w)] = append(next[keyOf(w)], w)
+	}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for key, list := range next {
+		if !reflect.DeepEqual(list, ws.byKey[key]) {
+			changed = append(changed, key)
+		}
+	}
+	for key := range ws.byKey {
+		if _, still := next[key]; !still {
+			changed = append(changed, key)
+		}
+	}
+	ws.byKey = next
+	return changed
+}
+
+// of returns the wishes for one key.
+func (ws *wishes) of(key string) []nic.Wanted {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return slices.Clone(ws.byKey[key])
+}
+
+func (ws *wishes) keys() []string {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return slices.Collect(maps.Keys(ws.byKey))
+}
