@@ -13,28 +13,32 @@ import (
 // they start something and return, nothing inside waits for an outcome, and
 // the caller polls Get. Each may be called again at any time, also after a
 // lost reply and after a restart of either side, and every error is of one of
-// the kinds in errors.go. All methods may be called concurrently.
+// the kinds in errors.go; where ctx ends first it is ErrUnknown and wraps
+// ctx's error. All methods may be called concurrently.
 type Provider interface {
 	// Info is static: it never fails and never changes.
 	Info() Info
 
 	// Create makes the NIC that spec.NIC names, from a fully placed spec. The
 	// same spec again, even days later, is the same NIC and no error. The same
-	// id with other parameters is ErrInvalid.
+	// id with other parameters is ErrInvalid; while it is being deleted, ErrBusy.
 	Create(ctx context.Context, spec nic.Spec) (nic.Seen, error)
 
 	// Attach starts plugging the NIC in at place. Already there: nil. On its
 	// way there or away: ErrBusy. On another instance: ErrElsewhere. No such
-	// NIC: ErrNotFound. No free slot: ErrExhausted.
+	// NIC: ErrNotFound. No free slot: ErrExhausted. An instance that is not
+	// known: ErrInvalid.
 	Attach(ctx context.Context, id nic.ID, place nic.Place) (nic.Seen, error)
 
 	// Detach starts unplugging the NIC, only from that instance. Not plugged
-	// in, or on its way out: nil. On another instance: ErrElsewhere. No such
-	// NIC: ErrNotFound. It is done when Get says available.
+	// in, or on its way out: nil. On its way in: ErrBusy, where it cannot be
+	// stopped. On another instance: ErrElsewhere. No such NIC: ErrNotFound. It
+	// is done when Get says available.
 	Detach(ctx context.Context, id nic.ID, instance nic.InstanceID) error
 
 	// Delete starts deleting the NIC; nil means only that. Callers repeat it
-	// until ErrNotFound. Still plugged in: ErrBusy.
+	// until ErrNotFound, which is final, but for a NIC younger than
+	// Info.VisibleAfter. Still plugged in: ErrBusy.
 	Delete(ctx context.Context, id nic.ID) error
 
 	// Get describes many NICs in one call. A missing key means "not seen",
