@@ -24,7 +24,8 @@ type Device struct {
 	// MAC identifies the NIC together with what it is plugged into. Names and
 	// indexes do not: containers rename, and kernels reuse.
 	MAC MAC `json:"mac,omitzero"`
-	// MTU in bytes; 0 leaves the kernel's.
+	// MTU in bytes. 0 is the kernel's for Ethernet, 1500, and for a macvlan
+	// its parent's; a found NIC that is born with another must say so here.
 	MTU int `json:"mtu,omitempty"`
 	// Bridge is the switch of a veth.
 	Bridge Bridge `json:"bridge,omitzero"`

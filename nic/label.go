@@ -168,8 +168,6 @@ func (r Request) Equal(o Request) bool {
 		r.DefaultRoute == o.DefaultRoute && slices.Equal(r.Faults, o.Faults)
 }
 
-func clip(s string) string { return strconv.Quote(s[:min(len(s), 40)] + "…") }
-
 // quoteField keeps a hostile label name from speaking to a terminal.
 func quoteField(key string) string {
 	if q := strconv.Quote(key); q != `"`+key+`"` {

@@ -1,6 +1,9 @@
 package nic
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Longest names, in bytes.
 const (
@@ -13,7 +16,7 @@ const (
 // do not.
 func CheckInterfaceName(s string) error {
 	if len(s) > maxInterfaceName {
-		return fmt.Errorf("interface name %q: %d bytes, the kernel allows %d", s, len(s), maxInterfaceName)
+		return fmt.Errorf("interface name %s: %d bytes, the kernel allows %d", clip(s), len(s), maxInterfaceName)
 	}
 	if !startsWithLetter(s) || !onlyNameBytes(s) {
 		return fmt.Errorf("interface name %q: want a letter, then letters, digits, '_', '.' or '-'", s)
@@ -31,7 +34,7 @@ func CheckName(what, s string) error {
 	case s == "":
 		return fmt.Errorf("%s name is empty", what)
 	case len(s) > maxName:
-		return fmt.Errorf("%s name %q: %d bytes, at most %d", what, s, len(s), maxName)
+		return fmt.Errorf("%s name %s: %d bytes, at most %d", what, clip(s), len(s), maxName)
 	case !onlyNameBytes(s) || s[0] == '-' || s[0] == '.' || s[0] == '_':
 		return fmt.Errorf("%s name %q: want a letter or digit, then letters, digits, '_', '.' or '-'", what, s)
 	}
@@ -51,4 +54,13 @@ func onlyNameBytes(s string) bool {
 		}
 	}
 	return true
+}
+
+// clip quotes a name that is too long to be told whole.
+func clip(s string) string {
+	const most = 40
+	if len(s) <= most {
+		return strconv.Quote(s)
+	}
+	return strconv.Quote(s[:most] + "…")
 }
