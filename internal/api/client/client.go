@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -139,6 +140,9 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 
 // unreachable is ctx's error if ctx is why, else ErrUnreachable.
 func (c *Client) unreachable(ctx context.Context, err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok && ctx.Err() == nil {
+		err = u.Err // without the URL, whose host is nobody's
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("call %s: %w", c.address, err)
 	}

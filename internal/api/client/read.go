@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 
 	"github.com/nicferry/nicferry/internal/api"
@@ -55,6 +56,9 @@ func (c *Client) Version(ctx context.Context) (api.Version, error) {
 
 func one[T any](ctx context.Context, c *Client, path, name string) (T, error) {
 	var out T
+	if name == "" || name == "." || name == ".." { // would be another path
+		return out, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("nothing has the name %q", name)}
+	}
 	err := c.get(ctx, path+url.PathEscape(name), &out)
 	return out, err
 }

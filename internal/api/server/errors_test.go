@@ -93,7 +93,7 @@ func TestErrorsOfTheRequest(t *testing.T) {
 		{"POST", "/v1/claims", `{"owner":` + ownerJSON + `,"container":"c","request":{"interface":"eth0","network":"lab","addrs":["x"]}}`, 422, api.CodeInvalid, "body.request.addrs[0]", 1},
 		{"POST", "/v1/claims", `{"owner":` + ownerJSON + `,"container":"c","request":{"interface":"eth0","network":"lab","mac":"ff:ff"}}`, 422, api.CodeInvalid, "body", 1},
 		{"POST", "/v1/claims", `{"owner":{"node":"../x","kind":"container","sandbox":"c0","interface":"eth0"},"container":"c","request":{"interface":"eth0","network":"lab"}}`, 422, api.CodeInvalid, "body.owner", 1},
-		{"POST", "/v1/claims", strings.Repeat("x", 5<<20), 413, api.CodeInvalid, "", 0},
+		{"POST", "/v1/claims", strings.Repeat("x", 4<<20+1000), 413, api.CodeInvalid, "", 0},
 		{"POST", "/v1/claims/" + claim + "/release", `{"epoch":-1}`, 422, api.CodeInvalid, "body.epoch", 1},
 		{"POST", "/v1/claims/clm-x/release", `{"epoch":1}`, 422, api.CodeInvalid, "path.id", 1},
 		{"GET", "/v1/claims/clm-x", "", 404, api.CodeNotFound, "", 0},

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nicferry/nicferry/internal/conf"
+)
+
+func configCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "config",
+		Short:   "Work with config files",
+		Example: "  nicferry config check /etc/nicferry/nicferryd.yaml",
+		Args:    noSuchCommand,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand((&configCheckCommand{app: a}).command())
+	return cmd
+}
+
+// configCheckCommand is "nicferry config check".
+type configCheckCommand struct {
+	*app
+	agent bool
+}
+
+func (c *configCheckCommand) command() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check FILE",
+		Short: "Say everything that is wrong with a config file",
+		Long: `Say everything that is wrong with a config file, with file and line. Nothing is
+started and nothing is asked of the controller. Exit code 2 if there are faults.`,
+		Example: `  nicferry config check /etc/nicferry/nicferryd.yaml
+  nicferry config check --agent /etc/nicferry/agent.yaml`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("want one file, got %d", len(args))
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return c.check(args[0]) },
+	}
+	cmd.Flags().BoolVar(&c.agent, "agent", false, "the file is an agent's and not the controller's")
+	return cmd
+}
+
+func (c *configCheckCommand) check(path string) error {
+	load := func() error { _, err := conf.LoadController(path); return err }
+	if c.agent {
+		load = func() error { _, err := conf.LoadAgent(path); return err }
+	}
+	err := load()
+	faults := conf.AsFaults(err)
+	for _, f := range faults {
+		fmt.Fprintln(c.err, oneLine(f.Error()))
+	}
+	if len(faults) > 0 {
+		return faultyError{faults}
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "%s: ok\n", clean(path))
+	return nil
+}
+
+// faultyError sums up faults that have been told already.
+type faultyError struct{ faults conf.Faults }
+
+func (e faultyError) Error() string {
+	if len(e.faults) == 1 {
+		return "1 fault"
+	}
+	return fmt.Sprintf("%d faults", len(e.faults))
+}
+
+func (e faultyError) Unwrap() error { return e.faults }

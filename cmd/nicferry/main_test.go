@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/api/apitest"
+	"github.com/nicferry/nicferry/internal/api/server"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// leakChecked is a test run that fails on goroutines left behind.
+type leakChecked struct{ m *testing.M }
+
+func (l leakChecked) Run() int {
+	code := l.m.Run()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+func TestMain(m *testing.M) {
+	testscript.Main(leakChecked{m}, map[string]func(){"nicferry": main})
+}
+
+// TestScripts runs the real program against a real server; see testdata.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": code,
+			"fail": fail,
+		},
+	})
+}
+
+// code runs a command and wants the exit code given first.
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N command…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if exit, ok := errors.AsType[*exec.ExitError](ts.Exec(args[1], args[2:]...)); ok {
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+type backendKey struct{}
+
+// fail makes the backend's next call of a method end with an API error.
+func fail(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: fail method code message")
+	}
+	ts.Value(backendKey{}).(*apitest.Backend).Fail(args[0], &api.Error{Code: api.Code(args[1]), Message: args[2]})
+}
+
+// setup gives each script a server with the fixtures, and one that accepts
+// and never answers.
+func setup(env *testscript.Env) error {
+	dir, err := os.MkdirTemp("", "nicferry") // shorter than the script's, as sockets must be
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { os.RemoveAll(dir) })
+	backend := fixtures()
+	env.Values[backendKey{}] = backend
+	log := slog.New(slog.DiscardHandler)
+	ln, err := server.Listen(filepath.Join(dir, "s"), "", log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		server.Run(ctx, ln, server.New(server.Options{Backend: backend, Log: log}), log)
+	}()
+	env.Defer(func() { stop(); <-done })
+	mute, err := net.Listen("unix", filepath.Join(dir, "mute"))
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { mute.Close() })
+	env.Setenv("GORACE", "atexit_sleep_ms=0") // else each program takes a second to end under -race
+	env.Setenv("NICFERRY_SERVER", "unix://"+filepath.Join(dir, "s"))
+	env.Setenv("MUTE", "unix://"+filepath.Join(dir, "mute"))
+	return nil
+}
+
+// fixtures are one of everything, with ages that a slow machine does not
+// change.
+func fixtures() *apitest.Backend {
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d - time.Second).UTC().Truncate(time.Second) }
+	prefix := netip.MustParsePrefix
+	b := apitest.New()
+	free := 93
+	b.PutNetwork(api.NetworkView{Held: 2, Free: &free, Network: nic.Network{
+		Name: "storage", Provider: "local", Addressing: nic.AddrIPAM, Space: "storage", MTU: 9000, Hold: nic.Duration(30 * time.Second),
+		Subnets: []nic.Subnet{{
+			Prefix: prefix("10.1.0.0/24"), Gateway: netip.MustParseAddr("10.1.0.1"),
+			Ranges: []nic.Range{{First: netip.MustParseAddr("10.1.0.5"), Last: netip.MustParseAddr("10.1.0.99")}},
+		}},
+		Device: nic.Device{Kind: nic.Macvlan, Parent: "eth1"},
+	}})
+	b.PutNetwork(api.NetworkView{Held: 1, Network: nic.Network{
+		Name: "lab", Provider: "local", Addressing: nic.AddrDHCP, Space: "lab", Hold: nic.Duration(time.Minute),
+		Device: nic.Device{Kind: nic.Veth, Bridge: nic.Bridge{Name: "nf-lab", Owned: true}},
+	}})
+	b.PutNode(nic.Node{
+		Schema: 1, Name: "n1", Phase: nic.NodeReady, Session: 7, LastSeen: ago(3 * time.Hour),
+		Instances: map[string]nic.InstanceID{"local": "n1"},
+		Inventory: nic.Inventory{Boot: "b-1", Kernel: "6.1.0", Docker: "20.10.24", AgentVersion: "v1"},
+	})
+	mac := nic.MAC{0x02, 0, 0, 0, 0, 0x01}
+	owner := nic.Owner{Node: "n1", Kind: nic.OwnerContainer, Sandbox: "c0ffee0123456789", Interface: "eth0"}
+	observed := nic.Observed{
+		NIC: "nic-00000000000000a1", Claim: "clm-00000000000000c1", Epoch: 1, State: nic.ObservedIn, Running: true,
+		MAC: mac, Addrs: []netip.Prefix{prefix("192.168.7.20/24")}, At: ago(2 * time.Hour),
+	}
+	b.PutClaim(api.ClaimView{Observed: &observed, Claim: nic.Claim{
+		Schema: 1, ID: "clm-00000000000000c1", Tenant: "default", Owner: owner, Container: "web", NIC: "nic-00000000000000a1",
+		Request: nic.Request{Interface: "eth0", Network: "lab"}, Phase: nic.ClaimBound, Epoch: 1,
+		Identity: nic.Identity{MAC: mac}, Created: ago(4 * time.Hour), Since: ago(4 * time.Hour),
+	}})
+	owner.Interface = "eth1"
+	b.PutClaim(api.ClaimView{Claim: nic.Claim{
+		Schema: 1, ID: "clm-00000000000000c2", Tenant: "default", Owner: owner, Container: "web", Phase: nic.ClaimRefused, Epoch: 3,
+		Request:  nic.Request{Interface: "eth1", Network: "storage", Addrs: []netip.Addr{netip.MustParseAddr("10.1.0.7")}},
+		Identity: nic.Identity{}, Created: ago(72 * time.Hour), Since: ago(72 * time.Hour),
+		Conditions: []nic.Condition{
+			{Reason: nic.ReasonWaitingForNode, Message: "old news", Since: ago(72 * time.Hour)},
+			{Reason: nic.ReasonAddressTaken, Message: "10.1.0.7 is held by clm-00000000000000c9", Since: ago(71 * time.Hour)},
+		},
+	}})
+	b.PutNIC(api.NICView{Observed: &observed, NIC: nic.NIC{
+		Schema: 1, ID: "nic-00000000000000a1", Tenant: "default", Network: "lab", Provider: "local", Node: "n1", Instance: "n1",
+		Phase: nic.PhaseHeld, Holder: "clm-00000000000000c1", Created: ago(4 * time.Hour), Since: ago(4 * time.Hour),
+		Seen: nic.Seen{
+			NIC: "nic-00000000000000a1", State: nic.StateAttached, MAC: mac,
+			Device: nic.Device{Kind: nic.Veth, MAC: mac, Bridge: nic.Bridge{Name: "nf-lab", Owned: true}},
+		},
+	}})
+	return b
+}

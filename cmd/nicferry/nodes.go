@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/api/client"
+	"github.com/nicferry/nicferry/nic"
+)
+
+func nodeKind() kind {
+	return kind{
+		name: "nodes", aliases: []string{"node"},
+		columns: []string{"NODE", "PHASE", "SESSION", "KERNEL", "DOCKER", "AGENT", "LAST-SEEN"},
+		wide:    []string{"BOOT", "INSTANCES"},
+		list: func(ctx context.Context, c *client.Client) ([]thing, error) {
+			nodes, err := c.Nodes(ctx)
+			return things(nodes, newNode), err
+		},
+		find: func(ctx context.Context, c *client.Client, name string) ([]thing, bool, error) {
+			n, err := c.Node(ctx, name)
+			return []thing{newNode(n)}, true, err
+		},
+	}
+}
+
+// node is a node to be shown.
+type node struct{ nic.Node }
+
+func newNode(n nic.Node) node { return node{n} }
+
+func (n node) key() string { return n.Name }
+func (n node) object() any { return n.Node }
+
+func (n node) instances() string {
+	var texts []string
+	for _, provider := range slices.Sorted(maps.Keys(n.Instances)) {
+		texts = append(texts, provider+"="+string(n.Instances[provider]))
+	}
+	return strings.Join(texts, ",")
+}
+
+func (n node) cells(now time.Time) []string {
+	return []string{
+		n.Name, string(n.Phase), strconv.FormatUint(n.Session, 10), n.Inventory.Kernel, n.Inventory.Docker,
+		n.Inventory.AgentVersion, age(now, n.LastSeen),
+		n.Inventory.Boot, n.instances(),
+	}
+}
+
+func (n node) describe(s *sheet) {
+	s.field("Node", n.Name)
+	s.field("Phase", string(n.Phase))
+	s.field("Session", strconv.FormatUint(n.Session, 10))
+	s.time("Last seen", n.LastSeen)
+	s.field("Instances", n.instances())
+	s.section("Inventory")
+	s.field("Boot id", n.Inventory.Boot)
+	s.field("Kernel", n.Inventory.Kernel)
+	s.field("Docker", n.Inventory.Docker)
+	s.field("Agent", n.Inventory.AgentVersion)
+}

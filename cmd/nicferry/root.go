@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nicferry/nicferry/internal/api/client"
+)
+
+// app is one run of the program and what it touches of the world.
+type app struct {
+	out, err io.Writer
+	getenv   func(string) string
+	now      func() time.Time
+
+	server  string
+	timeout time.Duration
+	started bool // the arguments were understood
+}
+
+// run carries out one command line and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := a.exitCode(ctx, err)
+	for line := range cleanLines(err.Error()) {
+		fmt.Fprintln(a.err, "nicferry:", line)
+	}
+	if code == exitUsage && !isFaults(err) {
+		fmt.Fprintf(a.err, "See '%s --help'.\n", cmd.CommandPath())
+	}
+	return code
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "nicferry",
+		Short: "Show the network cards that containers have of their own",
+		Long: `Show the network cards that containers have of their own.
+
+Exit codes: 0 ok, 1 failed, 2 usage or a faulty config, 3 not found, 4 refused,
+5 timed out, 130 interrupted.`,
+		Example: `  nicferry get claims
+  nicferry describe claims web
+  NICFERRY_SERVER=unix:///tmp/n.sock nicferry get nics -o wide`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noSuchCommand,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			a.started = true
+			return a.checkFlags()
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	address := a.getenv("NICFERRY_SERVER")
+	if address == "" {
+		address = client.DefaultAddress
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.server, "server", address, "the controller's `address`; also by NICFERRY_SERVER")
+	flags.DurationVar(&a.timeout, "timeout", 10*time.Second, "give up after this `time`")
+	root.AddCommand(
+		(&getCommand{app: a}).command(),
+		(&describeCommand{app: a}).command(),
+		configCommand(a),
+		(&versionCommand{app: a}).command(),
+	)
+	addExamples(root)
+	return root
+}
+
+func (a *app) checkFlags() error {
+	if a.timeout <= 0 {
+		return usagef("--timeout %s: want more than nothing, such as 10s", a.timeout)
+	}
+	return nil
+}
+
+// call runs f with a client of the controller and the time that the user gives.
+func (a *app) call(ctx context.Context, f func(context.Context, *client.Client) error) error {
+	c, err := client.New(a.server)
+	if err != nil {
+		return usagef("--server: %s", err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	err = f(ctx, c)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; only root and the socket's group may use it", err)
+	case errors.Is(err, client.ErrUnreachable):
+		return fmt.Errorf("%w; is nicferryd running?", err)
+	}
+	return err
+}
+
+// noSuchCommand is for commands that only hold others.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usagef("unknown command %q for %q", args[0], cmd.CommandPath())
+}
+
+// addExamples gives cobra's own commands what ours have: an example each.
+func addExamples(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Example = "  nicferry help get"
+		case "completion":
+			cmd.Example = "  nicferry completion bash > /etc/bash_completion.d/nicferry"
+			for _, shell := range cmd.Commands() {
+				shell.Example = "  nicferry completion " + shell.Name()
+			}
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/nicferry/nicferry/internal/api/client"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"", "/run/x.sock", "unix:run/x.sock", "unix://run/x.sock", "tcp://1.2.3.4:5", "http://x"} {
+		if _, err := client.New(bad); err == nil || !strings.Contains(err.Error(), client.DefaultAddress) {
+			t.Errorf("address %q: %v, want an error that shows a good one", bad, err)
+		}
+	}
+	if _, err := client.New(client.DefaultAddress); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNobodyThere(t *testing.T) {
+	t.Parallel()
+	c, err := client.Open(client.Options{Address: "unix://" + filepath.Join(t.TempDir(), "none"), Retries: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Nodes(t.Context()); !errors.Is(err, client.ErrUnreachable) {
+		t.Errorf("got %v, want ErrUnreachable", err)
+	}
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	if _, err := c.Nodes(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the deadline", err)
+	}
+}
+
+func TestAnswersThatAreNotAControllers(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		want   string
+	}{
+		"a web page":          {404, "<html>\x1b[31m", "not from a nicferryd"},
+		"an error of another": {500, `{"message":"x"}`, "not from a nicferryd"},
+		"a redirect":          {302, "", "not from a nicferryd"},
+		"no JSON":             {200, "hello", "read the answer"},
+		"another JSON":        {200, `{"items":7}`, "read the answer"},
+	} {
+		c := stub(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "http://169.254.169.254/")
+			w.WriteHeader(tc.status)
+			fmt.Fprint(w, tc.body)
+		})
+		_, err := c.Nodes(t.Context())
+		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\x1b") {
+			t.Errorf("%s: %q, want %q", name, err, tc.want)
+		}
+	}
+}
+
+func TestSamePageForEverEnds(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	c := stub(t, func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		fmt.Fprint(w, `{"items":[],"next":"nic-1"}`)
+	})
+	if _, err := c.NICs(t.Context()); err != nil || calls.Load() != 2 {
+		t.Errorf("%d calls, %v; want 2", calls.Load(), err)
+	}
+}
+
+// A watch that has gone quiet is on a dead connection: heartbeats are due.
+func TestQuietWatchReconnects(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 8)
+	c := stub(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.RawQuery
+		fmt.Fprint(w, ": watching\n\nevent: news\ndata: whatever\n\n")
+		if r.URL.Query().Get("after") == "7" {
+			fmt.Fprint(w, "data:{\"revision\":9}\n\n") // no space, no id: fine as well
+		}
+		w.(http.Flusher).Flush()
+		<-r.Context().Done() // and not a word more
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- c.Watch(ctx, "n1", 7, func(revision uint64) {
+			if revision != 9 {
+				t.Errorf("revision %d, want 9", revision)
+			}
+		})
+	}()
+	for _, want := range []string{"after=7", "after=9", "after=9"} {
+		if got := <-asked; got != want {
+			t.Errorf("asked for %s, want %s", got, want)
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the watch ended with %v", err)
+	}
+}
+
+// stub serves handler on a socket of its own.
+func stub(t *testing.T, handler http.HandlerFunc) *client.Client {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: handler}
+	done := make(chan struct{})
+	go func() { defer close(done); srv.Serve(ln) }()
+	c, err := client.Open(client.Options{Address: "unix://" + path, Silence: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { srv.Close(); <-done; c.Close() })
+	return c
+}
