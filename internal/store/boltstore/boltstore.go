@@ -30,9 +30,13 @@ var (
 	ErrNewer = errors.New("store file too new")
 )
 
-// mapSize is how much of the file is mapped from the start, in bytes of
-// address space. Until the file outgrows it no writer waits for a slow reader.
-const mapSize = 256 << 20
+const (
+	// mapSize is how much of the file is mapped from the start, in bytes of
+	// address space. Until the file outgrows it no writer waits for a reader.
+	mapSize = 256 << 20
+	// allocSize is the bytes by which the file grows.
+	allocSize = 1 << 20
+)
 
 // Options of Open. The zero value is good.
 type Options struct {

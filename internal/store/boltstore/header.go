@@ -15,9 +15,9 @@ type meta struct{ pageSize, root, freelist, pages, tx uint64 }
 // us that could mean the silent loss of the last commit. (A header is written
 // by one sector, so that a power cut does not tear it.)
 func readMetas(file io.ReaderAt) (meta, error) {
-	a, errA := readMeta(file, 0)
+	a, errA := readMeta(file, 0, 0)
 	if errA == nil {
-		b, err := readMeta(file, int64(a.pageSize))
+		b, err := readMeta(file, 1, int64(a.pageSize))
 		if err != nil {
 			return meta{}, fmt.Errorf("the second of two headers: %w", err)
 		}
@@ -27,14 +27,14 @@ func readMetas(file io.ReaderAt) (meta, error) {
 		return a, nil
 	}
 	for size := int64(os.Getpagesize()); size <= 1<<16; size *= 2 {
-		if _, err := readMeta(file, size); err == nil {
+		if _, err := readMeta(file, 1, size); err == nil {
 			return meta{}, fmt.Errorf("the first of two headers is damaged: %w", ErrDamaged)
 		}
 	}
 	return meta{}, errA
 }
 
-func readMeta(file io.ReaderAt, at int64) (meta, error) {
+func readMeta(file io.ReaderAt, id uint64, at int64) (meta, error) {
 	var page [headerSize + metaSize]byte
 	if _, err := file.ReadAt(page[:], at); errors.Is(err, io.EOF) {
 		return meta{}, fmt.Errorf("the file is too short: %w", ErrDamaged)
@@ -48,8 +48,8 @@ func readMeta(file io.ReaderAt, at int64) (meta, error) {
 	hash := fnv.New64a()
 	hash.Write(data[:metaSize-8])
 	if order.Uint32(data[4:]) != metaVersion || order.Uint64(data[metaSize-8:]) != hash.Sum64() ||
-		order.Uint16(page[8:]) != metaPage {
-		return meta{}, fmt.Errorf("the checksum of a header is wrong: %w", ErrDamaged)
+		order.Uint16(page[8:]) != metaPage || order.Uint64(page[:]) != id {
+		return meta{}, fmt.Errorf("header %d or its checksum is wrong: %w", id, ErrDamaged)
 	}
 	m := meta{
 		pageSize: uint64(order.Uint32(data[8:])),

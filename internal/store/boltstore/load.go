@@ -28,6 +28,7 @@ func load(path string, file *os.File, noSync bool) (_ *bolt.DB, _ state, err err
 	if err != nil {
 		return nil, state{}, err
 	}
+	db.AllocSize = allocSize
 	var now state
 	err = db.View(func(tx *bolt.Tx) (err error) {
 		if err = checkSchema(tx); err == nil {
