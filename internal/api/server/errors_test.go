@@ -46,7 +46,8 @@ func TestErrorsOfTheBackend(t *testing.T) {
 			api.Error{Code: api.CodeUnavailable, Message: "aws: attach: throttled (request r-1)", ProviderRequestID: "r-1"},
 		},
 		"faults, all at once": {
-			nic.Faults{{Field: "a", Problem: "is odd"}, {Field: "b", Problem: "too"}}, 422,
+			nic.Faults{{Field: "a", Problem: "is odd"}, {Field: "b", Problem: "too"}},
+			422,
 			api.Error{
 				Code: api.CodeInvalid, Message: "a: is odd; b: too", Field: "a",
 				Faults: nic.Faults{{Field: "a", Problem: "is odd"}, {Field: "b", Problem: "too"}},

@@ -20,8 +20,12 @@ import (
 // socketMode lets the owner and the group connect, and nobody else.
 const socketMode = 0o660
 
+// defaultGroup is tried when no group is named.
+const defaultGroup = "nicferry"
+
 // Listen makes a unix socket at path that root and the members of group may
-// use. A group that does not exist is noted in the log, and the socket is
+// use. A group that does not exist is an error. With no group named it is the
+// group nicferry; if there is none, the log has a note and the socket is
 // root's alone. The directory is made if need be. A socket that a dead process
 // has left behind is replaced; one that answers is an error, and so is
 // anything else that is there. Closing the listener removes the socket.
@@ -42,9 +46,9 @@ func Listen(path, group string, log *slog.Logger) (net.Listener, error) {
 	if err := checkFree(path); err != nil {
 		return nil, err
 	}
-	gid, err := groupID(group)
+	gid, err := groupID(group, log)
 	if err != nil {
-		log.Warn("socket is for root only", slog.String("socket", path), slog.Any("error", err))
+		return nil, err
 	}
 	return listenPrivately(path, gid)
 }
@@ -103,14 +107,19 @@ func listenPrivately(path string, gid int) (net.Listener, error) {
 	return &listener{UnixListener: unixListener, path: path, made: made}, nil
 }
 
-// groupID looks the group up; -1 stands for the process's own, also with an error.
-func groupID(name string) (int, error) {
+// groupID looks the group up; -1 stands for the process's own.
+func groupID(name string, log *slog.Logger) (int, error) {
+	wish := name
 	if name == "" {
-		return -1, nil
+		name = defaultGroup
 	}
 	group, err := user.LookupGroup(name)
+	if _, unknown := errors.AsType[user.UnknownGroupError](err); unknown && wish == "" {
+		log.Info("socket is for root only: no such group", slog.String("group", name))
+		return -1, nil
+	}
 	if err != nil {
-		return -1, err
+		return 0, fmt.Errorf("give the socket to group %q: %w; make it with groupadd or name another one", name, err)
 	}
 	return strconv.Atoi(group.Gid)
 }
