@@ -72,8 +72,15 @@ func TestOpenNamesWhoHasTheFile(t *testing.T) {
 	open(t, path, boltstore.Options{LockWait: 30 * time.Second})
 }
 
-func TestOpenRefusesWhatIsNotOurs(t *testing.T) {
-	t.Parallel()
+// A refusal is a file that Open must refuse, made from a good store with the
+// one record "a".
+type refusal struct {
+	make func(path string) error
+	want error
+	says string
+}
+
+func refusals() map[string]refusal {
 	newer := func(path string) error {
 		return editBolt(path, func(tx *bolt.Tx) error {
 			return tx.Bucket([]byte("nicferry")).Put([]byte("schema"), []byte("2"))
@@ -86,11 +93,7 @@ func TestOpenRefusesWhatIsNotOurs(t *testing.T) {
 			})
 		}
 	}
-	for name, test := range map[string]struct {
-		make func(path string) error
-		want error
-		says string
-	}{
+	return map[string]refusal{
 		"newer schema": {newer, boltstore.ErrNewer, "install the version"},
 		"record missing": {func(path string) error {
 			return editBolt(path, func(tx *bolt.Tx) error { return tx.Bucket([]byte("records")).Delete([]byte("a")) })
@@ -124,7 +127,12 @@ func TestOpenRefusesWhatIsNotOurs(t *testing.T) {
 		}, boltstore.ErrForeign, "correct the path"},
 		"empty file": {func(path string) error { return os.Truncate(path, 0) }, boltstore.ErrDamaged, "backup"},
 		"short file": {func(path string) error { return os.Truncate(path, 100) }, boltstore.ErrDamaged, "backup"},
-	} {
+	}
+}
+
+func TestOpenRefusesWhatIsNotOurs(t *testing.T) {
+	t.Parallel()
+	for name, test := range refusals() {
 		path := filepath.Join(t.TempDir(), "store.db")
 		s := open(t, path, boltstore.Options{})
 		if _, err := s.Commit(t.Context(), store.Create("a", nil)); err != nil {
@@ -271,10 +279,9 @@ func TestF52_FullDisk(t *testing.T) {
 // whole.
 func TestF50_KilledWriterLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "store.db")
-	acknowledged := map[string]string{}
 	for round := range 3 {
-		path := fmt.Sprint(path, round)
+		acknowledged := map[string]string{} // revision by key
+		path := filepath.Join(t.TempDir(), "store.db")
 		child, lines := startChild(t, "write", path, nil)
 		for n := 0; lines.Scan(); n++ {
 			key, rev, ok := strings.Cut(lines.Text(), " ")
@@ -299,7 +306,6 @@ func TestF50_KilledWriterLosesNothingAcknowledged(t *testing.T) {
 		if len(acknowledged) < 100 {
 			t.Errorf("round %d: only %d commits", round, len(acknowledged))
 		}
-		clear(acknowledged)
 	}
 }
 
