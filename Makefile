@@ -17,6 +17,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 STAMP := github.com/nicferry/nicferry/internal/version
 LDFLAGS := -s -w -X $(STAMP).version=$(VERSION) -X $(STAMP).commit=$(COMMIT)
+BIN ?= bin
 SUITES := $(GO) run ./internal/suites
 
 .PHONY: help
@@ -25,12 +26,12 @@ help: ## list the targets
 
 .PHONY: demo
 demo: deps build ## show it all on this machine, as root: PLANT=1 leaves a veth (must fail), JSON=path writes the figures
-	@bin/nicferry-lab demo $(if $(filter 1,$(PLANT)),--plant) $(if $(JSON),--json '$(JSON)')
+	@'$(BIN)'/nicferry-lab demo $(if $(filter 1,$(PLANT)),--plant) $(if $(JSON),--json '$(JSON)')
 
 .PHONY: build
 build: go ## build the programs into bin/
-	@mkdir -p bin
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@mkdir -p '$(BIN)'
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o '$(BIN)/' ./cmd/...
 
 .PHONY: deps
 deps: go ## install the Debian packages that the demo needs and this machine lacks

@@ -1,0 +1,201 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// A command is a verb of the scripts. What it returns is the script's stdout.
+type command func(r *rig, ctx context.Context, args ...string) (string, error)
+
+// onRig makes a script command of a verb: it fails the script if the verb
+// fails, or with "!" if it does not.
+func onRig(verb command) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		ctx, cancel := context.WithTimeout(context.Background(), deadline)
+		defer cancel()
+		out, err := verb(ts.Value("rig").(*rig), ctx, args...)
+		fmt.Fprint(ts.Stdout(), out)
+		if err != nil {
+			fmt.Fprintln(ts.Stderr(), err)
+		}
+		if neg && err == nil {
+			ts.Fatalf("it worked, and should not have")
+		}
+		if !neg {
+			ts.Check(err)
+		}
+	}
+}
+
+// await REGEXP VERB ARG… repeats a verb until it works and prints a match;
+// with "!" until it fails or prints none.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: await REGEXP VERB ARG…")
+	}
+	verbs := map[string]command{
+		"docker": (*rig).docker, "nicferry": (*rig).nicferry, "node": (*rig).onNode, "lan": (*rig).onLAN, "leases": (*rig).leases, "log": (*rig).log,
+	}
+	verb, ok := verbs[args[1]]
+	if !ok {
+		ts.Fatalf("await does not know %q", args[1])
+	}
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for end := time.Now().Add(deadline); ; time.Sleep(20 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), deadline)
+		out, err := verb(ts.Value("rig").(*rig), ctx, args[2:]...)
+		cancel()
+		if matches := err == nil && want.MatchString(out); matches != neg {
+			fmt.Fprint(ts.Stdout(), out)
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("after %s it still prints:\n%s\n%v", deadline, out, err)
+		}
+	}
+}
+
+func (r *rig) docker(ctx context.Context, args ...string) (string, error) {
+	return r.node.Docker(ctx, args...)
+}
+
+func (r *rig) nicferry(ctx context.Context, args ...string) (string, error) {
+	return r.node.Run(ctx, filepath.Join(bin, "nicferry"), append([]string{"--server", "unix://" + r.file("nicferryd.sock")}, args...)...)
+}
+
+func (r *rig) onNode(ctx context.Context, args ...string) (string, error) {
+	return r.node.Run(ctx, args[0], args[1:]...)
+}
+
+func (r *rig) onLAN(ctx context.Context, args ...string) (string, error) {
+	return r.lan.Run(ctx, args[0], args[1:]...)
+}
+
+// runContainer NAME LABEL… starts a container without a Docker network.
+func (r *rig) runContainer(ctx context.Context, args ...string) (string, error) {
+	cmd := []string{"run", "-d", "--init", "--network", "none", "--name", args[0]}
+	for _, label := range args[1:] {
+		cmd = append(cmd, "--label", label)
+	}
+	return r.docker(ctx, append(cmd, lab.ImageName)...)
+}
+
+// daemon start|crash|stop NAME acts on controller, agent, or a second agent.
+func (r *rig) daemon(ctx context.Context, args ...string) (string, error) {
+	if len(args) == 2 {
+		switch args[0] {
+		case "start":
+			return r.start(ctx, args[1])
+		case "crash":
+			return r.kill(ctx, args[1])
+		case "stop":
+			return r.stop(ctx, args[1])
+		}
+	}
+	return "", fmt.Errorf("daemon %q: want start, crash or stop, and a name", args)
+}
+
+// start controller|agent, or another agent under a name of its own.
+func (r *rig) start(_ context.Context, args ...string) (string, error) {
+	program, config := "nicferry-agent", "agent.yaml"
+	if args[0] == "controller" {
+		program, config = "nicferryd", "nicferryd.yaml"
+	}
+	p, err := r.node.Spawn(lab.Program{
+		Name: args[0], Args: []string{filepath.Join(bin, program), "--config", r.file(config)},
+	})
+	if err == nil {
+		r.programs[args[0]] = p
+	}
+	return "", err
+}
+
+// kill ends a daemon with SIGKILL.
+func (r *rig) kill(ctx context.Context, args ...string) (string, error) {
+	p := r.programs[args[0]]
+	if p == nil {
+		return "", fmt.Errorf("%s does not run", args[0])
+	}
+	delete(r.programs, args[0])
+	return "", p.Kill(ctx)
+}
+
+// startPing NAME ADDR SECONDS pings from the LAN every 10 ms in the background.
+func (r *rig) startPing(_ context.Context, args ...string) (string, error) {
+	addr, err := netip.ParseAddr(args[1])
+	duration, err2 := time.ParseDuration(args[2] + "s")
+	if err := errors.Join(err, err2); err != nil {
+		return "", err
+	}
+	done := make(chan pinged, 1)
+	r.pings[args[0]] = done
+	go func() {
+		result, err := r.lan.Ping(context.Background(), addr, 10*time.Millisecond, duration)
+		done <- pinged{result, err}
+	}()
+	return "", nil
+}
+
+// endPing NAME waits for the ping's end; any loss is an error.
+func (r *rig) endPing(ctx context.Context, args ...string) (string, error) {
+	select {
+	case got := <-r.pings[args[0]]:
+		if got.err == nil && got.result.Lost > 0 {
+			got.err = errors.New("packets were lost")
+		}
+		return got.result.String() + "\n", got.err
+	case <-ctx.Done():
+		return "", fmt.Errorf("wait for the ping of %s: %w", args[0], ctx.Err())
+	}
+}
+
+// leases prints what the LAN's DHCP server has on record: address, MAC and
+// client id.
+func (r *rig) leases(context.Context, ...string) (string, error) {
+	leases, err := r.lan.Leases()
+	var b strings.Builder
+	for _, l := range leases {
+		fmt.Fprintln(&b, l.Addr, l.MAC, l.ClientID)
+	}
+	return b.String(), err
+}
+
+// log NAME prints a daemon's log.
+func (r *rig) log(_ context.Context, args ...string) (string, error) {
+	text, err := os.ReadFile(r.file(args[0] + ".log"))
+	return string(text), err
+}
+
+func rangeOf(first, last string) nic.Range {
+	return nic.Range{First: netip.MustParseAddr(first), Last: netip.MustParseAddr(last)}
+}
+
+// writeConfigs writes the configs of both daemons into the node's directory.
+func (r *rig) writeConfigs() error {
+	for _, name := range []string{"nicferryd.yaml", "agent.yaml"} {
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			return err
+		}
+		filled := strings.ReplaceAll(string(text), "$DIR", r.node.Dir())
+		if err := os.WriteFile(r.file(name), []byte(filled), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	demoLimit    = 60 * time.Second // what the demo may take
+	pingInterval = 10 * time.Millisecond
+)
+
+// figures are what `make demo JSON=path` writes, as a reader of the file sees it.
+type figures struct {
+	Steps []struct {
+		What   string `json:"what"`
+		Result string `json:"result"`
+	} `json:"steps"`
+	Pings map[string]struct {
+		Sent     int           `json:"sent"`
+		Received int           `json:"received"`
+		Duration time.Duration `json:"duration"`
+	} `json:"pings"`
+	Left    []string `json:"left"`
+	Seconds float64  `json:"seconds"`
+}
+
+// program returns the path of one of nicferry's built programs.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	dir, err := filepath.Abs(cmp.Or(os.Getenv("NICFERRY_BIN"), "../bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("%v: run `make build` first", err)
+	}
+	return path
+}
+
+// demo runs the demo to its end and returns what it wrote and its exit code.
+func demo(t *testing.T, args ...string) (f figures, story string, exit int) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("needs root to make network namespaces")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*demoLimit)
+	defer cancel()
+	path := filepath.Join(t.TempDir(), "figures.json")
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, program(t, "nicferry-lab"), append([]string{"demo", "--json", path}, args...)...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it cleans up
+	cmd.WaitDelay = 20 * time.Second
+	err := cmd.Run()
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) {
+		t.Fatalf("run the demo: %v\n%s", err, out.String())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("the demo wrote no figures: %v\n%s", err, out.String())
+	}
+	if err := json.Unmarshal(text, &f); err != nil {
+		t.Fatalf("read the demo's figures: %v\n%s", err, text)
+	}
+	return f, out.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestDemo(t *testing.T) {
+	f, story, exit := demo(t)
+	if exit != 0 {
+		t.Fatalf("exit %d, want 0:\n%s", exit, story)
+	}
+	if len(f.Left) > 0 {
+		t.Errorf("left behind: %q", f.Left)
+	}
+	if f.Seconds <= 0 || f.Seconds > demoLimit.Seconds() {
+		t.Errorf("took %.1f s, want at most %s", f.Seconds, demoLimit)
+	}
+	var told []string
+	for _, s := range f.Steps {
+		told = append(told, s.What+" → "+s.Result)
+	}
+	for _, part := range []string{"by DHCP", "10.77.1.20 and fd77::20", "AddressTaken", "docker restart", "docker rm -f"} {
+		if !strings.Contains(strings.Join(told, "\n"), part) {
+			t.Errorf("no step tells of %q:\n%s", part, strings.Join(told, "\n"))
+		}
+	}
+	for _, victim := range []string{"agent", "controller"} {
+		p, ok := f.Pings[victim]
+		if !ok {
+			t.Errorf("no ping while the %s was killed", victim)
+			continue
+		}
+		if p.Received != p.Sent {
+			t.Errorf("%s killed: %d sent, %d received", victim, p.Sent, p.Received)
+		}
+		// A ping that sends too rarely would miss a short silence.
+		if least := int(0.9 * float64(p.Duration) / float64(pingInterval)); p.Sent == 0 || p.Sent < least {
+			t.Errorf("%s killed: %d sent in %s, want at least %d", victim, p.Sent, p.Duration, least)
+		}
+	}
+}
+
+// The demo's look at the machine must be able to fail.
+func TestDemoSeesAPlantedLeak(t *testing.T) {
+	f, story, exit := demo(t, "--plant")
+	if exit != 1 {
+		t.Errorf("exit %d, want 1:\n%s", exit, story)
+	}
+	if !strings.Contains(strings.Join(f.Left, "\n"), "planted0") {
+		t.Errorf("left behind: %q, want the planted veth", f.Left)
+	}
+}

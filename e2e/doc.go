@@ -1,0 +1,3 @@
+// Package e2e has the scenarios that need the whole system: the built programs
+// on a real Docker engine. All of it is tests.
+package e2e

@@ -1,0 +1,210 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/netns/netnstest"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// bin is where TestMain has put the programs.
+var bin string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "nicferry-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", "build", "-trimpath", "-o", dir, "./cmd/...")
+	build.Dir = ".."
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
+		return 1
+	}
+	bin = dir
+	return m.Run()
+}
+
+// A rig is one script's machine: a node with Docker, two LANs, and nicferry.
+type rig struct {
+	node     *lab.Node
+	lan      *lab.Segment // 10.77.0.1/24, 10.77.1.1/24, fd77::1/64, DHCP; wired to uplink0
+	other    *lab.Segment // 10.78.0.1/24; wired to uplink1
+	before   lab.Snapshot
+	programs map[string]*lab.Process
+	pings    map[string]chan pinged
+}
+
+type pinged struct {
+	result lab.PingResult
+	err    error
+}
+
+// deadline bounds each step of a script, and each clean-up.
+const deadline = 30 * time.Second
+
+// script runs one script of testdata on a rig of its own.
+func script(t *testing.T, name string) {
+	t.Helper()
+	netnstest.RequireRoot(t)
+	testscript.Run(t, testscript.Params{
+		Files: []string{filepath.Join("testdata", name+".txtar")},
+		Setup: setUp,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"docker":   onRig((*rig).docker),
+			"nicferry": onRig((*rig).nicferry),
+			"node":     onRig((*rig).onNode),
+			"lan":      onRig((*rig).onLAN),
+			"run":      onRig((*rig).runContainer),
+			"daemon":   onRig((*rig).daemon),
+			"ping":     onRig((*rig).startPing),
+			"pinged":   onRig((*rig).endPing),
+			"leases":   onRig((*rig).leases),
+			"log":      onRig((*rig).log),
+			"await":    await,
+		},
+	})
+}
+
+// setUp makes the rig and starts both daemons, unless the script brings a file
+// "by-hand".
+func setUp(env *testscript.Env) error {
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	r := &rig{programs: map[string]*lab.Process{}, pings: map[string]chan pinged{}}
+	env.Values["rig"] = r
+	env.Defer(func() {
+		if err := r.end(); err != nil {
+			env.T().Fatal(err)
+		}
+	})
+	var err error
+	if r.node, err = lab.Start(ctx, lab.Options{}); err != nil {
+		return err
+	}
+	if _, err = r.node.Engine.Image(ctx); err != nil {
+		return err
+	}
+	if r.lan, err = r.node.Segment(ctx, lab.SegmentOptions{}); err != nil {
+		return err
+	}
+	r.other, err = r.node.Segment(ctx, lab.SegmentOptions{
+		Name: "other", Uplink: "uplink1", Addrs: []netip.Prefix{netip.MustParsePrefix("10.78.0.1/24")},
+		DHCP: rangeOf("10.78.0.100", "10.78.0.199"),
+	})
+	if err != nil {
+		return err
+	}
+	env.Setenv("DIR", r.node.Dir())
+	env.Setenv("IMAGE", lab.ImageName)
+	env.Setenv("SERVER", "unix://"+r.file("nicferryd.sock"))
+	if err := r.writeConfigs(); err != nil {
+		return err
+	}
+	if r.before, err = r.node.Snapshot(ctx); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(env.WorkDir, "by-hand")); err == nil {
+		return nil
+	}
+	_, err = r.start(ctx, "controller")
+	if err == nil {
+		_, err = r.start(ctx, "agent")
+	}
+	return err
+}
+
+func (r *rig) file(name string) string { return filepath.Join(r.node.Dir(), name) }
+
+// end takes everything away as a user would, and demands that the node is as
+// it was before nicferry came.
+func (r *rig) end() error {
+	if r.node == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*deadline)
+	defer cancel()
+	err := r.leave(ctx)
+	if err != nil {
+		for _, name := range []string{"controller", "agent"} {
+			text, _ := os.ReadFile(r.file(name + ".log"))
+			err = errors.Join(err, fmt.Errorf("log of %s:\n%s", name, text))
+		}
+	}
+	return errors.Join(err, r.node.Close())
+}
+
+func (r *rig) leave(ctx context.Context) error {
+	if r.before == nil {
+		return nil // the set-up failed, and has said so
+	}
+	ids, err := r.docker(ctx, "ps", "-aq")
+	if err != nil {
+		return err
+	}
+	if names := strings.Fields(ids); len(names) > 0 {
+		if _, err := r.docker(ctx, append([]string{"rm", "-f"}, names...)...); err != nil {
+			return err
+		}
+	}
+	if r.programs["controller"] != nil && r.programs["agent"] != nil {
+		if err := r.awaitEmpty(ctx); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"agent", "controller"} {
+		if _, err := r.stop(ctx, name); err != nil {
+			return err
+		}
+	}
+	left, err := r.node.Leftovers(ctx, r.before, 5*time.Second)
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("left behind:\n  %s", strings.Join(left, "\n  "))
+	}
+	return err
+}
+
+// awaitEmpty waits until the controller has neither claims nor NICs.
+func (r *rig) awaitEmpty(ctx context.Context) error {
+	for end := time.Now().Add(deadline); ; time.Sleep(50 * time.Millisecond) {
+		nics, err := r.nicferry(ctx, "get", "nics")
+		claims, err2 := r.nicferry(ctx, "get", "claims")
+		if err == nil && err2 == nil && strings.Count(nics, "\n") <= 1 && strings.Count(claims, "\n") <= 1 {
+			return nil
+		}
+		if time.Now().After(end) {
+			return errors.Join(fmt.Errorf("after %s without containers there still are:\n%s%s", deadline, nics, claims), err, err2)
+		}
+	}
+}
+
+// stop ends a daemon in good order, if it runs.
+func (r *rig) stop(ctx context.Context, args ...string) (string, error) {
+	p := r.programs[args[0]]
+	if p == nil {
+		return "", nil
+	}
+	delete(r.programs, args[0])
+	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return "", err
+	}
+	return "", p.Wait(ctx)
+}

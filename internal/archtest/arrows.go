@@ -1,0 +1,183 @@
+package archtest
+
+import "slices"
+
+// An Arrow forbids one kind of import, with its reason.
+//
+// A pattern is a package path below the module (`nic`), with all below it
+// (`vmagent/...`), or with * for one element (`provider/*`); for packages from
+// outside the whole path (`github.com/spf13/cobra/...`). Four words name whole
+// sets: `module` all of ours, `third` all from outside but the standard library,
+// `std`, and in To `siblings`: ours that have another second element than the
+// importer, as in provider/aws and provider/local.
+type Arrow struct {
+	From   []string // which packages of ours
+	Except []string // but these of them
+	To     []string // may not import these
+	Allow  []string // but these of them
+	// Through forbids it also by way of other packages.
+	Through bool
+	// Calls are functions that may not be used: path of the package, dot, name.
+	Calls []string
+	// Cgo forbids C in all that is linked; the standard library's has Go beside it.
+	Cgo     bool
+	Because string
+}
+
+var (
+	pureNoes = []string{
+		"context", "os", "os/...", "io/fs", "log", "log/...", "net", "net/http/...", "net/rpc/...",
+		"syscall", "math/rand/...", "crypto/rand", "golang.org/x/sys/...",
+	}
+	clock = []string{
+		"time.Now", "time.Since", "time.Until", "time.Sleep", "time.After", "time.AfterFunc",
+		"time.Tick", "time.NewTimer", "time.NewTicker",
+	}
+	clouds = []string{
+		"github.com/aws/...", "github.com/aliyun/...", "github.com/alibabacloud-go/...",
+		"libvirt.org/...", "github.com/digitalocean/go-libvirt/...",
+	}
+)
+
+// Arrows is the table. It covers what is linked into programs; tests may look
+// at the world through what they like.
+func Arrows() []Arrow {
+	return slices.Concat(contracts(), decisions(), nodes(), floors(), importers())
+}
+
+// contracts are the rows of the words and of what providers promise.
+func contracts() []Arrow {
+	return []Arrow{
+		{
+			From: []string{"nic"}, To: []string{"module", "third"},
+			Because: "the words are everybody's, so they bring nothing along",
+		},
+		{
+			From: []string{"provider"}, To: []string{"module", "third"}, Allow: []string{"nic"},
+			Because: "the contract speaks in our words and in no SDK's",
+		},
+		{
+			From: []string{"provider"}, To: []string{"os", "os/...", "net", "net/http/...", "syscall"},
+			Because: "the contract does no I/O",
+		},
+		{
+			From: []string{"provider/*", "provider/*/..."}, To: []string{"siblings"},
+			Because: "one provider must not need another's SDK, nor lean on its quirks",
+		},
+		{
+			From:    []string{"provider/..."},
+			To:      []string{"allocator/...", "vmagent/...", "migrate/...", "internal/store/...", "internal/api/...", "internal/conf/..."},
+			Through: true,
+			Because: "a provider is given its ledger and its options; it decides nothing and keeps nothing",
+		},
+	}
+}
+
+// decisions are the rows of what decides, in the controller and during a move.
+func decisions() []Arrow {
+	return []Arrow{
+		{
+			From: []string{"allocator/ipam/...", "allocator/pool/...", "sriov"}, To: pureNoes, Calls: clock,
+			Because: "decisions are pure: a seed replays them",
+		},
+		{
+			From:    []string{"allocator/..."},
+			To:      []string{"vmagent/...", "internal/api/server/...", "internal/api/client/...", "internal/link/...", "internal/netns/..."},
+			Through: true,
+			Because: "the controller orders NICs and never touches a kernel or knows who serves it",
+		},
+		{
+			From: []string{"migrate/saga/..."}, To: []string{"nic", "provider/...", "allocator/...", "vmagent/..."}, Through: true,
+			Because: "the saga is generic: steps, a journal, a pivot",
+		},
+	}
+}
+
+// nodes are the rows of what acts on a node, and of the command line.
+func nodes() []Arrow {
+	return []Arrow{
+		{
+			From: []string{"vmagent/..."}, To: []string{"provider/...", "allocator/...", "migrate/...", "internal/store/..."}, Through: true,
+			Because: "the agent carries out recipes, wherever they came from",
+		},
+		{
+			From: []string{"vmagent/...", "migrate/..."}, To: []string{"internal/api/client/...", "internal/api/server/..."}, Through: true,
+			Because: "they declare the interfaces they use; cmd wires",
+		},
+		{
+			From:    []string{"cmd/nicferry-agent/..."},
+			To:      append([]string{"provider/...", "allocator/...", "internal/store/...", "internal/api/server/...", "internal/virt/...", "go.etcd.io/..."}, clouds...),
+			Through: true, Cgo: true,
+			Because: "the agent is static and small, and holds no cloud key and no database",
+		},
+		{
+			From: []string{"sriov/sysfs/...", "sriov/vf/..."}, To: []string{"provider/...", "allocator/...", "internal/store/..."}, Through: true,
+			Because: "acting on VFs is the agent's part",
+		},
+		{
+			From: []string{"cmd/nicferry"}, To: []string{"module"},
+			Allow:   []string{"nic", "internal/api", "internal/api/client/...", "internal/conf/...", "internal/doctor/...", "internal/daemon", "internal/version"},
+			Because: "the CLI is a client and nothing else",
+		},
+	}
+}
+
+// floors are the rows of what everything stands on, and of what is never shipped.
+func floors() []Arrow {
+	return []Arrow{
+		{
+			From: []string{
+				"internal/call/...", "internal/keyed/...", "internal/link/...", "internal/metadata/...", "internal/metrics/...",
+				"internal/netns/...", "internal/retry/...", "internal/store/...", "internal/undo/...", "internal/virt/...",
+			},
+			To:      []string{"provider/...", "allocator/...", "vmagent/...", "migrate/...", "cmd/..."},
+			Through: true,
+			Because: "arrows go down only",
+		},
+		{
+			From: []string{"module"}, Except: []string{"cmd/nicferry-lab", "internal/lab/...", "internal/cloudsim/...", "e2e/..."},
+			To:      []string{"internal/lab/...", "internal/cloudsim/...", "e2e/..."},
+			Because: "what makes test worlds is in no program that users run",
+		},
+		{
+			From: []string{"cmd/nicferryd", "cmd/nicferry-agent", "cmd/nicferry"}, To: []string{"testing", "testing/..."}, Through: true,
+			Because: "test kits are not shipped",
+		},
+	}
+}
+
+// importers are the rows of libraries that one package alone knows.
+func importers() []Arrow {
+	return []Arrow{
+		only("internal/link/...", "one place knows netlink's traps", "github.com/vishvananda/netlink/..."),
+		only("internal/netns/...", "one place goes into namespaces", "github.com/vishvananda/netns/..."),
+		{
+			From: []string{"module"}, Except: []string{"internal/netns/..."},
+			Calls:   []string{"golang.org/x/sys/unix.Setns", "golang.org/x/sys/unix.Unshare", "syscall.Unshare"},
+			Because: "a thread in the wrong namespace acts on the wrong machine (F48)",
+		},
+		{
+			// The agent keeps its main thread from all goroutines; the lab's
+			// thread must live as long as the process that dies with it.
+			From: []string{"module"}, Except: []string{"internal/netns/...", "cmd/nicferry-agent", "internal/lab"},
+			Calls:   []string{"runtime.LockOSThread", "runtime.UnlockOSThread"},
+			Because: "what needs a thread of its own is namespace work, and that has its place (F48)",
+		},
+		only("vmagent/containers/...", "one place knows Docker's API", "github.com/docker/..."),
+		only("vmagent/dhcp/...", "one place parses DHCP", "github.com/insomniacslk/dhcp/..."),
+		only("internal/virt/...", "one place speaks to libvirt", "libvirt.org/...", "github.com/digitalocean/go-libvirt/..."),
+		only("internal/store/boltstore/...", "a store can be replaced", "go.etcd.io/bbolt/..."),
+		only("internal/store/etcdstore/...", "a store can be replaced", "go.etcd.io/etcd/..."),
+		only("provider/aws/...", "an SDK stays in its provider", "github.com/aws/..."),
+		only("provider/aliyun/...", "an SDK stays in its provider", "github.com/aliyun/...", "github.com/alibabacloud-go/..."),
+		only("internal/call/...", "never under an SDK's writes, which must not be repeated blindly", "github.com/hashicorp/go-retryablehttp/..."),
+		only("internal/api/server/...", "handlers are the server's; the wire types are ours", "github.com/danielgtaylor/huma/..."),
+		only("cmd/...", "commands are the programs' own", "github.com/spf13/cobra/...", "github.com/spf13/pflag/..."),
+		only("internal/metrics/...", "one place names metrics", "github.com/prometheus/..."),
+	}
+}
+
+// only forbids packages from outside to all but one importer.
+func only(importer, because string, packages ...string) Arrow {
+	return Arrow{From: []string{"module"}, Except: []string{importer}, To: packages, Because: because}
+}

@@ -1,0 +1,54 @@
+package buildtest
+
+import (
+	"debug/elf"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const agentCap = 20 << 20 // bytes
+
+func TestEveryProgramIsBuiltStatic(t *testing.T) {
+	bin := t.TempDir()
+	if out, err := run(t, nil, "make", "build", "BIN="+bin, "VERSION=v0.0.0-built"); err != nil {
+		t.Fatalf("make build: %v\n%s", err, out)
+	}
+	for _, name := range []string{"nicferryd", "nicferry-agent", "nicferry", "nicferry-lab"} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(bin, name)
+			program, err := elf.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer program.Close()
+			for _, p := range program.Progs {
+				if p.Type == elf.PT_INTERP {
+					t.Error("needs a dynamic linker")
+				}
+			}
+			if libraries, err := program.ImportedLibraries(); err == nil && len(libraries) > 0 {
+				t.Errorf("needs libraries: %q", libraries)
+			}
+			args := []string{"--version"}
+			if name == "nicferry" {
+				args = []string{"version"}
+			}
+			out, err := run(t, nil, path, args...)
+			if err != nil || !strings.Contains(out, "v0.0.0-built") {
+				t.Errorf("%s %s: %v, %q; want the version that make gave", name, args[0], err, out)
+			}
+		})
+	}
+	t.Run("agent is small", func(t *testing.T) {
+		info, err := os.Stat(filepath.Join(bin, "nicferry-agent"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("nicferry-agent has %.1f MiB", float64(info.Size())/(1<<20))
+		if info.Size() > agentCap {
+			t.Errorf("nicferry-agent has %d bytes, more than %d", info.Size(), agentCap)
+		}
+	})
+}
