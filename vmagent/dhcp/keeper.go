@@ -21,8 +21,8 @@ import (
 
 // Options say whose lease is kept and how to reach the servers.
 type Options struct {
-	// Listen opens a Conn on the NIC; see the function Listen. It is called at
-	// the start of every conversation and again when a Conn breaks. Required.
+	// Listen opens a Conn on the NIC; see Listener. It is called at the start
+	// of every conversation and again when a Conn breaks. Required.
 	Listen func() (Conn, error)
 	// MAC of the NIC. Required.
 	MAC nic.MAC

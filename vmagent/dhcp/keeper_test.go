@@ -235,6 +235,7 @@ func TestF57_RestartAtAnyTime(t *testing.T) {
 				lease := c.wantBound("10.0.0.100/24")
 				c.stop(false)
 				after(test.down)
+				l.servers[0].delay = time.Millisecond // so that the start can be seen
 				c = newClient(t, l, reload(t, lease))
 				if got := c.State().Bound; got != test.bound {
 					t.Errorf("bound %t at the start, want %t", got, test.bound)
@@ -356,7 +357,7 @@ func TestResendSchedule(t *testing.T) {
 		after(10 * time.Minute)
 		log := l.log()
 		for i, s := range log[1:] {
-			longest := min(time.Second<<i, 64*time.Second)
+			longest := min(500*time.Millisecond<<i, 64*time.Second)
 			if gap := s.at.Sub(log[i].at); gap < longest/2 || gap > longest {
 				t.Errorf("try %d after %s, want %s to %s", i+2, gap, longest/2, longest)
 			}

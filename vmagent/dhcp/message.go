@@ -62,7 +62,7 @@ func (o *Options) asking(kind dhcpv4.MessageType, xid dhcpv4.TransactionID) *dhc
 }
 
 // discover asks any server for an address, if possible wish, and allows it to
-// commit at once (RFC 4039), which saves two messages and dnsmasq's 3 s probe.
+// commit at once (RFC 4039), which saves two messages.
 func (o *Options) discover(xid dhcpv4.TransactionID, wish netip.Addr) *dhcpv4.DHCPv4 {
 	m := o.asking(dhcpv4.MessageTypeDiscover, xid)
 	m.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionRapidCommit, nil))
@@ -93,6 +93,16 @@ func (o *Options) giveBack(lease Lease) *dhcpv4.DHCPv4 {
 	m.ClientIPAddr = lease.Addr.Addr().AsSlice()
 	m.UpdateOption(dhcpv4.OptServerIdentifier(lease.Server.AsSlice()))
 	return m
+}
+
+// A Conn carries DHCP messages over one link. Receive and Send may be called
+// from different goroutines; Close ends a waiting Receive.
+type Conn interface {
+	Send(message []byte, path Path) error
+	// Receive waits for the next message to the client's port and returns its
+	// length in buf and the neighbour it came through.
+	Receive(buf []byte) (n int, via nic.MAC, err error)
+	Close() error
 }
 
 // A Path says how a message travels.

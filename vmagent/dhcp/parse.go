@@ -16,14 +16,14 @@ import (
 
 // What a server may say, at most.
 const (
-	minPrefix   = 8 // a shorter one would pull foreign traffic onto the NIC
-	minLease    = 2 * time.Second
-	minMTU      = 576 // RFC 791: what every host must take
-	maxMTU      = 9216
-	maxServers  = 8   // DNS servers
-	maxDomains  = 16  // search domains
-	maxSearch   = 512 // bytes of option 119 that we decode
-	maxRefusals = 16  // notes
+	minPrefix  = 8 // a shorter one would pull foreign traffic onto the NIC
+	minLease   = 2 * time.Second
+	minMTU     = 576 // RFC 791: what every host must take
+	maxMTU     = 9216
+	maxServers = 8   // DNS servers
+	maxDomains = 16  // search domains
+	maxSearch  = 512 // bytes of option 119 that we decode
+	maxNotes   = 16
 )
 
 // routeOptions carry routes that would override those of the container's other
@@ -39,9 +39,10 @@ func ParseACK(m *dhcpv4.DHCPv4, sent time.Time) (Lease, error) {
 	if err := lease.parseServer(m); err != nil {
 		return Lease{}, err
 	}
-	err := errors.Join(lease.parseAddr(m), lease.parseTimes(m))
-	if err != nil {
-		return Lease{}, fmt.Errorf("answer of DHCP server %s: %w", lease.Server, err)
+	for _, parse := range []func(*dhcpv4.DHCPv4) error{lease.parseAddr, lease.parseTimes} {
+		if err := parse(m); err != nil {
+			return Lease{}, fmt.Errorf("answer of DHCP server %s: %w", lease.Server, err)
+		}
 	}
 	lease.parseRouter(m)
 	lease.parseMTU(m)
@@ -57,7 +58,7 @@ func ParseACK(m *dhcpv4.DHCPv4, sent time.Time) (Lease, error) {
 
 // note keeps a remark for people; a chatty server cannot fill memory with them.
 func (l *Lease) note(format string, args ...any) {
-	if len(l.Notes) < maxRefusals {
+	if len(l.Notes) < maxNotes {
 		l.Notes = append(l.Notes, fmt.Sprintf(format, args...))
 	}
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// Waits between tries: 0.5–1 s after the first, then twice as long each time,
-// at most 64 s.
+// Waits between tries: 0.25–0.5 s after the first, because a NIC that has just
+// come up may drop a frame, then twice as long each time, at most 64 s.
 const (
-	firstResend = time.Second
+	firstResend = 500 * time.Millisecond
 	maxResend   = 64 * time.Second
 	// patience is how long silence is ordinary: dnsmasq may probe an address
 	// for 3 s before it offers it.

@@ -15,14 +15,25 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// A Conn carries DHCP messages over one link. Receive and Send may be called
-// from different goroutines; Close ends a waiting Receive.
-type Conn interface {
-	Send(message []byte, path Path) error
-	// Receive waits for the next message to the client's port and returns its
-	// length in buf and the neighbour it came through.
-	Receive(buf []byte) (n int, via nic.MAC, err error)
-	Close() error
+// A Listener opens Conns; one serves all the leases of an agent. It lets only
+// a few at a time into the kernel, where each holds a thread for a while:
+// closing a packet socket waits for an RCU grace period, some 10 ms.
+type Listener struct {
+	opening, closing gate
+}
+
+// NewListener returns a Listener, which holds nothing.
+func NewListener() *Listener {
+	return &Listener{opening: make(gate, 4), closing: make(gate, 8)}
+}
+
+// A gate lets as many through at a time as it has room.
+type gate chan struct{}
+
+func (g gate) pass(fn func() error) error {
+	g <- struct{}{}
+	defer func() { <-g }()
+	return fn()
 }
 
 // Listen opens a raw socket on the interface with that index inside ns, to be
@@ -30,11 +41,13 @@ type Conn interface {
 // through renames; frames leave with the interface's MAC of that moment. Close
 // it when the conversation is over: as long as it is open the kernel shows it
 // every packet that the interface receives.
-func Listen(ns *netns.Namespace, index int) (Conn, error) {
+func (l *Listener) Listen(ns *netns.Namespace, index int) (Conn, error) {
 	var file *os.File
-	err := ns.Do(func() (err error) {
-		file, err = openPacketSocket(index)
-		return err
+	err := l.opening.pass(func() error {
+		return ns.Do(func() (err error) {
+			file, err = openPacketSocket(index)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open DHCP socket on interface %d in %s: %w", index, ns.ID(), err)
@@ -43,13 +56,14 @@ func Listen(ns *netns.Namespace, index int) (Conn, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("use DHCP socket: %w", err), file.Close())
 	}
-	return &socket{file: file, raw: raw, index: index}, nil
+	return &socket{file: file, raw: raw, index: index, closing: l.closing}, nil
 }
 
 type socket struct {
-	file  *os.File
-	raw   syscall.RawConn
-	index int
+	file    *os.File
+	raw     syscall.RawConn
+	index   int
+	closing gate
 }
 
 // openPacketSocket opens the socket deaf, filters it, and only then binds it,
@@ -124,7 +138,7 @@ func (s *socket) Receive(buf []byte) (n int, via nic.MAC, err error) {
 }
 
 // Close may be called twice; the second time it returns os.ErrClosed.
-func (s *socket) Close() error { return s.file.Close() }
+func (s *socket) Close() error { return s.closing.pass(s.file.Close) }
 
 // neighbour is the sender's MAC, or zero if it is not one that can be answered.
 func neighbour(from unix.Sockaddr) (mac nic.MAC) {

@@ -1,0 +1,124 @@
+//go:build linux
+
+package dhcp
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nicferry/nicferry/internal/netns"
+)
+
+// dnsmasq is a real server on lan0 of a namespace, for 10.77.0.0/16.
+type dnsmasq struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	leases string // its lease file
+	end    func() // stops it after what it has heard is in the file
+	done   chan struct{}
+
+	mu    sync.Mutex
+	lines []string      // guarded by mu, as is:
+	more  chan struct{} // closes with the next line
+}
+
+// startDnsmasq returns when the server hears requests; it ends with the test.
+func startDnsmasq(t *testing.T, ns *netns.Namespace, options ...string) *dnsmasq {
+	t.Helper()
+	d := &dnsmasq{t: t, leases: filepath.Join(t.TempDir(), "leases"), done: make(chan struct{}), more: make(chan struct{})}
+	args := append([]string{
+		"--conf-file=/dev/null", "--keep-in-foreground", "--log-facility=-", "--pid-file=", "--user=root",
+		"--port=0", "--no-resolv", "--no-hosts", "--interface=lan0", "--bind-interfaces", "--dhcp-authoritative",
+		"--dhcp-leasefile=" + d.leases, "--dhcp-range=10.77.1.1,10.77.2.254,255.255.0.0,2m",
+		"--dhcp-option=option:router,10.77.0.1", "--log-dhcp",
+	}, options...)
+	d.cmd = exec.Command("dnsmasq", args...)
+	log, err := d.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ns.Do(d.cmd.Start); err != nil {
+		t.Fatalf("start dnsmasq: %v", err)
+	}
+	d.end = sync.OnceFunc(func() {
+		d.cmd.Process.Signal(unix.SIGTERM)
+		force := time.AfterFunc(5*time.Second, func() { d.cmd.Process.Kill() })
+		<-d.done
+		d.cmd.Wait() // its error is only that it was told to end
+		force.Stop()
+	})
+	t.Cleanup(d.end)
+	go d.read(log)
+	d.await("sockets bound exclusively to interface", 1)
+	return d
+}
+
+func (d *dnsmasq) read(log io.Reader) {
+	defer close(d.done)
+	for scan := bufio.NewScanner(log); scan.Scan(); {
+		d.mu.Lock()
+		d.lines = append(d.lines, scan.Text())
+		close(d.more)
+		d.more = make(chan struct{})
+		d.mu.Unlock()
+	}
+}
+
+// await returns when n lines of the log name what. The log comes a little after
+// the answers.
+func (d *dnsmasq) await(what string, n int) {
+	d.t.Helper()
+	late := time.After(10 * time.Second)
+	for {
+		d.mu.Lock()
+		more := d.more
+		d.mu.Unlock()
+		if d.count(what) >= n {
+			return
+		}
+		select {
+		case <-more:
+		case <-d.done:
+			d.t.Fatalf("dnsmasq ended without %d × %q", n, what)
+		case <-late:
+			d.t.Fatalf("dnsmasq did not say %q %d times in 10 s", what, n)
+		}
+	}
+}
+
+// count is how many lines of the log name what, such as "DHCPACK(".
+func (d *dnsmasq) count(what string) (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, line := range d.lines {
+		if strings.Contains(line, what) {
+			n++
+		}
+	}
+	return n
+}
+
+// clients returns the lines of the lease file: expiry, MAC, address, host name,
+// client id. The server writes it before it sends an ACK.
+func (d *dnsmasq) clients() (list [][]string) {
+	d.t.Helper()
+	b, err := os.ReadFile(d.leases)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if fields := strings.Fields(line); len(fields) == 5 {
+			list = append(list, fields)
+		}
+	}
+	return list
+}
