@@ -25,7 +25,7 @@ type Options struct {
 	// Instances are a node's ids at the providers, and whether it may join at
 	// all, from the config. Optional: without it any node may join.
 	Instances func(node string) (ids map[string]nic.InstanceID, mayJoin bool)
-	Log   *slog.Logger // required
+	Log       *slog.Logger // required
 	// Workers is how many NICs are worked on at a time; default 8.
 	Workers int
 	// Poll is the time between two looks at NICs in transition; default 500 ms.

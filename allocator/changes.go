@@ -64,6 +64,10 @@ func (c *changes) see(e store.Event) bool {
 	if id, ok := strings.CutPrefix(e.Key, nicPrefix); ok {
 		return c.seeNIC(nic.ID(id), e)
 	}
+	if node, ok := strings.CutPrefix(e.Key, nodePrefix); ok {
+		c.touch(node, e.Rev) // a new session: agents of older ones shall see
+		return false
+	}
 	if strings.HasPrefix(e.Key, claimPrefix) {
 		if claim, err := store.DecodeJSON[nic.Claim](e.Record); err == nil && !e.Gone {
 			c.touch(claim.Owner.Node, e.Rev)

@@ -31,7 +31,7 @@ func TestALifeFromStartToRemoval(t *testing.T) {
 			t.Errorf("got addresses %v, want the first of each range", got)
 		}
 		claim = r.wants(claim.ID, nic.ClaimReady, time.Minute)
-		wanted, _, err := r.alloc.Wanted(t.Context(), "vm1")
+		wanted, _, err := r.alloc.Wanted(t.Context(), "vm1", 0)
 		if err != nil || len(wanted) != 1 {
 			t.Fatalf("wanted: %v, %v; want one NIC", wanted, err)
 		}
@@ -50,7 +50,7 @@ func TestALifeFromStartToRemoval(t *testing.T) {
 		if got := r.claim(claim.ID); got.Phase != nic.ClaimReleasing {
 			t.Fatalf("claim is %s; want releasing until the node says clean", got.Phase)
 		}
-		if wanted, _, _ := r.alloc.Wanted(t.Context(), "vm1"); len(wanted) != 1 || !wanted[0].Gone {
+		if wanted, _, _ := r.alloc.Wanted(t.Context(), "vm1", 0); len(wanted) != 1 || !wanted[0].Gone {
 			t.Errorf("wanted %+v, want the NIC gone", wanted)
 		}
 		r.report(claim, nic.ObservedClean, false)
@@ -184,7 +184,10 @@ func TestStaleWritersAreRefused(t *testing.T) {
 		}
 		err = r.alloc.Report(t.Context(), "vm1", nic.NodeReport{Session: r.node.Session, NICs: []nic.Observed{{NIC: claim.NIC, State: nic.ObservedIn}}})
 		if !errors.Is(err, allocator.ErrStale) {
-			t.Errorf("older session: got %v, want ErrStale", err)
+			t.Errorf("report of an older session: got %v, want ErrStale", err)
+		}
+		if _, _, err := r.alloc.Wanted(t.Context(), "vm1", r.node.Session); !errors.Is(err, allocator.ErrStale) {
+			t.Errorf("question of an older session: got %v, want ErrStale", err)
 		}
 		if err := r.alloc.Release(t.Context(), nic.NewClaimID(), 1); err != nil {
 			t.Errorf("a claim that is not there: got %v, want nil", err)
@@ -283,7 +286,7 @@ func TestF50_AnotherControllerGoesOn(t *testing.T) {
 func TestWaitChangeWakesTheRightNode(t *testing.T) {
 	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
 		r.wait(time.Second)
-		_, rev, err := r.alloc.Wanted(t.Context(), "vm1")
+		_, rev, err := r.alloc.Wanted(t.Context(), "vm1", 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -10,10 +11,17 @@ import (
 )
 
 // Wanted lists what is wanted of a node: every NIC that is on it or on its way
-// there or back, once its recipe is known. The revision is for WaitChange.
-func (a *Allocator) Wanted(ctx context.Context, node string) ([]nic.Wanted, uint64, error) {
-	if _, err := a.Node(ctx, node); err != nil {
+// there or back, once its recipe is known, and every claim that has no NIC. The
+// revision is for WaitChange. A session older than the node's newest is
+// ErrStale, so that an agent which has been replaced learns it before it acts;
+// session 0 only looks.
+func (a *Allocator) Wanted(ctx context.Context, node string, session uint64) ([]nic.Wanted, uint64, error) {
+	now, err := a.Node(ctx, node)
+	if err != nil {
 		return nil, 0, err
+	}
+	if session != 0 && session != now.Session {
+		return nil, 0, fmt.Errorf("what is wanted of node %s: session %d is %w, it is at %d", node, session, ErrStale, now.Session)
 	}
 	a.heard(node)
 	records, rev, err := a.opts.Store.List(ctx, onPrefix(node), "", 0)
@@ -47,7 +55,7 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 	w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: n.Seen.Device, Network: n.Network}
 	claim, _, found, err := get[nic.Claim](e, claimKey(n.Holder))
 	if err == nil && found && claim.NIC == n.ID {
-		w.Claim, w.Epoch, w.Owner = claim.ID, claim.Epoch, claim.Owner
+		w.Claim, w.Epoch, w.Owner, w.Container = claim.ID, claim.Epoch, claim.Owner, claim.Container
 		w.Layer3 = layer3(a.networks[n.Network], claim)
 	}
 	return w, true, err
@@ -69,7 +77,9 @@ func (a *Allocator) waitingClaims(e *edit, node string, listed map[nic.ClaimID]b
 			return nil, err
 		}
 		if found && claim.Phase != nic.ClaimReleasing {
-			waiting = append(waiting, nic.Wanted{Claim: claim.ID, Epoch: claim.Epoch, Owner: claim.Owner, Network: claim.Request.Network})
+			waiting = append(waiting, nic.Wanted{
+				Claim: claim.ID, Epoch: claim.Epoch, Owner: claim.Owner, Container: claim.Container, Network: claim.Request.Network,
+			})
 		}
 	}
 	return waiting, nil

@@ -16,11 +16,13 @@ type Wanted struct {
 	Gone   bool   `json:"gone,omitempty"`
 	Device Device `json:"device"`
 	// Claim is the holder; the rest is empty without one.
-	Claim   ClaimID `json:"claim,omitempty"`
-	Epoch   uint64  `json:"epoch,omitempty"`
-	Owner   Owner   `json:"owner,omitzero"`
-	Network string  `json:"network,omitempty"`
-	Layer3  Layer3  `json:"layer3,omitzero"`
+	Claim ClaimID `json:"claim,omitempty"`
+	Epoch uint64  `json:"epoch,omitempty"`
+	Owner Owner   `json:"owner,omitzero"`
+	// Container is the container's name as the claim has it.
+	Container string `json:"container,omitempty"`
+	Network   string `json:"network,omitempty"`
+	Layer3    Layer3 `json:"layer3,omitzero"`
 }
 
 // Layer3 is the addressing that a NIC gets inside the container.

@@ -31,9 +31,9 @@ type Controller interface {
 	Acquire(ctx context.Context, owner nic.Owner, container string, req nic.Request) (nic.Claim, error)
 	Release(ctx context.Context, id nic.ClaimID, epoch uint64) error
 	Report(ctx context.Context, node string, report nic.NodeReport) error
-	Wanted(ctx context.Context, node string) ([]nic.Wanted, uint64, error)
-	// Watch calls changed for each newer revision of the node's wanted state,
-	// until ctx ends.
+	Wanted(ctx context.Context, node string, session uint64) ([]nic.Wanted, uint64, error)
+	// Watch calls changed for each newer revision of the node's wanted state.
+	// It returns when ctx ends, or when a new session is needed.
 	Watch(ctx context.Context, node string, after uint64, changed func(uint64)) error
 }
 
@@ -123,24 +123,47 @@ func (a *Agent) Run(ctx context.Context) error {
 	return nil
 }
 
-// followController begins a session, then keeps the wishes up to date and
-// sends reports. An unreachable controller costs time and nothing else.
+// followController holds one session after the other, until ctx ends or a
+// newer agent has taken over. An unreachable controller costs time and nothing
+// else: containers keep their NICs.
 func (a *Agent) followController(ctx context.Context) error {
+	backoff := retry.Backoff{First: time.Second, Max: 10 * time.Second}
+	for {
+		err := a.holdSession(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case a.opts.Superseded(err):
+			return ErrSuperseded
+		}
+		a.opts.Log.Warn("session lost, beginning another", "err", err)
+		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
+			return err
+		}
+	}
+}
+
+// holdSession keeps the wishes up to date and sends reports, until ctx or the
+// session ends.
+func (a *Agent) holdSession(ctx context.Context) error {
 	session, err := a.hello(ctx)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	wg.Go(func() {
-		if err := a.report.run(ctx, session); err != nil {
+	wg.Go(func() { cancel(a.report.run(ctx, session)) })
+	rev, err := a.refresh(ctx, session)
+	if err != nil {
+		return err
+	}
+	err = a.opts.Controller.Watch(ctx, a.opts.Node, rev, func(uint64) {
+		if _, err := a.refresh(ctx, session); err != nil {
 			cancel(err)
 		}
 	})
-	rev := a.refresh(ctx)
-	err = a.opts.Controller.Watch(ctx, a.opts.Node, rev, func(uint64) { a.refresh(ctx) })
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
@@ -167,24 +190,24 @@ func (a *Agent) hello(ctx context.Context) (session uint64, err error) {
 }
 
 // refresh reads what is wanted and wakes the workers of what has changed. It
-// returns the revision that was read.
-func (a *Agent) refresh(ctx context.Context) uint64 {
+// returns the revision that was read, and an error only if the session is over.
+func (a *Agent) refresh(ctx context.Context, session uint64) (uint64, error) {
 	backoff := retry.Backoff{First: 50 * time.Millisecond, Max: 5 * time.Second}
 	for {
-		wanted, rev, err := a.opts.Controller.Wanted(ctx, a.opts.Node)
+		wanted, rev, err := a.opts.Controller.Wanted(ctx, a.opts.Node, session)
 		if err == nil {
 			a.wake(a.wishes.replace(wanted))
 			if err := a.cache.saveWanted(wanted); err != nil {
 				a.opts.Log.Warn("cache not written", "err", err)
 			}
-			return rev
+			return rev, nil
 		}
-		if ctx.Err() != nil {
-			return 0
+		if ctx.Err() != nil || a.opts.Superseded(err) {
+			return 0, err
 		}
 		a.opts.Log.Warn("controller does not say what is wanted, will ask again", "err", err)
-		if retry.Sleep(ctx, backoff.Next()) != nil {
-			return 0
+		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
+			return 0, err
 		}
 	}
 }

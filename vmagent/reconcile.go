@@ -92,12 +92,12 @@ func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted
 }
 
 // ask acquires a claim for each interface that the container's labels ask for
-// and that has no NIC yet.
+// and that has no NIC yet, or whose claim has an older name of the container.
 func (a *Agent) ask(ctx context.Context, c containers.Container, wishes []nic.Wanted) error {
 	var errs []error
 	for _, req := range nic.ParseLabels(c.Labels) {
 		served := slices.ContainsFunc(wishes, func(w nic.Wanted) bool {
-			return w.NIC != "" && !w.Gone && w.Owner.Interface == req.Interface
+			return w.NIC != "" && !w.Gone && w.Owner.Interface == req.Interface && w.Container == c.Name
 		})
 		if served {
 			continue

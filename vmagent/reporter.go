@@ -59,13 +59,13 @@ func (r *reporter) forget(id nic.ID) {
 	delete(r.unsent, id)
 }
 
-// run sends until ctx ends, or a newer agent has taken over.
+// run sends until ctx ends, or the session is over.
 func (r *reporter) run(ctx context.Context, session uint64) error {
 	backoff := retry.Backoff{First: 50 * time.Millisecond, Max: 5 * time.Second}
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return ctx.Err()
 		case <-r.some:
 		}
 		err := r.flush(ctx, session)
@@ -73,18 +73,16 @@ func (r *reporter) run(ctx context.Context, session uint64) error {
 		case err == nil:
 			backoff.Reset()
 			continue
-		case ctx.Err() != nil:
-			return nil
-		case r.opts.Superseded(err):
-			return ErrSuperseded
+		case ctx.Err() != nil || r.opts.Superseded(err):
+			return err
 		}
 		r.opts.Log.Warn("report not taken, will send it again", "err", err)
 		select {
 		case r.some <- struct{}{}:
 		default:
 		}
-		if retry.Sleep(ctx, backoff.Next()) != nil {
-			return nil
+		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
+			return err
 		}
 	}
 }

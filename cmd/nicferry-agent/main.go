@@ -66,10 +66,14 @@ the agent is away; the next one takes over where it stopped.`,
 	return cmd
 }
 
+// agentRetries lets a call outlive a restart of the controller. What fails
+// after that is tried again by whoever made the call.
+const agentRetries = 10
+
 // serve wires the parts and runs the agent until ctx ends.
 func serve(ctx context.Context, c *conf.Agent) (err error) {
 	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
-	controller, err := client.Open(client.Options{Address: c.Controllers[0], Log: log})
+	controller, err := client.Open(client.Options{Address: c.Controllers[0], Log: log, Retries: agentRetries})
 	if err != nil {
 		return err
 	}

@@ -209,7 +209,7 @@ func (b *Backend) Report(_ context.Context, node string, report nic.NodeReport) 
 		return missing("node", node)
 	}
 	if report.Session != n.Session {
-		return &api.Error{Code: api.CodeConflict, Message: fmt.Sprintf("session %d of node %s is over", report.Session, node)}
+		return over(n, report.Session)
 	}
 	for _, o := range report.NICs {
 		if v, ok := b.nics[o.NIC]; ok {
@@ -225,15 +225,23 @@ func (b *Backend) Report(_ context.Context, node string, report nic.NodeReport) 
 	return nil
 }
 
-// Wanted returns the node's NICs.
-func (b *Backend) Wanted(_ context.Context, node string) ([]nic.Wanted, uint64, error) {
+func over(n nic.Node, session uint64) error {
+	return &api.Error{Code: api.CodeConflict, Message: fmt.Sprintf("session %d of node %s is over", session, n.Name)}
+}
+
+// Wanted returns the node's NICs. A stale session is a conflict.
+func (b *Backend) Wanted(_ context.Context, node string, session uint64) ([]nic.Wanted, uint64, error) {
 	leave, err := b.enter("Wanted")
 	defer leave()
 	if err != nil {
 		return nil, 0, err
 	}
-	if _, ok := b.nodes[node]; !ok {
+	n, ok := b.nodes[node]
+	if !ok {
 		return nil, 0, missing("node", node)
+	}
+	if session != 0 && session != n.Session {
+		return nil, 0, over(n, session)
 	}
 	var wanted []nic.Wanted
 	for _, n := range sorted(b.nics) {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -41,10 +42,10 @@ func (c *Client) Report(ctx context.Context, node string, report nic.NodeReport)
 }
 
 // Wanted returns all that is wanted of the node, and the revision to watch
-// from.
-func (c *Client) Wanted(ctx context.Context, node string) ([]nic.Wanted, uint64, error) {
+// from. A newer session than the given one exists: conflict; 0 only looks.
+func (c *Client) Wanted(ctx context.Context, node string, session uint64) ([]nic.Wanted, uint64, error) {
 	var out api.WantedList
-	err := c.get(ctx, nodePath(node)+"/wanted", &out)
+	err := c.get(ctx, fmt.Sprintf("%s/wanted?session=%d", nodePath(node), session), &out)
 	return out.Items, out.Revision, err
 }
 

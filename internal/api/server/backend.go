@@ -30,8 +30,9 @@ type Agents interface {
 	// newest: conflict. A node that never said hello: not found.
 	Report(ctx context.Context, node string, report nic.NodeReport) error
 	// Wanted returns all that is wanted of a node, and the revision to wait
-	// from. An unknown node: not found.
-	Wanted(ctx context.Context, node string) ([]nic.Wanted, uint64, error)
+	// from. An unknown node: not found. A session that is not the node's
+	// newest: conflict; 0 is somebody who only looks.
+	Wanted(ctx context.Context, node string, session uint64) ([]nic.Wanted, uint64, error)
 	// WaitChange returns a revision as soon as the node's wanted state may
 	// have changed since the revision after. A revision from the future (the
 	// store was restored from a backup) returns at once with the present one.

@@ -140,7 +140,7 @@ func TestErrorsReachTheCallerTyped(t *testing.T) {
 	if err := c.Report(ctx, "n1", nic.NodeReport{Session: 1}); !api.IsConflict(err) {
 		t.Errorf("report of an older session: %v, want a conflict", err)
 	}
-	if _, _, err := c.Wanted(ctx, "n2"); !api.IsNotFound(err) {
+	if _, _, err := c.Wanted(ctx, "n2", 0); !api.IsNotFound(err) {
 		t.Errorf("wanted of an unknown node: %v, want not found", err)
 	}
 	if _, err := c.Acquire(ctx, nic.Owner{}, "", nic.Request{}); !api.IsInvalid(err) {

@@ -18,6 +18,12 @@ type reportInput struct {
 	Body nic.NodeReport
 }
 
+// wantedInput asks for a node's wanted state.
+type wantedInput struct {
+	Name    string `path:"name"`
+	Session uint64 `query:"session" doc:"The asking agent's session; 0 is somebody who only looks."`
+}
+
 func (s *server) nodeRoutes() {
 	list := s.operation("list-nodes", http.MethodGet, "/v1/nodes", "List nodes by name")
 	serve(s, list, func(ctx context.Context, _ *none) (api.List[nic.Node], error) {
@@ -50,11 +56,11 @@ func (s *server) nodeRoutes() {
 	})
 
 	wanted := s.operation("wanted", http.MethodGet, "/v1/nodes/{name}/wanted", "List all that is wanted of a node")
-	serve(s, wanted, func(ctx context.Context, in *nameInput) (api.WantedList, error) {
+	serve(s, wanted, func(ctx context.Context, in *wantedInput) (api.WantedList, error) {
 		if err := checkName("node", in.Name); err != nil {
 			return api.WantedList{}, err
 		}
-		items, revision, err := s.Backend.Wanted(ctx, in.Name)
+		items, revision, err := s.Backend.Wanted(ctx, in.Name, in.Session)
 		if items == nil {
 			items = []nic.Wanted{}
 		}

@@ -152,7 +152,7 @@ func TestEveryRouteThroughTheClient(t *testing.T) {
 	if err != nil || again.ID != claim.ID {
 		t.Errorf("acquire again: %s, %v; want the same claim %s", again.ID, err, claim.ID)
 	}
-	wanted, revision, err := c.Wanted(ctx, "n1")
+	wanted, revision, err := c.Wanted(ctx, "n1", 0)
 	if err != nil || len(wanted) != 1 || wanted[0].Claim != claim.ID || revision == 0 {
 		t.Fatalf("wanted: %+v at %d, %v", wanted, revision, err)
 	}

@@ -21,7 +21,7 @@ func TestWatchGoesOnWhereItWas(t *testing.T) {
 	if _, err := c.Hello(t.Context(), "n1", nic.Inventory{}); err != nil {
 		t.Fatal(err)
 	}
-	_, after, err := c.Wanted(t.Context(), "n1")
+	_, after, err := c.Wanted(t.Context(), "n1", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
