@@ -63,21 +63,20 @@ func Run(ctx context.Context, opts Options) error {
 
 // tell runs the scenes between two looks at the machine.
 func (s *story) tell(ctx context.Context) (err error) {
-	before, err := lab.Machine(ctx, mark)
+	before, err := lab.Machine(ctx, "")
 	if err != nil {
 		return err
 	}
-	err = s.onNode(ctx)
-	after, lookErr := lab.Machine(context.WithoutCancel(ctx), mark)
-	if err := errors.Join(err, lookErr); err != nil {
+	if err := s.onNode(ctx); err != nil {
+		return err
+	}
+	// Every process of the node names the node's directory.
+	after, err := lab.Machine(ctx, s.node.Dir())
+	if err != nil {
 		return err
 	}
 	return s.nothingLeft("the machine", lab.Diff(before, after))
 }
-
-// mark is part of every command line that the lab's processes have: their
-// files are in a directory of that name.
-const mark = "nicferry-lab"
 
 func (s *story) onNode(ctx context.Context) (err error) {
 	if err := s.setUp(ctx); err != nil {
