@@ -33,7 +33,8 @@ func TestJudge(t *testing.T) {
 		{"none", outcomeOf(0), []string{"s: no test ran"}, []string{"s: no test ran"}},
 		{
 			"only skips", outcomeOf(0, skipped),
-			[]string{"s: no test ran"}, []string{"s: no test ran", "s: 1 skipped, and in CI none may be"},
+			[]string{"s: no test ran"},
+			[]string{"s: no test ran", "s: 1 skipped, and in CI none may be"},
 		},
 		{"could not start", broken, []string{"s: make build: exit status 2"}, []string{"s: make build: exit status 2"}},
 	}

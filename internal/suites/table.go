@@ -35,7 +35,7 @@ func table() []suite {
 			About:    "every program builds, the agent is static and small, the linters and the arrows are clean",
 			Packages: []string{"./internal/archtest/...", "./internal/buildtest/..."},
 			Budget:   90 * time.Second,
-			Minimum:  20,
+			Minimum:  40,
 		},
 		{
 			Name:     "base",
@@ -43,7 +43,7 @@ func table() []suite {
 			Packages: []string{"./..."},
 			Except:   []string{"internal/archtest", "internal/buildtest", "e2e"},
 			Budget:   3 * time.Minute,
-			Minimum:  150,
+			Minimum:  800,
 			Race:     true,
 		},
 		{
@@ -51,7 +51,7 @@ func table() []suite {
 			About:    "the programs on a real Docker engine, and the demo, which must see a planted leak",
 			Packages: []string{"./e2e/..."},
 			Budget:   4 * time.Minute,
-			Minimum:  2,
+			Minimum:  10,
 			Env:      []string{"NICFERRY_BIN=$ROOT/bin"},
 			Before:   []string{"make", "build"},
 		},
