@@ -10,8 +10,8 @@ export GOTOOLCHAIN ?= auto
 # A clone that belongs to another user makes git, and so the build, refuse.
 export GOFLAGS := $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false
 # Programs that scripts/install-deps could not install beside the machine's own
-# come first; a plain user's PATH lacks the last two.
-export PATH := /var/lib/nicferry-dev/bin:$(PATH):/usr/sbin:/sbin
+# come first, then Go where it was given by path; sudo's PATH lacks the last ones.
+export PATH := /var/lib/nicferry-dev/bin:$(if $(findstring /,$(GO)),$(dir $(GO)):)$(PATH):/usr/sbin:/sbin:/usr/local/go/bin
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null)

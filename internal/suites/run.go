@@ -34,7 +34,7 @@ func (r runner) run(ctx context.Context, s suite) outcome {
 	fmt.Fprintf(r.Out, "== %s: %s\n", s.Name, s.About)
 	// Work that could not be done counts as one that failed.
 	refuse := func(format string, args ...any) outcome {
-		o.Faults = append(o.Faults, fmt.Sprintf(format, args...))
+		o.Faults = append(o.Faults, strings.TrimSpace(fmt.Sprintf(format, args...)))
 		o.Results = append(o.Results, result{Suite: s.Name, Result: failed})
 		o.Took = time.Since(start)
 		return o
