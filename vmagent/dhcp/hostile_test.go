@@ -71,6 +71,9 @@ func TestRefusalOfAStranger(t *testing.T) {
 		})
 		after(50 * time.Second)
 		c.wantBound("10.0.0.100/24")
+		if c.everLost() {
+			t.Error("the address dropped")
+		}
 	})
 }
 
