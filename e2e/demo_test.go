@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,20 +33,6 @@ type figures struct {
 	Seconds float64  `json:"seconds"`
 }
 
-// program returns the path of one of nicferry's built programs.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	dir, err := filepath.Abs(cmp.Or(os.Getenv("NICFERRY_BIN"), "../bin"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, name)
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%v: run `make build` first", err)
-	}
-	return path
-}
-
 // demo runs the demo to its end and returns what it wrote and its exit code.
 func demo(t *testing.T, args ...string) (f figures, story string, exit int) {
 	t.Helper()
@@ -58,7 +43,7 @@ func demo(t *testing.T, args ...string) (f figures, story string, exit int) {
 	defer cancel()
 	path := filepath.Join(t.TempDir(), "figures.json")
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, program(t, "nicferry-lab"), append([]string{"demo", "--json", path}, args...)...)
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "nicferry-lab"), append([]string{"demo", "--json", path}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it cleans up
 	cmd.WaitDelay = 20 * time.Second

@@ -196,6 +196,7 @@ func (a *Agent) refresh(ctx context.Context, session uint64) (uint64, error) {
 	for {
 		wanted, rev, err := a.opts.Controller.Wanted(ctx, a.opts.Node, session)
 		if err == nil {
+			a.report.keepOnly(wanted)
 			a.wake(a.wishes.replace(wanted))
 			if err := a.cache.saveWanted(wanted); err != nil {
 				a.opts.Log.Warn("cache not written", "err", err)

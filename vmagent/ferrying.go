@@ -18,6 +18,12 @@ import (
 // plugInDeadline bounds the wait for a NIC that a cloud or hypervisor plugs.
 const plugInDeadline = 30 * time.Second
 
+// How often, and how far apart, a lease is released for a container that is gone.
+const (
+	releases   = 3
+	releaseGap = 30 * time.Millisecond
+)
+
 // carrierDeadline bounds the wait for a link that was brought up to carry.
 const carrierDeadline = 2 * time.Second
 
@@ -26,7 +32,7 @@ const carrierDeadline = 2 * time.Second
 // is as it should be.
 func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted, said *nic.Observed) error {
 	said.State = nic.ObservedWaiting
-	p := a.plugs.of(w.NIC)
+	p := a.plugs.of(w)
 	if err := a.hold(ctx, p, c, w); err != nil {
 		return err
 	}
@@ -88,7 +94,7 @@ func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Want
 // and lets the namespace go. The lease stays: a container that is started
 // again comes back with its address.
 func (a *Agent) pullOut(ctx context.Context, w nic.Wanted) error {
-	p := a.plugs.of(w.NIC)
+	p := a.plugs.of(w)
 	err := p.stopKeeper(false)
 	if p.ns == nil {
 		return err
@@ -103,7 +109,7 @@ func (a *Agent) pullOut(ctx context.Context, w nic.Wanted) error {
 // to its server, and off the node. It works without container and namespace,
 // and twice.
 func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wanted) error {
-	p := a.plugs.of(w.NIC)
+	p := a.plugs.of(w)
 	if p.ns == nil && c != nil && c.Running {
 		if err := a.hold(ctx, p, *c, w); err != nil {
 			return err
@@ -155,14 +161,18 @@ func (a *Agent) releaseFrom(ctx context.Context, w nic.Wanted) error {
 	if err != nil {
 		return err
 	}
-	if err = awaitRunning(ctx, ns, at.Index); err == nil {
-		err = dhcp.Release(a.leaseOptions(ns, at.Index, w))
+	err = awaitRunning(ctx, ns, at.Index)
+	// No server answers a release, and the switch may still be deaf to a port
+	// that has just come up: so it is said more than once.
+	for i := 0; i < releases && err == nil; i++ {
+		if err = dhcp.Release(a.leaseOptions(ns, at.Index, w)); err == nil {
+			err = retry.Sleep(ctx, releaseGap)
+		}
 	}
 	return errors.Join(err, a.ferry.Out(ctx, w.NIC, w.Device, ns))
 }
 
-// awaitRunning waits until what the link sends is let through: a release is
-// sent once, and would be lost before.
+// awaitRunning waits until the kernel has taken note of the link's carrier.
 func awaitRunning(ctx context.Context, ns *netns.Namespace, index int) error {
 	h, err := link.Open(ns)
 	if err != nil {

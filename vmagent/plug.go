@@ -3,6 +3,7 @@ package vmagent
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 // A plug is what the agent holds open for one NIC in a container.
 type plug struct {
+	key string // the worker that it belongs to
 	// ns is the container's namespace, held so that the NIC can be pulled out
 	// after the container has died and before the namespace does.
 	ns *netns.Namespace
@@ -31,16 +33,36 @@ type plugs struct {
 
 func newPlugs() *plugs { return &plugs{all: map[nic.ID]*plug{}} }
 
-// of returns the NIC's plug, an empty one at first.
-func (ps *plugs) of(id nic.ID) *plug {
+// of returns the plug of a wanted NIC, an empty one at first.
+func (ps *plugs) of(w nic.Wanted) *plug {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	p := ps.all[id]
+	p := ps.all[w.NIC]
 	if p == nil {
 		p = &plug{}
-		ps.all[id] = p
+		ps.all[w.NIC] = p
 	}
+	p.key = keyOf(w)
 	return p
+}
+
+// dropUnwished lets go of what is held for a key's NICs that nobody wishes for
+// any more: a namespace that is held for nothing would never die.
+func (ps *plugs) dropUnwished(key string, wishes []nic.Wanted) error {
+	ps.mu.Lock()
+	var unwished []*plug
+	for id, p := range ps.all {
+		if p.key == key && !slices.ContainsFunc(wishes, func(w nic.Wanted) bool { return w.NIC == id }) {
+			unwished = append(unwished, p)
+			delete(ps.all, id)
+		}
+	}
+	ps.mu.Unlock()
+	var errs []error
+	for _, p := range unwished {
+		errs = append(errs, p.stopKeeper(false), p.letGo())
+	}
+	return errors.Join(errs...)
 }
 
 func (ps *plugs) drop(id nic.ID) {

@@ -21,7 +21,7 @@ func (a *Agent) reconcile(ctx context.Context, key string) (time.Duration, error
 	if err != nil {
 		return 0, err
 	}
-	var errs []error
+	errs := []error{a.plugs.dropUnwished(key, wishes)}
 	for _, w := range wishes {
 		if w.NIC != "" {
 			errs = append(errs, about(w.NIC, a.serve(ctx, c, w)))
@@ -59,7 +59,10 @@ func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*c
 		return nil, fmt.Errorf("container %.12s: the engine lists it and cannot inspect it", key)
 	}
 	for _, w := range wishes {
-		if p := a.plugs.of(w.NIC); p.ns != nil && netns.InProcess(p.pid) == p.ns.ID() {
+		if w.NIC == "" {
+			continue
+		}
+		if p := a.plugs.of(w); p.ns != nil && netns.InProcess(p.pid) == p.ns.ID() {
 			return nil, fmt.Errorf("container %.12s: the engine does not know it, but its process %d lives", key, p.pid)
 		}
 	}

@@ -51,12 +51,15 @@ func sameWord(a, b nic.Observed) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// forget drops a NIC that has no wish any more.
-func (r *reporter) forget(id nic.ID) {
+// keepOnly forgets what was said of NICs that have no wish any more.
+func (r *reporter) keepOnly(wanted []nic.Wanted) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.sent, id)
-	delete(r.unsent, id)
+	unwished := func(id nic.ID, _ nic.Observed) bool {
+		return !slices.ContainsFunc(wanted, func(w nic.Wanted) bool { return w.NIC == id })
+	}
+	maps.DeleteFunc(r.sent, unwished)
+	maps.DeleteFunc(r.unsent, unwished)
 }
 
 // run sends until ctx ends, or the session is over.

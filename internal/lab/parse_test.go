@@ -22,11 +22,13 @@ func TestParsePing(t *testing.T) {
 	}{
 		"clean": {
 			"--- 10.0.0.1 ping statistics ---\n500 packets transmitted, 500 received, 0% packet loss, time 4990ms\nrtt min/avg/max/mdev = 0.1/0.2/0.3/0.0 ms\n",
-			PingResult{500, 500, 0, 4990 * time.Millisecond}, true,
+			PingResult{500, 500, 0, 4990 * time.Millisecond},
+			true,
 		},
 		"errors and duplicates": {
 			"5 packets transmitted, 3 received, +1 duplicates, +2 errors, 40% packet loss, time 40ms\n",
-			PingResult{5, 3, 2, 40 * time.Millisecond}, true,
+			PingResult{5, 3, 2, 40 * time.Millisecond},
+			true,
 		},
 		"nothing":     {"", PingResult{}, false},
 		"huge number": {"99999999999999999999 packets transmitted, 1 received, 0% packet loss, time 1ms", PingResult{}, false},

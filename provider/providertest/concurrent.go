@@ -107,7 +107,7 @@ func (b *bench) poke(id nic.ID, n int, place nic.Place) error {
 		op = opAttach
 		var seen nic.Seen
 		if seen, err = b.Provider.Attach(b.ctx, id, place); err == nil && seen.Place != place {
-			return fmt.Errorf("Attach at %+v says %+v", place, seen)
+			return fmt.Errorf("attach at %+v says %+v", place, seen)
 		}
 	case 2:
 		op = opDetach

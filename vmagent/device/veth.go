@@ -126,14 +126,15 @@ func (m *Maker) hostEnd(id nic.ID) (end link.Link, found bool, err error) {
 	if err != nil {
 		return link.Link{}, false, err
 	}
-	for _, l := range marked {
-		if l.Kind != link.KindVeth {
-			return link.Link{}, false, fmt.Errorf("interface %q has the alias of %s and %w (kind %q): remove its alias",
-				l.Name, id, ErrForeign, l.Kind)
-		}
-		return l, true, nil
+	if len(marked) == 0 {
+		return link.Link{}, false, nil
 	}
-	return link.Link{}, false, nil
+	l := marked[0]
+	if l.Kind != link.KindVeth {
+		return link.Link{}, false, fmt.Errorf("interface %q has the alias of %s and %w (kind %q): remove its alias",
+			l.Name, id, ErrForeign, l.Kind)
+	}
+	return l, true, nil
 }
 
 // removeVeth deletes the end on the host: the other goes with it, whichever

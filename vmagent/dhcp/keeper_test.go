@@ -287,7 +287,7 @@ func TestResumeWithClockSetBack(t *testing.T) {
 		for _, at := range []*time.Time{&lease.Acquired, &lease.T1, &lease.T2, &lease.Expires} {
 			*at = at.Add(time.Hour)
 		}
-		c = newClient(t, l, reload(t, lease))
+		newClient(t, l, reload(t, lease))
 		after(3 * time.Second)
 		wantLog(t, l, "DISCOVER all", "REQUEST 10.0.0.1")
 	})

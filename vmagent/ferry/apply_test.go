@@ -53,11 +53,16 @@ func TestApply(t *testing.T) {
 		{"IPv4", layer3("10.1.0.2/24"), []string{"10.1.0.2/24"}, nil},
 		{"default", withDefault(layer3("10.1.0.2/24"), "10.1.0.1"), []string{"10.1.0.2/24"}, []string{"0.0.0.0/0 via 10.1.0.1"}},
 		{"gateway without default", notDefault, []string{"10.1.0.2/24"}, nil},
-		{"both families", withDefault(layer3("10.1.0.2/24", "fd01::2/64"), "10.1.0.1", "fd01::1"),
-			[]string{"10.1.0.2/24", "fd01::2/64"}, []string{"0.0.0.0/0 via 10.1.0.1", "::/0 via fd01::1"}},
-		{"gateway off link", withDefault(layer3("10.1.0.2/32", "fd01::2/128"), "192.0.2.1", "fd09::1"),
+		{
+			"both families", withDefault(layer3("10.1.0.2/24", "fd01::2/64"), "10.1.0.1", "fd01::1"),
+			[]string{"10.1.0.2/24", "fd01::2/64"},
+			[]string{"0.0.0.0/0 via 10.1.0.1", "::/0 via fd01::1"},
+		},
+		{
+			"gateway off link", withDefault(layer3("10.1.0.2/32", "fd01::2/128"), "192.0.2.1", "fd09::1"),
 			[]string{"10.1.0.2/32", "fd01::2/128"},
-			[]string{"192.0.2.1/32 on-link", "0.0.0.0/0 via 192.0.2.1", "fd09::1/128 on-link", "::/0 via fd09::1"}},
+			[]string{"192.0.2.1/32 on-link", "0.0.0.0/0 via 192.0.2.1", "fd09::1/128 on-link", "::/0 via fd09::1"},
+		},
 		{"link-local gateway", withDefault(layer3("fd01::2/64"), "fe80::1"), []string{"fd01::2/64"}, []string{"::/0 via fe80::1"}},
 		{"routes", routed, []string{"10.1.0.2/24"}, []string{
 			"10.2.0.0/16 via 10.1.0.254", "192.0.2.1/32 on-link", "10.3.0.0/16 via 192.0.2.1", "10.4.0.0/16 on-link",

@@ -1,0 +1,179 @@
+//go:build linux
+
+package vmagent_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/netns/netnstest"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent"
+)
+
+func TestAContainersLife(t *testing.T) {
+	for _, network := range []string{"veth", "macvlan"} {
+		t.Run(network, func(t *testing.T) {
+			r := newRig(t)
+			before := r.names()
+			ns := r.engine.run(t, id(1), map[string]string{nic.LabelNetwork: network})
+			claim := r.bound(id(1))
+			if got := r.links(ns); !strings.Contains(got, "eth0    inet "+claim.Identity.Addrs[0].String()) {
+				t.Errorf("in the container:\n%s\nwant %s on eth0", got, claim.Identity.Addrs[0])
+			}
+			r.engine.die(id(1))
+			r.until("the NIC to be out", func() bool { return r.claims()[id(1)].Phase == nic.ClaimReady })
+
+			ns = r.engine.run(t, id(1), map[string]string{nic.LabelNetwork: network})
+			again := r.bound(id(1))
+			if again.NIC != claim.NIC || !strings.Contains(r.links(ns), again.Identity.Addrs[0].String()) {
+				t.Errorf("started again: %+v\n%s", again, r.links(ns))
+			}
+			r.engine.die(id(1))
+			r.engine.remove(id(1))
+			r.until("the claim to be gone", func() bool { return len(r.claims()) == 0 })
+			if after := r.names(); after != before {
+				t.Errorf("host before:\n%s\nafter:\n%s", before, after)
+			}
+		})
+	}
+}
+
+// F50, P4: the agent ends, or dies, and the next one takes over; a running
+// container's NIC is not touched.
+func TestF50_TheNextAgentAdopts(t *testing.T) {
+	for _, network := range []string{"veth", "macvlan"} {
+		t.Run(network, func(t *testing.T) {
+			r := newRig(t)
+			ns := r.engine.run(t, id(1), map[string]string{nic.LabelNetwork: network})
+			claim := r.bound(id(1))
+			before := netnstest.Run(t, ns, "ip", "-o", "addr", "show", "eth0")
+			if err := r.stop(); err != nil {
+				t.Fatal(err)
+			}
+			r.start()
+			r.engine.run(t, id(2), map[string]string{nic.LabelNetwork: network})
+			r.bound(id(2)) // by now the first has been looked at as well
+			if after := netnstest.Run(t, ns, "ip", "-o", "addr", "show", "eth0"); after != before {
+				t.Errorf("before:\n%safter:\n%s", before, after)
+			}
+			if got := r.claims()[id(1)]; got.Phase != nic.ClaimBound || got.NIC != claim.NIC {
+				t.Errorf("claim is %s with %s, want bound with %s", got.Phase, got.NIC, claim.NIC)
+			}
+		})
+	}
+}
+
+// The controller is away: containers keep their NICs, a stopped one's is
+// pulled out all the same, also by an agent that has only its cache.
+func TestTheControllerIsAway(t *testing.T) {
+	r := newRig(t)
+	r.engine.run(t, id(1), map[string]string{nic.LabelNetwork: "veth"})
+	claim := r.bound(id(1))
+	r.away.set(true)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	ns := r.engine.run(t, id(1), map[string]string{nic.LabelNetwork: "veth"}) // restarted meanwhile
+	r.until("the NIC to be in the new namespace", func() bool {
+		return strings.Contains(r.links(ns), claim.Identity.Addrs[0].String())
+	})
+	r.away.set(false)
+	r.until("the report to arrive", func() bool { return r.claims()[id(1)].Phase == nic.ClaimBound })
+}
+
+// F05, F51: the engine's silence is not the container's end while its process
+// lives.
+func TestF51_AnEngineThatForgotTakesNothing(t *testing.T) {
+	r := newRig(t)
+	ns := netnstest.New(t)
+	process := exec.Command("sleep", "60")
+	if err := ns.Do(process.Start); err != nil {
+		t.Fatal(err)
+	}
+	end := sync.OnceFunc(func() {
+		process.Process.Kill()
+		process.Wait()
+	})
+	defer end()
+	r.engine.runIn(ns, id(1), process.Process.Pid, map[string]string{nic.LabelNetwork: "veth"})
+	r.bound(id(1))
+	r.engine.change(id(1), func() { r.engine.blind = true })
+	r.engine.run(t, id(2), nil)
+	time.Sleep(300 * time.Millisecond) // the agent has looked by now, several times
+	if got := r.claims()[id(1)]; got.Phase != nic.ClaimBound || !strings.Contains(r.links(ns), "10.0.0.10") {
+		t.Errorf("claim is %s, container has\n%s\nwant it left alone", got.Phase, r.links(ns))
+	}
+	end()
+	r.until("the claim to be gone once the process is", func() bool { return len(r.claims()) == 0 })
+}
+
+func TestF33_ANameThatIsTakenIsTold(t *testing.T) {
+	r := newRig(t)
+	ns := netnstest.New(t)
+	netnstest.Run(t, ns, "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "other")
+	r.engine.runIn(ns, id(1), os.Getpid(), map[string]string{nic.LabelNetwork: "veth"})
+	r.until("the node to say what is the matter", func() bool {
+		view, err := r.alloc.Claim(t.Context(), r.claims()[id(1)].ID)
+		return err == nil && view.Observed != nil && len(view.Observed.Conditions) > 0 &&
+			strings.Contains(view.Observed.Conditions[0].Message, "eth0")
+	})
+	netnstest.Run(t, ns, "ip", "link", "del", "eth0")
+	r.bound(id(1))
+}
+
+// F65, in small: an agent that was replaced ends by itself.
+func TestF65_AReplacedAgentEnds(t *testing.T) {
+	r := newRig(t)
+	r.engine.run(t, id(1), map[string]string{nic.LabelNetwork: "veth"})
+	r.bound(id(1))
+	if _, err := r.alloc.Hello(t.Context(), "here", nic.Inventory{}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-r.ended:
+		if !errors.Is(err, vmagent.ErrSuperseded) {
+			t.Errorf("it ended with %v, want ErrSuperseded", err)
+		}
+		r.stop = func() error { return nil }
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on")
+	}
+}
+
+func TestManyContainersAtOnce(t *testing.T) {
+	r := newRig(t)
+	before := r.names()
+	const many = 20
+	for n := range many {
+		r.engine.run(t, id(n), map[string]string{nic.LabelNetwork: "veth", nic.LabelNIC + "eth1": "network=macvlan"})
+	}
+	r.until("all claims to be bound", func() bool {
+		views, err := r.alloc.Claims(t.Context(), "", 0)
+		bound := 0
+		for _, v := range views {
+			if v.Phase == nic.ClaimBound {
+				bound++
+			}
+		}
+		return err == nil && bound == 2*many
+	})
+	var wg sync.WaitGroup
+	for n := range many {
+		wg.Go(func() {
+			r.engine.die(id(n))
+			r.engine.remove(id(n))
+		})
+	}
+	wg.Wait()
+	r.until("all claims to be gone", func() bool { return len(r.claims()) == 0 })
+	if after := r.names(); after != before {
+		t.Errorf("host before:\n%s\nafter:\n%s", before, after)
+	}
+}
