@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -49,6 +50,9 @@ type Allocator struct {
 	opts     Options
 	networks map[string]nic.Network
 	size     map[string]int // how many IPv4 addresses each can give
+	// gateways of all networks, with the network's name. Two networks may
+	// share a LAN of which only one names the gateway.
+	gateways map[spaceAddr]string
 	queue    *keyed.Queue
 	changes  *changes
 	term     store.Term // set before the queue runs
@@ -56,6 +60,12 @@ type Allocator struct {
 	mu       sync.Mutex
 	lastSeen map[string]time.Time // by node
 	inFlight map[nic.ID]string    // NICs in transition, with their provider
+}
+
+// A spaceAddr is an address in its address space.
+type spaceAddr struct {
+	space string
+	addr  netip.Addr
 }
 
 // New makes an allocator. Its methods work before Run, but nothing is asked of
@@ -77,6 +87,7 @@ func New(opts Options) (*Allocator, error) {
 		opts:     opts,
 		networks: map[string]nic.Network{},
 		size:     map[string]int{},
+		gateways: map[spaceAddr]string{},
 		changes:  newChanges(),
 		lastSeen: map[string]time.Time{},
 		inFlight: map[nic.ID]string{},
@@ -87,6 +98,11 @@ func New(opts Options) (*Allocator, error) {
 		}
 		a.networks[n.Name] = n
 		a.size[n.Name] = ipam.Size4(n)
+		for _, s := range n.Subnets {
+			if s.Gateway.IsValid() {
+				a.gateways[spaceAddr{n.Space, s.Gateway}] = n.Name
+			}
+		}
 	}
 	a.queue = keyed.New(keyed.Options{Work: a.work, Workers: opts.Workers, Log: opts.Log})
 	return a, nil

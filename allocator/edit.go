@@ -67,7 +67,7 @@ func (a *Allocator) look(ctx context.Context) *edit { return &edit{ctx: ctx, sto
 
 func (e *edit) create(key string, v any)                { e.put(key, v, 0) }
 func (e *edit) update(key string, v any, rev store.Rev) { e.put(key, v, rev) }
-func (e *edit) delete(key string, rev store.Rev) { e.ops = append(e.ops, store.Delete(key, rev)) }
+func (e *edit) delete(key string, rev store.Rev)        { e.ops = append(e.ops, store.Delete(key, rev)) }
 
 func (e *edit) check(key string, rev store.Rev) { e.ops = append(e.ops, store.Check(key, rev)) }
 

@@ -24,7 +24,7 @@ func (a *Allocator) identify(e *edit, claim *nic.Claim, network nic.Network) (*n
 	}
 	if network.Addressing == nic.AddrIPAM {
 		for _, want := range claim.Request.Addrs {
-			addr, refusal, err := fixedAddr(e, network, want)
+			addr, refusal, err := a.fixedAddr(e, network, want)
 			if refusal != nil || err != nil {
 				return refusal, err
 			}
@@ -34,7 +34,7 @@ func (a *Allocator) identify(e *edit, claim *nic.Claim, network nic.Network) (*n
 			if hasFamily(id.Addrs, ipv6) || !ipam.HasRange(network, ipv6) {
 				continue
 			}
-			addr, refusal, err := freeAddr(e, network, ipv6)
+			addr, refusal, err := a.freeAddr(e, network, ipv6)
 			if refusal != nil || err != nil {
 				return refusal, err
 			}
@@ -74,10 +74,13 @@ func chooseMAC(e *edit, want nic.MAC) (nic.MAC, *nic.Condition, error) {
 	}
 }
 
-func fixedAddr(e *edit, network nic.Network, want netip.Addr) (netip.Prefix, *nic.Condition, error) {
+func (a *Allocator) fixedAddr(e *edit, network nic.Network, want netip.Addr) (netip.Prefix, *nic.Condition, error) {
 	addr, notAllowed := ipam.Fixed(network, want)
 	if notAllowed != nil {
 		return addr, because(nic.ReasonAddressNotAllowed, "%s", notAllowed), nil
+	}
+	if other, ok := a.gateways[spaceAddr{network.Space, want}]; ok {
+		return addr, because(nic.ReasonAddressNotAllowed, "%s is the gateway of network %s", want, other), nil
 	}
 	holder, err := holderOf(e, addrKey(network.Space, want))
 	if err != nil || holder == "" {
@@ -86,11 +89,14 @@ func fixedAddr(e *edit, network nic.Network, want netip.Addr) (netip.Prefix, *ni
 	return addr, because(nic.ReasonAddressTaken, "%s is held by %s", want, holder), nil
 }
 
-func freeAddr(e *edit, network nic.Network, ipv6 bool) (netip.Prefix, *nic.Condition, error) {
+func (a *Allocator) freeAddr(e *edit, network nic.Network, ipv6 bool) (netip.Prefix, *nic.Condition, error) {
 	var readErr error
 	addr, ok := ipam.Pick(network, ipv6, func(addr netip.Addr) bool {
 		if readErr != nil {
 			return false // ends the search
+		}
+		if _, ok := a.gateways[spaceAddr{network.Space, addr}]; ok {
+			return true
 		}
 		_, err := e.store.Get(e.ctx, addrKey(network.Space, addr))
 		if err != nil && !errors.Is(err, store.ErrNotFound) {

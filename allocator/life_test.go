@@ -112,6 +112,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 			{"0012", "web", "", nic.ReasonExhausted, "every address of 10.0.0.10-10.0.0.12 is held"},
 			{"0013", "web", "10.9.0.1", nic.ReasonAddressNotAllowed, "in none of the subnets of network web"},
 			{"0014", "web", "10.0.0.1", nic.ReasonAddressNotAllowed, "is the gateway"},
+			{"0017", "web2", "10.0.0.1", nic.ReasonAddressNotAllowed, "is the gateway of network web"},
 			{"0015", "lab", "10.0.0.20", nic.ReasonBadRequest, "gets its addresses by DHCP"},
 		} {
 			var addrs []string
@@ -122,6 +123,9 @@ func TestRefusalsSayWhy(t *testing.T) {
 			if claim.Phase != nic.ClaimRefused || claim.Conditions[0].Reason != c.reason || !strings.Contains(claim.Conditions[0].Message, c.says) {
 				t.Errorf("%s: got %s %+v; want %s with %q", c.name, claim.Phase, claim.Conditions, c.reason, c.says)
 			}
+		}
+		if got := r.acquire("0018", "web2").Identity.Addrs; len(got) != 1 || got[0].String() != "10.0.0.2/24" {
+			t.Errorf("got %v, want 10.0.0.2: 10.0.0.1 is web's gateway", got)
 		}
 		bad, err := r.alloc.Acquire(t.Context(), owner("0016"), "x", nic.Request{Interface: "eth0", Faults: nic.Faults{{Field: "nicferry.ip", Problem: "is no address"}}})
 		if err != nil || bad.Phase != nic.ClaimRefused || bad.Conditions[0].Reason != nic.ReasonBadRequest {

@@ -38,6 +38,13 @@ func networks() []nic.Network {
 				},
 			},
 		},
+		{ // the same LAN as web; only web names the gateway
+			Name: "web2", Provider: "fake", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute),
+			Subnets: []nic.Subnet{{
+				Prefix: netip.MustParsePrefix("10.0.0.0/24"),
+				Ranges: []nic.Range{{First: netip.MustParseAddr("10.0.0.1"), Last: netip.MustParseAddr("10.0.0.2")}},
+			}},
+		},
 		{Name: "lab", Provider: "fake", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute)},
 	}
 }

@@ -39,13 +39,6 @@ func (r runner) run(ctx context.Context, s suite) outcome {
 		o.Took = time.Since(start)
 		return o
 	}
-	if len(s.Before) > 0 {
-		cmd := r.command(ctx, s, s.Before)
-		cmd.Stdout, cmd.Stderr = r.Out, r.Out
-		if err := cmd.Run(); err != nil {
-			return refuse("run %q, which the suite needs: %v", strings.Join(s.Before, " "), err)
-		}
-	}
 	packages, err := r.packages(ctx, s)
 	if err != nil {
 		return refuse("%v", err)
@@ -53,7 +46,7 @@ func (r runner) run(ctx context.Context, s suite) outcome {
 	if len(packages) == 0 {
 		return refuse("no package matches %s", strings.Join(s.Packages, " "))
 	}
-	cmd := r.command(ctx, s, append(goTest(s, r.Long), packages...))
+	cmd := r.command(ctx, append(goTest(s, r.Long), packages...))
 	var stray bytes.Buffer
 	cmd.Stderr = &stray
 	stdout, err := cmd.StdoutPipe()
@@ -98,7 +91,7 @@ func goTest(s suite, long bool) []string {
 // compile must not go unseen, are broken.
 func (r runner) packages(ctx context.Context, s suite) ([]string, error) {
 	format := `{{if or .TestGoFiles .XTestGoFiles .DepsErrors .Error}}{{.ImportPath}} {{.Module.Path}}{{end}}`
-	cmd := r.command(ctx, s, append([]string{"go", "list", "-e", "-f", format}, s.Packages...))
+	cmd := r.command(ctx, append([]string{"go", "list", "-e", "-f", format}, s.Packages...))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -115,15 +108,12 @@ func (r runner) packages(ctx context.Context, s suite) ([]string, error) {
 	return packages, nil
 }
 
-func (r runner) command(ctx context.Context, s suite, args []string) *exec.Cmd {
+func (r runner) command(ctx context.Context, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = r.Root
 	cmd.Env = os.Environ()
 	if r.Long {
 		cmd.Env = append(cmd.Env, "NICFERRY_LONG=1")
-	}
-	for _, pair := range s.Env {
-		cmd.Env = append(cmd.Env, strings.ReplaceAll(pair, "$ROOT", r.Root))
 	}
 	// Interrupted, go test lets its tests clean up.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
