@@ -185,15 +185,26 @@ func rangeOf(first, last string) nic.Range {
 	return nic.Range{First: netip.MustParseAddr(first), Last: netip.MustParseAddr(last)}
 }
 
-// writeConfigs writes the configs of both daemons into the node's directory.
-func (r *rig) writeConfigs() error {
+// writeConfigs writes the configs of both daemons into the node's directory:
+// those of testdata, or the examples with their paths moved there.
+func (r *rig) writeConfigs(workDir string) error {
+	from, paths := "testdata", []string{"$DIR", r.node.Dir()}
+	if _, err := os.Stat(filepath.Join(workDir, "examples")); err == nil {
+		from = filepath.Join("..", "examples")
+		paths = []string{
+			"/run/nicferry/agent", r.file("agent"),
+			"/run/nicferry", r.node.Dir(),
+			"/var/lib/nicferry", r.file("state"),
+			"/var/run/docker.sock", r.file("docker.sock"),
+		}
+	}
 	for _, name := range []string{"nicferryd.yaml", "agent.yaml"} {
-		text, err := os.ReadFile(filepath.Join("testdata", name))
+		text, err := os.ReadFile(filepath.Join(from, name))
 		if err != nil {
 			return err
 		}
-		filled := strings.ReplaceAll(string(text), "$DIR", r.node.Dir())
-		if err := os.WriteFile(r.file(name), []byte(filled), 0o600); err != nil {
+		moved := strings.NewReplacer(paths...).Replace(string(text))
+		if err := os.WriteFile(r.file(name), []byte(moved), 0o600); err != nil {
 			return err
 		}
 	}

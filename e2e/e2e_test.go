@@ -14,4 +14,5 @@ func TestP4_KillUnderPing(t *testing.T)     { script(t, "P4_kill_under_ping") }
 func TestF53_GoneWhileAway(t *testing.T)    { script(t, "F53_gone_while_away") }
 func TestF30_HostileContainer(t *testing.T) { script(t, "F30_hostile_container") }
 func TestF46_RestartLoop(t *testing.T)      { script(t, "F46_restart_loop") }
+func TestExamples(t *testing.T)             { script(t, "examples") }
 func TestSuperseded(t *testing.T)           { script(t, "superseded") }

@@ -85,7 +85,7 @@ func script(t *testing.T, name string) {
 }
 
 // setUp makes the rig and starts both daemons, unless the script brings a file
-// "by-hand".
+// "by-hand". With a file "examples" they run on the example configs.
 func setUp(env *testscript.Env) error {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
@@ -114,9 +114,9 @@ func setUp(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("DIR", r.node.Dir())
+	env.Setenv("BIN", bin)
 	env.Setenv("IMAGE", lab.ImageName)
-	env.Setenv("SERVER", "unix://"+r.file("nicferryd.sock"))
-	if err := r.writeConfigs(); err != nil {
+	if err := r.writeConfigs(env.WorkDir); err != nil {
 		return err
 	}
 	if r.before, err = r.node.Snapshot(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -56,6 +57,9 @@ NICs while it is away.`,
 // serve wires the parts and runs them until ctx ends or one of them fails.
 func serve(ctx context.Context, c *conf.Controller) (err error) {
 	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
+	if err := os.MkdirAll(filepath.Dir(c.Store), 0o700); err != nil {
+		return fmt.Errorf("make the store's directory: %w", err)
+	}
 	records, err := boltstore.Open(ctx, c.Store, boltstore.Options{})
 	if err != nil {
 		return err

@@ -75,6 +75,3 @@ func IsInvalid(err error) bool { return CodeOf(err) == CodeInvalid }
 
 // IsRefused says whether policy or the provider does not allow it.
 func IsRefused(err error) bool { return CodeOf(err) == CodeRefused }
-
-// IsUnavailable says whether the same request may work later.
-func IsUnavailable(err error) bool { return CodeOf(err) == CodeUnavailable }
