@@ -7,7 +7,7 @@ import (
 
 func TestGofumpt(t *testing.T) {
 	t.Parallel()
-	out, err := run(t, nil, "go", "tool", "-modfile=tools/go.mod", "gofumpt", "-l", ".")
+	out, err := stdout(t, "go", "tool", "-modfile=tools/go.mod", "gofumpt", "-l", ".")
 	if err != nil || strings.TrimSpace(out) != "" {
 		t.Errorf("not formatted (make fmt): %v\n%s", err, out)
 	}
@@ -33,7 +33,7 @@ func TestModulesAreUnchanged(t *testing.T) {
 	if out, err := run(t, nil, "go", "mod", "verify"); err != nil {
 		t.Errorf("go mod verify: %v\n%s", err, out)
 	}
-	if out, err := run(t, nil, "go", "list", "-m", "-f", "{{if .Replace}}{{.Path}}{{end}}", "all"); err != nil || strings.TrimSpace(out) != "" {
+	if out, err := stdout(t, "go", "list", "-m", "-f", "{{if .Replace}}{{.Path}}{{end}}", "all"); err != nil || strings.TrimSpace(out) != "" {
 		t.Errorf("go.mod replaces modules: %v\n%s", err, out)
 	}
 }
