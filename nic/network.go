@@ -29,12 +29,61 @@ type Network struct {
 	Routes  []Route  `json:"routes,omitempty"`
 	// MTU in bytes; 0 leaves the kernel's.
 	MTU int `json:"mtu,omitempty"`
+	// IPv6 is how containers get IPv6 addresses besides those of the subnets.
+	IPv6 IPv6Mode `json:"ipv6,omitempty"`
+	// DHCPRoutes: take the routes that a DHCP server gives (options 121, 249
+	// and 33). Otherwise they are ignored and told: a hostile server could
+	// draw all traffic to itself with them.
+	DHCPRoutes bool `json:"dhcpRoutes,omitempty"`
+	// DNS is written into the container, before what DHCP says.
+	DNS DNS `json:"dns,omitzero"`
+	// Probe is how an address is checked for another holder on the wire.
+	Probe Probe `json:"probe,omitempty"`
+	// Silent: do not announce addresses by gratuitous ARP and unsolicited
+	// neighbour advertisement. Some sites' intrusion detection minds them.
+	Silent bool `json:"silent,omitempty"`
+	// Metadata: containers may reach the cloud's metadata addresses. Otherwise
+	// those are blackholed in them, since the instance's role is behind.
+	Metadata bool `json:"metadata,omitempty"`
+	// ImageLabels: labels that come from the image count too. Otherwise only
+	// those of docker run do.
+	ImageLabels bool `json:"imageLabels,omitempty"`
 	// Hold is how long a stopped container keeps its NIC. It keeps its
 	// address and MAC for as long as it exists.
 	Hold Duration `json:"hold"`
 	// Device is the shape of the NICs where the node makes them: kind, and
 	// bridge or parent. Its MAC is always empty.
 	Device Device `json:"device,omitzero"`
+}
+
+// IPv6Mode is how containers get IPv6 addresses from the wire.
+type IPv6Mode string
+
+// The modes. Router advertisements are ignored in all but the last two.
+const (
+	IPv6Subnets IPv6Mode = ""      // only from the network's subnets
+	IPv6SLAAC   IPv6Mode = "slaac" // by router advertisement
+	IPv6DHCP    IPv6Mode = "dhcp"  // by DHCPv6, routes by router advertisement
+)
+
+// Probe is how an address is checked for another holder on the wire.
+type Probe string
+
+// The ways to probe.
+const (
+	// ProbeOptimistic: the address is live at once, probed beside it, and
+	// withdrawn with a condition if somebody else answers.
+	ProbeOptimistic Probe = "optimistic"
+	// ProbeStrict: probed first, for some seconds (RFC 5227; DAD for IPv6).
+	ProbeStrict Probe = "strict"
+	// ProbeOff: taken as free.
+	ProbeOff Probe = "off"
+)
+
+// DNS is a resolver's settings.
+type DNS struct {
+	Servers []netip.Addr `json:"servers,omitempty"`
+	Search  []string     `json:"search,omitempty"`
 }
 
 // A Subnet is one prefix of a network, and what of it is ours to give.
@@ -78,7 +127,7 @@ func (n Network) HasIPv6() bool {
 			return true
 		}
 	}
-	return false
+	return n.IPv6 != IPv6Subnets
 }
 
 // SubnetOf returns the subnet that addr belongs to.
