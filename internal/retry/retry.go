@@ -27,8 +27,12 @@ func (b *Backoff) Next() time.Duration {
 // Reset starts over, after a success.
 func (b *Backoff) Reset() { b.tries = 0 }
 
-// Sleep waits for d or until ctx ends, and returns ctx's error in that case.
+// Sleep waits for d or until ctx ends, and returns ctx's error in that case. It
+// does so too where there is nothing to wait for.
 func Sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 || ctx.Err() != nil {
+		return ctx.Err()
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 )
@@ -12,7 +13,7 @@ import (
 // whether it changed the world.
 func (p *Provider) call(ctx context.Context, c Call, do func(now time.Time) (effect bool, err error)) error {
 	half := p.opts.CallTime / 2
-	if err := wait(ctx, half); err != nil {
+	if err := retry.Sleep(ctx, half); err != nil {
 		c.Err, c.At = p.fail(c, unknown(err)), time.Now()
 		p.mu.Lock()
 		p.log = append(p.log, c)
@@ -20,7 +21,7 @@ func (p *Provider) call(ctx context.Context, c Call, do func(now time.Time) (eff
 		return c.Err
 	}
 	n, err := p.serve(c, do)
-	if late := wait(ctx, p.opts.CallTime-half); late != nil {
+	if late := retry.Sleep(ctx, p.opts.CallTime-half); late != nil {
 		err = p.fail(c, unknown(late))
 		p.mu.Lock()
 		p.log[n].Err = err
@@ -51,21 +52,6 @@ func (p *Provider) serve(c Call, do func(now time.Time) (bool, error)) (n int, e
 	c.Err = err
 	p.log = append(p.log, c)
 	return len(p.log) - 1, err
-}
-
-// wait waits for d, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 || ctx.Err() != nil {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // A Call is one call as the log has it.
