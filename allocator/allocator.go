@@ -108,6 +108,9 @@ func New(opts Options) (*Allocator, error) {
 	return a, nil
 }
 
+// leaderName is what the one allocator at work leads under.
+const leaderName = "allocator"
+
 // Run leads until ctx ends: it recovers what an earlier run left behind, then
 // works on what changes. It returns early only if leadership or the store is
 // lost.
@@ -120,7 +123,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 }
 
 func (a *Allocator) lead(ctx context.Context) error {
-	term, err := a.opts.Store.Lead(ctx, "allocator")
+	term, err := a.opts.Store.Lead(ctx, leaderName)
 	if err != nil {
 		return fmt.Errorf("become leader: %w", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,7 +48,7 @@ for one by label a network card of its own. Containers keep their NICs while
 the agent is away; the next one takes over where it stopped.`,
 		Example: `  nicferry-agent
   nicferry-agent --config ./agent.yaml`,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		Version:       version.Get().Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -66,9 +68,17 @@ the agent is away; the next one takes over where it stopped.`,
 	return cmd
 }
 
-// agentRetries lets a call outlive a restart of the controller. What fails
-// after that is tried again by whoever made the call.
-const agentRetries = 10
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return daemon.UsageError{Err: fmt.Errorf("want no arguments, got %q", args)}
+	}
+	return nil
+}
+
+// agentRetries lets a call outlive a restart of the controller: about three
+// seconds. What fails after that is told in the log, and tried again by whoever
+// made the call.
+const agentRetries = 5
 
 // serve wires the parts and runs the agent until ctx ends.
 func serve(ctx context.Context, c *conf.Agent) (err error) {
@@ -78,8 +88,17 @@ func serve(ctx context.Context, c *conf.Agent) (err error) {
 		return err
 	}
 	defer controller.Close()
-	engine, err := openEngine(ctx, c, log)
+	notifier, err := daemon.NewNotifier(log)
 	if err != nil {
+		return err
+	}
+	var running atomic.Pointer[vmagent.Agent]
+	defer attend(ctx, notifier, &running)()
+	engine, err := openEngine(ctx, c, notifier, log)
+	switch {
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return nil // told to stop while it waited
+	case err != nil:
 		return err
 	}
 	defer engine.Close()
@@ -95,15 +114,39 @@ func serve(ctx context.Context, c *conf.Agent) (err error) {
 	if err != nil {
 		return err
 	}
+	running.Store(agent)
+	notifier.Status("serving node " + c.Node)
 	log.Info("agent started", "version", version.Get().Version, "node", c.Node, "docker", engine.Version())
 	err = agent.Run(ctx)
+	notifier.Stopping()
 	log.Info("agent stopped, containers keep their NICs")
 	return errors.Join(err, agent.Close())
 }
 
+// attend tells the service manager at once that the agent has started: it and
+// the Docker daemon must not wait for each other at boot. Then it gives signs
+// of life until ctx ends or the returned function is called.
+func attend(ctx context.Context, notifier *daemon.Notifier, running *atomic.Pointer[vmagent.Agent]) (end func()) {
+	notifier.Ready("opening the Docker daemon")
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		notifier.Watch(ctx, func(ctx context.Context) error {
+			if agent := running.Load(); agent != nil {
+				return agent.Health(ctx)
+			}
+			return nil
+		})
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
 // openEngine waits for a Docker daemon, saying so; one that is there and
 // cannot be served is an error at once.
-func openEngine(ctx context.Context, c *conf.Agent, log *slog.Logger) (*containers.Engine, error) {
+func openEngine(ctx context.Context, c *conf.Agent, notifier *daemon.Notifier, log *slog.Logger) (*containers.Engine, error) {
 	backoff := retry.Backoff{First: 200 * time.Millisecond, Max: 10 * time.Second}
 	for {
 		engine, err := containers.Open(ctx, containers.Options{Socket: c.Docker.Socket, Resync: c.Resync.D(), Log: log})
@@ -111,6 +154,7 @@ func openEngine(ctx context.Context, c *conf.Agent, log *slog.Logger) (*containe
 			return engine, err
 		}
 		log.Warn("waiting for the Docker daemon", "err", err)
+		notifier.Status("waiting for the Docker daemon: " + err.Error())
 		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ serves the API on a unix socket until it is told to stop. Containers keep their
 NICs while it is away.`,
 		Example: `  nicferryd
   nicferryd --config ./nicferryd.yaml`,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		Version:       version.Get().Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -52,6 +52,13 @@ NICs while it is away.`,
 	cmd.Flags().StringVar(&config, "config", conf.ControllerPath, "the config file")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
 	return cmd
+}
+
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return daemon.UsageError{Err: fmt.Errorf("want no arguments, got %q", args)}
+	}
+	return nil
 }
 
 // serve wires the parts and runs them until ctx ends or one of them fails.
@@ -79,6 +86,10 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	if err != nil {
 		return err
 	}
+	notifier, err := daemon.NewNotifier(log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	build := version.Get()
 	handler := server.New(server.Options{
 		Backend: alloc, Log: log, Kinds: kinds(),
@@ -88,6 +99,9 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return alloc.Run(ctx) })
 	group.Go(func() error { return server.Run(ctx, listener, handler, log) })
+	group.Go(func() error { notifier.Watch(ctx, alloc.Health); return nil })
+	context.AfterFunc(ctx, notifier.Stopping)
+	notifier.Ready("serving on " + c.Socket)
 	err = group.Wait()
 	log.Info("controller stopped")
 	return err

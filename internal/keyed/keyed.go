@@ -39,6 +39,7 @@ type Queue struct {
 
 type item struct {
 	queued, running, dirty bool
+	since                  time.Time // when the run began, while running
 	backoff                retry.Backoff
 	timer                  *time.Timer // pending delayed wake
 }
@@ -126,7 +127,7 @@ func (q *Queue) next(ctx context.Context) (string, bool) {
 			key := q.ready[0]
 			q.ready = q.ready[1:]
 			it := q.items[key]
-			it.queued, it.running = false, true
+			it.queued, it.running, it.since = false, true, time.Now()
 			if len(q.ready) > 0 {
 				q.signal() // for the next worker
 			}
@@ -140,6 +141,20 @@ func (q *Queue) next(ctx context.Context) (string, bool) {
 		case <-q.some:
 		}
 	}
+}
+
+// Longest is the key whose run has been going on for longest, and for how
+// long; "" and 0 if nothing runs. A run that never ends holds its key and its
+// worker for good.
+func (q *Queue) Longest() (key string, age time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for k, it := range q.items {
+		if it.running && (key == "" || time.Since(it.since) > age) {
+			key, age = k, time.Since(it.since)
+		}
+	}
+	return key, age
 }
 
 // run turns a panic into an error: one bad key must not end the daemon.

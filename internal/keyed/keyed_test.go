@@ -77,6 +77,34 @@ func TestKeysRunSideBySide(t *testing.T) {
 	})
 }
 
+func TestLongestIsTheStuckOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		q := start(t, 2, func(_ context.Context, key string) (time.Duration, error) {
+			if key == "stuck" {
+				<-release
+			}
+			time.Sleep(time.Second)
+			return 0, nil
+		})
+		check := func(wantKey string, wantAge time.Duration) {
+			t.Helper()
+			synctest.Wait()
+			if key, age := q.Longest(); key != wantKey || age != wantAge {
+				t.Errorf("got %q for %s, want %q for %s", key, age, wantKey, wantAge)
+			}
+		}
+		check("", 0)
+		q.Wake("stuck")
+		time.Sleep(time.Minute)
+		q.Wake("busy")
+		check("stuck", time.Minute)
+		close(release)
+		time.Sleep(2 * time.Second)
+		check("", 0)
+	})
+}
+
 func TestErrorsAndPanicsBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration
