@@ -139,6 +139,34 @@ func numbersEqual(got, want any) bool {
 	return ok && isInt && f == float64(n)
 }
 
+func TestConditionTellsItsTimes(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
+	for _, tc := range []struct {
+		since, deadline time.Duration // from now; 0 is none
+		want            string
+	}{
+		{0, 0, "R:   m\n"},
+		{-time.Second, 0, "R:   m (for 1s)\n"},
+		{-time.Second, time.Hour, "R:   m (for 1s, overdue in 60m)\n"},
+		{-time.Hour, -time.Minute, "R:   m (for 60m, overdue since 60s)\n"},
+	} {
+		c := nic.Condition{Reason: "R", Message: "m"}
+		if tc.since != 0 {
+			c.Since = now.Add(tc.since)
+		}
+		if tc.deadline != 0 {
+			c.Deadline = now.Add(tc.deadline)
+		}
+		s := &sheet{now: now}
+		s.condition(c)
+		var out bytes.Buffer
+		if err := s.flush(&out); err != nil || out.String() != tc.want {
+			t.Errorf("since %s, deadline %s: %v, %q; want %q", tc.since, tc.deadline, err, out.String(), tc.want)
+		}
+	}
+}
+
 func TestAge(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)

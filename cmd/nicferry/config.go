@@ -47,11 +47,16 @@ started and nothing is asked of the controller. Exit code 2 if there are faults.
 }
 
 func (c *configCheckCommand) check(path string) error {
-	load := func() error { _, err := conf.LoadController(path); return err }
+	controller := func() error { _, err := conf.LoadController(path); return err }
+	agent := func() error { _, err := conf.LoadAgent(path); return err }
+	load, other, hint := controller, agent, "an agent's config: check it with --agent"
 	if c.agent {
-		load = func() error { _, err := conf.LoadAgent(path); return err }
+		load, other, hint = agent, controller, "a controller's config: check it without --agent"
 	}
 	err := load()
+	if err != nil && other() == nil {
+		return usagef("%s: is %s", path, hint)
+	}
 	faults := conf.AsFaults(err)
 	for _, f := range faults {
 		fmt.Fprintln(c.err, oneLine(f.Error()))

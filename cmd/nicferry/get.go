@@ -102,9 +102,13 @@ func (a *app) complete(cmd *cobra.Command, args []string, _ string) ([]string, c
 // oneKindAnd wants a kind and between least and most names.
 func oneKindAnd(least, most int) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
-		switch {
-		case len(args) == 0:
+		if len(args) == 0 {
 			return usagef("want a kind: one of %s", strings.Join(kindNames(), ", "))
+		}
+		if _, err := kindOf(args[0]); err != nil {
+			return err
+		}
+		switch {
 		case len(args)-1 < least:
 			return usagef("want the name of one of the %s", args[0])
 		case len(args)-1 > most:

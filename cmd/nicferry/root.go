@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nicferry/nicferry/internal/api/client"
+	"github.com/nicferry/nicferry/internal/version"
 )
 
 // app is one run of the program and what it touches of the world.
@@ -53,6 +54,7 @@ Exit codes: 0 ok, 1 failed, 2 usage or a faulty config, 3 not found, 4 refused,
 		Example: `  nicferry get claims
   nicferry describe claims web
   NICFERRY_SERVER=unix:///tmp/n.sock nicferry get nics -o wide`,
+		Version:       version.Get().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noSuchCommand,

@@ -82,11 +82,22 @@ func (s *sheet) conditions(list []nic.Condition) {
 }
 
 func (s *sheet) condition(c nic.Condition) {
-	text := c.Message + " (for " + age(s.now, c.Since)
-	if !c.Deadline.IsZero() {
-		text += ", until " + c.Deadline.UTC().Format(time.RFC3339)
+	var times []string
+	if !c.Since.IsZero() {
+		times = append(times, "for "+age(s.now, c.Since))
 	}
-	s.field(string(c.Reason), text+")")
+	switch {
+	case c.Deadline.IsZero():
+	case c.Deadline.After(s.now):
+		times = append(times, "overdue in "+age(c.Deadline, s.now))
+	default:
+		times = append(times, "overdue since "+age(s.now, c.Deadline))
+	}
+	text := c.Message
+	if len(times) > 0 {
+		text += " (" + strings.Join(times, ", ") + ")"
+	}
+	s.field(string(c.Reason), text)
 }
 
 // device adds the recipe.
@@ -97,7 +108,7 @@ func (s *sheet) device(d nic.Device) {
 	if d.Bridge.Name != "" {
 		bridge := d.Bridge.Name
 		if d.Bridge.Owned {
-			bridge += " (made by nicferry)"
+			bridge += " (owned: nicferry makes and removes it)"
 		}
 		s.field("Bridge", bridge)
 		s.field("Uplinks", strings.Join(d.Bridge.Uplinks, ","))
