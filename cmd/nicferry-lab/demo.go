@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -28,13 +29,20 @@ of their own, gives containers network cards, takes them back, and holds the
 machine before and after against each other. Nothing of yours is touched.`,
 		Example: `  nicferry-lab demo
   nicferry-lab demo --json figures.json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: d.run,
 	}
 	cmd.Flags().BoolVar(&d.plant, "plant", false, "leave a veth behind on purpose: the demo must notice and fail")
 	cmd.Flags().StringVar(&d.json, "json", "", "write the figures to this file")
 	cmd.Flags().StringVar(&d.bin, "bin", "", "where nicferryd, nicferry-agent and nicferry are (default: beside this program)")
 	return cmd
+}
+
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return daemon.UsageError{Err: fmt.Errorf("want no arguments, got %q", args)}
+	}
+	return nil
 }
 
 func (d *demoCommand) run(cmd *cobra.Command, _ []string) error {

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -26,10 +27,19 @@ func command() *cobra.Command {
 		Short:         "Playgrounds for nicferry on one machine",
 		Example:       "  nicferry-lab demo",
 		Version:       version.Get().Version,
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
 	cmd.AddCommand((&demoCommand{}).command())
 	return cmd
+}
+
+func noSuchCommand(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return daemon.UsageError{Err: fmt.Errorf("unknown command %q; see nicferry-lab --help", args[0])}
+	}
+	return nil
 }
