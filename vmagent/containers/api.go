@@ -107,6 +107,11 @@ func (d *docker) inspect(ctx context.Context, id string) (Container, error) {
 		Image: r.Config.Image, Labels: r.Config.Labels,
 		NetworkMode: string(r.HostConfig.NetworkMode),
 		Running:     r.State.Running && !r.State.Restarting && r.State.Pid > 0,
+
+		ResolvConfPath: ownFile(r.ResolvConfPath, r.ID, "resolv.conf"),
+		HostsPath:      ownFile(r.HostsPath, r.ID, "hosts"),
+		Hostname:       r.Config.Hostname, Domainname: r.Config.Domainname,
+		UserDNS: len(r.HostConfig.DNS) > 0, UserSearch: len(r.HostConfig.DNSSearch) > 0,
 	}
 	if r.NetworkSettings != nil {
 		c.SandboxKey = r.NetworkSettings.SandboxKey

@@ -31,6 +31,21 @@ type Container struct {
 	SandboxKey string
 	// StartedAt tells one start of a container from the next.
 	StartedAt time.Time
+
+	// ResolvConfPath and HostsPath are the files of Docker's own that the
+	// container sees as /etc/resolv.conf and /etc/hosts. Docker writes them
+	// anew, in place, at every start. They are empty before the first start,
+	// and where the user has mounted a file of his: that may be the machine's
+	// own, and is never ours to write.
+	ResolvConfPath string
+	HostsPath      string
+	// Hostname and Domainname are as the user gave them, or Docker's choice.
+	// Docker lets any bytes through.
+	Hostname   string
+	Domainname string
+	// UserDNS and UserSearch say that the user gave --dns or --dns-search.
+	UserDNS    bool
+	UserSearch bool
 }
 
 // SharesNetwork says whether the container uses the network namespace of the
