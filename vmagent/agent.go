@@ -68,15 +68,16 @@ var ErrSuperseded = errors.New("another agent has started for this node")
 
 // An Agent serves one node.
 type Agent struct {
-	opts   Options
-	maker  *device.Maker
-	ferry  *ferry.Ferry
-	queue  *keyed.Queue
-	wishes *wishes
-	plugs  *plugs
-	report *reporter
-	cache  cache
-	wires  *dhcp.Listener
+	opts    Options
+	maker   *device.Maker
+	ferry   *ferry.Ferry
+	queue   *keyed.Queue
+	wishes  *wishes
+	plugs   *plugs
+	report  *reporter
+	refused *refusals
+	cache   cache
+	wires   *dhcp.Listener
 }
 
 // New makes an agent and reads what an earlier one left in the cache.
@@ -84,7 +85,7 @@ func New(opts Options) (*Agent, error) {
 	if opts.Workers == 0 {
 		opts.Workers = 8
 	}
-	a := &Agent{opts: opts, wishes: newWishes(), plugs: newPlugs(), cache: cache{dir: opts.RunDir}, wires: dhcp.NewListener()}
+	a := &Agent{opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), cache: cache{dir: opts.RunDir}, wires: dhcp.NewListener()}
 	a.report = newReporter(opts)
 	a.queue = keyed.New(keyed.Options{Work: a.reconcile, Workers: opts.Workers, Log: opts.Log})
 	var err error
@@ -235,10 +236,13 @@ func (a *Agent) wake(keys []string) {
 	}
 }
 
-// about says which NIC an error is about.
-func about(id nic.ID, err error) error {
-	if err == nil {
+// about says whose NIC an error is about.
+func about(w nic.Wanted, err error) error {
+	switch {
+	case err == nil:
 		return nil
+	case w.Claim == "":
+		return fmt.Errorf("%s, which nobody holds: %w", w.NIC, err)
 	}
-	return fmt.Errorf("%s: %w", id, err)
+	return fmt.Errorf("claim %s, %s of container %q: %w", w.Claim, w.Owner.Interface, w.Container, err)
 }

@@ -24,7 +24,7 @@ func (a *Agent) reconcile(ctx context.Context, key string) (time.Duration, error
 	errs := []error{a.plugs.dropUnwished(key, wishes)}
 	for _, w := range wishes {
 		if w.NIC != "" {
-			errs = append(errs, about(w.NIC, a.serve(ctx, c, w)))
+			errs = append(errs, about(w, a.serve(ctx, c, w)))
 		}
 	}
 	switch {
@@ -90,8 +90,29 @@ func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted
 		}
 		nic.SetCondition(&said.Conditions, nic.Condition{Reason: nic.ReasonNodeError, Message: err.Error()})
 	}
-	a.report.say(said)
+	if a.report.say(said) {
+		a.tell(w, said)
+	}
 	return err
+}
+
+// tell logs where a NIC has got to.
+func (a *Agent) tell(w nic.Wanted, said nic.Observed) {
+	var what string
+	switch {
+	case said.State == nic.ObservedIn:
+		what = "NIC is in its container"
+	case said.State == nic.ObservedClean:
+		what = "NIC is taken back and clean"
+	case said.State == nic.ObservedMade && said.Running && w.Layer3.DHCP:
+		what = "NIC waits for DHCP"
+	case said.State == nic.ObservedMade:
+		what = "NIC is made and in no container"
+	default:
+		return // the error is told where it is returned to
+	}
+	a.opts.Log.Info(what, "nic", w.NIC, "claim", w.Claim, "container", w.Container,
+		"interface", w.Owner.Interface, "network", w.Network, "mac", said.MAC, "addrs", said.Addrs)
 }
 
 // ask acquires a claim for each interface that the container's labels ask for
@@ -114,9 +135,9 @@ func (a *Agent) ask(ctx context.Context, c containers.Container, wishes []nic.Wa
 			errs = append(errs, fmt.Errorf("acquire a NIC for %s of container %s: %w", req.Interface, c.Name, err))
 			continue
 		}
-		if claim.Phase == nic.ClaimRefused && len(claim.Conditions) > 0 {
+		if why, news := a.refused.news(claim); news {
 			a.opts.Log.Warn("claim refused", "claim", claim.ID, "container", c.Name, "interface", req.Interface,
-				"reason", claim.Conditions[0].Reason, "message", claim.Conditions[0].Message)
+				"reason", why.Reason, "message", why.Message)
 		}
 	}
 	return errors.Join(errs...)
@@ -131,7 +152,9 @@ func (a *Agent) release(ctx context.Context, wishes []nic.Wanted) error {
 		}
 		if err := a.opts.Controller.Release(ctx, w.Claim, w.Epoch); err != nil {
 			errs = append(errs, fmt.Errorf("release claim %s: %w", w.Claim, err))
+			continue
 		}
+		a.refused.forget(w.Claim)
 	}
 	return errors.Join(errs...)
 }

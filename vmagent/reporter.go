@@ -30,19 +30,44 @@ func newReporter(opts Options) *reporter {
 	}
 }
 
-// say has o sent, unless it is what was sent last.
-func (r *reporter) say(o nic.Observed) {
+// say has o sent, unless it is what was sent last, and reports whether it puts
+// the NIC into another state. A condition without a beginning began when it was
+// first said.
+func (r *reporter) say(o nic.Observed) (moved bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o.At = time.Now().UTC()
-	if last, ok := r.sent[o.NIC]; ok && sameWord(last, o) {
+	last, ok := r.unsent[o.NIC]
+	if !ok {
+		last = r.sent[o.NIC]
+	}
+	began(o.Conditions, last.Conditions, o.At)
+	moved = last.State != o.State
+	if sent, ok := r.sent[o.NIC]; ok && sameWord(sent, o) {
 		delete(r.unsent, o.NIC)
-		return
+		return moved
 	}
 	r.unsent[o.NIC] = o
 	select {
 	case r.some <- struct{}{}:
 	default:
+	}
+	return moved
+}
+
+// began fills in since when the conditions without a beginning are there.
+func began(conditions, before []nic.Condition, now time.Time) {
+	for i := range conditions {
+		c := &conditions[i]
+		if !c.Since.IsZero() {
+			continue
+		}
+		c.Since = now
+		for _, b := range before {
+			if b.Reason == c.Reason {
+				c.Since = b.Since
+			}
+		}
 	}
 }
 
