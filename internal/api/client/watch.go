@@ -27,8 +27,15 @@ const maxLine = 1 << 20
 // goroutine and holds up the watch while it runs.
 func (c *Client) Watch(ctx context.Context, node string, after uint64, changed func(revision uint64)) error {
 	backoff := retry.Backoff{First: 100 * time.Millisecond, Max: 5 * time.Second}
+	broken := false
+	connected := func() {
+		if broken {
+			c.log.InfoContext(ctx, "controller answers again", slog.String("node", node))
+		}
+		broken = false
+	}
 	for {
-		err := c.watchOnce(ctx, node, after, func(revision uint64) {
+		err := c.watchOnce(ctx, node, after, connected, func(revision uint64) {
 			backoff.Reset()
 			after = revision
 			changed(revision)
@@ -39,7 +46,11 @@ func (c *Client) Watch(ctx context.Context, node string, after uint64, changed f
 		if code := api.CodeOf(err); code != "" && code != api.CodeUnavailable && code != api.CodeInternal {
 			return fmt.Errorf("watch node %s: %w", node, err)
 		}
-		c.log.DebugContext(ctx, "watch broke", slog.String("node", node), slog.Any("error", err))
+		level := slog.LevelDebug
+		if !broken { // once is enough, however long it stays away
+			broken, level = true, slog.LevelWarn
+		}
+		c.log.Log(ctx, level, "watch broke, trying again", slog.String("node", node), slog.Any("err", err))
 		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
 			return err
 		}
@@ -47,7 +58,7 @@ func (c *Client) Watch(ctx context.Context, node string, after uint64, changed f
 }
 
 // watchOnce reads one connection until it breaks, and says how.
-func (c *Client) watchOnce(ctx context.Context, node string, after uint64, changed func(uint64)) error {
+func (c *Client) watchOnce(ctx context.Context, node string, after uint64, connected func(), changed func(uint64)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	silence := time.AfterFunc(c.silence, cancel)
@@ -66,6 +77,7 @@ func (c *Client) watchOnce(ctx context.Context, node string, after uint64, chang
 		answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxLine))
 		return asError(resp.Status, answer)
 	}
+	connected()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxLine)
 	event := ""
