@@ -93,7 +93,7 @@ func (o *Options) check() error {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Hostname != "" && CheckHostname(o.Hostname) != nil {
-		o.Log.Warn("host name not told to DHCP server", "error", CheckHostname(o.Hostname))
+		o.Log.Warn("host name not told to DHCP server", "err", CheckHostname(o.Hostname))
 		o.Hostname = ""
 	}
 	switch {
@@ -194,7 +194,10 @@ func (k *Keeper) acquire(ctx context.Context) error {
 		return err
 	}
 	k.opts.Log.Info("DHCP lease acquired", "addr", lease.Addr, "server", lease.Server,
-		"expires", lease.Expires, "notes", lease.Notes)
+		"expires", lease.Expires)
+	for _, note := range lease.Notes {
+		k.opts.Log.Warn("DHCP answer taken in part", "server", lease.Server, "note", note)
+	}
 	k.change(State{Bound: true, Lease: lease})
 	return nil
 }
@@ -216,10 +219,10 @@ func (k *Keeper) keep(ctx context.Context, lease Lease) {
 		k.change(State{Bound: true, Lease: next})
 	case ctx.Err() != nil:
 	case errors.Is(err, ErrRefused):
-		k.opts.Log.Warn("DHCP lease lost", "addr", lease.Addr, "error", err)
+		k.opts.Log.Warn("DHCP lease lost", "addr", lease.Addr, "err", err)
 		k.change(State{Err: err})
 	default:
-		k.opts.Log.Warn("DHCP lease lost", "addr", lease.Addr, "error", err)
+		k.opts.Log.Warn("DHCP lease lost", "addr", lease.Addr, "err", err)
 		k.change(State{Lease: lease, Err: err})
 	}
 }

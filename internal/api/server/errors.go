@@ -57,7 +57,7 @@ func (s *server) wire(ctx context.Context, op huma.Operation, err error) *api.Er
 		e.ProviderRequestID = p.RequestID
 	}
 	if e.Code == api.CodeInternal {
-		s.Log.ErrorContext(ctx, "request failed", slog.String("operation", op.OperationID), slog.Any("error", err))
+		s.Log.ErrorContext(ctx, "request failed", slog.String("operation", op.OperationID), slog.Any("err", err))
 		e.Message = "the controller failed at " + op.OperationID + "; its log has the cause"
 	}
 	return e
