@@ -22,10 +22,14 @@ type Work func(ctx context.Context, key string) (again time.Duration, err error)
 type Options struct {
 	Work    Work         // required
 	Workers int          // runs at a time; required
-	Log     *slog.Logger // required; gets the errors of Work
+	Log     *slog.Logger // required; gets the errors of Work, the same one not too often
 	// First and Max bound the back-off after errors; default 100 ms and 30 s.
 	First, Max time.Duration
 }
+
+// tellAgain is how often an error that stays the same is logged as a warning;
+// in between it is for those who debug.
+const tellAgain = 5 * time.Minute
 
 // A Queue holds the keys that are to be worked on.
 type Queue struct {
@@ -42,6 +46,8 @@ type item struct {
 	since                  time.Time // when the run began, while running
 	backoff                retry.Backoff
 	timer                  *time.Timer // pending delayed wake
+	told                   string      // the error that was logged last
+	toldAt                 time.Time
 }
 
 // New makes a queue. Keys may be woken before Run.
@@ -167,9 +173,26 @@ func (q *Queue) run(ctx context.Context, key string) (again time.Duration, err e
 	return q.opts.Work(ctx, key)
 }
 
+// isNews says whether the error is another than the key's last one, or that
+// one was told a while ago.
+func (q *Queue) isNews(key string, err error) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	it := q.items[key]
+	if it.told == err.Error() && time.Since(it.toldAt) < tellAgain {
+		return false
+	}
+	it.told, it.toldAt = err.Error(), time.Now()
+	return true
+}
+
 func (q *Queue) done(ctx context.Context, key string, again time.Duration, err error) {
 	if err != nil && ctx.Err() == nil {
-		q.opts.Log.Warn("work failed, will try again", "key", key, "err", err)
+		level := slog.LevelDebug
+		if q.isNews(key, err) {
+			level = slog.LevelWarn
+		}
+		q.opts.Log.Log(ctx, level, "work failed, will try again", "key", key, "err", err)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -179,6 +202,7 @@ func (q *Queue) done(ctx context.Context, key string, again time.Duration, err e
 		again = it.backoff.Next()
 	} else {
 		it.backoff.Reset()
+		it.told = ""
 	}
 	switch {
 	case it.dirty:

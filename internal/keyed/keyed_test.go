@@ -1,9 +1,11 @@
 package keyed_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -149,6 +151,36 @@ func TestAgainComesBackByItself(t *testing.T) {
 		synctest.Wait()
 		if runs != 4 {
 			t.Errorf("got %d runs, want 4", runs)
+		}
+	})
+}
+
+// A bridge that is missing all night must not fill the log.
+func TestTheSameErrorIsToldSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		begin := time.Now()
+		q := keyed.New(keyed.Options{
+			Work: func(context.Context, string) (time.Duration, error) {
+				if time.Since(begin) < 4*time.Minute {
+					return 0, errors.New("no bridge")
+				}
+				return 0, errors.New("no uplink")
+			},
+			Workers: 1, Log: slog.New(slog.NewTextHandler(&out, nil)),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { q.Run(ctx) })
+		q.Wake("web")
+		time.Sleep(13 * time.Minute)
+		cancel()
+		wg.Wait()
+		if n := strings.Count(out.String(), "no bridge"); n != 1 {
+			t.Errorf("told %d times within 4 minutes, want once", n)
+		}
+		if n := strings.Count(out.String(), "no uplink"); n != 2 {
+			t.Errorf("told another error %d times within 9 minutes, want twice", n)
 		}
 	})
 }
