@@ -12,12 +12,15 @@ import (
 )
 
 // seen stores what a provider call answered; the change wakes the NIC again.
+// Only of a NIC that is being plugged in: an answer may be older than the one
+// that said attached, and later nothing would put the recipe back that the
+// node works by. What is taken back is looked at afresh.
 func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err error) (time.Duration, error) {
 	if err != nil {
 		return a.failed(ctx, n, err)
 	}
 	return 0, a.change(ctx, n.ID, func(n *nic.NIC) bool {
-		if reflect.DeepEqual(n.Seen, seen) {
+		if n.Phase != nic.PhasePlanned || reflect.DeepEqual(n.Seen, seen) {
 			return false
 		}
 		n.Seen = seen

@@ -54,16 +54,19 @@ type rig struct {
 	t     *testing.T
 	store store.Store
 	cloud *fake.Provider
-	alloc *allocator.Allocator
-	stop  func()
-	node  nic.Node
+	// via, if set, is what the allocator reaches the cloud through.
+	via      provider.Provider
+	networks []nic.Network
+	alloc    *allocator.Allocator
+	stop     func()
+	node     nic.Node
 }
 
 // bubble runs test in virtual time with an allocator that is running and a
 // node "vm1" that has said hello.
 func bubble(t *testing.T, cloud fake.Options, test func(t *testing.T, r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, store: memstore.New(memstore.Options{}), cloud: fake.New(cloud)}
+		r := &rig{t: t, store: memstore.New(memstore.Options{}), cloud: fake.New(cloud), networks: networks()}
 		r.start()
 		var err error
 		if r.node, err = r.alloc.Hello(t.Context(), "vm1", nic.Inventory{}); err != nil {
@@ -80,9 +83,13 @@ func bubble(t *testing.T, cloud fake.Options, test func(t *testing.T, r *rig)) {
 // start starts an allocator over what the store holds, as after a crash.
 func (r *rig) start() {
 	r.t.Helper()
+	var cloud provider.Provider = r.cloud
+	if r.via != nil {
+		cloud = r.via
+	}
 	alloc, err := allocator.New(allocator.Options{
-		Store: r.store, Providers: map[string]provider.Provider{"fake": r.cloud},
-		Networks: networks(), Log: slog.New(slog.DiscardHandler),
+		Store: r.store, Providers: map[string]provider.Provider{"fake": cloud},
+		Networks: r.networks, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,6 +122,15 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 	if !n.Placed {
 		return 0, a.retireFrom(ctx, n.ID) // the provider was never asked
 	}
+	if told(n) && !n.Clean { // also where the provider sees nothing of it: that is one reader's word
+
+		return 0, a.note(ctx, n.ID, &nic.Condition{
+			Reason:   nic.ReasonWaitingForNode,
+			Message:  fmt.Sprintf("node %s has not reported the NIC out and clean", n.Node),
+			Since:    n.Since,
+			Deadline: n.Since.Add(returnDeadline),
+		})
+	}
 	all, err := p.Get(ctx, n.ID)
 	if err != nil {
 		return a.failed(ctx, n, err)
@@ -128,14 +138,6 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 	seen, visible := all[n.ID]
 	if !visible {
 		return 0, a.retireFrom(ctx, n.ID) // Delete has the last word on whether it is gone
-	}
-	if told(n) && !n.Clean {
-		return 0, a.note(ctx, n.ID, &nic.Condition{
-			Reason:   nic.ReasonWaitingForNode,
-			Message:  fmt.Sprintf("node %s has not reported the NIC out and clean", n.Node),
-			Since:    n.Since,
-			Deadline: n.Since.Add(returnDeadline),
-		})
 	}
 	switch seen.State {
 	case nic.StateAttached, nic.StateAttaching:
@@ -163,14 +165,34 @@ func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) 
 		switch {
 		case err == nil:
 			return deleteAgain, nil
+		case errors.Is(err, provider.ErrBusy): // plugged in still: it was not seen when it was to be unplugged
+			if detachErr := p.Detach(ctx, n.ID, cmp.Or(n.Seen.Place.Instance, n.Instance)); detachErr != nil {
+				err = errors.Join(err, detachErr)
+			}
+			return a.failed(ctx, n, err)
 		case !errors.Is(err, provider.ErrNotFound):
 			return a.failed(ctx, n, err)
 		}
-		if hidden := p.Info().VisibleAfter - time.Since(n.Created); hidden > 0 {
+		if hidden := hiddenFor(p, n); hidden > 0 {
 			return min(hidden, time.Second), nil // too young for "not found" to be proof
 		}
 	}
 	return 0, a.asLeader(ctx, func(e *edit) error { return a.end(e, n.ID) })
+}
+
+// hiddenFor is how long the provider may still not show a retiring NIC that it
+// has. It may have been made at any time until the plugging was given up, which
+// is bounded both by the phases and by the deadline.
+func hiddenFor(p provider.Provider, n nic.NIC) time.Duration {
+	visible := p.Info().VisibleAfter
+	if visible == 0 {
+		return 0
+	}
+	made := n.Created.Add(plugDeadline + callsPerRun*worstCall(p))
+	if n.Since.Before(made) {
+		made = n.Since
+	}
+	return visible - time.Since(made)
 }
 
 // end removes the NIC's record and settles its holder: a releasing claim ends
