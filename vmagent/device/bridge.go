@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/nic"
@@ -98,7 +99,7 @@ func (m *Maker) addUplink(name string, bridge link.Link) error {
 		return nil
 	case 0:
 	default:
-		return fmt.Errorf("it is a port of interface %d already", up.Master)
+		return fmt.Errorf("it is a port of %s already", m.nameOf(up.Master))
 	}
 	addrs, err := m.host.Addrs(up)
 	if err != nil {
@@ -111,6 +112,15 @@ func (m *Maker) addUplink(name string, bridge link.Link) error {
 		}
 	}
 	return m.host.Set(up, link.Change{Master: new(bridge.Index), Up: new(true)})
+}
+
+// nameOf is the name of a link, for people.
+func (m *Maker) nameOf(index int) string {
+	l, err := m.host.ByIndex(index)
+	if err != nil {
+		return fmt.Sprintf("interface %d", index)
+	}
+	return strconv.Quote(l.Name)
 }
 
 // dropBridge removes a bridge of ours that has no port left but its uplinks,

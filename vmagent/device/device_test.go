@@ -180,6 +180,8 @@ func TestForeignThingsAreLeftAlone(t *testing.T) {
 			err = m.Ensure(t.Context(), id, d)
 			if err == nil {
 				t.Error("made the NIC over something that is not ours")
+			} else if len(d.Bridge.Uplinks) > 0 && !strings.Contains(err.Error(), `a port of "other0" already`) {
+				t.Errorf("got %v; want the bridge named that has the uplink", err)
 			}
 			for _, was := range before {
 				now, err := m.host.ByIndex(was.Index)
