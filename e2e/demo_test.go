@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -106,5 +107,60 @@ func TestDemoSeesAPlantedLeak(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(f.Left, "\n"), "planted0") {
 		t.Errorf("left behind: %q, want the planted veth", f.Left)
+	}
+}
+
+// Ctrl-C in the middle leaves no file, no mount and no process.
+func TestDemoInterrupted(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("needs root to make network namespaces")
+	}
+	dir, err := os.MkdirTemp("", "nf-") // short: sockets will be in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeout(t.Context(), demoLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "nicferry-lab"), "demo")
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "by DHCP") { // everything runs now
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("it ended with %v, want exit code 1", err)
+	}
+	if !strings.Contains(stderr.String(), "interrupted") {
+		t.Errorf("it says %q", stderr.String())
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left in its directory: %v, %v", left, err)
+	}
+	if mounts, err := os.ReadFile("/proc/self/mounts"); err != nil || bytes.Contains(mounts, []byte(dir)) {
+		t.Errorf("mounts in its directory are left (%v):\n%s", err, mounts)
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil || len(processes) == 0 {
+		t.Fatalf("list processes: %d, %v", len(processes), err)
+	}
+	for _, path := range processes {
+		args, err := os.ReadFile(path)
+		if err == nil && bytes.Contains(args, []byte(dir)) {
+			t.Errorf("%s is left: %q", path, args)
+		}
 	}
 }

@@ -88,6 +88,9 @@ func (s *story) onNode(ctx context.Context) (err error) {
 		return err
 	}
 	if err := s.scenes(ctx); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted, everything is taken away again: %w", ctx.Err())
+		}
 		return errors.Join(err, s.logs())
 	}
 	if s.opts.Plant {
