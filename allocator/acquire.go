@@ -3,6 +3,7 @@ package allocator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/store"
@@ -84,12 +85,13 @@ func (a *Allocator) reacquire(e *edit, claim *nic.Claim, container string, req n
 		return changed, nil
 	}
 	before := *claim
+	before.Conditions = slices.Clone(claim.Conditions) // clearing them zeroes the elements
 	claim.Request = req
 	if err := a.grant(e, claim, node); err != nil {
 		return false, err
 	}
 	same := before.Phase == claim.Phase && before.NIC == claim.NIC &&
-		len(before.Conditions) == len(claim.Conditions) && before.Request.Equal(req)
+		slices.EqualFunc(before.Conditions, claim.Conditions, sayTheSame) && before.Request.Equal(req)
 	return changed || !same, nil
 }
 
@@ -150,6 +152,7 @@ func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node ni
 	for _, p := range claim.Identity.Addrs {
 		n.Spec.Addrs = append(n.Spec.Addrs, p.Addr())
 	}
+	n.Layer3 = layer3(network, *claim)
 	claim.NIC = n.ID
 	e.create(nicKey(n.ID), n)
 	e.create(onKey(n.Node, n.ID), n.ID)
@@ -166,6 +169,9 @@ func instanceOf(node nic.Node, provider string) nic.InstanceID {
 func because(reason nic.Reason, format string, args ...any) *nic.Condition {
 	return &nic.Condition{Reason: reason, Message: fmt.Sprintf(format, args...), Since: time.Now().UTC()}
 }
+
+// sayTheSame compares what people read.
+func sayTheSame(a, b nic.Condition) bool { return a.Reason == b.Reason && a.Message == b.Message }
 
 // refuse leaves the claim with that one condition.
 func refuse(claim *nic.Claim, c nic.Condition) {

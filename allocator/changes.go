@@ -68,6 +68,11 @@ func (c *changes) see(e store.Event) bool {
 		c.touch(node, e.Rev) // a new session: agents of older ones shall see
 		return false
 	}
+	if rest, ok := strings.CutPrefix(e.Key, ownerRoot); ok && e.Gone {
+		node, _, _ := strings.Cut(rest, "/")
+		c.touch(node, e.Rev) // a claim has ended: its own event does not say where
+		return false
+	}
 	if strings.HasPrefix(e.Key, claimPrefix) {
 		if claim, err := store.DecodeJSON[nic.Claim](e.Record); err == nil && !e.Gone {
 			c.touch(claim.Owner.Node, e.Rev)

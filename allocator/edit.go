@@ -28,10 +28,11 @@ func (a *Allocator) atomically(ctx context.Context, decide func(*edit) error) er
 	var err error
 	for range maxRounds {
 		e := a.look(ctx)
-		if err = decide(e); err != nil || len(e.ops) == 0 {
-			return err
+		err = decide(e)
+		if err == nil && len(e.ops) > 0 {
+			_, err = a.opts.Store.Commit(ctx, e.ops...)
 		}
-		if _, err = a.opts.Store.Commit(ctx, e.ops...); !errors.Is(err, store.ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) { // decide's own: it read two records that do not go together
 			return err
 		}
 		if ctx.Err() != nil {

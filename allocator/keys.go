@@ -22,12 +22,13 @@ const (
 	nicPrefix   = "nic/"
 	claimPrefix = "claim/"
 	nodePrefix  = "node/"
+	ownerRoot   = "owner/"
 )
 
 func nicKey(id nic.ID) string        { return nicPrefix + string(id) }
 func claimKey(id nic.ClaimID) string { return claimPrefix + string(id) }
-func ownerKey(o nic.Owner) string    { return "owner/" + o.Key() }
-func ownerPrefix(node string) string { return "owner/" + node + "/" }
+func ownerKey(o nic.Owner) string    { return ownerRoot + o.Key() }
+func ownerPrefix(node string) string { return ownerRoot + node + "/" }
 func macKey(mac nic.MAC) string      { return "mac/" + mac.String() }
 func nodeKey(name string) string     { return nodePrefix + name }
 func observedKey(id nic.ID) string   { return "observed/" + string(id) }

@@ -95,7 +95,8 @@ func observe(e *edit, node string, o nic.Observed) error {
 	if err != nil || !found || n.Node != node {
 		return err
 	}
-	if n.Phase == nic.PhaseReturning && o.State == nic.ObservedClean && !n.Clean {
+	cleaned := n.Phase == nic.PhaseReturning && o.State == nic.ObservedClean && !n.Clean
+	if cleaned {
 		n.Clean = true
 		nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForNode)
 		e.update(nicKey(n.ID), n, rev)
@@ -107,6 +108,9 @@ func observe(e *edit, node string, o nic.Observed) error {
 	if !sameWord(old, o) {
 		o.At = time.Now().UTC()
 		e.update(observedKey(o.NIC), o, oldRev)
+		if !cleaned {
+			e.check(nicKey(n.ID), rev) // what is said of a NIC must not outlive its record
+		}
 	}
 	if o.Claim == "" || o.Claim != n.Holder {
 		return nil

@@ -124,6 +124,29 @@ func (a *Allocator) note(ctx context.Context, id nic.ID, c *nic.Condition) error
 	})
 }
 
+// unnote drops the trouble with the provider from a NIC that needs nothing of
+// it, and from its claim.
+func (a *Allocator) unnote(ctx context.Context, n nic.NIC) error {
+	if len(n.Conditions) == 0 {
+		return nil
+	}
+	return a.asLeader(ctx, func(e *edit) error {
+		n, rev, found, err := get[nic.NIC](e, nicKey(n.ID))
+		if err != nil || !found || !nic.ClearCondition(&n.Conditions, nic.ReasonProviderError) {
+			return err
+		}
+		e.update(nicKey(n.ID), n, rev)
+		claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+		if err != nil || !found || claim.NIC != n.ID || claim.Phase == nic.ClaimRefused {
+			return err
+		}
+		if nic.ClearCondition(&claim.Conditions, nic.ReasonProviderError) {
+			e.update(claimKey(claim.ID), claim, claimRev)
+		}
+		return nil
+	})
+}
+
 // change rewrites one NIC's record as leader; edit returns false to leave it.
 func (a *Allocator) change(ctx context.Context, id nic.ID, edits func(*nic.NIC) bool) error {
 	return a.asLeader(ctx, func(e *edit) error {

@@ -56,6 +56,8 @@ func takeBack(e *edit, id nic.ID) error {
 // index and everything reserved for it.
 func forget(e *edit, claim nic.Claim, rev store.Rev) error {
 	e.delete(claimKey(claim.ID), rev)
+	// A MAC that the provider drew is in the identity and was never reserved:
+	// the record under its key may be another claim's.
 	keys := []string{ownerKey(claim.Owner)}
 	if !claim.Identity.MAC.IsZero() {
 		keys = append(keys, macKey(claim.Identity.MAC))
@@ -64,8 +66,12 @@ func forget(e *edit, claim nic.Claim, rev store.Rev) error {
 		keys = append(keys, addrKey(claim.Identity.Space, p.Addr()))
 	}
 	for _, key := range keys {
-		if err := e.drop(key); err != nil {
+		holder, rev, found, err := get[nic.ClaimID](e, key)
+		if err != nil {
 			return err
+		}
+		if found && holder == claim.ID {
+			e.delete(key, rev)
 		}
 	}
 	return nil

@@ -87,10 +87,15 @@ func (r *rig) start() {
 	if r.via != nil {
 		cloud = r.via
 	}
-	alloc, err := allocator.New(allocator.Options{
-		Store: r.store, Providers: map[string]provider.Provider{"fake": cloud},
-		Networks: r.networks, Log: slog.New(slog.DiscardHandler),
+	r.startWith(allocator.Options{
+		Store: r.store, Providers: map[string]provider.Provider{"fake": cloud}, Networks: r.networks,
 	})
+}
+
+func (r *rig) startWith(opts allocator.Options) {
+	r.t.Helper()
+	opts.Log = slog.New(slog.DiscardHandler)
+	alloc, err := allocator.New(opts)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -56,7 +56,10 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 	claim, _, found, err := get[nic.Claim](e, claimKey(n.Holder))
 	if err == nil && found && claim.NIC == n.ID {
 		w.Claim, w.Epoch, w.Owner, w.Container = claim.ID, claim.Epoch, claim.Owner, claim.Container
-		w.Layer3 = layer3(a.networks[n.Network], claim)
+		w.Layer3 = n.Layer3
+		if network, ok := a.networks[n.Network]; ok {
+			w.Layer3 = layer3(network, claim)
+		}
 	}
 	return w, true, err
 }

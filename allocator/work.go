@@ -53,7 +53,7 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 		return a.retire(ctx, p, n)
 	}
 	a.landed(id)
-	return 0, nil
+	return 0, a.unnote(ctx, n)
 }
 
 // plug brings a planned NIC to its node: place, create, attach. Each step's
@@ -220,6 +220,9 @@ func (a *Allocator) settle(e *edit, claim nic.Claim, rev store.Rev) error {
 		return forget(e, claim, rev)
 	}
 	claim.NIC = ""
+	if claim.Phase != nic.ClaimRefused {
+		nic.ClearCondition(&claim.Conditions) // they were about the NIC
+	}
 	if claim.Phase == nic.ClaimPending && claim.StoppedAt.IsZero() {
 		node, _, found, err := get[nic.Node](e, nodeKey(claim.Owner.Node))
 		if err != nil {

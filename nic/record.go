@@ -24,6 +24,9 @@ type NIC struct {
 	Placed bool    `json:"placed"`
 	Spec   Spec    `json:"spec"`
 	Holder ClaimID `json:"holder,omitempty"`
+	// Layer3 is the addressing when the NIC was planned. It is what counts
+	// when the network is no longer in the config.
+	Layer3 Layer3 `json:"layer3,omitzero"`
 	// Seen is the provider's last word, zero before the first.
 	Seen Seen `json:"seen,omitzero"`
 	// Clean: the node has reported, since it was told to take the NIC out,
