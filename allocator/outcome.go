@@ -53,7 +53,7 @@ func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Dura
 
 // giveUp takes a NIC back that cannot be plugged in, and refuses its claim.
 func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) error {
-	return a.asLeader(ctx, func(e *edit) error {
+	err := a.asLeader(ctx, func(e *edit) error {
 		claim, rev, found, err := get[nic.Claim](e, claimKey(n.Holder))
 		if err != nil {
 			return err
@@ -64,12 +64,17 @@ func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) e
 		}
 		return takeBack(e, n.ID)
 	})
+	if err == nil {
+		a.opts.Log.Warn("NIC given up", "nic", n.ID, "claim", n.Holder, "network", n.Network, "node", n.Node,
+			"reason", why.Reason, "message", why.Message)
+	}
+	return err
 }
 
 // hold hands a plugged NIC to its claim: from here on the node may ferry it.
 func (a *Allocator) hold(ctx context.Context, n nic.NIC) error {
 	a.landed(n.ID)
-	return a.asLeader(ctx, func(e *edit) error {
+	err := a.asLeader(ctx, func(e *edit) error {
 		n, rev, found, err := get[nic.NIC](e, nicKey(n.ID))
 		if err != nil || !found || n.Phase != nic.PhasePlanned {
 			return err
@@ -89,6 +94,15 @@ func (a *Allocator) hold(ctx context.Context, n nic.NIC) error {
 		e.update(claimKey(claim.ID), claim, claimRev)
 		return nil
 	})
+	return a.logged(n, "NIC plugged in", err)
+}
+
+// logged logs a step of a NIC's life, once it is stored.
+func (a *Allocator) logged(n nic.NIC, step string, err error) error {
+	if err == nil {
+		a.opts.Log.Info(step, "nic", n.ID, "claim", n.Holder, "network", n.Network, "node", n.Node)
+	}
+	return err
 }
 
 func (a *Allocator) retireFrom(ctx context.Context, id nic.ID) error {

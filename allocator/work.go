@@ -177,7 +177,8 @@ func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) 
 			return min(hidden, time.Second), nil // too young for "not found" to be proof
 		}
 	}
-	return 0, a.asLeader(ctx, func(e *edit) error { return a.end(e, n.ID) })
+	err := a.asLeader(ctx, func(e *edit) error { return a.end(e, n.ID) })
+	return 0, a.logged(n, "NIC deleted", err)
 }
 
 // hiddenFor is how long the provider may still not show a retiring NIC that it
