@@ -111,6 +111,10 @@ func nodes() []Arrow {
 			Because: "the agent is static and small, and holds no cloud key and no database",
 		},
 		{
+			From: []string{"cmd/nicferry-wait"}, To: []string{"module", "third"}, Cgo: true,
+			Because: "it is mounted into other people's containers: small, static, and from the standard library alone",
+		},
+		{
 			From: []string{"sriov/sysfs/...", "sriov/vf/..."}, To: []string{"provider/...", "allocator/...", "internal/store/..."}, Through: true,
 			Because: "acting on VFs is the agent's part",
 		},
