@@ -3,6 +3,7 @@
 package link
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink/nl"
@@ -57,23 +58,40 @@ func (h *Handle) AddBridge(name string, mac nic.MAC) error {
 	return nil
 }
 
-// AddMacvlan makes a macvlan in bridge mode, down, on the link with the index
-// parent; MTU in bytes, 0 for the parent's. A taken name is ErrExists.
-func (h *Handle) AddMacvlan(name string, parent int, mac nic.MAC, mtu int) error {
-	req := create(name, mac, mtu)
-	req.AddData(nl.NewRtAttr(unix.IFLA_LINK, nl.Uint32Attr(uint32(parent))))
+// A Macvlan is a macvlan in bridge mode to be made, down.
+type Macvlan struct {
+	Name   string  // required
+	Parent int     // required: index of the link below
+	Index  int     // optional: its own index; 0 lets the kernel choose
+	MAC    nic.MAC // optional: zero lets the kernel draw one
+	MTU    int     // bytes; optional: 0 takes the parent's
+}
+
+// AddMacvlan makes a macvlan. A taken name or index is ErrExists.
+func (h *Handle) AddMacvlan(m Macvlan) error {
+	msg := head(m.Index)
+	req := createAt(msg, m.Name, m.MAC, m.MTU)
+	req.AddData(nl.NewRtAttr(unix.IFLA_LINK, nl.Uint32Attr(uint32(m.Parent))))
 	info, data := linkInfo(KindMacvlan)
 	data.AddRtAttr(nl.IFLA_MACVLAN_MODE, nl.Uint32Attr(nl.MACVLAN_MODE_BRIDGE))
 	req.AddData(info)
-	if err := h.write(req); err != nil {
-		return fmt.Errorf("make macvlan %q: %w", name, err)
+	err := h.write(req)
+	if m.Index != 0 && errors.Is(err, unix.EBUSY) { // what some kernels say of a taken index
+		err = ErrExists
+	}
+	if err != nil {
+		return fmt.Errorf("make macvlan %q: %w", m.Name, err)
 	}
 	return nil
 }
 
 func create(name string, mac nic.MAC, mtu int) *nl.NetlinkRequest {
+	return createAt(head(0), name, mac, mtu)
+}
+
+func createAt(msg *nl.IfInfomsg, name string, mac nic.MAC, mtu int) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
-	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(msg)
 	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
 	if !mac.IsZero() {
 		req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac[:]))

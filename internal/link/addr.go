@@ -19,6 +19,9 @@ type Addr struct {
 	Global bool
 	// Duplicate: IPv6 duplicate address detection heard another holder.
 	Duplicate bool
+	// Advertised: the kernel made it by router advertisement, or somebody gave
+	// it a lifetime: kernels before 5.18 do not tell these apart.
+	Advertised bool
 }
 
 // Addrs lists the link's addresses of both families.
@@ -68,9 +71,10 @@ func parseAddr(head *nl.IfAddrmsg, b []byte) (Addr, error) {
 		local = address
 	}
 	return Addr{
-		Prefix:    netip.PrefixFrom(local, int(head.Prefixlen)),
-		Global:    head.Scope == unix.RT_SCOPE_UNIVERSE,
-		Duplicate: flags&unix.IFA_F_DADFAILED != 0,
+		Prefix:     netip.PrefixFrom(local, int(head.Prefixlen)),
+		Global:     head.Scope == unix.RT_SCOPE_UNIVERSE,
+		Duplicate:  flags&unix.IFA_F_DADFAILED != 0,
+		Advertised: head.Family == unix.AF_INET6 && flags&unix.IFA_F_PERMANENT == 0,
 	}, nil
 }
 

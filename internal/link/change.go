@@ -24,8 +24,12 @@ type Change struct {
 	// Master is the index of the new bridge; 0 takes the link out of its own.
 	Master *int
 	Up     *bool
-	// Plain switches promiscuous and all-multicast mode off.
+	// Plain switches promiscuous and all-multicast mode off, ARP and multicast
+	// on, as with any Ethernet link.
 	Plain bool
+	// Tuning is changed where the link that is given differs from it; its Odd
+	// is what Plain is for.
+	Tuning *Tuning
 	// NoXDP detaches an XDP program.
 	NoXDP bool
 	// NoIPv6Auto keeps the kernel from giving the link IPv6 addresses of its
@@ -103,7 +107,8 @@ func (c Change) request(l Link) *nl.NetlinkRequest {
 		}
 	}
 	if c.Plain {
-		msg.Change |= unix.IFF_PROMISC | unix.IFF_ALLMULTI
+		msg.Change |= unix.IFF_PROMISC | unix.IFF_ALLMULTI | oddFlags | unix.IFF_MULTICAST
+		msg.Flags |= unix.IFF_MULTICAST
 	}
 	req.AddData(msg)
 	if c.Name != "" {
@@ -120,6 +125,9 @@ func (c Change) request(l Link) *nl.NetlinkRequest {
 	}
 	if c.Master != nil {
 		req.AddData(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(*c.Master))))
+	}
+	if c.Tuning != nil {
+		addTuning(req, l.Tuning, *c.Tuning)
 	}
 	if c.NoXDP {
 		xdp := nl.NewRtAttr(unix.IFLA_XDP|unix.NLA_F_NESTED, nil)

@@ -53,7 +53,10 @@ type Link struct {
 	Promisc  bool
 	AllMulti bool
 	// XDP: a program is attached.
-	XDP bool
+	XDP    bool
+	Tuning Tuning
+
+	tsoSize, tsoSegs int // what the driver can do at most
 }
 
 // HasName says whether the link goes by name, also as an alternative name.
@@ -192,6 +195,7 @@ func parse(m []byte) (Link, error) {
 		Loopback:   head.Flags&unix.IFF_LOOPBACK != 0,
 		Promisc:    head.Flags&unix.IFF_PROMISC != 0,
 		AllMulti:   head.Flags&unix.IFF_ALLMULTI != 0,
+		Tuning:     Tuning{Odd: head.Flags&oddFlags != 0 || head.Flags&unix.IFF_MULTICAST == 0},
 	}
 	for _, a := range attrs {
 		switch a.Attr.Type &^ unix.NLA_F_NESTED {
@@ -218,6 +222,8 @@ func parse(m []byte) (Link, error) {
 			l.XDP = len(attached) > 0 && attached[0] != 0
 		case unix.IFLA_PROP_LIST:
 			l.AltNames = texts(a.Value, unix.IFLA_ALT_IFNAME)
+		default:
+			l.parseTuning(a.Attr.Type, a.Value)
 		}
 	}
 	return l, nil

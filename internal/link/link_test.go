@@ -91,8 +91,13 @@ func TestAddSetDelete(t *testing.T) {
 	if a = mustName(t, h, "a0"); a.Master != 0 || a.Alias != "" {
 		t.Errorf("released end is %+v", a)
 	}
-	must(t, h.AddMacvlan("mv0", b.Index, macA, 1200))
-	if mv := mustName(t, h, "mv0"); mv.Kind != KindMacvlan || mv.ParentIndex != b.Index || mv.MAC != macA || mv.MTU != 1200 {
+	mv0 := Macvlan{Name: "mv0", Parent: b.Index, Index: 1 << 30, MAC: macA, MTU: 1200}
+	must(t, h.AddMacvlan(mv0))
+	mv0.Name = "mv1"
+	if err := h.AddMacvlan(mv0); !errors.Is(err, ErrExists) {
+		t.Errorf("second link with one index: got %v, want ErrExists", err)
+	}
+	if mv := mustName(t, h, "mv0"); mv.Index != 1<<30 || mv.Kind != KindMacvlan || mv.ParentIndex != b.Index || mv.MAC != macA || mv.MTU != 1200 {
 		t.Errorf("macvlan is %+v", mv)
 	}
 	for range 2 { // a link that is gone is no error
