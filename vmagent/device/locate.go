@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
@@ -142,40 +143,35 @@ func (m *Maker) macvlanIn(id nic.ID, d nic.Device) func(*link.Handle) (link.Link
 		if err != nil {
 			return link.Link{}, false, err
 		}
-		links, err := h.Links()
+		children, err := m.childrenIn(h, parent)
 		if err != nil {
 			return link.Link{}, false, err
 		}
-		host := link.SameNamespace
-		if h != m.host {
-			if host, err = h.NSID(m.host.Namespace()); err != nil || host == link.SameNamespace {
-				return link.Link{}, false, err // nothing there refers to the host
-			}
-		}
-		children := links[:0]
-		for _, l := range links {
-			if l.Kind == link.KindMacvlan && l.ParentIndex == parent.Index && l.ParentNSID == host {
-				children = append(children, l)
-			}
-		}
+		children = slices.DeleteFunc(children, func(l link.Link) bool { return l.Kind != link.KindMacvlan })
 		l, found := ownChild(children, id, d)
 		return l, found, nil
 	}
 }
 
-// ownChild picks the NIC among the macvlans of its parent. The alias comes
-// first: only we write it, while a MAC may be changed by mistake. Without one
-// it is half made if it has our name or MAC.
+// ownChild picks the NIC among the macvlans of its parent: by the index that
+// it was born with, which a container cannot change in place; by the alias,
+// which only we write unless the container is hostile; and without either it
+// is half made if it has our MAC.
 func ownChild(children []link.Link, id nic.ID, d nic.Device) (link.Link, bool) {
-	for _, l := range children {
-		if l.Alias == string(id) {
-			return l, true
-		}
-	}
-	for _, l := range children {
-		if _, err := nic.ParseID(l.Alias); err != nil && l.MAC == d.MAC {
-			return l, true
+	for _, is := range []func(link.Link) bool{
+		func(l link.Link) bool { return l.Index == indexOf(id) },
+		func(l link.Link) bool { return l.Alias == string(id) },
+		func(l link.Link) bool { return !marked(l) && l.MAC == d.MAC },
+	} {
+		if at := slices.IndexFunc(children, is); at >= 0 {
+			return children[at], true
 		}
 	}
 	return link.Link{}, false
+}
+
+// marked says whether the link carries the id of a NIC.
+func marked(l link.Link) bool {
+	_, err := nic.ParseID(l.Alias)
+	return err == nil
 }

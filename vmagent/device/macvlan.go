@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
@@ -49,7 +50,12 @@ func (m *Maker) makeMacvlan(id nic.ID, d nic.Device) error {
 		return fmt.Errorf("parent interface %q is down: set it up", d.Parent)
 	}
 	name := id.LinkName(homePrefix)
-	err = m.host.AddMacvlan(name, parent.Index, d.MAC, d.MTU)
+	mv := link.Macvlan{Name: name, Parent: parent.Index, Index: indexOf(id), MAC: d.MAC, MTU: d.MTU}
+	err = m.host.AddMacvlan(mv)
+	if errors.Is(err, link.ErrExists) { // the name, or by a rare chance the index
+		mv.Index = 0
+		err = m.host.AddMacvlan(mv)
+	}
 	if errors.Is(err, link.ErrExists) {
 		return fmt.Errorf("interface %q %w: remove or rename it", name, ErrForeign)
 	}
@@ -61,6 +67,15 @@ func (m *Maker) makeMacvlan(id nic.ID, d nic.Device) error {
 		return err
 	}
 	return m.host.Set(l, link.Change{Alias: new(string(id))})
+}
+
+// indexOf is the index that a macvlan is born with. The kernel keeps it over
+// moves, and no container can change it in place. It is derived from the id and
+// far above those that the kernel deals out.
+func indexOf(id nic.ID) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id)) // never fails
+	return 1<<30 | int(h.Sum32()&(1<<30-1))
 }
 
 func (m *Maker) removeMacvlan(ctx context.Context, id nic.ID, d nic.Device, namespaces []*netns.Namespace) error {
