@@ -6,11 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
@@ -48,7 +53,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: await REGEXP VERB ARG…")
 	}
 	verbs := map[string]command{
-		"docker": (*rig).docker, "nicferry": (*rig).nicferry, "node": (*rig).onNode, "lan": (*rig).onLAN, "leases": (*rig).leases, "log": (*rig).log,
+		"docker": (*rig).docker, "compose": (*rig).compose, "nicferry": (*rig).nicferry, "node": (*rig).onNode, "lan": (*rig).onLAN, "leases": (*rig).leases, "log": (*rig).log,
 	}
 	verb, ok := verbs[args[1]]
 	if !ok {
@@ -95,7 +100,8 @@ func (r *rig) runContainer(ctx context.Context, args ...string) (string, error) 
 	return r.docker(ctx, append(cmd, lab.ImageName)...)
 }
 
-// daemon start|crash|stop NAME acts on controller, agent, or a second agent.
+// daemon start|crash|stop|freeze|thaw NAME acts on controller, agent, or a
+// second agent.
 func (r *rig) daemon(ctx context.Context, args ...string) (string, error) {
 	if len(args) == 2 {
 		switch args[0] {
@@ -105,9 +111,63 @@ func (r *rig) daemon(ctx context.Context, args ...string) (string, error) {
 			return r.kill(ctx, args[1])
 		case "stop":
 			return r.stop(ctx, args[1])
+		case "freeze":
+			return "", r.programs[args[1]].Signal(syscall.SIGSTOP)
+		case "thaw":
+			return "", r.programs[args[1]].Signal(syscall.SIGCONT)
 		}
 	}
-	return "", fmt.Errorf("daemon %q: want start, crash or stop, and a name", args)
+	return "", fmt.Errorf("daemon %q: want start, crash, stop, freeze or thaw, and a name", args)
+}
+
+// engine start|stop|kill acts on dockerd.
+func (r *rig) engine(ctx context.Context, args ...string) (string, error) {
+	switch strings.Join(args, " ") {
+	case "start":
+		return "", r.node.Engine.Start(ctx)
+	case "stop":
+		return "", r.node.Engine.Stop(ctx)
+	case "kill":
+		return "", r.node.Engine.Kill(ctx)
+	}
+	return "", fmt.Errorf("engine %q: want start, stop or kill", args)
+}
+
+// events N has the engine send N events, by tagging its image again and again.
+func (r *rig) events(ctx context.Context, args ...string) (string, error) {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return "", err
+	}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", r.node.Engine.Socket())
+	}}
+	defer transport.CloseIdleConnections()
+	todo, failed := make(chan int), make(chan error, 4)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range todo {
+				req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine/images/"+lab.ImageName+"/tag?repo=nicferry-lab/events&tag=x", nil)
+				resp, err := transport.RoundTrip(req)
+				if err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusCreated {
+					failed <- fmt.Errorf("tag: %v", errors.Join(err, ctx.Err()))
+					return
+				}
+			}
+		})
+	}
+	for i := range n {
+		select {
+		case todo <- i:
+		case err := <-failed:
+			close(todo)
+			return "", err
+		}
+	}
+	close(todo)
+	wg.Wait()
+	return "", nil
 }
 
 // start controller|agent, or another agent under a name of its own.

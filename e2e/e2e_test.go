@@ -15,4 +15,10 @@ func TestF53_GoneWhileAway(t *testing.T)    { script(t, "F53_gone_while_away") }
 func TestF30_HostileContainer(t *testing.T) { script(t, "F30_hostile_container") }
 func TestF46_RestartLoop(t *testing.T)      { script(t, "F46_restart_loop") }
 func TestExamples(t *testing.T)             { script(t, "examples") }
+func TestPauseAndPolicies(t *testing.T)     { script(t, "pause_and_policies") }
+func TestF43_StalledStream(t *testing.T)    { script(t, "F43_stalled_stream") }
+func TestF44_EngineRestart(t *testing.T)    { script(t, "F44_engine_restart") }
+func TestF44_EngineKilled(t *testing.T)     { script(t, "F44_engine_killed") }
+func TestF55_Burst(t *testing.T)            { script(t, "F55_burst") }
+func TestF56_EngineBoot(t *testing.T)       { script(t, "F56_engine_boot") }
 func TestSuperseded(t *testing.T)           { script(t, "superseded") }

@@ -70,6 +70,7 @@ func script(t *testing.T, name string) {
 		Setup: setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"docker":   onRig((*rig).docker),
+			"compose":  onRig((*rig).compose),
 			"nicferry": onRig((*rig).nicferry),
 			"node":     onRig((*rig).onNode),
 			"lan":      onRig((*rig).onLAN),
@@ -79,13 +80,17 @@ func script(t *testing.T, name string) {
 			"pinged":   onRig((*rig).endPing),
 			"leases":   onRig((*rig).leases),
 			"log":      onRig((*rig).log),
+			"engine":   onRig((*rig).engine),
+			"events":   onRig((*rig).events),
+			"crowd":    crowd,
 			"await":    await,
 		},
 	})
 }
 
 // setUp makes the rig and starts both daemons, unless the script brings a file
-// "by-hand". With a file "examples" they run on the example configs.
+// "by-hand". With a file "examples" they run on the example configs, with a
+// file "live-restore" the engine keeps containers running while it is down.
 func setUp(env *testscript.Env) error {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
@@ -97,7 +102,8 @@ func setUp(env *testscript.Env) error {
 		}
 	})
 	var err error
-	if r.node, err = lab.Start(ctx, lab.Options{}); err != nil {
+	_, liveRestore := os.Stat(filepath.Join(env.WorkDir, "live-restore"))
+	if r.node, err = lab.Start(ctx, lab.Options{LiveRestore: liveRestore == nil}); err != nil {
 		return err
 	}
 	if _, err = r.node.Engine.Image(ctx); err != nil {

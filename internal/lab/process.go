@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type Program struct {
 // A Process is a running program of the lab.
 type Process struct {
 	proc *os.Process // the program itself, by pidfd
+	cmd  *os.Process // what started it, and waits for it
 	done chan struct{}
 	err  error // once done is closed
 }
@@ -65,7 +67,7 @@ func spawn(dir string, p Program, cmd *exec.Cmd, find func(int) (int, error)) (*
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	process := &Process{done: make(chan struct{})}
+	process := &Process{cmd: cmd.Process, done: make(chan struct{})}
 	pid, err := find(cmd.Process.Pid)
 	if err == nil {
 		process.proc, err = os.FindProcess(pid)
@@ -88,7 +90,13 @@ func (p *Process) PID() int { return p.proc.Pid }
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Signal sends a signal. A process that has ended is os.ErrProcessDone.
-func (p *Process) Signal(sig os.Signal) error { return p.proc.Signal(sig) }
+func (p *Process) Signal(sig os.Signal) error {
+	err := p.proc.Signal(sig)
+	if sig == syscall.SIGCONT { // nsenter stops itself when its child is stopped
+		_ = p.cmd.Signal(sig) // gone with the program, if it is
+	}
+	return err
+}
 
 // Kill ends the process with SIGKILL and waits for its end. It may be called
 // twice.

@@ -1,0 +1,94 @@
+//go:build linux
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/nicferry/nicferry/internal/lab"
+)
+
+// crowdDeadline bounds what is done to a crowd of containers.
+const crowdDeadline = 3 * time.Minute
+
+// crowd create|start|check|remove N acts on containers c1 to cN of the network
+// crowd. check waits until every one of them has an address of its own.
+func crowd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: crowd create|start|check|remove N [DOCKER-OPTION…]")
+	}
+	var n int
+	if _, err := fmt.Sscan(args[1], &n); err != nil {
+		ts.Fatalf("crowd of %q: %v", args[1], err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), crowdDeadline)
+	defer cancel()
+	r := ts.Value("rig").(*rig)
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("c%d", i+1)
+	}
+	var err error
+	switch args[0] {
+	case "create":
+		for i := 0; i < n && err == nil; i++ {
+			options := append([]string{"create", "--init", "--network", "none", "--name", names[i], "--label", "nicferry.network=crowd"}, args[2:]...)
+			_, err = r.docker(ctx, append(options, lab.ImageName)...)
+		}
+	case "start":
+		_, err = r.docker(ctx, append([]string{"start"}, names...)...)
+	case "check":
+		err = r.checkCrowd(ctx, names)
+	case "remove":
+		_, err = r.docker(ctx, append([]string{"rm", "-f"}, names...)...)
+	default:
+		ts.Fatalf("crowd does not know %q", args[0])
+	}
+	ts.Check(err)
+}
+
+// checkCrowd waits until every claim is bound and every container's own kernel
+// shows an address, and demands that no two have the same.
+func (r *rig) checkCrowd(ctx context.Context, names []string) error {
+	var err error
+	for ctx.Err() == nil {
+		var holders map[string]string
+		if holders, err = r.crowdAddrs(ctx, names); err == nil {
+			if len(holders) != len(names) {
+				return fmt.Errorf("%d containers share %d addresses: %v", len(names), len(holders), holders)
+			}
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), err)
+}
+
+// crowdAddrs are the containers by address; an error if one is not there yet.
+func (r *rig) crowdAddrs(ctx context.Context, names []string) (map[string]string, error) {
+	out, err := r.nicferry(ctx, "get", "claims", "--no-headers")
+	if err != nil {
+		return nil, err
+	}
+	if bound := strings.Count(out, " bound "); bound != len(names) {
+		return nil, fmt.Errorf("%d of %d bound", bound, len(names))
+	}
+	holders := map[string]string{}
+	for _, name := range names {
+		out, err := r.docker(ctx, "exec", name, "ip", "-o", "-4", "addr", "show", "eth0")
+		if err != nil {
+			return nil, err
+		}
+		fields := strings.Fields(out)
+		if len(fields) < 4 {
+			return nil, fmt.Errorf("container %s has no address yet", name)
+		}
+		holders[fields[3]] = name
+	}
+	return holders, nil
+}
