@@ -4,42 +4,66 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/coreos/go-systemd/v22/daemon"
 )
+
+// Words of sd_notify(3).
+const (
+	wordReady    = "READY=1"
+	wordStopping = "STOPPING=1"
+	wordWatchdog = "WATCHDOG=1"
+)
+
+// tellTime bounds how long a word may take to be taken.
+const tellTime = time.Second
 
 // A Notifier tells the service manager how the daemon fares. Where none has
 // started the daemon, or it did not ask, nothing is told and nothing fails: a
-// word that is lost is logged, and the daemon's work goes on. It may be used
+// word that is lost is logged, and the daemon's work goes on: none takes longer
+// than a second, which is why this is not go-systemd's. It may be used
 // concurrently.
 type Notifier struct {
-	log *slog.Logger
+	log    *slog.Logger
+	socket *net.UnixAddr // nil if nobody is to be told
 	// every is the time between two signs of life; 0 if none are wanted.
 	every time.Duration
 
 	mu     sync.Mutex
 	status string // what was told last
+	lost   bool   // what was said last did not arrive
 }
 
 // NewNotifier reads from the environment who is to be told: the unix socket
-// NOTIFY_SOCKET, which may be an abstract one, and how often he wants a sign
-// of life, WATCHDOG_USEC. A WATCHDOG_USEC that is no number is an error.
+// NOTIFY_SOCKET, which may be an abstract one; and, if WATCHDOG_PID is not
+// another process, how often he wants a sign of life, WATCHDOG_USEC. One that
+// is no number of microseconds is an error.
 func NewNotifier(log *slog.Logger) (*Notifier, error) {
-	limit, err := daemon.SdWatchdogEnabled(false)
-	if err != nil {
-		return nil, fmt.Errorf("read WATCHDOG_USEC, which the service manager sets: %w", err)
+	n := &Notifier{log: log}
+	if name := os.Getenv("NOTIFY_SOCKET"); name != "" {
+		n.socket = &net.UnixAddr{Name: name, Net: "unixgram"}
 	}
-	return &Notifier{log: log, every: limit / 2}, nil
+	limit, pid := os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")
+	if limit == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return n, nil
+	}
+	usec, err := strconv.ParseUint(limit, 10, 50)
+	if err != nil || usec == 0 {
+		return nil, fmt.Errorf("read WATCHDOG_USEC, which the service manager sets: %q is no number of microseconds", limit)
+	}
+	n.every = time.Duration(usec) * time.Microsecond / 2
+	return n, nil
 }
 
 // Ready says that the daemon has started, and what it does now.
-func (n *Notifier) Ready(status string) { n.tell(daemon.SdNotifyReady, status) }
+func (n *Notifier) Ready(status string) { n.tell(wordReady, status) }
 
 // Stopping says that the daemon has begun to end.
-func (n *Notifier) Stopping() { n.tell(daemon.SdNotifyStopping, "stopping") }
+func (n *Notifier) Stopping() { n.tell(wordStopping, "stopping") }
 
 // Status says in words what the daemon does, for `systemctl status`. To say
 // the same again costs nothing.
@@ -67,10 +91,10 @@ func (n *Notifier) Watch(ctx context.Context, health func(context.Context) error
 			ill = true
 		case ill:
 			n.log.Info("well again")
-			n.tell(daemon.SdNotifyWatchdog, "well again")
+			n.tell(wordWatchdog, "well again")
 			ill = false
 		default:
-			n.tell(daemon.SdNotifyWatchdog, "")
+			n.tell(wordWatchdog, "")
 		}
 		select {
 		case <-ctx.Done():
@@ -101,16 +125,32 @@ func (n *Notifier) tell(word, status string) {
 	if status != "" {
 		lines = append(lines, "STATUS="+oneLine(status))
 	}
-	if len(lines) == 0 {
+	if len(lines) == 0 || n.socket == nil {
 		return
 	}
-	if _, err := daemon.SdNotify(false, strings.Join(lines, "\n")); err != nil {
+	err := n.send(strings.Join(lines, "\n"))
+	if err != nil && !n.lost { // said once is enough
 		n.log.Warn("service manager not told", "err", err)
+	}
+	if n.lost = err != nil; n.lost {
 		return
 	}
 	if status != "" {
 		n.status = status
 	}
+}
+
+func (n *Notifier) send(message string) error {
+	conn, err := net.DialUnix(n.socket.Net, nil, n.socket)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetWriteDeadline(time.Now().Add(tellTime)); err != nil {
+		return err
+	}
+	_, err = conn.Write([]byte(message))
+	return err
 }
 
 // oneLine keeps an error's text from becoming words of its own.

@@ -3,6 +3,7 @@
 package daemon_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -128,9 +129,32 @@ func TestNotifierWithoutAManager(t *testing.T) {
 	n := notifier(t)
 	n.Ready("serving")
 	n.Watch(t.Context(), func(context.Context) error { return errors.New("asked in vain") }) // returns at once
-	t.Setenv("WATCHDOG_USEC", "soon")
-	if _, err := daemon.NewNotifier(slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "WATCHDOG_USEC") {
-		t.Errorf("got %v, want it to name WATCHDOG_USEC", err)
+	for _, wrong := range []string{"soon", "0", "-1", "1e6", "99999999999999999999"} {
+		t.Setenv("WATCHDOG_USEC", wrong)
+		if _, err := daemon.NewNotifier(slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "WATCHDOG_USEC") {
+			t.Errorf("%q: got %v, want it to name WATCHDOG_USEC", wrong, err)
+		}
+	}
+	t.Setenv("WATCHDOG_PID", "1") // another's
+	notifier(t).Watch(t.Context(), func(context.Context) error { return errors.New("asked in vain") })
+}
+
+// A manager that does not read must not hold the daemon up for long.
+func TestNotifierLeavesADeafManager(t *testing.T) {
+	newManager(t, filepath.Join(t.TempDir(), "notify"), 0)
+	n := notifier(t)
+	for begin := time.Now(); ; {
+		one := time.Now()
+		n.Ready("")
+		if took := time.Since(one); took > 500*time.Millisecond { // its queue was full
+			if took > 5*time.Second {
+				t.Errorf("a word took %s", took)
+			}
+			return
+		}
+		if time.Since(begin) > 20*time.Second {
+			t.Fatal("the manager's queue does not fill")
+		}
 	}
 }
 
@@ -138,7 +162,14 @@ func TestNotifierWithoutAManager(t *testing.T) {
 func TestNotifierOutlivesItsManager(t *testing.T) {
 	m := newManager(t, filepath.Join(t.TempDir(), "notify"), 0)
 	m.conn.Close()
-	n := notifier(t)
+	var said bytes.Buffer
+	n, err := daemon.NewNotifier(slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
 	n.Ready("serving")
 	n.Stopping()
+	if strings.Count(said.String(), "\n") != 1 || !strings.Contains(said.String(), "not told") {
+		t.Errorf("logged %q, want one line that nobody was told", said.String())
+	}
 }
