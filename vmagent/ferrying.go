@@ -12,6 +12,7 @@ import (
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/containers"
 	"github.com/nicferry/nicferry/vmagent/dhcp"
+	"github.com/nicferry/nicferry/vmagent/ferry"
 	"github.com/nicferry/nicferry/vmagent/hotplug"
 )
 
@@ -40,7 +41,7 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 		return err
 	}
 	said.State = nic.ObservedMade
-	at, err := a.ferry.In(ctx, w.NIC, w.Device, p.ns, w.Owner.Interface, w.Layer3.IPv6)
+	at, err := a.ferry.In(ctx, w.NIC, w.Device, p.ns, ferry.NewEntry(w.Owner.Interface, w.Layer3, w.Layer3.Metadata))
 	if err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (a *Agent) releaseFrom(ctx context.Context, w nic.Wanted) error {
 		return fmt.Errorf("make a namespace to release the lease from: %w", err)
 	}
 	defer ns.Close()
-	at, err := a.ferry.In(ctx, w.NIC, w.Device, ns, "eth0", false)
+	at, err := a.ferry.In(ctx, w.NIC, w.Device, ns, ferry.Entry{Name: "eth0"})
 	if err != nil {
 		return err
 	}

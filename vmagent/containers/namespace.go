@@ -34,8 +34,10 @@ func (e *Engine) Namespace(ctx context.Context, c Container) (_ *netns.Namespace
 		}
 	}()
 	e.afterOpen()
-	if err := e.confirm(ctx, c); err != nil {
-		return nil, fmt.Errorf("open namespace of container %s: %w", c.ID, err)
+	if inspectAgain {
+		if err := e.confirm(ctx, c); err != nil {
+			return nil, fmt.Errorf("open namespace of container %s: %w", c.ID, err)
+		}
 	}
 	if err := notOwn(ns); err != nil {
 		return nil, fmt.Errorf("open namespace of container %s: %w", c.ID, err)

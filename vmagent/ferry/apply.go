@@ -13,20 +13,18 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// Apply makes the global addresses, and the routes, of the link with the index
-// exactly as wanted; link-local addresses and the routes that come with an
-// address are left to the kernel. It sends nothing where nothing differs.
-// An IPv6 address that the kernel found to be another's is ErrAddressTaken.
+// Apply makes the global addresses, routes and source rules of the link with
+// the index exactly as wanted; link-local addresses and the routes that come
+// with an address are left to the kernel, and so is what router advertisements
+// give where the mode heeds them. A route to nothing but a metadata address is
+// left out unless wanted. It sends nothing where nothing differs. An IPv6
+// address that the kernel found to be another's is ErrAddressTaken.
 func (f *Ferry) Apply(ctx context.Context, ns *netns.Namespace, index int, want nic.Layer3) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if ns.ID() == f.host.Namespace().ID() {
 		return fmt.Errorf("address link %d: %w", index, ErrHostNamespace)
-	}
-	routes, err := routesOf(want)
-	if err != nil {
-		return err
 	}
 	h, err := link.Open(ns)
 	if err != nil {
@@ -37,20 +35,24 @@ func (f *Ferry) Apply(ctx context.Context, ns *netns.Namespace, index int, want 
 	if err != nil {
 		return err
 	}
-	if err := applyAddrs(h, l, want.Addrs); err != nil {
+	if err := applyAddrs(h, l, want); err != nil {
 		return err
 	}
-	return applyRoutes(h, l, routes)
+	if err := applyRoutes(h, l, want); err != nil {
+		return err
+	}
+	return applyRules(h, l, want)
 }
 
-func applyAddrs(h *link.Handle, l link.Link, want []netip.Prefix) error {
+func applyAddrs(h *link.Handle, l link.Link, l3 nic.Layer3) error {
+	want := l3.Addrs
 	have, err := h.Addrs(l)
 	if err != nil {
 		return err
 	}
 	deleted := false
 	for _, a := range have {
-		if !a.Global || slices.Contains(want, a.Prefix) {
+		if !a.Global || slices.Contains(want, a.Prefix) || a.Advertised && advertised(l3.IPv6Mode) {
 			continue
 		}
 		if err := h.DelAddr(l, a.Prefix); err != nil {
@@ -76,13 +78,26 @@ func applyAddrs(h *link.Handle, l link.Link, want []netip.Prefix) error {
 	return nil
 }
 
-func applyRoutes(h *link.Handle, l link.Link, want []link.Route) error {
+func applyRoutes(h *link.Handle, l link.Link, l3 nic.Layer3) error {
+	want, err := routesOf(l3)
+	if err != nil {
+		return err
+	}
+	table := sourceTable(l.Index)
+	if l3.SourceRoutes {
+		own, err := sourceRoutes(l3, table)
+		if err != nil {
+			return err
+		}
+		want = append(want, own...)
+	}
 	have, err := h.Routes(l)
 	if err != nil {
 		return err
 	}
 	for _, r := range have {
-		if r.Kernel || slices.ContainsFunc(want, r.Same) {
+		others := r.Table != mainTable && r.Table != table
+		if others || slices.ContainsFunc(want, r.Same) || isKernels(r, l3) {
 			continue
 		}
 		if err := h.DelRoute(l, r); err != nil {
@@ -98,6 +113,21 @@ func applyRoutes(h *link.Handle, l link.Link, want []link.Route) error {
 		}
 	}
 	return nil
+}
+
+// isKernels says whether a route is for the kernel to keep and to remove.
+func isKernels(r link.Route, l3 nic.Layer3) bool {
+	heeded := advertised(l3.IPv6Mode)
+	switch {
+	case r.Advertised:
+		return heeded && (r.To.Bits() != 0 || l3.DefaultRoute)
+	case !r.Kernel:
+		return false
+	case r.To.Addr().Is4() || heeded || r.To.Addr().IsLinkLocalUnicast() || r.To.Addr().IsMulticast():
+		return true
+	}
+	// A prefix of an address; or one that was advertised while we heeded that.
+	return slices.ContainsFunc(l3.Addrs, func(p netip.Prefix) bool { return p.Masked() == r.To })
 }
 
 // routesOf are the wanted routes in the order in which the kernel takes them:
@@ -128,6 +158,9 @@ func routesOf(want nic.Layer3) ([]link.Route, error) {
 	}
 	var all []link.Route
 	for _, r := range append(onLink, via...) {
+		if intoMetadata(r) && !want.Metadata {
+			continue
+		}
 		if !slices.ContainsFunc(all, r.Same) {
 			all = append(all, r)
 		}

@@ -89,10 +89,8 @@ func (w *world) messages(l link.Link, want nic.Layer3) link.Messages {
 	h, err := link.Open(w.inside)
 	w.ok(err)
 	defer h.Close()
-	routes, err := routesOf(want)
-	w.ok(err)
-	w.ok(applyAddrs(h, l, want.Addrs))
-	w.ok(applyRoutes(h, l, routes))
+	w.ok(applyAddrs(h, l, want))
+	w.ok(applyRoutes(h, l, want))
 	return h.Messages()
 }
 

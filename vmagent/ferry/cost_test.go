@@ -48,7 +48,7 @@ func BenchmarkIn(b *testing.B) {
 		inside := container(b)
 		want := withDefault(layer3("10.1.0.2/24", "fd01::2/64"), "10.1.0.1", "fd01::1")
 		for b.Loop() {
-			l, err := f.In(b.Context(), id, d, inside, "eth0", true)
+			l, err := f.In(b.Context(), id, d, inside, Entry{Name: "eth0", IPv6: true})
 			ok(b, err)
 			ok(b, f.Apply(b.Context(), inside, l.Index, want))
 			b.StopTimer()

@@ -13,20 +13,22 @@ import (
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/undo"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/device"
 )
 
-// In brings the NIC from the host namespace into target under the name, up,
+// In brings the NIC from the host namespace into target as the entry says, up,
 // and returns the link there. One that is there already is adopted: only what
 // is not as it should be is touched. On an error the NIC is where it was, and
-// so are the settings of target.
+// so are the settings of target. The metadata addresses are blackholed before
+// the NIC is there, and stay so after it has left.
 //
 // It refuses a target that is the host's own namespace (ErrHostNamespace), and
 // a name that another link has there (ErrNameTaken).
-func (f *Ferry) In(ctx context.Context, id nic.ID, d nic.Device, target *netns.Namespace, name string, ipv6 bool) (l link.Link, err error) {
+func (f *Ferry) In(ctx context.Context, id nic.ID, d nic.Device, target *netns.Namespace, e Entry) (l link.Link, err error) {
 	wrap := func(err error) (link.Link, error) {
-		return link.Link{}, fmt.Errorf("bring %s into %s as %q: %w", id, target.ID(), name, err)
+		return link.Link{}, fmt.Errorf("bring %s into %s as %q: %w", id, target.ID(), e.Name, err)
 	}
-	if err := nic.CheckInterfaceName(name); err != nil {
+	if err := nic.CheckInterfaceName(e.Name); err != nil {
 		return wrap(err)
 	}
 	if target.ID() == f.host.Namespace().ID() {
@@ -35,6 +37,9 @@ func (f *Ferry) In(ctx context.Context, id nic.ID, d nic.Device, target *netns.N
 	at, found, err := f.device.Locate(ctx, id, d, target)
 	if err == nil && !found {
 		err = ErrNotThere
+	}
+	if err == nil && at.Home && d.Kind == nic.Found && at.Link.Alias == string(id) {
+		at, err = f.washed(ctx, id, d)
 	}
 	if err != nil {
 		return wrap(err)
@@ -45,9 +50,9 @@ func (f *Ferry) In(ctx context.Context, id nic.ID, d nic.Device, target *netns.N
 	}
 	defer inside.Close()
 	if at.Home {
-		l, err = f.carry(ctx, id, d, at.Link, inside, name, ipv6)
+		l, err = f.carry(ctx, id, d, at.Link, inside, e)
 	} else {
-		l, err = f.adopt(id, d, at.Link, inside, name, ipv6)
+		l, err = f.adopt(id, d, at.Link, inside, e)
 	}
 	if err != nil {
 		return wrap(err)
@@ -55,15 +60,31 @@ func (f *Ferry) In(ctx context.Context, id nic.ID, d nic.Device, target *netns.N
 	return l, nil
 }
 
+// washed wipes hardware that carries the alias of its last journey: it came
+// home by itself, when its container's namespace died.
+func (f *Ferry) washed(ctx context.Context, id nic.ID, d nic.Device) (device.Place, error) {
+	if err := f.wipe(ctx, id, d); err != nil {
+		return device.Place{}, err
+	}
+	at, found, err := f.device.Locate(ctx, id, d)
+	if err == nil && !found {
+		err = ErrNotThere
+	}
+	return at, err
+}
+
 // carry moves the link from the host namespace. Everything that may be refused
 // is asked before the move.
-func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link, inside *link.Handle, name string, ipv6 bool) (moved link.Link, err error) {
-	if err := free(inside, name); err != nil {
+func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link, inside *link.Handle, e Entry) (moved link.Link, err error) {
+	if err := free(inside, e.Name); err != nil {
 		return link.Link{}, err
 	}
 	var u undo.Stack
 	defer u.Rollback(&err)
-	if err := prepare(inside.Namespace(), ipv6, &u); err != nil {
+	if err := prepare(inside.Namespace(), e, &u); err != nil {
+		return link.Link{}, err
+	}
+	if err := settleMetadata(inside, mainTable, e.Metadata, &u); err != nil {
 		return link.Link{}, err
 	}
 	// They would collide with names in the container, or with the new name
@@ -71,7 +92,7 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 	if err := f.host.DropAltNames(l); err != nil {
 		return link.Link{}, err
 	}
-	c := link.Change{Name: name, MTU: d.MTU, Up: new(true), Plain: true}
+	c := link.Change{Name: e.Name, MTU: d.MTU, Up: new(true), Plain: true, Tuning: new(l.Untuned())}
 	if d.Kind.Made() {
 		c.MAC = d.MAC
 	}
@@ -110,9 +131,9 @@ func free(inside *link.Handle, name string) error {
 
 // adopt puts right what is not as it should be, one thing at a time, so that
 // nothing else is disturbed: traffic may flow.
-func (f *Ferry) adopt(id nic.ID, d nic.Device, l link.Link, inside *link.Handle, name string, ipv6 bool) (link.Link, error) {
-	if l.Name != name {
-		if err := rename(inside, l, name); err != nil {
+func (f *Ferry) adopt(id nic.ID, d nic.Device, l link.Link, inside *link.Handle, e Entry) (link.Link, error) {
+	if l.Name != e.Name {
+		if err := rename(inside, l, e.Name); err != nil {
 			return link.Link{}, err
 		}
 	}
@@ -130,7 +151,11 @@ func (f *Ferry) adopt(id nic.ID, d nic.Device, l link.Link, inside *link.Handle,
 	if !l.Up {
 		c.Up, changed = new(true), true
 	}
-	if err := settleIPv6(inside.Namespace(), name, ipv6); err != nil {
+	var kept undo.Stack // a link that is in use stays as it is, whatever fails
+	if err := settle(inside.Namespace(), e.Name, e, &kept); err != nil {
+		return link.Link{}, err
+	}
+	if err := settleMetadata(inside, mainTable, e.Metadata, &kept); err != nil {
 		return link.Link{}, err
 	}
 	if changed {
@@ -138,7 +163,7 @@ func (f *Ferry) adopt(id nic.ID, d nic.Device, l link.Link, inside *link.Handle,
 			return link.Link{}, err
 		}
 	}
-	if !changed && l.Name == name {
+	if !changed && l.Name == e.Name {
 		return l, nil
 	}
 	return inside.ByIndex(l.Index)

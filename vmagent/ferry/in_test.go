@@ -127,7 +127,7 @@ func TestF33_NameTakenInside(t *testing.T) {
 		before := w.run(w.inside, "link")
 		watch, err := link.Subscribe(w.inside)
 		w.ok(err)
-		_, err = w.ferry.In(t.Context(), n.id, n.d, w.inside, "eth0", true)
+		_, err = w.ferry.In(t.Context(), n.id, n.d, w.inside, Entry{Name: "eth0", IPv6: true})
 		if !errors.Is(err, ErrNameTaken) {
 			t.Errorf("got %v, want ErrNameTaken", err)
 		}
@@ -167,7 +167,7 @@ func TestSettingsAreUndone(t *testing.T) {
 	w := newWorld(t)
 	n := w.make(nic.Veth, 0)
 	n.d.MTU = 1 << 20 // the kernel refuses that, after the move
-	if _, err := w.ferry.In(t.Context(), n.id, n.d, w.inside, "eth0", true); err == nil {
+	if _, err := w.ferry.In(t.Context(), n.id, n.d, w.inside, Entry{Name: "eth0", IPv6: true}); err == nil {
 		t.Fatal("an MTU of a mebibyte was accepted")
 	}
 	for _, key := range []string{"accept_ra", "disable_ipv6"} {
@@ -202,7 +202,7 @@ func TestF47_HostNamespaceIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	n := w.make(nic.Veth, 0)
-	if _, err := w.ferry.In(t.Context(), n.id, n.d, w.host, "eth0", false); !errors.Is(err, ErrHostNamespace) {
+	if _, err := w.ferry.In(t.Context(), n.id, n.d, w.host, Entry{Name: "eth0", IPv6: false}); !errors.Is(err, ErrHostNamespace) {
 		t.Errorf("in: got %v, want ErrHostNamespace", err)
 	}
 	end := w.at(w.hostLinks, n.id.LinkName("nf"))
@@ -217,20 +217,20 @@ func TestInRefusesWhatItCannotDo(t *testing.T) {
 	w := newWorld(t)
 	n := w.make(nic.Veth, 0)
 	for _, name := range []string{"", "lo", "all", "-x", "a/b", "a234567890123456"} {
-		if _, err := w.ferry.In(t.Context(), n.id, n.d, w.inside, name, false); err == nil {
+		if _, err := w.ferry.In(t.Context(), n.id, n.d, w.inside, Entry{Name: name, IPv6: false}); err == nil {
 			t.Errorf("name %q was accepted", name)
 		}
 	}
-	if _, err := w.ferry.In(t.Context(), nic.NewID(), n.d, w.inside, "eth0", false); !errors.Is(err, ErrNotThere) {
+	if _, err := w.ferry.In(t.Context(), nic.NewID(), n.d, w.inside, Entry{Name: "eth0", IPv6: false}); !errors.Is(err, ErrNotThere) {
 		t.Errorf("unmade NIC: got %v, want ErrNotThere", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := w.ferry.In(ctx, n.id, n.d, w.inside, "eth0", false); !errors.Is(err, context.Canceled) {
+	if _, err := w.ferry.In(ctx, n.id, n.d, w.inside, Entry{Name: "eth0", IPv6: false}); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended context: got %v", err)
 	}
 	w.in(n, "eth0", false)
-	if _, err := w.ferry.In(t.Context(), n.id, n.d, container(t), "eth0", false); !errors.Is(err, device.ErrElsewhere) {
+	if _, err := w.ferry.In(t.Context(), n.id, n.d, container(t), Entry{Name: "eth0", IPv6: false}); !errors.Is(err, device.ErrElsewhere) {
 		t.Errorf("NIC in another container: got %v, want ErrElsewhere", err)
 	}
 }

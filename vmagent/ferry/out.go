@@ -21,23 +21,22 @@ const altNameTries = 10
 // recipe and down, and reads back that it is so. It works on a NIC that is
 // home already, whichever name it came home under. A NIC that is nowhere, or
 // died with its namespace, is no error; nor is one in a third namespace, which
-// is left alone: it may be the next container's. from may be nil or the host's.
+// is left alone: it may be the next container's, and see Recover. What we set
+// for the NIC in from goes, but for the blackholes of the main table. from may
+// be nil or the host's.
 func (f *Ferry) Out(ctx context.Context, id nic.ID, d nic.Device, from *netns.Namespace) error {
-	var spaces []*netns.Namespace
-	if from != nil {
-		spaces = []*netns.Namespace{from}
+	if from != nil && from.ID() == f.host.Namespace().ID() {
+		from = nil
 	}
-	at, found, err := f.device.Locate(ctx, id, d, spaces...)
+	at, found, err := f.device.Locate(ctx, id, d, others(from)...)
 	if errors.Is(err, device.ErrElsewhere) {
-		return nil
+		found, err = false, nil
 	}
 	if err == nil && found {
-		if !at.Home {
-			err = f.fetch(id, d, at.Link, at.Namespace)
-		}
-		if err == nil {
-			err = f.wipe(ctx, id, d)
-		}
+		err = f.home(ctx, id, d, at)
+	}
+	if err == nil && from != nil {
+		err = f.tidy(from)
 	}
 	if err != nil {
 		return fmt.Errorf("bring %s home: %w", id, err)
@@ -45,44 +44,88 @@ func (f *Ferry) Out(ctx context.Context, id nic.ID, d nic.Device, from *netns.Na
 	return nil
 }
 
-// fetch moves the link home, in one message that also takes it down. Being
-// moved takes its addresses, routes, queueing and master from it.
-func (f *Ferry) fetch(id nic.ID, d nic.Device, l link.Link, from *netns.Namespace) error {
+// home brings a NIC home from where it is and wipes it.
+func (f *Ferry) home(ctx context.Context, id nic.ID, d nic.Device, at device.Place) error {
+	if !at.Home {
+		l, err := f.fetch(id, d, at.Link, at.Namespace)
+		if err != nil {
+			return err
+		}
+		// Hardware goes to the next tenant as it is: nothing may ride on it in
+		// a namespace that the container made. A link that we made does not.
+		if l.Index != 0 && !d.Kind.Made() {
+			if err := f.dropDistant(l); err != nil {
+				return err
+			}
+		}
+	}
+	if !wiping {
+		return nil
+	}
+	return f.wipe(ctx, id, d)
+}
+
+// tidy removes what the NICs that have left the namespace left behind there.
+func (f *Ferry) tidy(from *netns.Namespace) error {
 	inside, err := link.Open(from)
 	if err != nil {
 		return err
 	}
 	defer inside.Close()
-	if err := dropChildren(inside, l); err != nil {
-		return err
-	}
-	clean, err := f.device.Clean(id, d)
+	return dropOrphans(inside)
+}
+
+// dropDistant removes what rides on a link of the host's in any namespace.
+func (f *Ferry) dropDistant(l link.Link) error {
+	live, err := netns.Live(f.host.Namespace().ID())
 	if err != nil {
 		return err
 	}
+	return errors.Join(f.device.DropChildren(l, live...), netns.CloseAll(live))
+}
+
+// fetch moves the link home, in one message that also takes it down, and
+// returns it as it is there. Being moved takes its addresses, routes, queueing
+// and master from it. A link that died, or is home already, is the zero Link.
+func (f *Ferry) fetch(id nic.ID, d nic.Device, l link.Link, from *netns.Namespace) (moved link.Link, err error) {
+	inside, err := link.Open(from)
+	if err != nil {
+		return link.Link{}, err
+	}
+	defer inside.Close()
+	if err := dropChildren(inside, l); err != nil {
+		return link.Link{}, err
+	}
+	clean, err := f.device.Clean(id, d)
+	if err != nil {
+		return link.Link{}, err
+	}
 	clean.NoXDP = l.XDP
+	if !wiping {
+		clean = link.Change{Name: clean.Name}
+	}
 	for range altNameTries {
 		// The host may have one of them too, and the kernel would refuse (F34).
 		if err = inside.DropAltNames(l); err != nil && !errors.Is(err, link.ErrNotFound) {
-			return err
+			return link.Link{}, err
 		}
-		_, err = inside.Move(l, f.host, onlyNew(l, clean))
+		moved, err = inside.Move(l, f.host, onlyNew(l, clean))
 		if errors.Is(err, link.ErrNotFound) {
-			return nil // it died, or is home already: wipe looks
+			return link.Link{}, nil // it died, or is home already: wipe looks
 		}
 		if !errors.Is(err, link.ErrExists) {
-			return err
+			return moved, err
 		}
 		again, lookErr := inside.ByIndex(l.Index)
 		if errors.Is(lookErr, link.ErrNotFound) {
-			return err // it is home, but its name there is taken
+			return link.Link{}, err // it is home, but its name there is taken
 		}
 		if lookErr != nil {
-			return errors.Join(err, lookErr)
+			return link.Link{}, errors.Join(err, lookErr)
 		}
 		l = again
 	}
-	return err
+	return link.Link{}, err
 }
 
 // dropChildren deletes what the container put on top of the NIC, such as a
@@ -116,6 +159,7 @@ func (f *Ferry) wipe(ctx context.Context, id nic.ID, d nic.Device) error {
 		return err
 	}
 	l := at.Link
+	clean.Tuning = new(l.Untuned())
 	if dirt := dirty(l, clean); dirt != "" {
 		if err := f.host.DropAltNames(l); err != nil {
 			return err
@@ -185,6 +229,8 @@ func dirty(l link.Link, clean link.Change) string {
 		return "that it is up"
 	case l.Promisc, l.AllMulti:
 		return "its promiscuous mode"
+	case clean.Tuning != nil && l.Tuning != *clean.Tuning:
+		return fmt.Sprintf("its tuning %+v", l.Tuning)
 	case l.XDP:
 		return "its XDP program"
 	case l.Master != 0:

@@ -177,7 +177,7 @@ func TestF46_RestartedContainer(t *testing.T) {
 			for i := range 3 {
 				next := container(t)
 				w.ok(w.ferry.Out(t.Context(), n.id, n.d, old))
-				l, err := w.ferry.In(t.Context(), n.id, n.d, next, fmt.Sprintf("eth%d", i), false)
+				l, err := w.ferry.In(t.Context(), n.id, n.d, next, Entry{Name: fmt.Sprintf("eth%d", i)})
 				w.ok(err)
 				if at, found, err := w.maker.Locate(t.Context(), n.id, n.d, old, next); err != nil || !found ||
 					at.Namespace != next || at.Link.Index != l.Index {

@@ -107,7 +107,7 @@ func (w *world) at(h *link.Handle, name string) link.Link {
 
 func (w *world) in(n made, name string, ipv6 bool) link.Link {
 	w.Helper()
-	l, err := w.ferry.In(w.Context(), n.id, n.d, w.inside, name, ipv6)
+	l, err := w.ferry.In(w.Context(), n.id, n.d, w.inside, Entry{Name: name, IPv6: ipv6})
 	w.ok(err)
 	return l
 }

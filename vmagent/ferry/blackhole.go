@@ -1,0 +1,64 @@
+//go:build linux
+
+package ferry
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nicferry/nicferry/internal/link"
+	"github.com/nicferry/nicferry/internal/undo"
+)
+
+// metadataAddrs are where clouds tell an instance about itself, and hand out
+// the keys of its role: AWS and most others, Aliyun, AWS by IPv6.
+func metadataAddrs() []netip.Prefix {
+	return []netip.Prefix{
+		netip.MustParsePrefix("169.254.169.254/32"),
+		netip.MustParsePrefix("100.100.100.200/32"),
+		netip.MustParsePrefix("fd00:ec2::254/128"),
+	}
+}
+
+// settleMetadata blackholes the metadata addresses in a routing table of the
+// container, or takes our blackholes out of it. That stops accidents, not a
+// container that may change its own routes.
+func settleMetadata(inside *link.Handle, table int, allowed bool, u *undo.Stack) error {
+	have, err := inside.Blackholes()
+	if err != nil {
+		return err
+	}
+	have = slices.DeleteFunc(have, func(r link.Route) bool { return r.Table != table })
+	for _, to := range metadataAddrs() {
+		hole := link.Route{To: to, Table: table, Blackhole: true}
+		there := slices.ContainsFunc(have, hole.Same)
+		switch {
+		case allowed && there:
+			err = inside.DelRoute(link.Link{}, hole)
+			u.Push("put back "+hole.String(), func() error { return dig(inside, hole) })
+		case !allowed && !there:
+			err = dig(inside, hole)
+			u.Push("remove "+hole.String(), func() error { return inside.DelRoute(link.Link{}, hole) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dig makes a blackhole. Without IPv6 in the kernel it needs none for IPv6.
+func dig(inside *link.Handle, hole link.Route) error {
+	err := inside.ReplaceRoute(link.Link{}, hole)
+	if hole.To.Addr().Is6() && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)) {
+		return nil
+	}
+	return err
+}
+
+// intoMetadata says whether a route is to nothing but a metadata address: it
+// would take the place of the blackhole.
+func intoMetadata(r link.Route) bool { return slices.Contains(metadataAddrs(), r.To) }

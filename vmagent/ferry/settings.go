@@ -1,0 +1,94 @@
+//go:build linux
+
+package ferry
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/internal/undo"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// A setting is one of net.ipv6.conf.SCOPE.
+type setting struct{ key, value string }
+
+// settings are how a NIC deals with IPv6, in the order in which they are set:
+// it is switched on last. Router advertisements are ignored unless they are
+// the network's way to give addresses; and then default routes are taken from
+// them only on the NIC that carries the container's.
+func (e Entry) settings() []setting {
+	off := []setting{{"accept_ra", "0"}, {"autoconf", "0"}, {"disable_ipv6", disable(e.IPv6)}}
+	if !e.IPv6 || !advertised(e.IPv6Mode) {
+		return off
+	}
+	return []setting{
+		{"accept_ra_pinfo", "1"}, // which prefixes are on the link
+		{"accept_ra_defrtr", onOff(e.DefaultRoute)},
+		{"autoconf", onOff(e.IPv6Mode == nic.IPv6SLAAC)},
+		{"accept_ra", "1"},
+		{"disable_ipv6", "0"},
+	}
+}
+
+// advertised says whether a mode heeds router advertisements.
+func advertised(mode nic.IPv6Mode) bool {
+	return mode == nic.IPv6SLAAC || mode == nic.IPv6DHCP
+}
+
+func disable(ipv6 bool) string { return onOff(!ipv6) }
+
+func onOff(on bool) string {
+	if on {
+		return "1"
+	}
+	return "0"
+}
+
+// prepare sets what a link takes over from its namespace as it arrives.
+//
+// Docker's --network none switches IPv6 off for "all" and "default". Writing
+// "all" would switch it on for the container's other NICs too, so it is
+// "default", for the NIC that comes, and "lo", for ::1.
+func prepare(ns *netns.Namespace, e Entry, u *undo.Stack) error {
+	if err := settle(ns, "default", e, u); err != nil {
+		return err
+	}
+	if e.IPv6 {
+		return swap(ns, u, "0", "ipv6", "conf", "lo", "disable_ipv6")
+	}
+	return nil
+}
+
+// settle does the same for one scope, such as a link that is there already.
+func settle(ns *netns.Namespace, scope string, e Entry, u *undo.Stack) error {
+	for _, s := range e.settings() {
+		if err := swap(ns, u, s.value, "ipv6", "conf", scope, s.key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// swap writes a setting below /proc/sys/net, unless it is so already, and
+// pushes its undo. On a kernel without IPv6 there is nothing to switch off.
+func swap(ns *netns.Namespace, u *undo.Stack, value string, parts ...string) error {
+	name := fmt.Sprintf("sysctl net.%s.%s.%s.%s", parts[0], parts[1], parts[2], parts[3])
+	was, err := ns.Sysctl(parts...)
+	if errors.Is(err, os.ErrNotExist) && !(parts[3] == "disable_ipv6" && value == "0") {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	if was == value {
+		return nil
+	}
+	if err := ns.SetSysctl(value, parts...); err != nil {
+		return fmt.Errorf("set %s: %w", name, err)
+	}
+	u.Push("set back "+name, func() error { return ns.SetSysctl(was, parts...) })
+	return nil
+}
