@@ -90,25 +90,21 @@ func (r *reporter) keepOnly(wanted []nic.Wanted) {
 // run sends until ctx ends, or the session is over.
 func (r *reporter) run(ctx context.Context, session uint64) error {
 	backoff := retry.Backoff{First: 50 * time.Millisecond, Max: 5 * time.Second}
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-r.some:
-		}
+	for { // first what an earlier session did not get through
 		err := r.flush(ctx, session)
 		switch {
 		case err == nil:
 			backoff.Reset()
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-r.some:
+			}
 			continue
 		case ctx.Err() != nil || r.opts.Superseded(err):
 			return err
 		}
 		r.opts.Log.Warn("report not taken, will send it again", "err", err)
-		select {
-		case r.some <- struct{}{}:
-		default:
-		}
 		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
 			return err
 		}
