@@ -19,11 +19,17 @@ func (a *Agent) withLease(p *plug, ns *netns.Namespace, index int, w nic.Wanted,
 	if !l3.DHCP {
 		return l3, p.stopKeeper(true)
 	}
+	if p.index != index { // the container destroyed the NIC, and has another one now
+		if err := p.stopKeeper(false); err != nil {
+			return l3, err
+		}
+	}
 	if p.keeper == nil {
 		var err error
 		if p.keeper, err = dhcp.Start(a.leaseOptions(ns, index, w)); err != nil {
 			return l3, err
 		}
+		p.index = index
 	}
 	state := p.keeper.State()
 	if !state.Bound {

@@ -20,8 +20,10 @@ type plug struct {
 	ns *netns.Namespace
 	// pid is the container's first process. As long as it lives in ns, no
 	// word of the engine makes the container gone.
-	pid    int
+	pid int
+	// keeper keeps the lease over the link with the index.
 	keeper *dhcp.Keeper
+	index  int
 }
 
 // plugs holds the plugs of all NICs. A plug itself belongs to its container's
