@@ -72,6 +72,7 @@ type Agent struct {
 	maker   *device.Maker
 	ferry   *ferry.Ferry
 	queue   *keyed.Queue
+	asks    *asks
 	wishes  *wishes
 	plugs   *plugs
 	report  *reporter
@@ -88,6 +89,7 @@ func New(opts Options) (*Agent, error) {
 	a := &Agent{opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), cache: cache{dir: opts.RunDir}, wires: dhcp.NewListener()}
 	a.report = newReporter(opts)
 	a.queue = keyed.New(keyed.Options{Work: a.reconcile, Workers: opts.Workers, Log: opts.Log})
+	a.asks = newAsks(opts)
 	var err error
 	if a.maker, err = device.New(opts.Host); err != nil {
 		return nil, err
@@ -115,7 +117,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var wg sync.WaitGroup
 	wg.Go(func() { a.queue.Run(ctx) })
-	wg.Go(func() { a.opts.Engine.Watch(ctx, a.queue.Wake, a.resync) })
+	wg.Go(func() { a.asks.queue.Run(ctx) })
+	wg.Go(func() { a.opts.Engine.Watch(ctx, a.queue.Wake, func() { a.resync(ctx) }) })
 	wg.Go(func() { cancel(a.followController(ctx)) })
 	wg.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
@@ -215,8 +218,8 @@ func (a *Agent) refresh(ctx context.Context, session uint64) (uint64, error) {
 }
 
 // resync wakes every container there is and every one that a wish names.
-func (a *Agent) resync() {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+func (a *Agent) resync(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	all, err := a.opts.Engine.List(ctx)
 	if err != nil {

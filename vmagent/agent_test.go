@@ -80,6 +80,7 @@ func TestTheControllerIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.start()
+	r.engine.die(id(1))
 	ns := r.engine.run(t, id(1), map[string]string{nic.LabelNetwork: "veth"}) // restarted meanwhile
 	r.until("the NIC to be in the new namespace", func() bool {
 		return strings.Contains(r.links(ns), claim.Identity.Addrs[0].String())
@@ -92,7 +93,7 @@ func TestTheControllerIsAway(t *testing.T) {
 // lives.
 func TestF51_AnEngineThatForgotTakesNothing(t *testing.T) {
 	r := newRig(t)
-	ns := netnstest.New(t)
+	ns := r.engine.space(t)
 	process := exec.Command("sleep", "60")
 	if err := ns.Do(process.Start); err != nil {
 		t.Fatal(err)
@@ -116,7 +117,7 @@ func TestF51_AnEngineThatForgotTakesNothing(t *testing.T) {
 
 func TestF33_ANameThatIsTakenIsTold(t *testing.T) {
 	r := newRig(t)
-	ns := netnstest.New(t)
+	ns := r.engine.space(t)
 	netnstest.Run(t, ns, "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "other")
 	r.engine.runIn(ns, id(1), os.Getpid(), map[string]string{nic.LabelNetwork: "veth"})
 	r.until("the node to say what is the matter", func() bool {

@@ -29,9 +29,11 @@ func (a *Agent) reconcile(ctx context.Context, key string) (time.Duration, error
 	}
 	switch {
 	case c == nil:
-		errs = append(errs, a.release(ctx, wishes))
+		a.asks.put(key, func(ctx context.Context) error { return a.release(ctx, wishes) })
 	case c.Running:
-		errs = append(errs, a.ask(ctx, *c, wishes))
+		a.asks.put(key, func(ctx context.Context) error { return a.ask(ctx, *c, wishes) })
+	default:
+		a.asks.put(key, nil)
 	}
 	return 0, errors.Join(errs...)
 }
@@ -72,16 +74,15 @@ func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*c
 // serve brings one NIC to where it belongs.
 func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted) error {
 	var err error
-	said := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, MAC: w.Device.MAC}
+	said := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, MAC: w.Device.MAC, Running: c != nil && c.Running}
 	switch {
 	case w.Gone:
 		err = a.giveBack(ctx, c, w)
 		said.State = nic.ObservedClean
-	case c == nil || !c.Running:
+	case !said.Running:
 		err = a.pullOut(ctx, w)
 		said.State = nic.ObservedMade
 	default:
-		said.Running = true
 		err = a.putIn(ctx, *c, w, &said)
 	}
 	if err != nil {

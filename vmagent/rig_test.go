@@ -96,8 +96,21 @@ func (e *engine) change(id string, edit func()) {
 // run starts a container, new or stopped, in a new namespace.
 func (e *engine) run(t *testing.T, id string, labels map[string]string) *netns.Namespace {
 	t.Helper()
-	ns := netnstest.New(t)
+	ns := e.space(t)
 	e.runIn(ns, id, os.Getpid(), labels)
+	return ns
+}
+
+// space is a namespace for containers. When the test ends the engine lets go of
+// it before it is closed, since the agent may still ask.
+func (e *engine) space(t *testing.T) *netns.Namespace {
+	t.Helper()
+	ns := netnstest.New(t)
+	t.Cleanup(func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		maps.DeleteFunc(e.spaces, func(_ string, s *netns.Namespace) bool { return s == ns })
+	})
 	return ns
 }
 
@@ -139,8 +152,10 @@ type rig struct {
 // away is the wire to the controller, which can be cut.
 type away struct {
 	*allocator.Allocator
-	mu  sync.Mutex
-	cut bool
+	mu    sync.Mutex
+	cut   bool
+	hangs bool // takes claims' requests and does not answer
+	said  []nic.Observed
 }
 
 var errAway = errors.New("controller is away")
@@ -178,7 +193,21 @@ func (a *away) Report(ctx context.Context, node string, report nic.NodeReport) e
 	if err := a.err(); err != nil {
 		return err
 	}
+	a.mu.Lock()
+	a.said = append(a.said, report.NICs...)
+	a.mu.Unlock()
 	return a.Allocator.Report(ctx, node, report)
+}
+
+func (a *away) Acquire(ctx context.Context, owner nic.Owner, container string, req nic.Request) (nic.Claim, error) {
+	a.mu.Lock()
+	hangs := a.hangs
+	a.mu.Unlock()
+	if hangs {
+		<-ctx.Done()
+		return nic.Claim{}, ctx.Err()
+	}
+	return a.Allocator.Acquire(ctx, owner, container, req)
 }
 
 func (a *away) Watch(ctx context.Context, node string, after uint64, changed func(uint64)) error {
@@ -244,6 +273,8 @@ func networks() []nic.Network {
 	return []nic.Network{
 		{Name: "veth", Provider: "local", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Subnets: []nic.Subnet{subnet}, Device: veth},
 		{Name: "macvlan", Provider: "local", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Subnets: []nic.Subnet{child}, Device: nic.Device{Kind: nic.Macvlan, Parent: "wire0"}},
+		{Name: "brief", Provider: "local", Addressing: nic.AddrIPAM, Space: "brief", Subnets: []nic.Subnet{subnet}, Device: veth}, // without a hold
+		{Name: "dhcp", Provider: "local", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute), Device: veth},
 	}
 }
 

@@ -1,0 +1,59 @@
+package vmagent
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/keyed"
+)
+
+// asks is what each worker has to ask of the controller, in a queue of its
+// own: a controller that is slow or away must not keep the workers from taking
+// NICs back. Only a worker's last word counts, since each of its runs begins
+// with a fresh look.
+type asks struct {
+	queue *keyed.Queue
+
+	mu    sync.Mutex
+	byKey map[string]*ask // until done
+}
+
+type ask struct {
+	do func(context.Context) error
+}
+
+func newAsks(opts Options) *asks {
+	q := &asks{byKey: map[string]*ask{}}
+	q.queue = keyed.New(keyed.Options{Work: q.work, Workers: opts.Workers, Log: opts.Log})
+	return q
+}
+
+// put has do called, again and again until it succeeds, instead of what was put
+// for the key before; nil is nothing to ask.
+func (q *asks) put(key string, do func(context.Context) error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if do == nil {
+		delete(q.byKey, key)
+		return
+	}
+	q.byKey[key] = &ask{do}
+	q.queue.Wake(key)
+}
+
+func (q *asks) work(ctx context.Context, key string) (time.Duration, error) {
+	q.mu.Lock()
+	a := q.byKey[key]
+	q.mu.Unlock()
+	if a == nil {
+		return 0, nil
+	}
+	err := a.do(ctx)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err == nil && q.byKey[key] == a {
+		delete(q.byKey, key)
+	}
+	return 0, err
+}
