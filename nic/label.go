@@ -20,6 +20,13 @@ const (
 // maxLabel bounds the bytes of a label that we read and quote.
 const maxLabel = 1024
 
+// A container's labels may be as many as its user likes. Each interface is a
+// claim with records and addresses of its own, and each fault is stored.
+const (
+	maxInterfaces = 32
+	maxFaults     = 16 // of one request
+)
+
 // ParseLabels reads a container's labels into requests, sorted by interface
 // name. Labels outside our prefix are ignored; a container without any of
 // ours yields none. What cannot be read becomes a fault of the request it
@@ -62,6 +69,11 @@ func ParseLabels(labels map[string]string) []Request {
 // finish checks each request as a whole and settles who carries the default
 // route.
 func finish(byInterface map[string]*Request) []Request {
+	if n := len(byInterface); n > maxInterfaces {
+		all := Request{Interface: "eth0", DefaultRoute: true}
+		all.Faults.Add(LabelNIC+"*", "%d interfaces are asked for; a container gets %d at most", n, maxInterfaces)
+		return []Request{all}
+	}
 	var requests []Request
 	asked := ""
 	for _, name := range slices.Sorted(maps.Keys(byInterface)) {
@@ -73,6 +85,10 @@ func finish(byInterface map[string]*Request) []Request {
 			r.Faults.Add(LabelNIC+name, "default-route=true is asked by %s already", asked)
 		} else if r.DefaultRoute {
 			asked = name
+		}
+		if more := len(r.Faults) - maxFaults; more > 0 {
+			r.Faults = r.Faults[:maxFaults:maxFaults]
+			r.Faults.Add(LabelPrefix+"*", "and %d faults more", more)
 		}
 		requests = append(requests, *r)
 	}

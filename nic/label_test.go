@@ -2,6 +2,7 @@ package nic_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -122,4 +123,21 @@ func FuzzParseLabels(f *testing.F) {
 			}
 		}
 	})
+}
+
+// S13: one container's labels must not fill the store, however many they are.
+func TestLabelsAreBounded(t *testing.T) {
+	many, wrong := map[string]string{}, map[string]string{nic.LabelNetwork: "web"}
+	for i := range 1000 {
+		many[fmt.Sprintf("%seth%d", nic.LabelNIC, i)] = "network=web"
+		wrong[fmt.Sprintf("%sx%d", nic.LabelPrefix, i)] = ""
+	}
+	requests := nic.ParseLabels(many)
+	if len(requests) != 1 || !strings.Contains(requests[0].Faults.Error(), "1000 interfaces are asked for") {
+		t.Errorf("1000 interfaces: got %d requests, the first %+v; want one that says why", len(requests), requests[0])
+	}
+	requests = nic.ParseLabels(wrong)
+	if len(requests) != 1 || len(requests[0].Faults) != 17 || !strings.Contains(requests[0].Faults.Error(), "and 984 faults more") {
+		t.Errorf("1000 unknown labels: got %+v", requests)
+	}
 }
