@@ -60,7 +60,6 @@ func (a *Allocator) withLife(node nic.Node) nic.Node {
 // a NIC or claim that has moved on is passed over: the node will see so itself
 // in what is wanted of it.
 func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeReport) error {
-	a.heard(name)
 	return a.atomically(ctx, func(e *edit) error {
 		node, rev, found, err := get[nic.Node](e, nodeKey(name))
 		switch {
@@ -71,6 +70,7 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 		case node.Session != report.Session:
 			return fmt.Errorf("report of node %s: session %d is %w, it is at %d", name, report.Session, ErrStale, node.Session)
 		}
+		a.heard(name) // an agent that has been replaced is no sign of life, nor is a name from the wire
 		seen := map[nic.ID]bool{}
 		for _, o := range report.NICs {
 			if seen[o.NIC] {
