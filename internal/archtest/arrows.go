@@ -168,7 +168,11 @@ func importers() []Arrow {
 			Because: "what needs a thread of its own is namespace work, and that has its place (F48)",
 		},
 		only("vmagent/containers/...", "one place knows Docker's API", "github.com/docker/..."),
-		only("vmagent/dhcp/...", "one place parses DHCP", "github.com/insomniacslk/dhcp/..."),
+		{
+			From: []string{"module"}, Except: []string{"vmagent/dhcp/...", "vmagent/dhcp6/..."},
+			To:      []string{"github.com/insomniacslk/dhcp/..."},
+			Because: "one place parses DHCP, of each version",
+		},
 		only("internal/virt/...", "one place speaks to libvirt", "libvirt.org/...", "github.com/digitalocean/go-libvirt/..."),
 		only("internal/store/boltstore/...", "a store can be replaced", "go.etcd.io/bbolt/..."),
 		only("internal/store/etcdstore/...", "a store can be replaced", "go.etcd.io/etcd/..."),

@@ -159,7 +159,8 @@ func FuzzDecodeFrame(f *testing.F) {
 }
 
 func TestUnknownNeighbourMeansBroadcast(t *testing.T) {
-	lease := Lease{Addr: netip.MustParsePrefix("10.0.0.7/24"), Server: netip.MustParseAddr("10.0.0.1")}
+	var lease Lease
+	lease.Addr, lease.Server = netip.MustParsePrefix("10.0.0.7/24"), netip.MustParseAddr("10.0.0.1")
 	if got := lease.toServer().Via; got != allMACs {
 		t.Errorf("via %s, want broadcast", got)
 	}

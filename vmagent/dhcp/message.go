@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -17,8 +18,8 @@ import (
 // the server in option 57.
 const maxMessage = 1500
 
-// wantedOptions are asked of the server. Routes are not among them: a server
-// that is asked for option 121 may leave out the router.
+// wantedOptions are asked of the server. Routes are not among them unless they
+// are taken: a server that is asked for option 121 may leave out the router.
 var wantedOptions = []dhcpv4.OptionCode{
 	dhcpv4.OptionSubnetMask, dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionDomainName,
 	dhcpv4.OptionDNSDomainSearchList, dhcpv4.OptionInterfaceMTU, dhcpv4.OptionIPAddressLeaseTime,
@@ -53,7 +54,11 @@ func (o *Options) bare(kind dhcpv4.MessageType, xid dhcpv4.TransactionID) *dhcpv
 // asking is a message that a lease may come back to.
 func (o *Options) asking(kind dhcpv4.MessageType, xid dhcpv4.TransactionID) *dhcpv4.DHCPv4 {
 	m := o.bare(kind, xid)
-	m.UpdateOption(dhcpv4.OptParameterRequestList(wantedOptions...))
+	wanted := wantedOptions
+	if o.Routes { // first of all, as RFC 3442 wants
+		wanted = slices.Concat([]dhcpv4.OptionCode{classlessRoutes, microsoftRoutes, staticRoutes}, wanted)
+	}
+	m.UpdateOption(dhcpv4.OptParameterRequestList(wanted...))
 	m.UpdateOption(dhcpv4.OptMaxMessageSize(maxMessage))
 	if o.Hostname != "" {
 		m.UpdateOption(dhcpv4.OptHostName(o.Hostname))
@@ -80,6 +85,14 @@ func (o *Options) take(xid dhcpv4.TransactionID, offer Lease) *dhcpv4.DHCPv4 {
 	return m
 }
 
+// reboot asks whether a lease of before a restart is good here. It names no
+// server, so that every server of the link has a say (RFC 2131 §4.3.2).
+func (o *Options) reboot(xid dhcpv4.TransactionID, lease Lease) *dhcpv4.DHCPv4 {
+	m := o.asking(dhcpv4.MessageTypeRequest, xid)
+	m.UpdateOption(dhcpv4.OptRequestedIPAddress(lease.Addr.Addr().AsSlice()))
+	return m
+}
+
 // extend asks for more time; the same message renews and rebinds.
 func (o *Options) extend(xid dhcpv4.TransactionID, lease Lease) *dhcpv4.DHCPv4 {
 	m := o.asking(dhcpv4.MessageTypeRequest, xid)
@@ -92,6 +105,20 @@ func (o *Options) giveBack(lease Lease) *dhcpv4.DHCPv4 {
 	m := o.bare(dhcpv4.MessageTypeRelease, newXID())
 	m.ClientIPAddr = lease.Addr.Addr().AsSlice()
 	m.UpdateOption(dhcpv4.OptServerIdentifier(lease.Server.AsSlice()))
+	return m
+}
+
+// maxReason bounds the bytes of what we tell a server of a conflict.
+const maxReason = 120
+
+// decline tells the server that another host has the address.
+func (o *Options) decline(lease Lease, why string) *dhcpv4.DHCPv4 {
+	m := o.bare(dhcpv4.MessageTypeDecline, newXID())
+	m.UpdateOption(dhcpv4.OptServerIdentifier(lease.Server.AsSlice()))
+	m.UpdateOption(dhcpv4.OptRequestedIPAddress(lease.Addr.Addr().AsSlice()))
+	if why != "" {
+		m.UpdateOption(dhcpv4.OptMessage(why[:min(len(why), maxReason)]))
+	}
 	return m
 }
 
@@ -132,7 +159,7 @@ func (l *Lease) toServer() Path {
 
 func toAnyServer(from netip.Addr) Path { return Path{From: from, To: everybody, Via: allMACs} }
 
-// elapsed is the "secs" field: how long the client has been at it.
-func elapsed(since time.Time) uint16 {
-	return uint16(min(time.Since(since)/time.Second, math.MaxUint16))
+// seconds16 is the "secs" field: how long the client has been at it.
+func seconds16(elapsed time.Duration) uint16 {
+	return uint16(min(elapsed/time.Second, math.MaxUint16))
 }

@@ -13,27 +13,19 @@ import (
 
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/lease"
 )
 
 // A Listener opens Conns; one serves all the leases of an agent. It lets only
 // a few at a time into the kernel, where each holds a thread for a while:
 // closing a packet socket waits for an RCU grace period, some 10 ms.
 type Listener struct {
-	opening, closing gate
+	opening, closing lease.Gate
 }
 
 // NewListener returns a Listener, which holds nothing.
 func NewListener() *Listener {
-	return &Listener{opening: make(gate, 4), closing: make(gate, 8)}
-}
-
-// A gate lets as many through at a time as it has room.
-type gate chan struct{}
-
-func (g gate) pass(fn func() error) error {
-	g <- struct{}{}
-	defer func() { <-g }()
-	return fn()
+	return &Listener{opening: make(lease.Gate, 4), closing: make(lease.Gate, 8)}
 }
 
 // Listen opens a raw socket on the interface with that index inside ns, to be
@@ -43,7 +35,7 @@ func (g gate) pass(fn func() error) error {
 // every packet that the interface receives.
 func (l *Listener) Listen(ns *netns.Namespace, index int) (Conn, error) {
 	var file *os.File
-	err := l.opening.pass(func() error {
+	err := l.opening.Pass(func() error {
 		return ns.Do(func() (err error) {
 			file, err = openPacketSocket(index)
 			return err
@@ -63,7 +55,7 @@ type socket struct {
 	file    *os.File
 	raw     syscall.RawConn
 	index   int
-	closing gate
+	closing lease.Gate
 }
 
 // openPacketSocket opens the socket deaf, filters it, and only then binds it,
@@ -138,7 +130,7 @@ func (s *socket) Receive(buf []byte) (n int, via nic.MAC, err error) {
 }
 
 // Close may be called twice; the second time it returns os.ErrClosed.
-func (s *socket) Close() error { return s.closing.pass(s.file.Close) }
+func (s *socket) Close() error { return s.closing.Pass(s.file.Close) }
 
 // neighbour is the sender's MAC, or zero if it is not one that can be answered.
 func neighbour(from unix.Sockaddr) (mac nic.MAC) {

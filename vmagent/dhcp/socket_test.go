@@ -13,6 +13,7 @@ import (
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/lease/leasetest"
 )
 
 // A peer is a plain packet socket on lan0 that sees whole Ethernet frames.
@@ -24,7 +25,7 @@ type peer struct {
 
 func newPeer(t *testing.T, ns *netns.Namespace) *peer {
 	t.Helper()
-	p := &peer{t: t, at: &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_IP), Ifindex: interfaces(t, ns)["lan0"].Index}}
+	p := &peer{t: t, at: &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_IP), Ifindex: leasetest.Interfaces(t, ns)["lan0"].Index}}
 	err := ns.Do(func() (err error) {
 		p.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		return err
@@ -67,7 +68,7 @@ func (p *peer) send(mac nic.MAC, port byte, message string, edit func(ip []byte)
 
 func listenOn(t *testing.T, w *wire) Conn {
 	t.Helper()
-	conn, err := NewListener().Listen(w.client, interfaces(t, w.client)["nic0"].Index)
+	conn, err := NewListener().Listen(w.client, leasetest.Interfaces(t, w.client)["nic0"].Index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,8 +98,8 @@ func TestSocketFollowsTheInterface(t *testing.T) {
 		t.Errorf("send on a link that is down: %v", err)
 	}
 	other := nic.MAC{0x02, 0, 0x5e, 0x10, 0, 9}
-	ip(t, w.client, "link set nic0 name eth7", "link set eth7 address "+other.String(), "link set eth7 up")
-	awaitRunning(t, w.server, "lan0")
+	leasetest.IP(t, w.client, "link set nic0 name eth7", "link set eth7 address "+other.String(), "link set eth7 up")
+	leasetest.AwaitRunning(t, w.server, "lan0")
 	path := Path{From: noAddr, To: everybody, Via: serverMAC}
 	if err := conn.Send([]byte("hello"), path); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 //go:build linux
 
-package dhcp
+// Package leasetest makes a wire with a real DHCP server at its other end.
+package leasetest
 
 import (
 	"bufio"
@@ -18,12 +19,15 @@ import (
 	"github.com/nicferry/nicferry/internal/netns"
 )
 
-// dnsmasq is a real server on lan0 of a namespace, for 10.77.0.0/16.
-type dnsmasq struct {
+// Dnsmasq is a real server on lan0 of a namespace.
+type Dnsmasq struct {
+	// End stops it after what it has heard is in its lease file. It may be
+	// called twice.
+	End func()
+
 	t      *testing.T
 	cmd    *exec.Cmd
 	leases string // its lease file
-	end    func() // stops it after what it has heard is in the file
 	done   chan struct{}
 
 	mu    sync.Mutex
@@ -31,15 +35,15 @@ type dnsmasq struct {
 	more  chan struct{} // closes with the next line
 }
 
-// startDnsmasq returns when the server hears requests; it ends with the test.
-func startDnsmasq(t *testing.T, ns *netns.Namespace, options ...string) *dnsmasq {
+// StartDnsmasq returns when the server hears requests; it ends with the test.
+// The options say what it gives out.
+func StartDnsmasq(t *testing.T, ns *netns.Namespace, options ...string) *Dnsmasq {
 	t.Helper()
-	d := &dnsmasq{t: t, leases: filepath.Join(t.TempDir(), "leases"), done: make(chan struct{}), more: make(chan struct{})}
+	d := &Dnsmasq{t: t, leases: filepath.Join(t.TempDir(), "leases"), done: make(chan struct{}), more: make(chan struct{})}
 	args := append([]string{
 		"--conf-file=/dev/null", "--keep-in-foreground", "--log-facility=-", "--pid-file=", "--user=root",
 		"--port=0", "--no-resolv", "--no-hosts", "--interface=lan0", "--bind-interfaces", "--dhcp-authoritative",
-		"--dhcp-leasefile=" + d.leases, "--dhcp-range=10.77.1.1,10.77.2.254,255.255.0.0,2m",
-		"--dhcp-option=option:router,10.77.0.1", "--log-dhcp",
+		"--dhcp-leasefile=" + d.leases, "--log-dhcp",
 	}, options...)
 	d.cmd = exec.Command("dnsmasq", args...)
 	log, err := d.cmd.StderrPipe()
@@ -49,20 +53,20 @@ func startDnsmasq(t *testing.T, ns *netns.Namespace, options ...string) *dnsmasq
 	if err := ns.Do(d.cmd.Start); err != nil {
 		t.Fatalf("start dnsmasq: %v", err)
 	}
-	d.end = sync.OnceFunc(func() {
+	d.End = sync.OnceFunc(func() {
 		d.cmd.Process.Signal(unix.SIGTERM)
 		force := time.AfterFunc(5*time.Second, func() { d.cmd.Process.Kill() })
 		<-d.done
 		d.cmd.Wait() // its error is only that it was told to end
 		force.Stop()
 	})
-	t.Cleanup(d.end)
+	t.Cleanup(d.End)
 	go d.read(log)
-	d.await("sockets bound exclusively to interface", 1)
+	d.Await("sockets bound exclusively to interface", 1)
 	return d
 }
 
-func (d *dnsmasq) read(log io.Reader) {
+func (d *Dnsmasq) read(log io.Reader) {
 	defer close(d.done)
 	for scan := bufio.NewScanner(log); scan.Scan(); {
 		d.mu.Lock()
@@ -73,16 +77,16 @@ func (d *dnsmasq) read(log io.Reader) {
 	}
 }
 
-// await returns when n lines of the log name what. The log comes a little after
+// Await returns when n lines of the log name what. The log comes a little after
 // the answers.
-func (d *dnsmasq) await(what string, n int) {
+func (d *Dnsmasq) Await(what string, n int) {
 	d.t.Helper()
 	late := time.After(10 * time.Second)
 	for {
 		d.mu.Lock()
 		more := d.more
 		d.mu.Unlock()
-		if d.count(what) >= n {
+		if d.Count(what) >= n {
 			return
 		}
 		select {
@@ -95,8 +99,8 @@ func (d *dnsmasq) await(what string, n int) {
 	}
 }
 
-// count is how many lines of the log name what, such as "DHCPACK(".
-func (d *dnsmasq) count(what string) (n int) {
+// Count is how many lines of the log name what, such as "DHCPACK(".
+func (d *Dnsmasq) Count(what string) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, line := range d.lines {
@@ -107,9 +111,9 @@ func (d *dnsmasq) count(what string) (n int) {
 	return n
 }
 
-// clients returns the lines of the lease file: expiry, MAC, address, host name,
-// client id. The server writes it before it sends an ACK.
-func (d *dnsmasq) clients() (list [][]string) {
+// Clients returns the lines of the lease file: expiry, MAC or IAID, address,
+// host name, client id or DUID. The server writes it before it sends an ACK.
+func (d *Dnsmasq) Clients() (list [][]string) {
 	d.t.Helper()
 	b, err := os.ReadFile(d.leases)
 	if err != nil {
