@@ -96,6 +96,12 @@ func layer3(network nic.Network, claim nic.Claim) nic.Layer3 {
 		Routes:       network.Routes,
 		DefaultRoute: claim.Request.DefaultRoute,
 		IPv6:         network.HasIPv6(),
+		IPv6Mode:     network.IPv6,
+		DHCPRoutes:   network.DHCPRoutes,
+		DNS:          network.DNS,
+		Probe:        network.Probe,
+		Silent:       network.Silent,
+		Metadata:     network.Metadata,
 	}
 	for _, p := range l3.Addrs {
 		if s, ok := network.SubnetOf(p.Addr()); ok && s.Gateway != (netip.Addr{}) {

@@ -31,7 +31,7 @@ const carrierDeadline = 2 * time.Second
 // putIn ferries the NIC into a running container and configures it. Where it
 // is there already, as after a restart of the agent, nothing is touched that
 // is as it should be.
-func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted, said *nic.Observed) error {
+func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted, wishes []nic.Wanted, said *nic.Observed) error {
 	said.State = nic.ObservedWaiting
 	p := a.plugs.of(w)
 	if err := a.hold(ctx, p, c, w); err != nil {
@@ -49,6 +49,10 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 	if err != nil {
 		return err
 	}
+	l3.SourceRoutes = len(staying(wishes)) > 1
+	p.layer3 = l3
+	// Before the addresses: a program that waits for those counts on names too.
+	a.writeNames(&c, wishes, said)
 	if err := a.ferry.Apply(ctx, p.ns, at.Index, l3); err != nil {
 		return err
 	}

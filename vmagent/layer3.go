@@ -16,6 +16,7 @@ const dhcpDeadline = time.Minute
 // so in the report; without a lease it says what is waited for.
 func (a *Agent) withLease(p *plug, ns *netns.Namespace, index int, w nic.Wanted, said *nic.Observed) (nic.Layer3, error) {
 	l3 := w.Layer3
+	p.leaseDNS = nic.DNS{}
 	if !l3.DHCP {
 		return l3, p.stopKeeper(true)
 	}
@@ -47,6 +48,7 @@ func (a *Agent) withLease(p *plug, ns *netns.Namespace, index int, w nic.Wanted,
 	if state.Lease.Router.IsValid() {
 		l3.Gateways = append(l3.Gateways[:len(l3.Gateways):len(l3.Gateways)], state.Lease.Router)
 	}
+	p.leaseDNS = nic.DNS{Servers: state.Lease.DNS, Search: state.Lease.Search}
 	said.LeaseEnds = state.Lease.Expires.UTC()
 	return l3, a.cache.saveLease(w.NIC, state.Lease)
 }

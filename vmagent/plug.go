@@ -24,6 +24,10 @@ type plug struct {
 	// keeper keeps the lease over the link with the index.
 	keeper *dhcp.Keeper
 	index  int
+	// layer3 is the addressing that was last worked out, and lease the name
+	// servers that came with it.
+	layer3   nic.Layer3
+	leaseDNS nic.DNS
 }
 
 // plugs holds the plugs of all NICs. A plug itself belongs to its container's

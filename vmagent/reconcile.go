@@ -24,7 +24,7 @@ func (a *Agent) reconcile(ctx context.Context, key string) (time.Duration, error
 	errs := []error{a.plugs.dropUnwished(key, wishes)}
 	for _, w := range wishes {
 		if w.NIC != "" {
-			errs = append(errs, about(w, a.serve(ctx, c, w)))
+			errs = append(errs, about(w, a.serve(ctx, c, w, wishes)))
 		}
 	}
 	switch {
@@ -71,19 +71,21 @@ func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*c
 	return nil, nil
 }
 
-// serve brings one NIC to where it belongs.
-func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted) error {
+// serve brings one NIC to where it belongs. wishes are all those of its
+// container.
+func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted, wishes []nic.Wanted) error {
 	var err error
 	said := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, MAC: w.Device.MAC, Running: c != nil && c.Running}
 	switch {
 	case w.Gone:
 		err = a.giveBack(ctx, c, w)
+		a.writeNames(c, wishes, &said)
 		said.State = nic.ObservedClean
 	case !said.Running:
 		err = a.pullOut(ctx, w)
 		said.State = nic.ObservedMade
 	default:
-		err = a.putIn(ctx, *c, w, &said)
+		err = a.putIn(ctx, *c, w, wishes, &said)
 	}
 	if err != nil {
 		if said.State == nic.ObservedClean || said.State == "" {

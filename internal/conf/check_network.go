@@ -52,6 +52,25 @@ func (d *doc) checkNetwork(path string, n network) {
 		d.checkSubnet(item(under(path, "subnets"), i), s)
 	}
 	d.checkRoutes(path, n)
+	d.checkWire(path, n)
+}
+
+// checkWire checks what a network says of its wire: the mode of IPv6, DNS, and
+// how addresses are probed.
+func (d *doc) checkWire(path string, n network) {
+	d.checkOneOf(under(path, "probe"), n.Probe, string(nic.ProbeOptimistic), string(nic.ProbeStrict), string(nic.ProbeOff))
+	if at := under(path, "ipv6"); n.IPv6 != "" && d.good(at) {
+		d.checkOneOf(at, n.IPv6, string(nic.IPv6SLAAC), string(nic.IPv6DHCP))
+		if slices.ContainsFunc(n.Subnets, func(s subnet) bool { return s.Prefix.IsValid() && s.Prefix.Addr().Is6() }) {
+			d.fault(at, "the network has an IPv6 subnet: addresses come from that or from the wire, not both")
+		}
+	}
+	if at := under(path, "dhcpRoutes"); n.DHCPRoutes && n.Addressing != string(nic.AddrDHCP) {
+		d.fault(at, "only a network with addressing dhcp gets routes from a DHCP server")
+	}
+	for i, s := range n.DNS.Search {
+		d.faultErr(item(under(under(path, "dns"), "search"), i), nic.CheckDomain(s))
+	}
 }
 
 func (d *doc) checkAddressing(path string, n network) {

@@ -44,6 +44,11 @@ networks:
       - {prefix: 10.0.1.0/31, ranges: [10.0.1.0-10.0.1.1]}
       - {prefix: fd00::/64}
     routes: [{to: 10.9.0.0/16, via: 10.0.0.254}, {to: fd09::/16, via: fd00::1}]
+    dns: {servers: [10.0.0.53, fd00::53], search: [lab.example]}
+    probe: strict
+    announce: false
+    metadata: true
+    imageLabels: true
     veth: {bridge: br0, owned: true, uplinks: [eth1]}
   # The same LAN: the prefix overlaps, the ranges do not.
   - name: lab2
@@ -59,6 +64,8 @@ networks:
     addressing: dhcp
     subnets: [{prefix: 10.0.0.0/24}]
     routes: [{to: 172.16.0.0/12, via: 10.0.0.1}]
+    dhcpRoutes: true
+    ipv6: slaac
     macvlan: {parent: eth2}
 `
 
@@ -84,15 +91,18 @@ func wantFullController() *Controller {
 					{Prefix: prefix("fd00::/64")},
 				},
 				Routes: []nic.Route{{To: prefix("10.9.0.0/16"), Via: addr("10.0.0.254")}, {To: prefix("fd09::/16"), Via: addr("fd00::1")}},
+				DNS:    nic.DNS{Servers: []netip.Addr{addr("10.0.0.53"), addr("fd00::53")}, Search: []string{"lab.example"}},
+				Probe:  nic.ProbeStrict, Silent: true, Metadata: true, ImageLabels: true,
 				Device: nic.Device{Kind: nic.Veth, MTU: 9000, Bridge: bridge},
 			},
 			{
-				Name: "lab2", Provider: "local", Addressing: nic.AddrIPAM, Space: "s",
+				Name: "lab2", Provider: "local", Addressing: nic.AddrIPAM, Space: "s", Probe: nic.ProbeOptimistic,
 				Subnets: []nic.Subnet{{Prefix: prefix("10.0.0.0/16"), Ranges: []nic.Range{span("10.0.0.100", "10.0.0.199")}}},
 				Device:  nic.Device{Kind: nic.Veth, Bridge: bridge},
 			},
 			{
 				Name: "lan", Provider: "local", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute),
+				Probe: nic.ProbeOptimistic, DHCPRoutes: true, IPv6: nic.IPv6SLAAC,
 				Subnets: []nic.Subnet{{Prefix: prefix("10.0.0.0/24")}},
 				Routes:  []nic.Route{{To: prefix("172.16.0.0/12"), Via: addr("10.0.0.1")}},
 				Device:  nic.Device{Kind: nic.Macvlan, Parent: "eth2"},

@@ -21,6 +21,7 @@ const (
 	DefaultSlots = 128
 	DefaultSpace = "default"
 	DefaultHold  = nic.Duration(time.Minute)
+	DefaultProbe = string(nic.ProbeOptimistic)
 
 	DefaultControllerAddress = "unix://" + DefaultSocket
 	DefaultDockerSocket      = "/var/run/docker.sock"
@@ -44,7 +45,10 @@ func (l *Log) setDefaults() { *l = Log{Level: DefaultLogLevel, Format: DefaultLo
 
 func (l *Local) setDefaults() { l.Slots = DefaultSlots }
 
-func (n *network) setDefaults() { n.Space, n.Hold = DefaultSpace, DefaultHold }
+func (n *network) setDefaults() {
+	n.Space, n.Hold = DefaultSpace, DefaultHold
+	n.Probe, n.Announce = DefaultProbe, true
+}
 
 // setDefaults leaves the node's name, which is the machine's.
 func (f *agentFile) setDefaults() {

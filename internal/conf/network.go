@@ -16,8 +16,16 @@ type network struct {
 	Hold       nic.Duration `yaml:"hold"`
 	Subnets    []subnet     `yaml:"subnets"`
 	Routes     []route      `yaml:"routes"`
-	Veth       *veth        `yaml:"veth"`
-	Macvlan    *macvlan     `yaml:"macvlan"`
+	IPv6       string       `yaml:"ipv6"`
+	DHCPRoutes bool         `yaml:"dhcpRoutes"`
+	DNS        dns          `yaml:"dns"`
+	Probe      string       `yaml:"probe"`
+	Announce   bool         `yaml:"announce"`
+	Metadata   bool         `yaml:"metadata"`
+	// ImageLabels lets labels that come from the image count.
+	ImageLabels bool     `yaml:"imageLabels"`
+	Veth        *veth    `yaml:"veth"`
+	Macvlan     *macvlan `yaml:"macvlan"`
 }
 
 type subnet struct {
@@ -30,6 +38,11 @@ type subnet struct {
 type route struct {
 	To  netip.Prefix `yaml:"to,required"`
 	Via netip.Addr   `yaml:"via,required"`
+}
+
+type dns struct {
+	Servers []netip.Addr `yaml:"servers"`
+	Search  []string     `yaml:"search"`
 }
 
 type veth struct {
@@ -46,7 +59,8 @@ type macvlan struct {
 func (n network) toNIC() nic.Network {
 	to := nic.Network{
 		Name: n.Name, Provider: n.Provider, Addressing: nic.Addressing(n.Addressing),
-		Space: n.Space, MTU: n.MTU, Hold: n.Hold,
+		Space: n.Space, MTU: n.MTU, Hold: n.Hold, IPv6: nic.IPv6Mode(n.IPv6), DHCPRoutes: n.DHCPRoutes,
+		DNS: nic.DNS(n.DNS), Probe: nic.Probe(n.Probe), Silent: !n.Announce, Metadata: n.Metadata, ImageLabels: n.ImageLabels,
 	}
 	for _, s := range n.Subnets {
 		to.Subnets = append(to.Subnets, nic.Subnet(s))
@@ -72,5 +86,5 @@ func (n network) hasIPv6() bool {
 			return true
 		}
 	}
-	return false
+	return n.IPv6 != ""
 }
