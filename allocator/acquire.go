@@ -125,6 +125,9 @@ func (a *Allocator) admit(req nic.Request) (nic.Network, *nic.Condition) {
 	case !ok:
 		return nic.Network{}, because(nic.ReasonUnknownNetwork,
 			"no network %q in the controller's config; 'nicferry get networks' lists them", req.Network)
+	case req.FromImage && !network.ImageLabels:
+		return nic.Network{}, because(nic.ReasonImageLabel,
+			"the label comes from the image; network %s takes those of docker run alone, unless its config says imageLabels: true", network.Name)
 	case network.Addressing == nic.AddrDHCP && len(req.Addrs) > 0:
 		return nic.Network{}, because(nic.ReasonBadRequest,
 			"network %s gets its addresses by DHCP: reserve %s at the DHCP server, or use a network with addressing ipam", network.Name, req.Addrs[0])

@@ -127,6 +127,10 @@ func TestRefusalsSayWhy(t *testing.T) {
 		if got := r.acquire("0018", "web2").Identity.Addrs; len(got) != 1 || got[0].String() != "10.0.0.2/24" {
 			t.Errorf("got %v, want 10.0.0.2: 10.0.0.1 is web's gateway", got)
 		}
+		image, err := r.alloc.Acquire(t.Context(), owner("0019"), "x", nic.Request{Interface: "eth0", Network: "web", FromImage: true})
+		if err != nil || image.Phase != nic.ClaimRefused || image.Conditions[0].Reason != nic.ReasonImageLabel {
+			t.Errorf("label of the image: %+v, %v", image, err)
+		}
 		bad, err := r.alloc.Acquire(t.Context(), owner("0016"), "x", nic.Request{Interface: "eth0", Faults: nic.Faults{{Field: "nicferry.ip", Problem: "is no address"}}})
 		if err != nil || bad.Phase != nic.ClaimRefused || bad.Conditions[0].Reason != nic.ReasonBadRequest {
 			t.Errorf("unreadable label: %+v, %v", bad, err)

@@ -24,6 +24,7 @@ type Reason string
 // The reasons in use. A new one is added here, so that the docs can list all.
 const (
 	ReasonBadRequest         Reason = "BadRequest"         // the label cannot be read, or asks for what cannot be
+	ReasonImageLabel         Reason = "ImageLabel"         // the image asks, and the network takes labels of docker run alone
 	ReasonUnknownNetwork     Reason = "UnknownNetwork"     // no network of that name in the config
 	ReasonAddressTaken       Reason = "AddressTaken"       // the asked address has a holder
 	ReasonAddressNotAllowed  Reason = "AddressNotAllowed"  // outside the network's subnets, or excluded
@@ -34,6 +35,9 @@ const (
 	ReasonWaitingForNode     Reason = "WaitingForNode"     // the node has not reported yet
 	ReasonWaitingForNIC      Reason = "WaitingForNIC"      // the NIC is not in the host namespace yet
 	ReasonWaitingForDHCP     Reason = "WaitingForDHCP"     // no lease yet
+	ReasonCheckingAddress    Reason = "CheckingAddress"    // an address is probed for another holder before it is set
+	ReasonAddressConflict    Reason = "AddressConflict"    // another holder of the address answers on the wire
+	ReasonGatewayMissing     Reason = "GatewayMissing"     // a gateway does not answer on the wire
 	ReasonNodeError          Reason = "NodeError"          // a step on the node failed
 )
 

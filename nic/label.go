@@ -177,11 +177,32 @@ func (r *Request) setMAC(key, value string) {
 	r.MAC = mac
 }
 
+// Requests reads a container's labels, of which some come from its image. What
+// docker run asks for an interface stands alone; an interface that only the
+// image asks for is marked so, for the controller to decide.
+func Requests(labels, image map[string]string) []Request {
+	own := map[string]string{}
+	for key, value := range labels {
+		if fromImage, ok := image[key]; !ok || fromImage != value {
+			own[key] = value
+		}
+	}
+	requests := ParseLabels(own)
+	for _, r := range ParseLabels(labels) {
+		if !slices.ContainsFunc(requests, func(o Request) bool { return o.Interface == r.Interface }) {
+			r.FromImage = true
+			r.DefaultRoute = r.DefaultRoute && len(requests) == 0
+			requests = append(requests, r)
+		}
+	}
+	return requests
+}
+
 // Equal says whether two requests ask for the same.
 func (r Request) Equal(o Request) bool {
 	return r.Interface == o.Interface && r.Network == o.Network &&
 		slices.Equal(r.Addrs, o.Addrs) && r.MAC == o.MAC &&
-		r.DefaultRoute == o.DefaultRoute && slices.Equal(r.Faults, o.Faults)
+		r.DefaultRoute == o.DefaultRoute && r.FromImage == o.FromImage && slices.Equal(r.Faults, o.Faults)
 }
 
 // quoteField keeps a hostile label name from speaking to a terminal.

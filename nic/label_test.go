@@ -83,6 +83,38 @@ func TestParseLabels(t *testing.T) {
 	}
 }
 
+// What docker run asks stands alone; what only the image asks is marked.
+func TestRequestsTellTheImagesLabels(t *testing.T) {
+	image := map[string]string{"nicferry.network": "web", "nicferry.mac": "02:00:5e:10:00:01", "nicferry.nic.eth1": "network=storage"}
+	for name, c := range map[string]struct {
+		labels map[string]string
+		want   string
+	}{
+		"the image alone": {image, "eth0 web true\neth1 storage true\n"},
+		"docker run asks for eth0": {
+			map[string]string{"nicferry.network": "lab", "nicferry.mac": "02:00:5e:10:00:01", "nicferry.nic.eth1": "network=storage"},
+			"eth0 lab false\neth1 storage true\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			defaults := 0
+			for _, r := range nic.Requests(c.labels, image) {
+				got += fmt.Sprintf("%s %s %v\n", r.Interface, r.Network, r.FromImage)
+				if r.DefaultRoute {
+					defaults++
+				}
+				if !r.FromImage && !r.MAC.IsZero() {
+					t.Errorf("%s has the image's MAC", r.Interface)
+				}
+			}
+			if got != c.want || defaults != 1 {
+				t.Errorf("got\n%swith %d default routes; want\n%swith one", got, defaults, c.want)
+			}
+		})
+	}
+}
+
 // S10: whatever a label says, what comes out is either a fault or a name that
 // is safe in a terminal, a path and the kernel.
 func TestS10_HostileLabelsBecomeFaults(t *testing.T) {

@@ -12,6 +12,9 @@ type Request struct {
 	// DefaultRoute: the container's default route leaves by this NIC. Unset,
 	// the first interface in name order carries it.
 	DefaultRoute bool `json:"defaultRoute,omitempty"`
+	// FromImage: the container's image asks for this interface, and docker run
+	// did not.
+	FromImage bool `json:"fromImage,omitempty"`
 	// Faults are what could not be read. Such a request is recorded as
 	// refused, so that the user sees why.
 	Faults Faults `json:"faults,omitempty"`

@@ -48,6 +48,7 @@ func (a *Agent) withLease(p *plug, ns *netns.Namespace, index int, w nic.Wanted,
 	if state.Lease.Router.IsValid() {
 		l3.Gateways = append(l3.Gateways[:len(l3.Gateways):len(l3.Gateways)], state.Lease.Router)
 	}
+	l3.Routes = append(l3.Routes[:len(l3.Routes):len(l3.Routes)], state.Lease.Routes...)
 	p.leaseDNS = nic.DNS{Servers: state.Lease.DNS, Search: state.Lease.Search}
 	said.LeaseEnds = state.Lease.Expires.UTC()
 	return l3, a.cache.saveLease(w.NIC, state.Lease)
@@ -65,6 +66,7 @@ func (a *Agent) leaseOptions(ns *netns.Namespace, index int, w nic.Wanted) dhcp.
 		MAC:      w.Device.MAC,
 		ClientID: w.Claim.DHCPClientID(),
 		Lease:    lease,
+		Routes:   w.Layer3.DHCPRoutes,
 		Wake:     func() { a.queue.Wake(key) },
 		Log:      a.opts.Log.With("nic", w.NIC, "claim", w.Claim),
 	}

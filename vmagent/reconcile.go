@@ -122,7 +122,7 @@ func (a *Agent) tell(w nic.Wanted, said nic.Observed) {
 // and that has no NIC yet, or whose claim has an older name of the container.
 func (a *Agent) ask(ctx context.Context, c containers.Container, wishes []nic.Wanted) error {
 	var errs []error
-	for _, req := range nic.ParseLabels(c.Labels) {
+	for _, req := range nic.Requests(c.Labels, c.ImageLabels) {
 		served := slices.ContainsFunc(wishes, func(w nic.Wanted) bool {
 			return w.NIC != "" && !w.Gone && w.Owner.Interface == req.Interface && w.Container == c.Name
 		})

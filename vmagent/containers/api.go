@@ -51,6 +51,7 @@ type about struct {
 type docker struct {
 	client *client.Client
 	socket string
+	images images
 }
 
 // dial checks that something listens, so that the error can say what is wrong,
@@ -115,6 +116,9 @@ func (d *docker) inspect(ctx context.Context, id string) (Container, error) {
 	}
 	if r.NetworkSettings != nil {
 		c.SandboxKey = r.NetworkSettings.SandboxKey
+	}
+	if c.ImageLabels, err = d.imageLabels(ctx, r.Image); err != nil {
+		return Container{}, err
 	}
 	if !c.Running {
 		return c, nil

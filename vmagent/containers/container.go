@@ -17,6 +17,9 @@ type Container struct {
 	Name   string // without Docker's leading slash
 	Image  string // as the user asked for it
 	Labels map[string]string
+	// ImageLabels are those of the image, which the engine has put among Labels
+	// too. From Get only.
+	ImageLabels map[string]string
 	// NetworkMode is the engine's word: "none", "bridge", "host",
 	// "container:ID" or a Docker network.
 	NetworkMode string
