@@ -19,6 +19,8 @@ type Addr struct {
 	Global bool
 	// Duplicate: IPv6 duplicate address detection heard another holder.
 	Duplicate bool
+	// Tentative: that detection still runs; the address does not work yet.
+	Tentative bool
 	// Advertised: the kernel made it by router advertisement, or somebody gave
 	// it a lifetime: kernels before 5.18 do not tell these apart.
 	Advertised bool

@@ -30,8 +30,6 @@ type Change struct {
 	// Tuning is changed where the link that is given differs from it; its Odd
 	// is what Plain is for.
 	Tuning *Tuning
-	// NoXDP detaches an XDP program.
-	NoXDP bool
 	// NoIPv6Auto keeps the kernel from giving the link IPv6 addresses of its
 	// own. It must come in a message before the one that sets the link up.
 	NoIPv6Auto bool
@@ -87,6 +85,24 @@ func (h *Handle) DropAltNames(l Link) error {
 	return nil
 }
 
+// DropXDP detaches the XDP programs that were attached to the link, in each of
+// the kernel's modes. One that a process holds by a BPF link of its own stays
+// until that process ends, and is an error.
+func (h *Handle) DropXDP(l Link) error {
+	for _, mode := range l.XDP.modes() {
+		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
+		req.AddData(head(l.Index))
+		xdp := nl.NewRtAttr(unix.IFLA_XDP|unix.NLA_F_NESTED, nil)
+		xdp.AddRtAttr(nl.IFLA_XDP_FD, nl.Uint32Attr(^uint32(0)))
+		xdp.AddRtAttr(nl.IFLA_XDP_FLAGS, nl.Uint32Attr(mode))
+		req.AddData(xdp)
+		if err := h.write(req); err != nil {
+			return fmt.Errorf("detach XDP program from link %q: %w", l.Name, err)
+		}
+	}
+	return nil
+}
+
 // Delete removes a link. One that is gone already is no error.
 func (h *Handle) Delete(l Link) error {
 	req := nl.NewNetlinkRequest(unix.RTM_DELLINK, 0)
@@ -128,11 +144,6 @@ func (c Change) request(l Link) *nl.NetlinkRequest {
 	}
 	if c.Tuning != nil {
 		addTuning(req, l.Tuning, *c.Tuning)
-	}
-	if c.NoXDP {
-		xdp := nl.NewRtAttr(unix.IFLA_XDP|unix.NLA_F_NESTED, nil)
-		xdp.AddRtAttr(nl.IFLA_XDP_FD, nl.Uint32Attr(^uint32(0)))
-		req.AddData(xdp)
 	}
 	if c.NoIPv6Auto {
 		families := nl.NewRtAttr(unix.IFLA_AF_SPEC|unix.NLA_F_NESTED, nil)

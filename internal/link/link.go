@@ -52,9 +52,8 @@ type Link struct {
 	// Promisc, AllMulti: somebody switched it on by hand.
 	Promisc  bool
 	AllMulti bool
-	// XDP: a program is attached.
-	XDP    bool
-	Tuning Tuning
+	XDP      XDP
+	Tuning   Tuning
 
 	tsoSize, tsoSegs int // what the driver can do at most
 }
@@ -218,8 +217,7 @@ func parse(m []byte) (Link, error) {
 		case unix.IFLA_LINKINFO:
 			l.Kind = text(child(a.Value, nl.IFLA_INFO_KIND))
 		case unix.IFLA_XDP:
-			attached := child(a.Value, nl.IFLA_XDP_ATTACHED)
-			l.XDP = len(attached) > 0 && attached[0] != 0
+			l.XDP = parseXDP(a.Value)
 		case unix.IFLA_PROP_LIST:
 			l.AltNames = texts(a.Value, unix.IFLA_ALT_IFNAME)
 		default:

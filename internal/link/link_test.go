@@ -79,7 +79,7 @@ func TestAddSetDelete(t *testing.T) {
 		t.Errorf("changed end is %+v", b)
 	}
 	must(t, h.DropAltNames(b))
-	must(t, h.Set(b, Change{Plain: true, NoXDP: true, Up: new(false)}))
+	must(t, h.Set(b, Change{Plain: true, Up: new(false)}))
 	if b = mustName(t, h, "b1"); b.Up || b.Promisc || len(b.AltNames) != 0 {
 		t.Errorf("reset end is %+v", b)
 	}

@@ -103,3 +103,39 @@ func addTuning(req *nl.NetlinkRequest, was, want Tuning) {
 		req.AddData(nl.NewRtAttr(unix.IFLA_PROTO_DOWN, nl.Uint8Attr(0)))
 	}
 }
+
+// XDP says in which of the kernel's modes a program is attached to a link.
+type XDP struct{ Generic, Driver, Hardware bool }
+
+// Any says whether there is one.
+func (x XDP) Any() bool { return x != XDP{} }
+
+// modes are the flags that name them to the kernel.
+func (x XDP) modes() (flags []uint32) {
+	if x.Generic {
+		flags = append(flags, nl.XDP_FLAGS_SKB_MODE)
+	}
+	if x.Driver {
+		flags = append(flags, nl.XDP_FLAGS_DRV_MODE)
+	}
+	if x.Hardware {
+		flags = append(flags, xdpHardwareMode)
+	}
+	return flags
+}
+
+// linux/if_link.h: a mode's flag, and the attributes with each mode's program.
+const (
+	xdpHardwareMode    = 1 << 3
+	xdpDriverProgram   = 5
+	xdpGenericProgram  = 6
+	xdpHardwareProgram = 7
+)
+
+func parseXDP(nest []byte) XDP {
+	return XDP{
+		Driver:   number(child(nest, xdpDriverProgram)) != 0,
+		Generic:  number(child(nest, xdpGenericProgram)) != 0,
+		Hardware: number(child(nest, xdpHardwareProgram)) != 0,
+	}
+}

@@ -92,15 +92,17 @@ func (m *Maker) dropOn(parent link.Link, ns *netns.Namespace, spare func(link.Li
 
 // childrenIn lists what rides, in the namespace of h, on a link of the host's.
 func (m *Maker) childrenIn(h *link.Handle, parent link.Link) (children []link.Link, err error) {
-	host := link.SameNamespace
-	if h.Namespace().ID() != m.host.Namespace().ID() {
-		if host, err = h.NSID(m.host.Namespace()); err != nil || host == link.SameNamespace {
-			return nil, err // nothing there refers to the host
-		}
-	}
 	all, err := h.Links()
 	if err != nil {
 		return nil, err
+	}
+	host := link.SameNamespace
+	if h.Namespace().ID() != m.host.Namespace().ID() {
+		// After the listing, which makes the kernel number the namespaces that
+		// it has to name there.
+		if host, err = h.NSID(m.host.Namespace()); err != nil || host == link.SameNamespace {
+			return nil, err // nothing there refers to the host
+		}
 	}
 	for _, l := range all {
 		// A veth names its peer in the place of a parent, hardware itself.

@@ -7,12 +7,14 @@ import (
 
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
+	"github.com/nicferry/nicferry/internal/undo"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/device"
 )
 
 // A static attach with two addresses is three changes before the routes; the
 // ferry's own questions are for one link each until it compares addresses.
+// Three more, and one listing, blackhole the metadata addresses.
 func TestStaticAttachIsFewMessages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -25,6 +27,14 @@ func TestStaticAttachIsFewMessages(t *testing.T) {
 	}
 	if dumps := after.Dumps - before.Dumps; dumps != 0 {
 		t.Errorf("move took %d listings, want 0", dumps)
+	}
+	fresh, err := link.Open(container(t))
+	w.ok(err)
+	defer fresh.Close()
+	var kept undo.Stack
+	w.ok(settleMetadata(fresh, mainTable, false, &kept))
+	if m := fresh.Messages(); m.Writes != 3 || m.Dumps != 1 {
+		t.Errorf("three blackholes took %+v, want 3 writes and a listing", m)
 	}
 	m := w.messages(l, layer3("10.1.0.2/24", "fd01::2/64"))
 	if m.Writes != 2 || m.Dumps != 2 {

@@ -100,7 +100,6 @@ func (f *Ferry) fetch(id nic.ID, d nic.Device, l link.Link, from *netns.Namespac
 	if err != nil {
 		return link.Link{}, err
 	}
-	clean.NoXDP = l.XDP
 	if !wiping {
 		clean = link.Change{Name: clean.Name}
 	}
@@ -164,7 +163,9 @@ func (f *Ferry) wipe(ctx context.Context, id nic.ID, d nic.Device) error {
 		if err := f.host.DropAltNames(l); err != nil {
 			return err
 		}
-		clean.NoXDP = l.XDP
+		if err := f.host.DropXDP(l); err != nil {
+			return err
+		}
 		if l.Master != 0 {
 			clean.Master = new(0)
 		}
@@ -231,7 +232,7 @@ func dirty(l link.Link, clean link.Change) string {
 		return "its promiscuous mode"
 	case clean.Tuning != nil && l.Tuning != *clean.Tuning:
 		return fmt.Sprintf("its tuning %+v", l.Tuning)
-	case l.XDP:
+	case l.XDP.Any():
 		return "its XDP program"
 	case l.Master != 0:
 		return "its master"

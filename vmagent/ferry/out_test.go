@@ -33,60 +33,6 @@ func TestF30_ComesHomeUnderAnotherName(t *testing.T) {
 	}
 }
 
-// F31: the container does what it can to the NIC; the next one gets none of it.
-func TestF31_ComesHomeClean(t *testing.T) {
-	t.Parallel()
-	for _, kind := range kinds {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t)
-			n := w.make(kind, 0)
-			l := w.in(n, "eth0", true)
-			for _, args := range [][]string{
-				{"link", "set", "eth0", "down"},
-				{"link", "set", "eth0", "name", "mine", "mtu", "1280", "promisc", "on", "allmulticast", "on"},
-				{"link", "set", "mine", "address", "02:66:66:66:66:66", "up"},
-				{"link", "property", "add", "dev", "mine", "altname", "also-mine", "altname", "parent0"},
-				{"addr", "add", "10.6.6.6/24", "dev", "mine"},
-				{"addr", "add", "fd66::6/64", "dev", "mine"},
-				{"route", "add", "default", "via", "10.6.6.1"},
-				{"neigh", "add", "10.6.6.9", "lladdr", "02:66:66:66:66:67", "dev", "mine"},
-			} {
-				w.run(w.inside, args...)
-			}
-			netnstest.Run(t, w.inside, "tc", "qdisc", "add", "dev", "mine", "root", "tbf", "rate", "1mbit", "burst", "4kb", "latency", "1ms")
-			if kind == nic.Macvlan {
-				w.run(w.inside, "link", "set", "mine", "alias", "nobody's")
-				w.run(w.inside, "link", "set", "mine", "address", n.d.MAC.String()) // either one identifies it
-			} else {
-				w.run(w.inside, "link", "add", "child0", "link", "mine", "type", "macvlan")
-				if kind == nic.Veth {
-					w.run(w.inside, "link", "set", "mine", "alias", "nobody's")
-				}
-			}
-			w.ok(w.inside.SetSysctl("2", "ipv6", "conf", "mine", "accept_ra"))
-			w.ok(w.inside.SetSysctl("1", "ipv4", "conf", "mine", "forwarding"))
-			w.ok(w.ferry.Out(t.Context(), n.id, n.d, w.inside))
-			w.clean(n, 1500)
-			name := n.id.LinkName("nt")
-			for _, key := range [][2]string{{"ipv6", "accept_ra"}, {"ipv4", "forwarding"}} {
-				got, err := w.host.Sysctl(key[0], "conf", name, key[1])
-				w.ok(err)
-				if want, err := w.host.Sysctl(key[0], "conf", "default", key[1]); got != want || err != nil {
-					t.Errorf("%s.%s came home as %s, want the host's %s (%v)", key[0], key[1], got, want, err)
-				}
-			}
-			if out := netnstest.Run(t, w.host, "tc", "qdisc", "show", "dev", name); out != "" && out != "qdisc noop 0: root refcnt 2 \n" && out != "qdisc noqueue 0: root refcnt 2 \n" {
-				t.Errorf("queueing came home: %s", out)
-			}
-			again := w.in(n, "eth0", true)
-			if again.MAC != n.d.MAC || again.MTU != 1500 || again.Promisc || again.Index == 0 {
-				t.Errorf("after %+v the next container gets %+v", l, again)
-			}
-		})
-	}
-}
-
 // F31: a bridge that the container made keeps nothing of the NIC.
 func TestF31_PortOfABridgeInside(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,81 @@
+//go:build linux
+
+package ferry
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+func (w *world) holes(table int) (out []string) {
+	w.Helper()
+	holes, err := w.links.Blackholes()
+	w.ok(err)
+	for _, r := range holes {
+		if r.Table == table {
+			out = append(out, r.To.Addr().String())
+		}
+	}
+	return out
+}
+
+var allMetadata = []string{"169.254.169.254", "100.100.100.200", "fd00:ec2::254"}
+
+func TestMetadataIsBlackholed(t *testing.T) {
+	t.Parallel()
+	for _, ipv6 := range []bool{false, true} {
+		w := newWorld(t)
+		n := w.make(nic.Veth, 0)
+		w.run(w.inside, "route", "add", "blackhole", "10.66.0.0/16")
+		l := w.in(n, "eth0", ipv6)
+		sameSet(t, "blackholes", w.holes(mainTable), allMetadata)
+		want := withDefault(layer3("10.1.0.2/24"), "10.1.0.1")
+		want.IPv6 = ipv6
+		// As a hostile DHCP server might have it.
+		want.Routes = []nic.Route{via("169.254.169.254/32", "10.1.0.9"), via("10.4.0.0/16", "10.1.0.9")}
+		w.ok(w.ferry.Apply(t.Context(), w.inside, l.Index, want))
+		sameSet(t, "blackholes", w.holes(mainTable), allMetadata)
+		w.layer3Is(t, l, []string{"10.1.0.2/24"}, []string{"0.0.0.0/0 via 10.1.0.1", "10.4.0.0/16 via 10.1.0.9"})
+		// By a rule nobody gets around them.
+		want.SourceRoutes = true
+		w.ok(w.ferry.Apply(t.Context(), w.inside, l.Index, want))
+		sameSet(t, "blackholes of the source table", w.holes(sourceTable(l.Index)), allMetadata)
+		// Allowed: ours go, the container's own stays.
+		want.Metadata = true
+		for range 2 {
+			_, err := w.ferry.In(t.Context(), n.id, n.d, w.inside, NewEntry("eth0", want, true))
+			w.ok(err)
+			w.ok(w.ferry.Apply(t.Context(), w.inside, l.Index, want))
+		}
+		sameSet(t, "blackholes", append(w.holes(mainTable), w.holes(sourceTable(l.Index))...), nil)
+		for _, from := range [][]string{nil, {"from", "10.1.0.2"}} {
+			out := w.run(w.inside, append([]string{"route", "get", "169.254.169.254"}, from...)...)
+			if !strings.Contains(out, "via 10.1.0.9") {
+				t.Errorf("allowed, and %s", out)
+			}
+		}
+		if out := w.run(w.inside, "route"); !strings.Contains(out, "blackhole 10.66.0.0/16") {
+			t.Errorf("the container's own blackhole is gone:\n%s", out)
+		}
+		w.in(n, "eth0", ipv6)
+		sameSet(t, "blackholes again", w.holes(mainTable), allMetadata)
+	}
+}
+
+// A move that fails takes the blackholes back.
+func TestBlackholesAreUndone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.make(nic.Veth, 0)
+	bad := n.d
+	bad.MTU = 1 << 20
+	if _, err := w.ferry.In(t.Context(), n.id, bad, w.inside, Entry{Name: "eth0"}); err == nil {
+		t.Fatal("an MTU of a mebibyte was accepted")
+	}
+	sameSet(t, "blackholes", w.holes(mainTable), nil)
+	w.ok(w.ferry.Out(t.Context(), n.id, n.d, w.inside))
+	w.in(n, "eth0", false)
+	sameSet(t, "blackholes", w.holes(mainTable), allMetadata)
+}
