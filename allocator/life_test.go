@@ -30,7 +30,14 @@ func TestALifeFromStartToRemoval(t *testing.T) {
 		if got := claim.Identity.Addrs; len(got) != 2 || got[0].String() != "10.0.0.10/24" || got[1].String() != "fd00::10/64" {
 			t.Errorf("got addresses %v, want the first of each range", got)
 		}
+		r.wait(3 * time.Second)
+		if c := r.claim(claim.ID).Conditions; len(c) != 1 || c[0].Reason != nic.ReasonWaitingForProvider || c[0].Deadline.IsZero() {
+			t.Errorf("while the cloud is at it: %+v; want a named wait with a deadline", c)
+		}
 		claim = r.wants(claim.ID, nic.ClaimReady, time.Minute)
+		if len(claim.Conditions) != 0 {
+			t.Errorf("once ready: %+v; want no condition", claim.Conditions)
+		}
 		wanted, _, err := r.alloc.Wanted(t.Context(), "vm1", 0)
 		if err != nil || len(wanted) != 1 {
 			t.Fatalf("wanted: %v, %v; want one NIC", wanted, err)

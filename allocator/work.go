@@ -82,6 +82,14 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 		return 0, a.giveUp(ctx, n, because(nic.ReasonProviderError, "provider %s: NIC is %s: %s", n.Provider, n.Seen.State, n.Seen.Reason))
 	}
 	a.lookAt(n) // creating, attaching, detaching: the poller looks
+	if err := a.note(ctx, n.ID, &nic.Condition{
+		Reason:   nic.ReasonWaitingForProvider,
+		Message:  fmt.Sprintf("provider %s says that the NIC is %s", n.Provider, n.Seen.State),
+		Since:    n.Since,
+		Deadline: n.Since.Add(plugDeadline),
+	}); err != nil {
+		return 0, err
+	}
 	return plugDeadline - time.Since(n.Since) + time.Second, nil
 }
 
