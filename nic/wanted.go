@@ -31,7 +31,7 @@ type Layer3 struct {
 	DHCP  bool           `json:"dhcp,omitempty"`
 	Addrs []netip.Prefix `json:"addrs,omitempty"`
 	// Gateways are the next hops of the default routes, one per family; used
-	// only with DefaultRoute.
+	// with DefaultRoute, and with SourceRoutes in the NIC's own table.
 	Gateways []netip.Addr `json:"gateways,omitempty"`
 	Routes   []Route      `json:"routes,omitempty"`
 	// DefaultRoute: this NIC carries the container's default routes.
