@@ -19,8 +19,9 @@ import (
 // F32: whoever keeps a namespace alive is named.
 func TestF32_HoldersAreNamed(t *testing.T) {
 	ns := netnstest.New(t)
-	if got, err := netns.Holders(ns.ID()); err != nil || len(got) != 0 {
-		t.Errorf("held by us alone: got %v, %v; want none", got, err)
+	got, err := netns.Holders(ns.ID())
+	if err != nil || slices.ContainsFunc(got, func(h netns.Holder) bool { return h.PID == os.Getpid() }) {
+		t.Errorf("held by us alone: got %v, %v", got, err)
 	}
 	inside := sleep(t)
 	if err := ns.Do(inside.Start); err != nil {
@@ -37,18 +38,16 @@ func TestF32_HoldersAreNamed(t *testing.T) {
 	}
 	opened.ExtraFiles[0].Close()
 	mount := bind(t, ns, "a b")
-	got, err := netns.Holders(ns.ID())
-	if err != nil {
+	if got, err = netns.Holders(ns.ID()); err != nil {
 		t.Fatal(err)
 	}
-	want := []netns.Holder{{PID: inside.Process.Pid, Comm: "sleep"}, {PID: opened.Process.Pid, Comm: "sleep"}, {Mount: mount}}
-	slices.SortFunc(want[:2], func(a, b netns.Holder) int { return a.PID - b.PID })
-	slices.SortFunc(got, func(a, b netns.Holder) int { return len(a.Mount) - len(b.Mount) })
-	if len(got) == 3 {
-		slices.SortFunc(got[:2], func(a, b netns.Holder) int { return a.PID - b.PID })
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("holders: got %v, want %v", got, want)
+	// Somebody else on the machine may look at it just now, as we do.
+	for _, want := range []netns.Holder{
+		{PID: inside.Process.Pid, Comm: "sleep"}, {PID: opened.Process.Pid, Comm: "sleep"}, {Mount: mount},
+	} {
+		if n := len(slices.DeleteFunc(slices.Clone(got), func(h netns.Holder) bool { return h != want })); n != 1 {
+			t.Errorf("%s is named %d times in %v", want, n, got)
+		}
 	}
 }
 
