@@ -25,7 +25,7 @@ type Place struct {
 
 // Locate finds the NIC in the host namespace or in one of the others, by what
 // a container cannot change: a veth by its end on the host, a macvlan by its
-// parent and then its alias or MAC, a Found NIC by its permanent MAC. A veth
+// parent and then its index, alias or MAC, a Found NIC by its permanent MAC. A veth
 // in a namespace that was not given is ErrElsewhere; any other NIC there is
 // just not found.
 func (m *Maker) Locate(ctx context.Context, id nic.ID, d nic.Device, namespaces ...*netns.Namespace) (at Place, found bool, err error) {

@@ -21,6 +21,7 @@ func withSource(l3 nic.Layer3) nic.Layer3 {
 func TestRepliesLeaveByTheNICTheyCameInOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.ok(w.inside.SetSysctl("0", "ipv6", "conf", "default", "dad_transmits")) // hurry
 	first, second := w.make(nic.Veth, 0), w.make(nic.Veth, 0)
 	eth0, eth1 := w.in(first, "eth0", true), w.in(second, "eth1", true)
 	for _, a := range []string{"10.1.0.1/24", "10.2.0.1/24", "10.9.0.1/32", "fd01::1/64", "fd02::1/64", "fd09::1/128"} {
