@@ -78,9 +78,6 @@ func Start(o Options) (*Keeper, error) {
 
 // check fills in what is optional and reports what is missing.
 func (o *Options) check() error {
-	if o.Wake == nil {
-		o.Wake = func() {}
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

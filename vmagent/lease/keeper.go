@@ -58,9 +58,9 @@ type Options[L Lease] struct {
 	// only when it is past T1. Optional.
 	Verify bool
 	// Wake is called from the keeper's goroutine whenever State has changed.
-	// It must not block, nor call Stop. Required.
+	// It must not block, nor call Stop. Optional.
 	Wake func()
-	// Log is told of leases won and lost. Required.
+	// Log is told of leases won and lost. Optional.
 	Log *slog.Logger
 }
 
@@ -85,6 +85,12 @@ type declined[L Lease] struct {
 
 // Start begins to keep a lease, in a goroutine that Stop ends.
 func Start[L Lease](o Options[L]) *Keeper[L] {
+	if o.Wake == nil {
+		o.Wake = func() {}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	k := &Keeper[L]{opts: o, cancel: cancel, done: make(chan struct{}), endTurn: func() {}}
 	now := time.Now()

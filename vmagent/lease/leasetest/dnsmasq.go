@@ -62,7 +62,7 @@ func StartDnsmasq(t *testing.T, ns *netns.Namespace, options ...string) *Dnsmasq
 	})
 	t.Cleanup(d.End)
 	go d.read(log)
-	d.Await("sockets bound exclusively to interface", 1)
+	d.Await("started, version", 1) // its sockets are bound before it says so
 	return d
 }
 
