@@ -91,6 +91,25 @@ func (r *rig) onLAN(ctx context.Context, args ...string) (string, error) {
 	return r.lan.Run(ctx, args[0], args[1:]...)
 }
 
+// stray start NAME leaves a process behind in a container's network namespace,
+// which is none of the container's own; stray end ends it.
+func (r *rig) stray(ctx context.Context, args ...string) (string, error) {
+	if args[0] == "end" {
+		return r.kill(ctx, "stray")
+	}
+	pid, err := r.docker(ctx, "inspect", "--format", "{{.State.Pid}}", args[1])
+	if err != nil {
+		return "", err
+	}
+	p, err := r.node.Spawn(lab.Program{
+		Name: "stray", Args: []string{"nsenter", "--target", strings.TrimSpace(pid), "--net", "sleep", "60"},
+	})
+	if err == nil {
+		r.programs["stray"] = p
+	}
+	return "", err
+}
+
 // runContainer NAME LABEL… starts a container without a Docker network.
 func (r *rig) runContainer(ctx context.Context, args ...string) (string, error) {
 	cmd := []string{"run", "-d", "--init", "--network", "none", "--name", args[0]}

@@ -22,5 +22,6 @@ func TestF44_EngineKilled(t *testing.T)     { script(t, "F44_engine_killed") }
 func TestF55_Burst(t *testing.T)            { script(t, "F55_burst") }
 func TestF56_EngineBoot(t *testing.T)       { script(t, "F56_engine_boot") }
 func TestImageLabels(t *testing.T)          { script(t, "image_labels") }
+func TestF32_S12_StrayProcess(t *testing.T) { script(t, "F32_stray_process") }
 func TestNames(t *testing.T)                { script(t, "names") }
 func TestSuperseded(t *testing.T)           { script(t, "superseded") }

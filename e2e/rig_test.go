@@ -83,6 +83,7 @@ func script(t *testing.T, name string) {
 			"engine":   onRig((*rig).engine),
 			"events":   onRig((*rig).events),
 			"crowd":    crowd,
+			"stray":    onRig((*rig).stray),
 			"await":    await,
 		},
 	})

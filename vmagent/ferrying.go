@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/link"
@@ -11,6 +12,7 @@ import (
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/containers"
+	"github.com/nicferry/nicferry/vmagent/device"
 	"github.com/nicferry/nicferry/vmagent/dhcp"
 	"github.com/nicferry/nicferry/vmagent/ferry"
 	"github.com/nicferry/nicferry/vmagent/hotplug"
@@ -41,7 +43,7 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 		return err
 	}
 	said.State = nic.ObservedMade
-	at, err := a.ferry.In(ctx, w.NIC, w.Device, p.ns, ferry.NewEntry(w.Owner.Interface, w.Layer3, w.Layer3.Metadata))
+	at, err := a.enter(ctx, p.ns, w, wishes)
 	if err != nil {
 		return err
 	}
@@ -63,6 +65,31 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 	return nil
 }
 
+// enter brings the NIC into the container. One that hides in a third namespace,
+// where an earlier container of this claim left it, is recovered first.
+func (a *Agent) enter(ctx context.Context, ns *netns.Namespace, w nic.Wanted, wishes []nic.Wanted) (link.Link, error) {
+	// Any NIC of the container lifts the blackholes; they are the namespace's.
+	metadata := slices.ContainsFunc(staying(wishes), func(w nic.Wanted) bool { return w.Layer3.Metadata })
+	entry := ferry.NewEntry(w.Owner.Interface, w.Layer3, metadata)
+	at, err := a.ferry.In(ctx, w.NIC, w.Device, ns, entry)
+	if !errors.Is(err, device.ErrElsewhere) {
+		return at, err
+	}
+	if err := a.recoverStray(ctx, w, nil); err != nil {
+		return at, err
+	}
+	return a.ferry.In(ctx, w.NIC, w.Device, ns, entry)
+}
+
+// recoverStray takes a NIC out of wherever it is: its container is dead.
+func (a *Agent) recoverStray(ctx context.Context, w nic.Wanted, from *netns.Namespace) error {
+	stray, astray, err := a.ferry.Recover(ctx, w.NIC, w.Device, from)
+	if err == nil && astray {
+		a.opts.Log.Warn("NIC recovered from where its container had hidden it", "nic", w.NIC, "claim", w.Claim, "was", stray.String())
+	}
+	return err
+}
+
 // hold opens the container's namespace. A container that was restarted has a
 // new one: the NIC is pulled out of the old one first.
 func (a *Agent) hold(ctx context.Context, p *plug, c containers.Container, w nic.Wanted) error {
@@ -74,8 +101,10 @@ func (a *Agent) hold(ctx context.Context, p *plug, c containers.Container, w nic
 		p.pid = c.PID
 		return ns.Close()
 	}
-	if err := a.pullOut(ctx, w); err != nil {
-		return errors.Join(err, ns.Close())
+	if p.ns != nil {
+		if err := a.pullOut(ctx, w, dead); err != nil {
+			return errors.Join(err, ns.Close())
+		}
 	}
 	p.ns, p.pid = ns, c.PID
 	return nil
@@ -95,19 +124,51 @@ func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Want
 	return err
 }
 
+// Whether the container that a NIC is pulled out of is dead. From a dead one
+// the NIC is taken wherever it hides; in a live one's namespace and its
+// children nothing but the NIC is touched.
+const (
+	dead  = true
+	alive = false
+)
+
 // pullOut takes the NIC out of the namespace that is held for it, wipes it,
 // and lets the namespace go. The lease stays: a container that is started
 // again comes back with its address.
-func (a *Agent) pullOut(ctx context.Context, w nic.Wanted) error {
+func (a *Agent) pullOut(ctx context.Context, w nic.Wanted, isDead bool) error {
 	p := a.plugs.of(w)
 	err := p.stopKeeper(false)
-	if p.ns == nil {
-		return err
+	if isDead {
+		err = errors.Join(err, a.recoverStray(ctx, w, p.ns))
+	} else if p.ns != nil {
+		err = errors.Join(err, a.ferry.Out(ctx, w.NIC, w.Device, p.ns))
 	}
-	if err := a.ferry.Out(ctx, w.NIC, w.Device, p.ns); err != nil {
+	if err != nil {
 		return err // the namespace stays held: without it the NIC could not be reached
 	}
-	return errors.Join(err, p.letGo())
+	return p.letGo()
+}
+
+// afterlife is how long a namespace may outlive its container unremarked.
+const afterlife = time.Second
+
+// nameHolders tells who keeps the namespace of a dead container alive, once it
+// has had the time to go. It returns how long to wait until then.
+func (a *Agent) nameHolders(w nic.Wanted) time.Duration {
+	p := a.plugs.of(w)
+	if p.left == (netns.ID{}) {
+		return 0
+	}
+	if wait := afterlife - time.Since(p.leftAt); wait > 0 {
+		return wait
+	}
+	holders, err := netns.Holders(p.left)
+	if err != nil || len(holders) > 0 {
+		a.opts.Log.Warn("namespace outlives its container", "container", w.Container, "claim", w.Claim,
+			"namespace", p.left.String(), "holders", fmt.Sprintf("%+v", holders), "err", err)
+	}
+	p.left = netns.ID{}
+	return 0
 }
 
 // giveBack takes the NIC away for good: out of the container, the lease back
@@ -128,7 +189,7 @@ func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wan
 			return err
 		}
 	}
-	if err := a.pullOut(ctx, w); err != nil {
+	if err := a.pullOut(ctx, w, c == nil || !c.Running); err != nil {
 		return err
 	}
 	a.releaseLease(ctx, w)

@@ -24,6 +24,10 @@ type plug struct {
 	// keeper keeps the lease over the link with the index.
 	keeper *dhcp.Keeper
 	index  int
+	// left is the namespace that was last let go, until it has been looked
+	// whether somebody keeps it alive.
+	left   netns.ID
+	leftAt time.Time
 	// layer3 is the addressing that was last worked out, and lease the name
 	// servers that came with it.
 	layer3   nic.Layer3
@@ -110,6 +114,7 @@ func (p *plug) letGo() error {
 	if p.ns == nil {
 		return nil
 	}
+	p.left, p.leftAt = p.ns.ID(), time.Now()
 	err := p.ns.Close()
 	p.ns, p.pid = nil, 0
 	return err

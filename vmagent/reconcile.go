@@ -15,7 +15,7 @@ import (
 
 // reconcile is the work of one key: a container's id, or the id of a NIC that
 // no container holds.
-func (a *Agent) reconcile(ctx context.Context, key string) (time.Duration, error) {
+func (a *Agent) reconcile(ctx context.Context, key string) (again time.Duration, err error) {
 	wishes := a.wishes.of(key)
 	c, err := a.lookUp(ctx, key, wishes)
 	if err != nil {
@@ -25,6 +25,7 @@ func (a *Agent) reconcile(ctx context.Context, key string) (time.Duration, error
 	for _, w := range wishes {
 		if w.NIC != "" {
 			errs = append(errs, about(w, a.serve(ctx, c, w, wishes)))
+			again = max(again, a.nameHolders(w))
 		}
 	}
 	switch {
@@ -35,7 +36,7 @@ func (a *Agent) reconcile(ctx context.Context, key string) (time.Duration, error
 	default:
 		a.asks.put(key, nil)
 	}
-	return 0, errors.Join(errs...)
+	return again, errors.Join(errs...)
 }
 
 // lookUp reads the container afresh; nil means that it is gone. One source's
@@ -82,7 +83,7 @@ func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted
 		a.writeNames(c, wishes, &said)
 		said.State = nic.ObservedClean
 	case !said.Running:
-		err = a.pullOut(ctx, w)
+		err = a.pullOut(ctx, w, dead)
 		said.State = nic.ObservedMade
 	default:
 		err = a.putIn(ctx, *c, w, wishes, &said)
