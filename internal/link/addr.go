@@ -76,6 +76,7 @@ func parseAddr(head *nl.IfAddrmsg, b []byte) (Addr, error) {
 		Prefix:     netip.PrefixFrom(local, int(head.Prefixlen)),
 		Global:     head.Scope == unix.RT_SCOPE_UNIVERSE,
 		Duplicate:  flags&unix.IFA_F_DADFAILED != 0,
+		Tentative:  flags&unix.IFA_F_TENTATIVE != 0 && flags&unix.IFA_F_DADFAILED == 0,
 		Advertised: head.Family == unix.AF_INET6 && flags&unix.IFA_F_PERMANENT == 0,
 	}, nil
 }
