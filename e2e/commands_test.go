@@ -110,6 +110,21 @@ func (r *rig) stray(ctx context.Context, args ...string) (string, error) {
 	return "", err
 }
 
+// routerAdvertisements has a second dnsmasq on the LAN advertise the prefix
+// fd77::/64 for SLAAC, and give addresses of it by DHCPv6.
+func (r *rig) routerAdvertisements(context.Context, ...string) (string, error) {
+	p, err := r.node.Spawn(lab.Program{Name: "ra", Args: []string{
+		"ip", "netns", "exec", "lan", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root",
+		"--port=0", "--interface=wire0", "--bind-interfaces", "--except-interface=lo", "--enable-ra",
+		"--dhcp-range=fd77::1000,fd77::1fff,slaac,64,120",
+		"--dhcp-leasefile=" + r.file("leases6"), "--pid-file=" + r.file("ra.pid"),
+	}})
+	if err == nil {
+		r.programs["ra"] = p
+	}
+	return "", err
+}
+
 // runContainer NAME LABEL… starts a container without a Docker network.
 func (r *rig) runContainer(ctx context.Context, args ...string) (string, error) {
 	cmd := []string{"run", "-d", "--init", "--network", "none", "--name", args[0]}

@@ -23,5 +23,7 @@ func TestF55_Burst(t *testing.T)            { script(t, "F55_burst") }
 func TestF56_EngineBoot(t *testing.T)       { script(t, "F56_engine_boot") }
 func TestImageLabels(t *testing.T)          { script(t, "image_labels") }
 func TestF32_S12_StrayProcess(t *testing.T) { script(t, "F32_stray_process") }
+func TestF63_AddressConflict(t *testing.T)  { script(t, "conflict") }
+func TestIPv6FromTheWire(t *testing.T)      { script(t, "ipv6_from_the_wire") }
 func TestNames(t *testing.T)                { script(t, "names") }
 func TestSuperseded(t *testing.T)           { script(t, "superseded") }

@@ -84,6 +84,7 @@ func script(t *testing.T, name string) {
 			"events":   onRig((*rig).events),
 			"crowd":    crowd,
 			"stray":    onRig((*rig).stray),
+			"ra":       onRig((*rig).routerAdvertisements),
 			"await":    await,
 		},
 	})

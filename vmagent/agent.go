@@ -18,9 +18,11 @@ import (
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/announce"
 	"github.com/nicferry/nicferry/vmagent/containers"
 	"github.com/nicferry/nicferry/vmagent/device"
 	"github.com/nicferry/nicferry/vmagent/dhcp"
+	"github.com/nicferry/nicferry/vmagent/dhcp6"
 	"github.com/nicferry/nicferry/vmagent/ferry"
 )
 
@@ -79,6 +81,8 @@ type Agent struct {
 	refused *refusals
 	cache   cache
 	wires   *dhcp.Listener
+	wires6  *dhcp6.Listener
+	lans    *announce.Listener
 }
 
 // New makes an agent and reads what an earlier one left in the cache.
@@ -86,7 +90,7 @@ func New(opts Options) (*Agent, error) {
 	if opts.Workers == 0 {
 		opts.Workers = 8
 	}
-	a := &Agent{opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), cache: cache{dir: opts.RunDir}, wires: dhcp.NewListener()}
+	a := &Agent{opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), cache: cache{dir: opts.RunDir}, wires: dhcp.NewListener(), wires6: dhcp6.NewListener(), lans: announce.NewListener()}
 	a.report = newReporter(opts)
 	a.queue = keyed.New(keyed.Options{Work: a.reconcile, Workers: opts.Workers, Log: opts.Log})
 	a.asks = newAsks(opts)

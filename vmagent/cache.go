@@ -10,13 +10,15 @@ import (
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/dhcp"
+	"github.com/nicferry/nicferry/vmagent/dhcp6"
 )
 
 // cache is the agent's memory across its own restarts, on a tmpfs that goes
 // with the namespaces at a reboot. Losing it costs time, not truth.
 //
 //	wanted.json         what the controller last wanted
-//	leases/NIC-ID.json  the DHCP lease of a NIC
+//	leases/NIC-ID.json  the DHCPv4 lease of a NIC
+//	leases6/NIC-ID.json the DHCPv6 lease of a NIC
 type cache struct{ dir string }
 
 func (c cache) wanted() ([]nic.Wanted, error) {
@@ -29,24 +31,40 @@ func (c cache) saveWanted(list []nic.Wanted) error {
 	return write(filepath.Join(c.dir, "wanted.json"), list)
 }
 
-// lease returns nil if there is none.
+// lease and lease6 return nil if there is none.
 func (c cache) lease(id nic.ID) (*dhcp.Lease, error) {
 	var lease *dhcp.Lease
-	err := read(c.leasePath(id), &lease)
+	err := read(c.path("leases", id), &lease)
 	return lease, err
 }
 
-func (c cache) saveLease(id nic.ID, lease dhcp.Lease) error { return write(c.leasePath(id), lease) }
+func (c cache) lease6(id nic.ID) (*dhcp6.Lease, error) {
+	var lease *dhcp6.Lease
+	err := read(c.path("leases6", id), &lease)
+	return lease, err
+}
 
-func (c cache) dropLease(id nic.ID) error {
-	if err := os.Remove(c.leasePath(id)); !errors.Is(err, fs.ErrNotExist) {
+func (c cache) saveLease(id nic.ID, lease dhcp.Lease) error {
+	return write(c.path("leases", id), lease)
+}
+
+func (c cache) saveLease6(id nic.ID, lease dhcp6.Lease) error {
+	return write(c.path("leases6", id), lease)
+}
+
+func (c cache) dropLease(id nic.ID) error  { return remove(c.path("leases", id)) }
+func (c cache) dropLease6(id nic.ID) error { return remove(c.path("leases6", id)) }
+
+func (c cache) path(kind string, id nic.ID) string {
+	return filepath.Join(c.dir, kind, string(id)+".json")
+}
+
+// remove may be called for what is not there.
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
-}
-
-func (c cache) leasePath(id nic.ID) string {
-	return filepath.Join(c.dir, "leases", string(id)+".json")
 }
 
 // read leaves v alone if there is no file.

@@ -47,7 +47,7 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 	if err != nil {
 		return err
 	}
-	l3, err := a.withLease(p, p.ns, at.Index, w, said)
+	l3, err := a.address(p, at.Index, w, said)
 	if err != nil {
 		return err
 	}
@@ -58,8 +58,9 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 	if err := a.ferry.Apply(ctx, p.ns, at.Index, l3); err != nil {
 		return err
 	}
+	p.watcher.Applied()
 	said.Addrs = l3.Addrs
-	if len(l3.Addrs) > 0 || !l3.DHCP {
+	if none := !l3.DHCP && len(w.Layer3.Addrs) == 0; none || len(l3.Addrs) > 0 {
 		said.State = nic.ObservedIn
 	}
 	return nil
@@ -137,7 +138,7 @@ const (
 // again comes back with its address.
 func (a *Agent) pullOut(ctx context.Context, w nic.Wanted, isDead bool) error {
 	p := a.plugs.of(w)
-	err := p.stopKeeper(false)
+	err := p.stop(false)
 	if isDead {
 		err = errors.Join(err, a.recoverStray(ctx, w, p.ns))
 	} else if p.ns != nil {
@@ -182,7 +183,7 @@ func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wan
 		}
 	}
 	if p.keeper != nil {
-		if err := p.stopKeeper(true); err != nil {
+		if err := p.stop(true); err != nil {
 			a.opts.Log.Warn("lease not given back, it will run out by itself", "nic", w.NIC, "err", err)
 		}
 		if err := a.cache.dropLease(w.NIC); err != nil {
@@ -197,7 +198,7 @@ func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wan
 		return err
 	}
 	a.plugs.drop(w.NIC)
-	return a.cache.dropLease(w.NIC)
+	return errors.Join(a.cache.dropLease(w.NIC), a.cache.dropLease6(w.NIC))
 }
 
 // releaseLease gives a lease back whose container is gone already. The NIC is

@@ -1,73 +1,104 @@
 package vmagent
 
 import (
+	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
-	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
-	"github.com/nicferry/nicferry/vmagent/dhcp"
+	"github.com/nicferry/nicferry/vmagent/announce"
 )
+
+// address works out the addressing that the NIC is to have now, over the link
+// with the index: what is wanted, with what the DHCP servers have given, without
+// what somebody else on the wire holds. What is waited for, and what is the
+// matter, goes into the report.
+func (a *Agent) address(p *plug, index int, w nic.Wanted, said *nic.Observed) (nic.Layer3, error) {
+	if p.index != index { // the container destroyed the NIC, and has another one now
+		if err := p.stop(false); err != nil {
+			return nic.Layer3{}, err
+		}
+		p.index = index
+	}
+	l3 := w.Layer3
+	l3.Addrs, l3.Gateways, l3.Routes = slices.Clip(l3.Addrs), slices.Clip(l3.Gateways), slices.Clip(l3.Routes)
+	p.leaseDNS = nil
+	if err := a.addLease(p, w, &l3, said); err != nil {
+		return l3, err
+	}
+	if err := a.addLease6(p, w, &l3, said); err != nil {
+		return l3, err
+	}
+	state, err := a.watch(p, w, l3)
+	if err != nil {
+		return l3, err
+	}
+	for _, c := range state.Conditions() {
+		nic.SetCondition(&said.Conditions, c)
+	}
+	l3.Addrs = state.Usable(l3.Addrs)
+	return withoutOrphans(l3), nil
+}
+
+// watch has the addresses probed and announced, and gives back to its server
+// what turns out to be another's.
+func (a *Agent) watch(p *plug, w nic.Wanted, l3 nic.Layer3) (announce.State, error) {
+	key, ns, index := p.key, p.ns, p.index
+	opts := announce.Options{
+		Open: func() (announce.Wire, error) { return a.lans.Open(ns, index) },
+		MAC:  w.Device.MAC, Addrs: l3.Addrs, Gateways: l3.Gateways, Mode: l3.Probe, Silent: l3.Silent,
+		Wake: func() { a.queue.Wake(key) },
+		Log:  a.opts.Log.With("nic", w.NIC, "claim", w.Claim),
+	}
+	if p.watcher != nil && !p.watcher.Same(opts) {
+		opts.Earlier = p.watcher.State()
+		if err := p.stopWatcher(); err != nil {
+			return announce.State{}, err
+		}
+	}
+	if p.watcher == nil {
+		var err error
+		if p.watcher, err = announce.Start(opts); err != nil {
+			return announce.State{}, err
+		}
+	}
+	state := p.watcher.State()
+	for addr, conflict := range state.Conflicts {
+		why := fmt.Sprintf("%s answers for it", conflict.MAC)
+		if p.keeper != nil {
+			p.keeper.Decline(addr, why)
+		}
+		if p.keeper6 != nil {
+			p.keeper6.Decline(addr, why)
+		}
+	}
+	return state, nil
+}
+
+// withoutOrphans leaves out gateways and routes of an IP version in which the
+// NIC has no address: the kernel would take them for on-link.
+func withoutOrphans(l3 nic.Layer3) nic.Layer3 {
+	has := func(addr netip.Addr) bool {
+		return slices.ContainsFunc(l3.Addrs, func(p netip.Prefix) bool { return p.Addr().Is4() == addr.Is4() })
+	}
+	l3.Gateways = slices.DeleteFunc(slices.Clone(l3.Gateways), func(gw netip.Addr) bool { return !has(gw) })
+	l3.Routes = slices.DeleteFunc(slices.Clone(l3.Routes), func(r nic.Route) bool { return !has(r.Via) })
+	return l3
+}
 
 // dhcpDeadline is how long a container waits for its first lease before the
 // wait is shown as overdue. It goes on waiting, and keeps its NIC.
 const dhcpDeadline = time.Minute
 
-// withLease adds what the DHCP server gave to the wanted addressing, and says
-// so in the report; without a lease it says what is waited for.
-func (a *Agent) withLease(p *plug, ns *netns.Namespace, index int, w nic.Wanted, said *nic.Observed) (nic.Layer3, error) {
-	l3 := w.Layer3
-	p.leaseDNS = nic.DNS{}
-	if !l3.DHCP {
-		return l3, p.stopKeeper(true)
+// waitingForDHCP tells what is waited for since when, and what the trouble is.
+func waitingForDHCP(said *nic.Observed, protocol string, since time.Time, trouble error) {
+	waiting := nic.Condition{
+		Reason: nic.ReasonWaitingForDHCP, Message: "no " + protocol + " server has given a lease yet",
+		Since: since.UTC(), Deadline: since.Add(dhcpDeadline).UTC(),
 	}
-	if p.index != index { // the container destroyed the NIC, and has another one now
-		if err := p.stopKeeper(false); err != nil {
-			return l3, err
-		}
+	if trouble != nil {
+		waiting.Message += ": " + trouble.Error()
 	}
-	if p.keeper == nil {
-		var err error
-		if p.keeper, err = dhcp.Start(a.leaseOptions(ns, index, w)); err != nil {
-			return l3, err
-		}
-		p.index = index
-	}
-	state := p.keeper.State()
-	if !state.Bound {
-		waiting := nic.Condition{
-			Reason: nic.ReasonWaitingForDHCP, Message: "no DHCP server has given a lease yet",
-			Since: state.Since.UTC(), Deadline: state.Since.Add(dhcpDeadline).UTC(),
-		}
-		if state.Err != nil {
-			waiting.Message += ": " + state.Err.Error()
-		}
-		nic.SetCondition(&said.Conditions, waiting)
-		return l3, a.cache.dropLease(w.NIC)
-	}
-	l3.Addrs = append(l3.Addrs[:len(l3.Addrs):len(l3.Addrs)], state.Lease.Addr)
-	if state.Lease.Router.IsValid() {
-		l3.Gateways = append(l3.Gateways[:len(l3.Gateways):len(l3.Gateways)], state.Lease.Router)
-	}
-	l3.Routes = append(l3.Routes[:len(l3.Routes):len(l3.Routes)], state.Lease.Routes...)
-	p.leaseDNS = nic.DNS{Servers: state.Lease.DNS, Search: state.Lease.Search}
-	said.LeaseEnds = state.Lease.Expires.UTC()
-	return l3, a.cache.saveLease(w.NIC, state.Lease)
-}
-
-// leaseOptions are those of the claim's lease, over the link at index in ns.
-func (a *Agent) leaseOptions(ns *netns.Namespace, index int, w nic.Wanted) dhcp.Options {
-	lease, err := a.cache.lease(w.NIC)
-	if err != nil {
-		a.opts.Log.Warn("lease not read from the cache, a new one is asked for", "nic", w.NIC, "err", err)
-	}
-	key := keyOf(w)
-	return dhcp.Options{
-		Listen:   func() (dhcp.Conn, error) { return a.wires.Listen(ns, index) },
-		MAC:      w.Device.MAC,
-		ClientID: w.Claim.DHCPClientID(),
-		Lease:    lease,
-		Routes:   w.Layer3.DHCPRoutes,
-		Wake:     func() { a.queue.Wake(key) },
-		Log:      a.opts.Log.With("nic", w.NIC, "claim", w.Claim),
-	}
+	nic.SetCondition(&said.Conditions, waiting)
 }

@@ -32,7 +32,7 @@ func (a *Agent) writeNames(c *containers.Container, wishes []nic.Wanted, said *n
 		p := a.plugs.of(w)
 		cards = append(cards, etc.NIC{
 			Interface: w.Owner.Interface, DefaultRoute: w.Layer3.DefaultRoute,
-			DNS: []nic.DNS{w.Layer3.DNS, p.leaseDNS}, Addrs: p.layer3.Addrs,
+			DNS: append([]nic.DNS{w.Layer3.DNS}, p.leaseDNS...), Addrs: p.layer3.Addrs,
 		})
 	}
 	var err error

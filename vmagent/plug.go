@@ -9,7 +9,9 @@ import (
 
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/announce"
 	"github.com/nicferry/nicferry/vmagent/dhcp"
+	"github.com/nicferry/nicferry/vmagent/dhcp6"
 )
 
 // A plug is what the agent holds open for one NIC in a container.
@@ -21,9 +23,12 @@ type plug struct {
 	// pid is the container's first process. As long as it lives in ns, no
 	// word of the engine makes the container gone.
 	pid int
-	// keeper keeps the lease over the link with the index.
-	keeper *dhcp.Keeper
-	index  int
+	// The keepers of the leases and the watcher of the addresses work over the
+	// link with the index.
+	index   int
+	keeper  *dhcp.Keeper
+	keeper6 *dhcp6.Keeper
+	watcher *announce.Watcher
 	// left is the namespace that was last let go, until it has been looked
 	// whether somebody keeps it alive.
 	left   netns.ID
@@ -31,7 +36,7 @@ type plug struct {
 	// layer3 is the addressing that was last worked out, and lease the name
 	// servers that came with it.
 	layer3   nic.Layer3
-	leaseDNS nic.DNS
+	leaseDNS []nic.DNS
 }
 
 // plugs holds the plugs of all NICs. A plug itself belongs to its container's
@@ -70,7 +75,7 @@ func (ps *plugs) dropUnwished(key string, wishes []nic.Wanted) error {
 	ps.mu.Unlock()
 	var errs []error
 	for _, p := range unwished {
-		errs = append(errs, p.stopKeeper(false), p.letGo())
+		errs = append(errs, p.stop(false), p.letGo())
 	}
 	return errors.Join(errs...)
 }
@@ -87,24 +92,51 @@ func (ps *plugs) close() error {
 	defer ps.mu.Unlock()
 	var errs []error
 	for _, p := range ps.all {
-		errs = append(errs, p.stopKeeper(false), p.letGo())
+		errs = append(errs, p.stop(false), p.letGo())
 	}
 	return errors.Join(errs...)
 }
 
-// keeperStop bounds the wait for a keeper to end; it only has to wake up.
-const keeperStop = 5 * time.Second
+// stopTime bounds the wait for a keeper or watcher to end: it has to wake up,
+// and to say good-bye to a server.
+const stopTime = 5 * time.Second
 
-// stopKeeper ends the lease keeper, if there is one, and gives the lease back
-// to the server if asked.
+// stop ends what works over the link, and gives the leases back to their
+// servers if asked. The NIC may leave its namespace then.
+func (p *plug) stop(release bool) error {
+	return errors.Join(p.stopWatcher(), p.stopKeeper(release), p.stopKeeper6(release))
+}
+
 func (p *plug) stopKeeper(release bool) error {
 	if p.keeper == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), keeperStop)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	err := p.keeper.Stop(ctx, release)
 	p.keeper = nil
+	return err
+}
+
+func (p *plug) stopKeeper6(release bool) error {
+	if p.keeper6 == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	err := p.keeper6.Stop(ctx, release)
+	p.keeper6 = nil
+	return err
+}
+
+func (p *plug) stopWatcher() error {
+	if p.watcher == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	err := p.watcher.Stop(ctx)
+	p.watcher = nil
 	return err
 }
 

@@ -1,0 +1,88 @@
+package vmagent
+
+import (
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/dhcp"
+	"github.com/nicferry/nicferry/vmagent/dhcp6"
+)
+
+// addLease adds what the DHCPv4 server gave, where the network has one.
+func (a *Agent) addLease(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Observed) (err error) {
+	if !l3.DHCP {
+		return p.stopKeeper(true)
+	}
+	if p.keeper == nil {
+		if p.keeper, err = dhcp.Start(a.leaseOptions(p.ns, p.index, w)); err != nil {
+			return err
+		}
+	}
+	state := p.keeper.State()
+	if !state.Bound {
+		waitingForDHCP(said, "DHCP", state.Since, state.Err)
+		return a.cache.dropLease(w.NIC)
+	}
+	lease := state.Lease
+	l3.Addrs = append(l3.Addrs, lease.Addr)
+	if lease.Router.IsValid() {
+		l3.Gateways = append(l3.Gateways, lease.Router)
+	}
+	l3.Routes = append(l3.Routes, lease.Routes...)
+	p.leaseDNS = append(p.leaseDNS, nic.DNS{Servers: lease.DNS, Search: lease.Search})
+	said.LeaseEnds = lease.Expires.UTC()
+	return a.cache.saveLease(w.NIC, lease)
+}
+
+// addLease6 adds what the DHCPv6 server gave, where the network has one.
+func (a *Agent) addLease6(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Observed) (err error) {
+	if l3.IPv6Mode != nic.IPv6DHCP {
+		return p.stopKeeper6(true)
+	}
+	if p.keeper6 == nil {
+		if p.keeper6, err = dhcp6.Start(a.lease6Options(p.ns, p.index, w)); err != nil {
+			return err
+		}
+	}
+	state := p.keeper6.State()
+	if !state.Bound {
+		waitingForDHCP(said, "DHCPv6", state.Since, state.Err)
+		return a.cache.dropLease6(w.NIC)
+	}
+	l3.Addrs = append(l3.Addrs, state.Lease.Addr)
+	p.leaseDNS = append(p.leaseDNS, nic.DNS{Servers: state.Lease.DNS, Search: state.Lease.Search})
+	return a.cache.saveLease6(w.NIC, state.Lease)
+}
+
+// leaseOptions are those of the claim's lease, over the link at index in ns.
+func (a *Agent) leaseOptions(ns *netns.Namespace, index int, w nic.Wanted) dhcp.Options {
+	lease, err := a.cache.lease(w.NIC)
+	if err != nil {
+		a.opts.Log.Warn("lease not read from the cache, a new one is asked for", "nic", w.NIC, "err", err)
+	}
+	key := keyOf(w)
+	return dhcp.Options{
+		Listen:   func() (dhcp.Conn, error) { return a.wires.Listen(ns, index) },
+		MAC:      w.Device.MAC,
+		ClientID: w.Claim.DHCPClientID(),
+		Lease:    lease,
+		Routes:   w.Layer3.DHCPRoutes,
+		Wake:     func() { a.queue.Wake(key) },
+		Log:      a.opts.Log.With("nic", w.NIC, "claim", w.Claim),
+	}
+}
+
+func (a *Agent) lease6Options(ns *netns.Namespace, index int, w nic.Wanted) dhcp6.Options {
+	lease, err := a.cache.lease6(w.NIC)
+	if err != nil {
+		a.opts.Log.Warn("DHCPv6 lease not read from the cache, a new one is asked for", "nic", w.NIC, "err", err)
+	}
+	key := keyOf(w)
+	return dhcp6.Options{
+		Listen: func() (dhcp6.Conn, error) { return a.wires6.Listen(ns, index) },
+		DUID:   dhcp6.ClaimDUID(w.Claim),
+		IAID:   dhcp6.InterfaceIAID(w.Owner.Interface),
+		Lease:  lease,
+		Wake:   func() { a.queue.Wake(key) },
+		Log:    a.opts.Log.With("nic", w.NIC, "claim", w.Claim),
+	}
+}
