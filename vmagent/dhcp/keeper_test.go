@@ -2,7 +2,6 @@ package dhcp
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/lease"
+	"github.com/nicferry/nicferry/vmagent/lease/leasetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -208,7 +208,7 @@ func TestF57_RestartKeepsTheLease(t *testing.T) {
 		after(20 * time.Second)
 		lease := c.wantBound("10.0.0.100/24")
 		c.stop(false)
-		c = newClient(t, l, reload(t, lease))
+		c = newClient(t, l, leasetest.Reload(t, lease))
 		c.wantBound("10.0.0.100/24")
 		after(9 * time.Second)
 		wantLog(t, l, "DISCOVER all") // silence until T1
@@ -241,7 +241,7 @@ func TestF57_RestartAtAnyTime(t *testing.T) {
 				c.stop(false)
 				after(test.down)
 				l.servers[0].delay = time.Millisecond // so that the start can be seen
-				c = newClient(t, l, reload(t, lease))
+				c = newClient(t, l, leasetest.Reload(t, lease))
 				if got := c.State().Bound; got != test.bound {
 					t.Errorf("bound %t at the start, want %t", got, test.bound)
 				}
@@ -267,7 +267,7 @@ func TestF57_RefusedAfterRestart(t *testing.T) {
 			server.leases = map[string]netip.Addr{"other": lease.Addr.Addr()}
 		})
 		after(40 * time.Second)
-		c = newClient(t, l, reload(t, lease))
+		c = newClient(t, l, leasetest.Reload(t, lease))
 		after(3 * time.Second)
 		c.wantBound("10.0.0.101/24")
 		lost := slices.IndexFunc(c.seen(), func(s State) bool { return !s.Bound })
@@ -289,7 +289,7 @@ func TestResumeWithClockSetBack(t *testing.T) {
 		for _, at := range []*time.Time{&lease.Acquired, &lease.T1, &lease.T2, &lease.Expires} {
 			*at = at.Add(time.Hour)
 		}
-		newClient(t, l, reload(t, lease))
+		newClient(t, l, leasetest.Reload(t, lease))
 		after(3 * time.Second)
 		wantLog(t, l, "DISCOVER all", "REQUEST all")
 	})
@@ -413,7 +413,7 @@ func TestReleaseWithoutKeeper(t *testing.T) {
 		if err := Release(o); err != nil { // nothing to release
 			t.Error(err)
 		}
-		o.Lease = reload(t, lease)
+		o.Lease = leasetest.Reload(t, lease)
 		if err := Release(o); err != nil {
 			t.Error(err)
 		}
@@ -441,18 +441,4 @@ func TestStartNamesWhatIsMissing(t *testing.T) {
 			t.Errorf("without %s: got %v", want, err)
 		}
 	}
-}
-
-// reload takes a lease through the agent's cache.
-func reload(t *testing.T, lease Lease) *Lease {
-	t.Helper()
-	b, err := json.Marshal(lease)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var back Lease
-	if err := json.Unmarshal(b, &back); err != nil {
-		t.Fatal(err)
-	}
-	return &back
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/lease/leasetest"
 )
 
 // wantReboot fails the test unless s is what RFC 2131 table 4 has for
@@ -36,7 +37,7 @@ func rebooted(t *testing.T, down time.Duration, then func(t *testing.T, l *lan, 
 		lease := c.wantBound("10.0.0.100/24")
 		c.stop(false)
 		after(down)
-		then(t, l, server, reload(t, lease))
+		then(t, l, server, leasetest.Reload(t, lease))
 	})
 }
 
@@ -204,7 +205,7 @@ func TestS9_PolicyDecidesOnRoutes(t *testing.T) {
 			}
 			c.stop(false)
 			lease.Routes = []nic.Route{{To: netip.MustParsePrefix("172.0.0.0/8"), Via: netip.MustParseAddr("10.0.0.9")}}
-			c = newClientWith(t, l, Options{Routes: policy, Lease: reload(t, lease)})
+			c = newClientWith(t, l, Options{Routes: policy, Lease: leasetest.Reload(t, lease)})
 			if got := c.wantBound("10.0.0.100/24").Routes; (len(got) == 1) != policy {
 				t.Errorf("policy %t: cached routes %v", policy, got)
 			}

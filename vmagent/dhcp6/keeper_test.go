@@ -14,11 +14,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/insomniacslk/dhcp/dhcpv6"
 	"go.uber.org/goleak"
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/lease"
+	"github.com/nicferry/nicferry/vmagent/lease/leasetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -234,7 +234,7 @@ func TestReleaseWithoutKeeper(t *testing.T) {
 		if err := Release(t.Context(), o); err != nil { // nothing to release
 			t.Error(err)
 		}
-		o.Lease = reload(t, was)
+		o.Lease = leasetest.Reload(t, was)
 		if err := Release(t.Context(), o); err != nil {
 			t.Error(err)
 		}
@@ -276,39 +276,4 @@ func TestLinkThatIsNeverReadyIsTold(t *testing.T) {
 			t.Errorf("state %+v, want that told", s)
 		}
 	})
-}
-
-func TestStartNamesWhatIsMissing(t *testing.T) {
-	if _, err := Start(Options{DUID: ClaimDUID(claim)}); err == nil || !strings.Contains(err.Error(), "Listen") {
-		t.Errorf("without Listen: %v", err)
-	}
-	if _, err := Start(Options{Listen: (&lan{}).listen}); err == nil || !strings.Contains(err.Error(), "DUID") {
-		t.Errorf("without DUID: %v", err)
-	}
-}
-
-// Answers that are not for us, or not sound, change nothing.
-func TestForeignAnswersAreIgnored(t *testing.T) {
-	for name, change := range map[string]func(*dhcpv6.Message){
-		"another transaction": func(m *dhcpv6.Message) { m.TransactionID[0]++ },
-		"another client": func(m *dhcpv6.Message) {
-			m.Options.Update(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionClientID, OptionData: ClaimDUID("clm-other")})
-		},
-		"no client":        func(m *dhcpv6.Message) { m.Options.Del(dhcpv6.OptionClientID) },
-		"no server":        func(m *dhcpv6.Message) { m.Options.Del(dhcpv6.OptionServerID) },
-		"no address":       func(m *dhcpv6.Message) { m.Options.Del(dhcpv6.OptionIANA) },
-		"no rapid commit":  func(m *dhcpv6.Message) { m.Options.Del(dhcpv6.OptionRapidCommit) },
-		"a request":        func(m *dhcpv6.Message) { m.MessageType = dhcpv6.MessageTypeRequest },
-		"another identity": func(m *dhcpv6.Message) { m.Options.OneIANA().IaId[0]++ },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				bad, good := newServer(6, "fd00:66::66"), newServer(1, "fd00:77::100")
-				bad.change, good.delay = change, 100*time.Millisecond
-				c := newClient(t, &lan{servers: []*fakeServer{bad, good}}, Options{})
-				after(200 * time.Millisecond)
-				c.wantBound("fd00:77::100/128")
-			})
-		})
-	}
 }

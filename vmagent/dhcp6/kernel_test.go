@@ -204,12 +204,12 @@ func TestReadyLinkLocal(t *testing.T) {
 func awaitLinkLocal(t *testing.T, w leasetest.Wire) {
 	t.Helper()
 	index := leasetest.Interfaces(t, w.Client)["nic0"].Index
-	for late := time.Now().Add(5 * time.Second); time.Now().Before(late); time.Sleep(time.Millisecond) {
+	for late := time.Now().Add(15 * time.Second); time.Now().Before(late); time.Sleep(time.Millisecond) {
 		conn, err := NewListener().Listen(w.Client, index)
 		if err == nil {
 			conn.Close()
 			return
 		}
 	}
-	t.Fatal("no link-local address after 5 s")
+	t.Fatal("no link-local address after 15 s")
 }

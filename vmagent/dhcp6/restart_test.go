@@ -1,12 +1,13 @@
 package dhcp6
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/nicferry/nicferry/vmagent/lease/leasetest"
 )
 
 // F57: silent before T1, CONFIRM after it, and a wish after the expiry.
@@ -34,7 +35,7 @@ func TestF57_RestartAtAnyTime(t *testing.T) {
 				c.stop(false)
 				after(test.down)
 				l.set(func() { server.silent = test.silent })
-				c = newClient(t, l, Options{Lease: reload(t, was), Reboot: test.reboot})
+				c = newClient(t, l, Options{Lease: leasetest.Reload(t, was), Reboot: test.reboot})
 				if got := c.State().Bound; got != was.Usable(time.Now()) {
 					t.Errorf("bound %t at the start", got)
 				}
@@ -69,25 +70,11 @@ func TestF57_RestartOnAnotherLink(t *testing.T) {
 		other := newServer(2, "fd00:99::100")
 		other.stranger = true
 		l.set(func() { l.servers = []*fakeServer{other} })
-		c = newClient(t, l, Options{Lease: reload(t, was), Reboot: true})
+		c = newClient(t, l, Options{Lease: leasetest.Reload(t, was), Reboot: true})
 		after(time.Second)
 		c.wantBound("fd00:99::100/128")
 		if len(c.lost) == 0 || !errors.Is(c.lost[0].Err, ErrRefused) {
 			t.Errorf("lost %+v, want the old address refused", c.lost)
 		}
 	})
-}
-
-// reload takes a lease through the agent's cache.
-func reload(t *testing.T, l Lease) *Lease {
-	t.Helper()
-	b, err := json.Marshal(l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var back Lease
-	if err := json.Unmarshal(b, &back); err != nil {
-		t.Fatal(err)
-	}
-	return &back
 }

@@ -48,7 +48,7 @@ func (l *line) Hear() (*dhcpv6.Message, error) {
 		if err != nil {
 			return nil, err
 		}
-		if m, err := dhcpv6.MessageFromBytes(bytes.Clone(l.buf[:n])); err == nil {
+		if m, err := decode(l.buf[:n]); err == nil {
 			return m, nil
 		}
 	}
