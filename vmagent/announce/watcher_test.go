@@ -1,6 +1,7 @@
 package announce
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -355,4 +356,32 @@ func TestStopAnyTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The attach does not wait for anything of ours.
+func TestOptimisticDelaysNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := make(chan struct{})
+		w, err := Start(Options{MAC: ourMAC, Addrs: []netip.Prefix{addr4}, Open: func() (Wire, error) {
+			<-stuck
+			return nil, errors.New("too late")
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := w.State().Usable([]netip.Prefix{addr4}); len(got) != 1 {
+			t.Errorf("usable are %v", got)
+		}
+		w.Applied()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := w.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("stopped with %v while the kernel does not come back", err)
+		}
+		close(stuck)
+		if err := w.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
