@@ -44,6 +44,8 @@ type lan struct {
 	// reflects: everything that we send comes back.
 	reflects bool
 	sight    Sight
+	// early are the addresses announced while they were not on the NIC.
+	early []netip.Addr
 }
 
 // sent is one frame of ours.
@@ -136,6 +138,10 @@ func (w *memWire) Send(frame []byte) error {
 		return l.broken
 	}
 	l.sent = append(l.sent, sent{time.Now(), slices.Clone(frame)})
+	addr, announces := about(frame)
+	if announces && !slices.ContainsFunc(l.sight.Addrs, func(a link.Addr) bool { return a.Prefix.Addr() == addr && !a.Tentative }) {
+		l.early = append(l.early, addr)
+	}
 	if l.reflects {
 		w.in <- slices.Clone(frame)
 	}
@@ -289,6 +295,9 @@ func (l *lan) watch(t *testing.T, o Options) *watched {
 		}
 		close(quit)
 		<-ended
+		if len(l.early) > 0 {
+			t.Errorf("announced while not on the NIC: %s", l.early)
+		}
 		if now, _ := l.wiresOpen(); now != 0 {
 			t.Errorf("%d wires are open after Stop", now)
 		}

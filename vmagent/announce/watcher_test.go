@@ -60,6 +60,31 @@ func TestStrictTiming(t *testing.T) {
 	}
 }
 
+// L12: no gateway is asked for while any address is not yet known to be ours.
+func TestGatewayComesLast(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLAN()
+			l.hosts[gw4] = gwMAC
+			h := l.watch(t, Options{
+				Addrs:    []netip.Prefix{addr4, netip.MustParsePrefix("10.0.0.6/24"), netip.MustParsePrefix("10.0.0.7/24")},
+				Gateways: []netip.Addr{gw4}, Mode: nic.ProbeStrict,
+			})
+			h.after(time.Minute)
+			kinds, at := h.log()
+			asked, probed := slices.Index(kinds, "ask 10.0.0.1"), 0
+			for i, k := range kinds {
+				if strings.HasPrefix(k, "probe") {
+					probed = i
+				}
+			}
+			if asked < probed || at[asked]-at[probed] < 2*time.Second {
+				t.Errorf("asked for the gateway at %s, last probe at %s", at[asked], at[probed])
+			}
+		})
+	}
+}
+
 func within(t *testing.T, what string, d, lo, hi time.Duration) {
 	t.Helper()
 	if d < lo || d > hi {
@@ -184,6 +209,23 @@ func TestWhatIsAConflict(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An address that comes back is announced again, when it is on the NIC again.
+func TestAnnouncedAgainAfterConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLAN()
+		h := l.watch(t, Options{Addrs: []netip.Prefix{addr4}})
+		h.after(3 * time.Second)
+		l.say(must(noticeFrame(otherMAC, addr4.Addr())))
+		if s := h.after(time.Second); len(s.Conflicts) != 1 {
+			t.Errorf("state %+v, want a conflict", s)
+		}
+		h.after(time.Minute)
+		if kinds, _ := h.log(); count(kinds, "tell") != 6 {
+			t.Errorf("sent %q, want six notices", kinds)
+		}
+	})
 }
 
 func TestOwnFramesComeBack(t *testing.T) {
