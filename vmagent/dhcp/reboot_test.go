@@ -150,8 +150,7 @@ func TestDecline(t *testing.T) {
 func TestDeclinesSlowDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &lan{servers: []*fakeServer{newServer("10.0.0.1", "10.0.0.100")}}
-		var c *client
-		c = newClient(t, l, nil)
+		c := newClient(t, l, nil)
 		for range 3600 {
 			after(time.Second)
 			c.Decline(c.State().Lease.Addr.Addr(), "taken too")

@@ -20,15 +20,20 @@ func TestS9_RoutesByPolicy(t *testing.T) {
 	}{
 		"classless": {
 			[]dhcpv4.Option{router, raw(121, 24, 192, 0, 2, 10, 1, 0, 9, 0, 10, 1, 0, 1)},
-			"10.1.0.1", []string{"192.0.2.0/24 10.1.0.9"}, nil,
+			"10.1.0.1",
+			[]string{"192.0.2.0/24 10.1.0.9"},
+			nil,
 		},
 		"classless without a default: none": {
 			[]dhcpv4.Option{router, raw(121, 24, 192, 0, 2, 10, 1, 0, 9)},
-			"invalid IP", []string{"192.0.2.0/24 10.1.0.9"}, nil,
+			"invalid IP",
+			[]string{"192.0.2.0/24 10.1.0.9"},
+			nil,
 		},
 		"classless wins": {
 			[]dhcpv4.Option{router, raw(33, 8, 8, 8, 8, 10, 1, 0, 9), raw(249, 8, 11, 10, 1, 0, 9), raw(121, 8, 12, 10, 1, 0, 9)},
-			"invalid IP", []string{"12.0.0.0/8 10.1.0.9"},
+			"invalid IP",
+			[]string{"12.0.0.0/8 10.1.0.9"},
 			[]string{"option 249: 6 bytes of routes ignored", "option 33: 8 bytes of routes ignored"},
 		},
 		"of Microsoft": {
@@ -44,22 +49,28 @@ func TestS9_RoutesByPolicy(t *testing.T) {
 		},
 		"malformed: the others count": {
 			[]dhcpv4.Option{router, raw(121, 33, 1, 2, 3, 4, 5, 10, 1, 0, 9), raw(33, 8, 8, 8, 8, 10, 1, 0, 9)},
-			"10.1.0.254", []string{"8.8.8.8/32 10.1.0.9"}, []string{"option 121 ignored: route 1 is malformed"},
+			"10.1.0.254",
+			[]string{"8.8.8.8/32 10.1.0.9"},
+			[]string{"option 121 ignored: route 1 is malformed"},
 		},
 		"cut short": {
-			[]dhcpv4.Option{router, raw(121, 8, 12, 10, 1, 0, 9, 24, 192, 0)}, "10.1.0.254", nil,
+			[]dhcpv4.Option{router, raw(121, 8, 12, 10, 1, 0, 9, 24, 192, 0)},
+			"10.1.0.254", nil,
 			[]string{"option 121 ignored: route 2 is malformed"},
 		},
 		"odd pairs": {
-			[]dhcpv4.Option{router, raw(33, 8, 8, 8, 8, 10, 1, 0)}, "10.1.0.254", nil,
+			[]dhcpv4.Option{router, raw(33, 8, 8, 8, 8, 10, 1, 0)},
+			"10.1.0.254", nil,
 			[]string{"option 33 ignored: 7 bytes are not pairs of addresses"},
 		},
 		"host bits are dropped": {
 			[]dhcpv4.Option{raw(121, 20, 172, 16, 255, 10, 1, 0, 9)}, "invalid IP", []string{"172.16.240.0/20 10.1.0.9"}, nil,
 		},
 		"halves of the world": { // CVE-2024-3661, but here the policy trusts the server
-			[]dhcpv4.Option{raw(121, 1, 0, 10, 1, 0, 9, 1, 128, 10, 1, 0, 9)}, "invalid IP",
-			[]string{"0.0.0.0/1 10.1.0.9", "128.0.0.0/1 10.1.0.9"}, nil,
+			[]dhcpv4.Option{raw(121, 1, 0, 10, 1, 0, 9, 1, 128, 10, 1, 0, 9)},
+			"invalid IP",
+			[]string{"0.0.0.0/1 10.1.0.9", "128.0.0.0/1 10.1.0.9"},
+			nil,
 		},
 	} {
 		lease, err := ParseACK(ack(test.options...), sentAt, true)

@@ -16,12 +16,14 @@ import (
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/device"
+	"github.com/nicferry/nicferry/vmagent/ferry"
 	"github.com/nicferry/nicferry/vmagent/lease/leasetest"
 )
 
-// S7: a flood of router advertisements gives a container addresses and routes
-// only where its network says so.
-func TestS7_RouterAdvertisementsByMode(t *testing.T) {
+// S7: a flood of foreign router advertisements gives a container addresses and
+// routes only where its network says so.
+func TestS7_Flood(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		l3                      nic.Layer3
@@ -36,7 +38,7 @@ func TestS7_RouterAdvertisementsByMode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWireFor(t, test.l3)
+			w := ferried(t, test.l3)
 			if test.l3.IPv6 {
 				awaitLinkLocal(t, w)
 			}
@@ -58,36 +60,44 @@ func TestS7_RouterAdvertisementsByMode(t *testing.T) {
 	}
 }
 
-// S7: and where it does, an address comes from a real router.
-func TestS7_SLAACFromARealRouter(t *testing.T) {
-	t.Parallel()
-	w := newWireFor(t, nic.Layer3{IPv6: true, IPv6Mode: nic.IPv6SLAAC, DefaultRoute: true})
-	leasetest.StartDnsmasq(t, w.Server, "--enable-ra", "--dhcp-range=fd00:77::,ra-only,64")
-	for late := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) { // the kernel's own clock
-		addrs := netnstest.Run(t, w.Client, "ip", "-6", "addr", "show", "dev", "nic0", "scope", "global")
-		routes := netnstest.Run(t, w.Client, "ip", "-6", "route", "show", "default")
-		if strings.Contains(addrs, "fd00:77::5eff:fe10:1/64") && strings.Contains(routes, "via fe80::") {
-			return
-		}
-		if time.Now().After(late) {
-			t.Fatalf("no address or route by router advertisement in 10 s:\n%s%s", addrs, routes)
-		}
-	}
-}
-
-// newWireFor is a wire whose client end came up with the settings for l3, as
-// they are in a container that Docker has made: IPv6 off.
-func newWireFor(t *testing.T, l3 nic.Layer3) leasetest.Wire {
+// ferried is a wire from a bridge, nfbr0, to a NIC that the ferry has brought
+// into a container of Docker's, where IPv6 is off.
+func ferried(t *testing.T, l3 nic.Layer3) leasetest.Wire {
 	t.Helper()
-	w := newWire(t, false)
-	leasetest.IP(t, w.Client, "link set nic0 down")
-	for name, value := range Settings(l3) {
-		if err := w.Client.SetSysctl(value, "ipv6", "conf", "nic0", name); err != nil {
+	w := leasetest.Wire{Server: netnstest.New(t), Client: netnstest.New(t)}
+	for _, s := range []struct {
+		ns         *netns.Namespace
+		value      string
+		scope, key string
+	}{
+		{w.Client, "1", "all", "disable_ipv6"},
+		{w.Client, "1", "default", "disable_ipv6"},
+		{w.Client, "0", "default", "accept_dad"}, // hurry
+		{w.Server, "0", "default", "accept_dad"},
+	} {
+		if err := s.ns.SetSysctl(s.value, "ipv6", "conf", s.scope, s.key); err != nil {
 			t.Fatal(err)
 		}
 	}
-	leasetest.IP(t, w.Client, "link set nic0 up")
-	leasetest.AwaitRunning(t, w.Server, "lan0")
+	maker, err := device.New(w.Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { maker.Close() })
+	carrier, err := ferry.New(w.Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { carrier.Close() })
+	id, d := nic.NewID(), nic.Device{Kind: nic.Veth, MAC: nic.NewMAC(), Bridge: nic.Bridge{Name: "nfbr0", Owned: true}}
+	if err := maker.Ensure(t.Context(), id, d); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := carrier.In(t.Context(), id, d, w.Client, ferry.NewEntry("nic0", l3, false)); err != nil {
+		t.Fatal(err)
+	}
+	leasetest.IP(t, w.Server, "addr add fe80::66/64 dev nfbr0 nodad")
+	leasetest.AwaitRunning(t, w.Server, "nfbr0")
 	return w
 }
 
@@ -95,7 +105,7 @@ func newWireFor(t *testing.T, l3 nic.Layer3) leasetest.Wire {
 // and a route to elsewhere, and waits until the kernel has seen them.
 func flood(t *testing.T, w leasetest.Wire, n int) {
 	t.Helper()
-	index := leasetest.Interfaces(t, w.Server)["lan0"].Index
+	index := leasetest.Interfaces(t, w.Server)["nfbr0"].Index
 	var fd int
 	err := w.Server.Do(func() (err error) {
 		fd, err = unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMPV6)

@@ -2,8 +2,8 @@
 // their namespaces.
 //
 // A lease is one address (IA_NA); routes come by router advertisement, which is
-// the kernel's part: see [Settings]. Between its conversations with the server
-// a [Keeper] costs one sleeping goroutine.
+// the kernel's part and the ferry's to allow. Between its conversations with
+// the server a [Keeper] costs one sleeping goroutine.
 package dhcp6
 
 import (

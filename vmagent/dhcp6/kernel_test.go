@@ -17,7 +17,7 @@ import (
 	"github.com/nicferry/nicferry/vmagent/lease/leasetest"
 )
 
-const claimDUID = "000430c5d7bdc6cc85d8a045e6eff39fd663" // claim, as a server writes it
+const claimDUID = "00:04:30:c5:d7:bd:c6:cc:85:d8:a0:45:e6:ef:f3:9f:d6:63" // claim, as a server writes it
 
 // newWire is a wire with IPv6. Without dad the kernel does not check addresses
 // for duplicates, which takes one to two seconds.
@@ -82,12 +82,9 @@ func TestF57_RealServer(t *testing.T) {
 		if !netip.MustParsePrefix("fd00:77::/64").Contains(first.Addr.Addr()) || len(first.DNS) != 1 || len(first.Search) != 1 || len(first.Notes) != 0 {
 			t.Errorf("lease %+v", first)
 		}
+		d.Await("DHCPREPLY(lan0) "+first.Addr.Addr().String()+" "+claimDUID, 1)
 		was := awaitLease(t, k, first.Acquired)
 		d.Await("DHCPRENEW(", 1)
-		list := d.Clients() // written after the answer
-		if len(list) != 1 || list[0][2] != first.Addr.Addr().String() || strings.ReplaceAll(list[0][4], ":", "") != claimDUID {
-			t.Errorf("lease file %q, want one line with our DUID %s", list, claimDUID)
-		}
 		restart := func(change func()) {
 			if err := k.Stop(t.Context(), false); err != nil {
 				t.Fatal(err)

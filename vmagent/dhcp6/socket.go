@@ -4,6 +4,7 @@ package dhcp6
 
 import (
 	"bufio"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -48,11 +50,7 @@ func (l *Listener) Listen(ns *netns.Namespace, index int) (Conn, error) {
 			if err != nil {
 				return err
 			}
-			at := netip.AddrPortFrom(addr.WithZone(strconv.Itoa(index)), clientPort)
-			conn, err = net.ListenUDP("udp6", net.UDPAddrFromAddrPort(at))
-			if errors.Is(err, unix.EADDRNOTAVAIL) {
-				return lease.ErrNotReady
-			}
+			conn, err = listenAt(netip.AddrPortFrom(addr.WithZone(strconv.Itoa(index)), clientPort))
 			return err
 		})
 	})
@@ -60,6 +58,23 @@ func (l *Listener) Listen(ns *netns.Namespace, index int) (Conn, error) {
 		return nil, fmt.Errorf("open DHCPv6 socket on interface %d in %s: %w", index, ns.ID(), err)
 	}
 	return &socket{conn: conn, to: netip.AddrPortFrom(servers.WithZone(strconv.Itoa(index)), serverPort)}, nil
+}
+
+func listenAt(at netip.AddrPort) (*net.UDPConn, error) {
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		// A client in the container, or a copy of our last socket that a fork
+		// holds for a moment, shall not be in the way.
+		failed := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) })
+		return errors.Join(failed, err)
+	}}
+	conn, err := config.ListenPacket(context.Background(), "udp6", at.String())
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		return nil, lease.ErrNotReady // it went between our look and this
+	}
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.UDPConn), nil
 }
 
 type socket struct {

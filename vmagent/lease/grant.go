@@ -40,7 +40,8 @@ type Grant struct {
 	Notes []string `json:"notes,omitempty"`
 }
 
-func (g Grant) grant() Grant { return g }
+// Granted is the grant of a lease that embeds it.
+func (g Grant) Granted() Grant { return g }
 
 // Holds says whether the grant is whole and has not run out at now.
 func (g Grant) Holds(now time.Time) bool {

@@ -23,7 +23,7 @@ const (
 
 // A Lease is a Grant with what its protocol adds; it embeds one.
 type Lease interface {
-	grant() Grant
+	Granted() Grant
 	// Giver names the server to people.
 	Giver() string
 }
@@ -98,7 +98,7 @@ func Start[L Lease](o Options[L]) *Keeper[L] {
 	verify := false
 	if o.Lease != nil {
 		k.state.Lease, k.state.Bound = *o.Lease, o.Usable
-		g := k.state.Lease.grant()
+		g := k.state.Lease.Granted()
 		verify = g.Addr.IsValid() && (o.Verify || !now.Before(g.Due(now)))
 	}
 	go k.run(ctx, verify)
@@ -119,7 +119,7 @@ func (k *Keeper[L]) State() State[L] {
 func (k *Keeper[L]) Decline(addr netip.Addr, why string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.state.Bound || k.state.Lease.grant().Addr.Addr() != addr {
+	if !k.state.Bound || k.state.Lease.Granted().Addr.Addr() != addr {
 		return
 	}
 	k.declined = &declined[L]{k.state.Lease, why}
@@ -192,7 +192,7 @@ func (k *Keeper[L]) turn(ctx context.Context) (turn context.Context, state State
 
 func (k *Keeper[L]) decline(turn context.Context, lost declined[L]) {
 	k.opts.Wake()
-	addr := lost.lease.grant().Addr
+	addr := lost.lease.Granted().Addr
 	k.opts.Log.Warn("DHCP address declined", "addr", addr, "server", lost.lease.Giver(), "why", lost.why)
 	if err := k.opts.Protocol.Decline(turn, lost.lease, lost.why); err != nil && turn.Err() == nil {
 		k.opts.Log.Warn("DHCP server not told of a declined address", "addr", addr, "err", err)
@@ -219,7 +219,7 @@ func (k *Keeper[L]) acquire(turn context.Context, last L) error {
 		return err
 	}
 	k.opts.Log.Info("DHCP lease acquired", attrs(next)...)
-	for _, note := range next.grant().Notes {
+	for _, note := range next.Granted().Notes {
 		k.opts.Log.Warn("DHCP answer taken in part", "server", next.Giver(), "note", note)
 	}
 	k.change(turn, State[L]{Bound: true, Lease: next})
@@ -230,7 +230,7 @@ func (k *Keeper[L]) acquire(turn context.Context, last L) error {
 func (k *Keeper[L]) keep(turn context.Context, l L) (kept bool) {
 	// A tenth of the time to T2 keeps a fleet that started together from
 	// renewing together.
-	g := l.grant()
+	g := l.Granted()
 	fuzz := rand.N(g.T2.Sub(g.T1)/10 + 1)
 	if retry.Sleep(turn, time.Until(g.Due(time.Now()).Add(fuzz))) != nil {
 		return false
@@ -250,7 +250,7 @@ func (k *Keeper[L]) keep(turn context.Context, l L) (kept bool) {
 
 func (k *Keeper[L]) lose(turn context.Context, l L, next State[L]) {
 	if k.change(turn, next) {
-		k.opts.Log.Warn("DHCP lease lost", "addr", l.grant().Addr, "err", next.Err)
+		k.opts.Log.Warn("DHCP lease lost", "addr", l.Granted().Addr, "err", next.Err)
 	}
 }
 
@@ -286,5 +286,5 @@ func (k *Keeper[L]) trouble(turn context.Context) func(error) {
 }
 
 func attrs[L Lease](l L) []any {
-	return []any{"addr", l.grant().Addr, "server", l.Giver(), "expires", l.grant().Expires}
+	return []any{"addr", l.Granted().Addr, "server", l.Giver(), "expires", l.Granted().Expires}
 }
