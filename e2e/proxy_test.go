@@ -24,7 +24,7 @@ import (
 
 // allowedPaths are all that the agent asks Docker for, as in
 // docs/docker-socket-proxy.md.
-var allowedPaths = regexp.MustCompile(`^(/v1\.[0-9]+)?/(_ping|version|info|events|containers/json|containers/[0-9a-f]{1,64}/json)$`)
+var allowedPaths = regexp.MustCompile(`^(/v1\.[0-9]+)?/(_ping|version|info|events|containers/json|containers/[0-9a-f]{1,64}/json|images/sha256:[0-9a-f]{64}/json)$`)
 
 // A dockerProxy stands between agent and engine and lets questions through,
 // and nothing else.
@@ -82,6 +82,9 @@ func (p *dockerProxy) admit(r *http.Request) bool {
 	kind := m[2]
 	if rest, ok := strings.CutPrefix(kind, "containers/"); ok && rest != "json" {
 		kind = "containers/ID/json"
+	}
+	if strings.HasPrefix(kind, "images/") {
+		kind = "images/ID/json"
 	}
 	p.asked[kind] = true
 	return true
@@ -143,8 +146,13 @@ func TestS5_QuestionsAreEnough(t *testing.T) {
 		t.Errorf("the agent asked for %q, which a proxy refuses", refused)
 	}
 	for _, args := range [][]string{
-		{"run", "--privileged", "nicferry-lab/busybox", "true"}, {"exec", "web", "true"}, {"rm", "-f", "web"},
-		{"kill", "web"}, {"cp", "web:/etc/passwd", "-"}, {"logs", "web"}, {"export", "web"},
+		{"run", "--privileged", "nicferry-lab/busybox", "true"},
+		{"exec", "web", "true"},
+		{"rm", "-f", "web"},
+		{"kill", "web"},
+		{"cp", "web:/etc/passwd", "-"},
+		{"logs", "web"},
+		{"export", "web"},
 	} {
 		if got := cli(args...); !strings.Contains(got, "refused by the socket proxy") {
 			t.Errorf("docker %q: %s, want the proxy's refusal", args, got)
@@ -152,7 +160,7 @@ func TestS5_QuestionsAreEnough(t *testing.T) {
 	}
 	r.proxy.mu.Lock()
 	defer r.proxy.mu.Unlock()
-	for _, kind := range []string{"_ping", "version", "info", "events", "containers/json", "containers/ID/json"} {
+	for _, kind := range []string{"_ping", "version", "info", "events", "containers/json", "containers/ID/json", "images/ID/json"} {
 		if !r.proxy.asked[kind] {
 			t.Errorf("%s was never asked for: is it still needed?", kind)
 		}

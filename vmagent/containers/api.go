@@ -117,8 +117,10 @@ func (d *docker) inspect(ctx context.Context, id string) (Container, error) {
 	if r.NetworkSettings != nil {
 		c.SandboxKey = r.NetworkSettings.SandboxKey
 	}
-	if c.ImageLabels, err = d.imageLabels(ctx, r.Image); err != nil {
-		return Container{}, err
+	if c.asks() {
+		if c.ImageLabels, err = d.imageLabels(ctx, r.Image); err != nil {
+			return Container{}, err
+		}
 	}
 	if !c.Running {
 		return c, nil

@@ -8,6 +8,8 @@ package containers
 import (
 	"strings"
 	"time"
+
+	"github.com/nicferry/nicferry/nic"
 )
 
 // A Container is what the engine says of one container. From [Engine.List] only
@@ -18,7 +20,7 @@ type Container struct {
 	Image  string // as the user asked for it
 	Labels map[string]string
 	// ImageLabels are those of the image, which the engine has put among Labels
-	// too. From Get only.
+	// too. From Get only, and only where Labels has any of ours.
 	ImageLabels map[string]string
 	// NetworkMode is the engine's word: "none", "bridge", "host",
 	// "container:ID" or a Docker network.
@@ -55,6 +57,16 @@ type Container struct {
 // host or of another container, which is not its own to get NICs in.
 func (c Container) SharesNetwork() bool {
 	return c.NetworkMode == "host" || strings.HasPrefix(c.NetworkMode, "container:")
+}
+
+// asks says whether any label is one of ours.
+func (c Container) asks() bool {
+	for key := range c.Labels {
+		if strings.HasPrefix(key, nic.LabelPrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // sameStart says whether c and o are the same run of the same container, so
