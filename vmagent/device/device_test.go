@@ -95,6 +95,27 @@ func TestVethComesAndGoes(t *testing.T) {
 	}
 }
 
+// A bridge keeps frames to a MAC of its own ports to itself: with the
+// container's MAC on the host's end, the container would hear nothing.
+func TestTheHostEndNeverHasTheContainersMAC(t *testing.T) {
+	t.Parallel()
+	_, m := newMaker(t)
+	for _, first := range []byte{0xfe, 0xfa, 0x02} {
+		id, d := veth(0)
+		d.MAC[0] = first
+		must(t, m.Ensure(t.Context(), id, d))
+		end := byName(t, m, id.LinkName("nf"))
+		if end.MAC == d.MAC || end.MAC[0] != 0xfe {
+			t.Errorf("container's MAC %s: the host's end has %s", d.MAC, end.MAC)
+		}
+		must(t, m.host.Set(end, link.Change{MAC: d.MAC})) // as an older agent made it
+		must(t, m.Ensure(t.Context(), id, d))
+		if end := byName(t, m, id.LinkName("nf")); end.MAC == d.MAC {
+			t.Errorf("container's MAC %s: the host's end has it still", d.MAC)
+		}
+	}
+}
+
 func TestBridgeKeepsItsMACAndGoesWithTheLastNIC(t *testing.T) {
 	t.Parallel()
 	_, m := newMaker(t)

@@ -49,9 +49,14 @@ func (m *Maker) makePair(id nic.ID, d nic.Device, bridge link.Link) (link.Link, 
 }
 
 // hostEndMAC is higher than nearly all others: a bridge that has no MAC of its
-// own takes the lowest of its ports, and must not change it for ours.
+// own takes the lowest of its ports, and must not change it for ours. It is never
+// the container's own: the bridge would keep all frames to it.
 func hostEndMAC(inner nic.MAC) nic.MAC {
-	inner[0] = 0xfe
+	const high = 0xfe
+	if inner[0] == high {
+		inner[1] ^= 0xff
+	}
+	inner[0] = high
 	return inner
 }
 
@@ -66,6 +71,9 @@ func (m *Maker) fixHostEnd(id nic.ID, d nic.Device, end, bridge link.Link) error
 	}
 	if end.Name != id.LinkName(hostPrefix) {
 		c.Name, changed = id.LinkName(hostPrefix), true
+	}
+	if end.MAC == d.MAC {
+		c.MAC, changed = hostEndMAC(d.MAC), true
 	}
 	if end.Master != bridge.Index {
 		c.Master, changed = new(bridge.Index), true
