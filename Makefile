@@ -51,10 +51,14 @@ test-long: go deps-test ## everything three times in random order, with the long
 	@$(SUITES) test -long $(SUITE)
 
 OUT ?= build/bench
+N ?= 100
+CNI := ipam/dhcp ipam/static main/host-device
 .PHONY: bench
-bench: go ## run the benchmarks; the figures go to OUT=dir (build/bench)
-	@mkdir -p '$(OUT)'
-	@$(GO) test -run '^$$' -bench . -benchmem ./... | tee '$(OUT)/bench.txt'
+bench: deps build ## measure against the kernel, CNI and scripts, as root: OUT=dir (build/bench), N=rounds; FORCE=1 on a busy machine too
+	@mkdir -p build/bench/cni
+	@cd tools/bench && CGO_ENABLED=0 $(GO) build -o ../../build/bench/cni/ $(addprefix github.com/containernetworking/plugins/plugins/,$(CNI))
+	@$(GO) build -o build/bench/bench ./internal/bench
+	@build/bench/bench -out '$(OUT)' -bin '$(BIN)' -cni build/bench/cni -commit '$(VERSION)' -n '$(N)' $(if $(filter 1,$(FORCE)),-force)
 
 .PHONY: status
 status: go ## hold the README's status table against the tests and their last results

@@ -1,0 +1,152 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/retry"
+	"github.com/nicferry/nicferry/nic"
+)
+
+const controllerConfig = `version: 1
+socket: $DIR/nicferryd.sock
+socketGroup: root
+store: $DIR/nicferry.db
+providers: [{name: local, kind: local}]
+networks:
+  - {name: lab, provider: local, addressing: dhcp, veth: {bridge: nf-lab, owned: true, uplinks: [uplink0]}}
+`
+
+const agentConfig = `version: 1
+node: here
+controllers: [unix://$DIR/nicferryd.sock]
+docker: {socket: $DIR/docker.sock}
+runDir: $DIR/agent
+`
+
+// crowd runs the daemons as they are shipped on a node with Docker, and looks
+// at the agent's process once all NICs are under lease.
+func crowd(ctx context.Context, o options, file *records) error {
+	node, err := lab.Start(ctx, lab.Options{})
+	if err != nil {
+		return fmt.Errorf("make a node for the crowd: %w", err)
+	}
+	err = crowdOn(ctx, node, o, file)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("a crowd of NICs: %w; logs are in %s", err, o.out), keepLogs(node, o.out))
+	}
+	return errors.Join(err, node.Close())
+}
+
+func crowdOn(ctx context.Context, node *lab.Node, o options, file *records) error {
+	if _, err := node.Engine.Image(ctx); err != nil {
+		return err
+	}
+	_, err := node.Segment(ctx, lab.SegmentOptions{
+		Addrs: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("%s/%d", router, bits))},
+		DHCP:  nic.Range{First: netip.MustParseAddr("10.77.1.0"), Last: netip.MustParseAddr("10.77.99.255")},
+	})
+	if err != nil {
+		return err
+	}
+	var agent *lab.Process
+	for name, config := range map[string]string{"nicferryd": controllerConfig, "nicferry-agent": agentConfig} {
+		path := filepath.Join(node.Dir(), name+".yaml")
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(config, "$DIR", node.Dir())), 0o600); err != nil {
+			return err
+		}
+		p, err := node.Spawn(lab.Program{Name: name, Args: []string{filepath.Join(o.bin, name), "--config", path}})
+		if err != nil {
+			return err
+		}
+		if name == "nicferry-agent" {
+			agent = p
+		}
+	}
+	begin := time.Now()
+	for i := range o.nics {
+		_, err := node.Docker(ctx, "run", "-d", "--init", "--network", "none", "--name", fmt.Sprintf("c%d", i),
+			"--label", "nicferry.network=lab", lab.ImageName)
+		if err != nil {
+			return err
+		}
+	}
+	if err := awaitBound(ctx, node, o.bin, o.nics); err != nil {
+		return err
+	}
+	file.add(record{"crowd", "NICs under lease", 0, int64(o.nics), "NICs", nil})
+	file.add(record{"crowd", "from the first docker run to the last lease", 0, time.Since(begin).Milliseconds(), "ms", nil})
+	if err := lookAt(agent.PID(), file); err != nil {
+		return err
+	}
+	return errors.Join(agent.Signal(syscall.SIGTERM), agent.Wait(ctx))
+}
+
+// keepLogs copies the node's logs to where they outlive it.
+func keepLogs(node *lab.Node, to string) error {
+	paths, err := filepath.Glob(filepath.Join(node.Dir(), "*.log"))
+	for _, path := range paths {
+		text, readErr := os.ReadFile(path)
+		err = errors.Join(err, readErr, os.WriteFile(filepath.Join(to, filepath.Base(path)), text, 0o644))
+	}
+	return err
+}
+
+// awaitBound waits until as many claims are bound.
+func awaitBound(ctx context.Context, node *lab.Node, bin string, want int) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for {
+		out, err := node.Run(ctx, filepath.Join(bin, "nicferry"), "--server", "unix://"+node.Dir()+"/nicferryd.sock", "get", "claims")
+		if err == nil && strings.Count(out, " bound ") >= want {
+			return nil
+		}
+		if retry.Sleep(ctx, 200*time.Millisecond) != nil {
+			bound := strings.Count(out, " bound ")
+			out = regexp.MustCompile(`(?m)^.* bound .*\n`).ReplaceAllString(out, "")
+			return errors.Join(fmt.Errorf("%d of %d claims are bound after 2 min; not bound are:\n%s", bound, want, out), err)
+		}
+	}
+}
+
+// lookAt records what the process has.
+func lookAt(pid int, file *records) error {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(status)) {
+		key, rest, _ := strings.Cut(line, ":")
+		fields := strings.Fields(rest)
+		if key != "VmRSS" && key != "VmHWM" && key != "Threads" || len(fields) == 0 {
+			continue
+		}
+		value, err := strconv.ParseInt(fields[0], 10, 64)
+		if err != nil {
+			return fmt.Errorf("read %s of process %d: %w", key, pid, err)
+		}
+		unit := "threads"
+		if len(fields) > 1 {
+			unit = "KiB" // so the kernel means its "kB"
+		}
+		file.add(record{"crowd", key, 0, value, unit, nil})
+	}
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return err
+	}
+	file.add(record{"crowd", "file descriptors", 0, int64(len(files)), "descriptors", nil})
+	return nil
+}

@@ -1,0 +1,56 @@
+//go:build linux
+
+package main
+
+import (
+	"math/rand/v2"
+	"slices"
+)
+
+// quantile is the smallest value that at least the part q of the values does
+// not exceed; 0 of none. sorted must be.
+func quantile(sorted []int64, q float64) int64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	at := int(q * float64(len(sorted)))
+	if float64(at) == q*float64(len(sorted)) {
+		at--
+	}
+	return sorted[min(max(at, 0), len(sorted)-1)]
+}
+
+func median(values []int64) int64 { return quantile(slices.Sorted(slices.Values(values)), 0.5) }
+
+// resamples of a bootstrap.
+const resamples = 2000
+
+// An interval holds the true value with 95 % confidence.
+type interval struct{ low, high float64 }
+
+// bootstrap draws rounds with replacement, and computes from the values of
+// both sides in them. a and b are of the same rounds, in the same order: what
+// disturbed a round disturbed both. It always draws the same.
+func bootstrap(a, b []int64, compute func(a, b []int64) float64) interval {
+	if len(a) == 0 || len(a) != len(b) {
+		return interval{}
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	results := make([]float64, resamples)
+	x, y := make([]int64, len(a)), make([]int64, len(b))
+	for i := range results {
+		for j := range x {
+			k := rng.IntN(len(a))
+			x[j], y[j] = a[k], b[k]
+		}
+		results[i] = compute(x, y)
+	}
+	slices.Sort(results)
+	return interval{results[resamples*25/1000], results[resamples*975/1000]}
+}
+
+// ratio is that of the medians.
+func ratio(a, b []int64) float64 { return float64(median(a)) / float64(max(median(b), 1)) }
+
+// difference is that of the medians.
+func difference(a, b []int64) float64 { return float64(median(a) - median(b)) }
