@@ -125,6 +125,27 @@ func (r *rig) routerAdvertisements(context.Context, ...string) (string, error) {
 	return "", err
 }
 
+// peak NAME MIB demands that a daemon has never had more memory than that.
+func (r *rig) peak(_ context.Context, args ...string) (string, error) {
+	most, err := strconv.Atoi(args[1])
+	if err != nil {
+		return "", err
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.programs[args[0]].PID()))
+	if err != nil {
+		return "", err
+	}
+	m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
+	if m == nil {
+		return "", fmt.Errorf("no VmHWM in the status of %s", args[0])
+	}
+	kib, err := strconv.Atoi(string(m[1]))
+	if err == nil && kib > most<<10 {
+		err = fmt.Errorf("%s has had %d MiB, want at most %d", args[0], kib>>10, most)
+	}
+	return fmt.Sprintf("%d MiB\n", kib>>10), err
+}
+
 // runContainer NAME LABEL… starts a container without a Docker network.
 func (r *rig) runContainer(ctx context.Context, args ...string) (string, error) {
 	cmd := []string{"run", "-d", "--init", "--network", "none", "--name", args[0]}

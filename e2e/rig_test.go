@@ -84,6 +84,7 @@ func script(t *testing.T, name string) {
 			"events":   onRig((*rig).events),
 			"crowd":    crowd,
 			"stray":    onRig((*rig).stray),
+			"peak":     onRig((*rig).peak),
 			"ra":       onRig((*rig).routerAdvertisements),
 			"await":    await,
 		},
