@@ -217,14 +217,14 @@ func udhcpcEnd(ctx context.Context, a *attachment) error {
 	return fmt.Errorf("leak: udhcpc %d does not end", pid)
 }
 
-// udhcpcPID reads the pid file, which is written a moment after the script's
-// end.
+// udhcpcPID reads the pid file. For a moment after the script's end it names the
+// process that went to the background by ending.
 func (a *attachment) udhcpcPID(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	for {
 		text, err := os.ReadFile(a.pidFile())
-		if pid, numErr := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && numErr == nil {
+		if pid, numErr := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && numErr == nil && unix.Kill(pid, 0) == nil {
 			return pid, nil
 		}
 		if sleepErr := retry.Sleep(ctx, time.Millisecond); sleepErr != nil {
