@@ -65,8 +65,15 @@ func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*c
 		if w.NIC == "" {
 			continue
 		}
-		if p := a.plugs.of(w); p.ns != nil && netns.InProcess(p.pid) == p.ns.ID() {
+		p := a.plugs.of(w)
+		if p.ns == nil {
+			continue
+		}
+		switch at, err := netns.InProcess(p.pid); {
+		case err == nil && at == p.ns.ID():
 			return nil, fmt.Errorf("container %.12s: the engine does not know it, but its process %d lives", key, p.pid)
+		case err != nil && !errors.Is(err, netns.ErrGone):
+			return nil, fmt.Errorf("container %.12s: the engine does not know it; whether its process lives: %w", key, err)
 		}
 	}
 	return nil, nil

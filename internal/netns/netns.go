@@ -143,12 +143,17 @@ func New() (ns *Namespace, err error) {
 	return fromHandle(made, "a new namespace")
 }
 
-// InProcess is the namespace that a process is in; the zero ID if there is no
-// such process.
-func InProcess(pid int) ID {
+// InProcess is the namespace that a process is in; ErrGone if there is no such
+// process. Any other error says nothing about the process.
+func InProcess(pid int) (ID, error) {
+	path := fmt.Sprintf("/proc/%d/ns/net", pid)
 	var st unix.Stat_t
-	if pid <= 0 || unix.Stat(fmt.Sprintf("/proc/%d/ns/net", pid), &st) != nil {
-		return ID{}
+	err := unix.Stat(path, &st)
+	if pid <= 0 || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return ID{}, fmt.Errorf("look at %s: %w", path, ErrGone)
 	}
-	return ID{Dev: st.Dev, Ino: st.Ino}
+	if err != nil {
+		return ID{}, fmt.Errorf("look at %s: %w", path, err)
+	}
+	return ID{Dev: st.Dev, Ino: st.Ino}, nil
 }

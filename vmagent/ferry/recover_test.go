@@ -55,8 +55,8 @@ func nest(t *testing.T, w *world) (process *exec.Cmd, nested *netns.Namespace) {
 	process = start(t, w.inside, "unshare", "--net", "sleep", "60")
 	path := fmt.Sprintf("/proc/%d/ns/net", process.Process.Pid)
 	w.await("the nested namespace", func() bool {
-		id := netns.InProcess(process.Process.Pid)
-		return id != w.inside.ID() && id != netns.ID{}
+		id, err := netns.InProcess(process.Process.Pid)
+		return err == nil && id != w.inside.ID()
 	})
 	nested, err := netns.Open(path)
 	w.ok(err)

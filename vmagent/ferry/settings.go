@@ -12,7 +12,7 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// A setting is one of net.ipv6.conf.SCOPE.
+// A setting is one of net.ipv4.conf.SCOPE or net.ipv6.conf.SCOPE.
 type setting struct{ key, value string }
 
 // settings are how a NIC deals with IPv6, in the order in which they are set:
@@ -62,8 +62,18 @@ func prepare(ns *netns.Namespace, e Entry, u *undo.Stack) error {
 	return nil
 }
 
+// arpSettings make a NIC answer for its own addresses alone, and speak from
+// them. Of two NICs on one LAN the kernel would have either answer for both, and
+// each would be taken for another holder of the other's address.
+var arpSettings = [...]setting{{"arp_ignore", "1"}, {"arp_announce", "2"}}
+
 // settle does the same for one scope, such as a link that is there already.
 func settle(ns *netns.Namespace, scope string, e Entry, u *undo.Stack) error {
+	for _, s := range arpSettings {
+		if err := swap(ns, u, s.value, "ipv4", "conf", scope, s.key); err != nil {
+			return err
+		}
+	}
 	for _, s := range e.settings() {
 		if err := swap(ns, u, s.value, "ipv6", "conf", scope, s.key); err != nil {
 			return err

@@ -106,8 +106,14 @@ func (c *Client) get(ctx context.Context, path string, out any) error {
 	return c.do(ctx, http.MethodGet, path, nil, out)
 }
 
+// callTime bounds a call with all its tries: a controller that hangs must not
+// hold up its caller for ever.
+const callTime = 30 * time.Second
+
 // do sends in, if not nil, and reads the answer into out, if not nil.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
 	req := call.Request{Method: method, URL: base + path, Repeatable: true, Header: http.Header{"Accept": {"application/json"}}}
 	if in != nil {
 		encoded, err := json.Marshal(in)
