@@ -98,7 +98,7 @@ func New(opts Options) (*Agent, error) {
 	if a.maker, err = device.New(opts.Host); err != nil {
 		return nil, err
 	}
-	if a.ferry, err = ferry.New(opts.Host); err != nil {
+	if a.ferry, err = ferry.New(opts.Host, a.maker); err != nil {
 		return nil, errors.Join(err, a.maker.Close())
 	}
 	cached, err := a.cache.wanted()

@@ -87,7 +87,7 @@ func (w *world) open(ctx context.Context) (err error) {
 	if w.maker, err = device.New(w.host); err != nil {
 		return err
 	}
-	if w.ferry, err = ferry.New(w.host); err != nil {
+	if w.ferry, err = ferry.New(w.host, w.maker); err != nil {
 		return err
 	}
 	if w.anchor, err = w.make(ctx); err != nil {

@@ -84,7 +84,7 @@ func ferried(t *testing.T, l3 nic.Layer3) leasetest.Wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { maker.Close() })
-	carrier, err := ferry.New(w.Server)
+	carrier, err := ferry.New(w.Server, maker)
 	if err != nil {
 		t.Fatal(err)
 	}

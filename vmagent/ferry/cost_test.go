@@ -49,7 +49,7 @@ func BenchmarkIn(b *testing.B) {
 		m, err := device.New(host)
 		ok(b, err)
 		defer m.Close()
-		f, err := New(host)
+		f, err := New(host, m)
 		ok(b, err)
 		defer f.Close()
 		id := nic.NewID()

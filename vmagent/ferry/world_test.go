@@ -35,7 +35,7 @@ func newWorld(t *testing.T) *world {
 	w.hostLinks, errs[0] = link.Open(w.host)
 	w.links, errs[1] = link.Open(w.inside)
 	w.maker, errs[2] = device.New(w.host)
-	w.ferry, errs[3] = New(w.host)
+	w.ferry, errs[3] = New(w.host, w.maker)
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
 	}
