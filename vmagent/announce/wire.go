@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/nicferry/nicferry/internal/gate"
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
 )
@@ -43,21 +44,12 @@ type Sight struct {
 // only a few at a time into the kernel, where each holds a thread for a while:
 // closing a packet socket waits for an RCU grace period, some 10 ms.
 type Listener struct {
-	opening, looking, closing gate
+	opening, looking, closing gate.Gate
 }
 
 // NewListener returns a Listener, which holds nothing.
 func NewListener() *Listener {
-	return &Listener{opening: make(gate, 4), looking: make(gate, 4), closing: make(gate, 8)}
-}
-
-// A gate lets as many through at a time as it has room.
-type gate chan struct{}
-
-func (g gate) pass(fn func() error) error {
-	g <- struct{}{}
-	defer func() { <-g }()
-	return fn()
+	return &Listener{opening: gate.New(4), looking: gate.New(4), closing: gate.New(8)}
 }
 
 // Open opens a Wire at the interface with that index inside ns, to be used
@@ -65,7 +57,7 @@ func (g gate) pass(fn func() error) error {
 // as long as the Wire is.
 func (l *Listener) Open(ns *netns.Namespace, index int) (Wire, error) {
 	s := &socket{listener: l, index: index}
-	err := l.opening.pass(func() (err error) {
+	err := l.opening.Pass(func() (err error) {
 		if err = ns.Do(s.listen); err != nil {
 			return err
 		}
@@ -159,7 +151,7 @@ func (s *socket) SetReadDeadline(t time.Time) error { return s.conn.SetReadDeadl
 
 // Look asks the kernel twice: for the link and for its addresses.
 func (s *socket) Look() (sight Sight, err error) {
-	err = s.listener.looking.pass(func() error {
+	err = s.listener.looking.Pass(func() error {
 		l, err := s.links.ByIndex(s.index)
 		if err != nil {
 			return err
@@ -174,5 +166,5 @@ func (s *socket) Look() (sight Sight, err error) {
 // Close closes the sockets.
 func (s *socket) Close() error {
 	s.links.Close()
-	return s.listener.closing.pass(s.conn.Close)
+	return s.listener.closing.Pass(s.conn.Close)
 }

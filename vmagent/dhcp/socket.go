@@ -11,21 +11,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nicferry/nicferry/internal/gate"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
-	"github.com/nicferry/nicferry/vmagent/lease"
 )
 
 // A Listener opens Conns; one serves all the leases of an agent. It lets only
 // a few at a time into the kernel, where each holds a thread for a while:
 // closing a packet socket waits for an RCU grace period, some 10 ms.
 type Listener struct {
-	opening, closing lease.Gate
+	opening, closing gate.Gate
 }
 
 // NewListener returns a Listener, which holds nothing.
 func NewListener() *Listener {
-	return &Listener{opening: make(lease.Gate, 4), closing: make(lease.Gate, 8)}
+	return &Listener{opening: gate.New(4), closing: gate.New(8)}
 }
 
 // Listen opens a raw socket on the interface with that index inside ns, to be
@@ -55,7 +55,7 @@ type socket struct {
 	file    *os.File
 	raw     syscall.RawConn
 	index   int
-	closing lease.Gate
+	closing gate.Gate
 }
 
 // openPacketSocket opens the socket deaf, filters it, and only then binds it,

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nicferry/nicferry/internal/gate"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/vmagent/lease"
 )
@@ -32,10 +33,10 @@ var servers = netip.MustParseAddr("ff02::1:2")
 
 // A Listener opens Conns; one serves all the leases of an agent. It lets only
 // a few at a time into the kernel, where each holds a thread for a while.
-type Listener struct{ opening lease.Gate }
+type Listener struct{ opening gate.Gate }
 
 // NewListener returns a Listener, which holds nothing.
-func NewListener() *Listener { return &Listener{opening: make(lease.Gate, 4)} }
+func NewListener() *Listener { return &Listener{opening: gate.New(4)} }
 
 // Listen opens a UDP socket on the link-local address of the interface with
 // that index inside ns, to be used from outside. Until the kernel has checked
