@@ -149,9 +149,11 @@ func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node ni
 	}
 	n.Spec = nic.Spec{
 		NIC: n.ID, Network: network.Name, Tenant: claim.Tenant, Node: node.Name,
-		MAC: claim.Identity.MAC, MTU: network.MTU, Device: network.Device,
+		MAC: claim.Identity.MAC, MTU: network.MTU, Device: network.Device, Port: network.Port,
 	}
-	n.Spec.Device.MAC, n.Spec.Device.MTU = claim.Identity.MAC, network.MTU
+	if n.Spec.Device.Kind != "" {
+		n.Spec.Device.MAC, n.Spec.Device.MTU = claim.Identity.MAC, network.MTU
+	}
 	for _, p := range claim.Identity.Addrs {
 		n.Spec.Addrs = append(n.Spec.Addrs, p.Addr())
 	}

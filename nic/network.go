@@ -54,6 +54,8 @@ type Network struct {
 	// Device is the shape of the NICs where the node makes them: kind, and
 	// bridge or parent. Its MAC is always empty.
 	Device Device `json:"device,omitzero"`
+	// Port is how a hypervisor plugs the NICs in; zero elsewhere.
+	Port Port `json:"port,omitzero"`
 }
 
 // IPv6Mode is how containers get IPv6 addresses from the wire.

@@ -18,6 +18,8 @@ type Spec struct {
 	MTU   int          `json:"mtu,omitempty"`
 	// Device is the shape of a NIC that the node makes; zero elsewhere.
 	Device Device `json:"device,omitzero"`
+	// Port is how a hypervisor plugs the NIC in; zero elsewhere.
+	Port Port `json:"port,omitzero"`
 }
 
 // A Place is where a NIC is, or shall be, plugged.
