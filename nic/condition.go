@@ -33,7 +33,7 @@ const (
 	ReasonProviderError      Reason = "ProviderError"      // the provider's last answer was an error
 	ReasonWaitingForProvider Reason = "WaitingForProvider" // the provider has the order and is at it
 	ReasonWaitingForNode     Reason = "WaitingForNode"     // the node has not reported yet
-	ReasonWaitingForNIC      Reason = "WaitingForNIC"      // the NIC is not in the host namespace yet
+	ReasonWaitingForNIC      Reason = "WaitingForNIC"      // the NIC is plugged in, they say, and not in the host namespace
 	ReasonWaitingForDHCP     Reason = "WaitingForDHCP"     // no lease yet
 	ReasonCheckingAddress    Reason = "CheckingAddress"    // an address is probed for another holder before it is set
 	ReasonAddressConflict    Reason = "AddressConflict"    // another holder of the address answers on the wire

@@ -51,6 +51,9 @@ type Network struct {
 	// Hold is how long a stopped container keeps its NIC. It keeps its
 	// address and MAC for as long as it exists.
 	Hold Duration `json:"hold"`
+	// Preplug is how long after its creation a container that is not started
+	// keeps a NIC that is plugged in ahead; 0 is to plug in at the start.
+	Preplug Duration `json:"preplug,omitempty"`
 	// Device is the shape of the NICs where the node makes them: kind, and
 	// bridge or parent. Its MAC is always empty.
 	Device Device `json:"device,omitzero"`

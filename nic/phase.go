@@ -48,7 +48,7 @@ type ClaimPhase string
 
 // A claim's phases. A claim lives as long as its container exists.
 const (
-	ClaimPending   ClaimPhase = "pending"   // has no usable NIC yet, or its container is stopped and the hold is over
+	ClaimPending   ClaimPhase = "pending"   // has no usable NIC yet, or its container does not run and the hold or the preplug is over
 	ClaimReady     ClaimPhase = "ready"     // its NIC is on the node and may be ferried in
 	ClaimBound     ClaimPhase = "bound"     // its NIC is in the container and configured
 	ClaimReleasing ClaimPhase = "releasing" // its container is gone, the NIC is being taken back

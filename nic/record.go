@@ -54,12 +54,23 @@ type Claim struct {
 	Identity Identity `json:"identity"`
 	// NIC is held now; empty while waiting, and once the hold is over.
 	NIC ID `json:"nic,omitempty"`
-	// StoppedAt is when the container stopped; zero while it runs.
-	StoppedAt  time.Time   `json:"stoppedAt,omitzero"`
+	// StoppedAt is when the container stopped, or when the NIC of one that was
+	// never started was given back; zero while it runs or is expected to.
+	StoppedAt time.Time `json:"stoppedAt,omitzero"`
+	// Setbacks are the NICs of the last hour that were made for the claim and
+	// could not be used, oldest first.
+	Setbacks   []Setback   `json:"setbacks,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`
 	Created    time.Time   `json:"created"`
 	// Since is when the phase began.
 	Since time.Time `json:"since"`
+}
+
+// A Setback is a NIC that was made for a claim and could not be used.
+type Setback struct {
+	At      time.Time `json:"at"`
+	Reason  Reason    `json:"reason"`
+	Message string    `json:"message"`
 }
 
 // An Identity is what stays with a claim whichever NIC serves it.

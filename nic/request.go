@@ -15,6 +15,9 @@ type Request struct {
 	// FromImage: the container's image asks for this interface, and docker run
 	// did not.
 	FromImage bool `json:"fromImage,omitempty"`
+	// Unstarted: the container has been created and never started. Its NIC is
+	// plugged in ahead, for the network's Preplug.
+	Unstarted bool `json:"unstarted,omitempty"`
 	// Faults are what could not be read. Such a request is recorded as
 	// refused, so that the user sees why.
 	Faults Faults `json:"faults,omitempty"`

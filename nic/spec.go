@@ -39,6 +39,9 @@ type Seen struct {
 	Addrs      []netip.Addr `json:"addrs,omitempty"`
 	// Device is the recipe for the node; known from attached on.
 	Device Device `json:"device,omitzero"`
+	// Bus is where the guest finds the device, such as 0000:05:00.0; for
+	// people, and empty where the provider does not know.
+	Bus string `json:"bus,omitempty"`
 	// Reason is the provider's word for a failed state.
 	Reason string `json:"reason,omitempty"`
 }

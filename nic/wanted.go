@@ -69,9 +69,11 @@ type Observed struct {
 	Epoch uint64        `json:"epoch,omitempty"`
 	State ObservedState `json:"state"`
 	// Running: the container that owns the claim runs.
-	Running bool           `json:"running,omitempty"`
-	MAC     MAC            `json:"mac,omitzero"`
-	Addrs   []netip.Prefix `json:"addrs,omitempty"`
+	Running bool `json:"running,omitempty"`
+	// Unstarted: it has never run.
+	Unstarted bool           `json:"unstarted,omitempty"`
+	MAC       MAC            `json:"mac,omitzero"`
+	Addrs     []netip.Prefix `json:"addrs,omitempty"`
 	// LeaseEnds is when the DHCP lease runs out unless renewed.
 	LeaseEnds  time.Time   `json:"leaseEnds,omitzero"`
 	Conditions []Condition `json:"conditions,omitempty"`

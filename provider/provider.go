@@ -85,6 +85,18 @@ type Limits struct {
 	NICs        int // in all
 	AddrsPerNIC int
 	Free        int // slots for further NICs
+	// Slot is what people call a slot, such as "hot-plug slot"; empty is "slot".
+	Slot string
+}
+
+// A Hinter is a provider that hears of changes, such as by a hypervisor's
+// events, so that its caller need not wait for its next look. A hint is no
+// proof, and a lost one costs only time.
+type Hinter interface {
+	// Hints calls hint with each NIC that may have changed its state, and with
+	// "" when any may have, such as after a lost connection, until ctx ends.
+	// hint may be called from any goroutine and returns at once.
+	Hints(ctx context.Context, hint func(nic.ID))
 }
 
 // A Placer settles the choices that a spec leaves open: zone, subnet, card,

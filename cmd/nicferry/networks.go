@@ -69,6 +69,7 @@ func (n network) describe(s *sheet) {
 	s.field("Space", n.Space)
 	s.field("MTU", n.mtu())
 	s.field("Hold", n.Hold.String())
+	s.field("Preplug", n.Preplug.String())
 	s.field("Held", strconv.Itoa(n.Held))
 	s.field("Free", n.free())
 	for _, subnet := range n.Subnets {

@@ -47,6 +47,9 @@ func (d *doc) checkNetwork(path string, n network) {
 	if n.Hold < 0 {
 		d.fault(under(path, "hold"), "%s; want 0s or more", n.Hold)
 	}
+	if n.Preplug < 0 {
+		d.fault(under(path, "preplug"), "%s; want 0s or more, 0s to plug in at the start", n.Preplug)
+	}
 	d.checkAddressing(path, n)
 	for i, s := range n.Subnets {
 		d.checkSubnet(item(under(path, "subnets"), i), s)

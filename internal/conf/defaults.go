@@ -21,7 +21,9 @@ const (
 	DefaultSlots = 128
 	DefaultSpace = "default"
 	DefaultHold  = nic.Duration(time.Minute)
-	DefaultProbe = string(nic.ProbeOptimistic)
+	// DefaultPreplug is for people who create and start by hand or by compose.
+	DefaultPreplug = nic.Duration(5 * time.Minute)
+	DefaultProbe   = string(nic.ProbeOptimistic)
 
 	DefaultControllerAddress = "unix://" + DefaultSocket
 	DefaultDockerSocket      = "/var/run/docker.sock"
@@ -46,7 +48,7 @@ func (l *Log) setDefaults() { *l = Log{Level: DefaultLogLevel, Format: DefaultLo
 func (l *Local) setDefaults() { l.Slots = DefaultSlots }
 
 func (n *network) setDefaults() {
-	n.Space, n.Hold = DefaultSpace, DefaultHold
+	n.Space, n.Hold, n.Preplug = DefaultSpace, DefaultHold, DefaultPreplug
 	n.Probe, n.Announce = DefaultProbe, true
 }
 

@@ -14,6 +14,7 @@ type network struct {
 	Space      string       `yaml:"space"`
 	MTU        int          `yaml:"mtu"`
 	Hold       nic.Duration `yaml:"hold"`
+	Preplug    nic.Duration `yaml:"preplug"`
 	Subnets    []subnet     `yaml:"subnets"`
 	Routes     []route      `yaml:"routes"`
 	IPv6       string       `yaml:"ipv6"`
@@ -59,7 +60,7 @@ type macvlan struct {
 func (n network) toNIC() nic.Network {
 	to := nic.Network{
 		Name: n.Name, Provider: n.Provider, Addressing: nic.Addressing(n.Addressing),
-		Space: n.Space, MTU: n.MTU, Hold: n.Hold, IPv6: nic.IPv6Mode(n.IPv6), DHCPRoutes: n.DHCPRoutes,
+		Space: n.Space, MTU: n.MTU, Hold: n.Hold, Preplug: n.Preplug, IPv6: nic.IPv6Mode(n.IPv6), DHCPRoutes: n.DHCPRoutes,
 		DNS: nic.DNS(n.DNS), Probe: nic.Probe(n.Probe), Silent: !n.Announce, Metadata: n.Metadata, ImageLabels: n.ImageLabels,
 	}
 	for _, s := range n.Subnets {
