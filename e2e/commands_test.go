@@ -290,6 +290,11 @@ func (r *rig) leases(context.Context, ...string) (string, error) {
 	return b.String(), err
 }
 
+// dhcpOptions OPTION… has the LAN's DHCP server give these options from now on.
+func (r *rig) dhcpOptions(ctx context.Context, args ...string) (string, error) {
+	return "", r.lan.SetDHCPOptions(ctx, args...)
+}
+
 // log NAME prints a daemon's log.
 func (r *rig) log(_ context.Context, args ...string) (string, error) {
 	text, err := os.ReadFile(r.file(args[0] + ".log"))

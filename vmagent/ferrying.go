@@ -9,26 +9,15 @@ import (
 
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
-	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/containers"
 	"github.com/nicferry/nicferry/vmagent/device"
-	"github.com/nicferry/nicferry/vmagent/dhcp"
 	"github.com/nicferry/nicferry/vmagent/ferry"
 	"github.com/nicferry/nicferry/vmagent/hotplug"
 )
 
 // plugInDeadline bounds the wait for a NIC that a cloud or hypervisor plugs.
 const plugInDeadline = 30 * time.Second
-
-// How often, and how far apart, a lease is released for a container that is gone.
-const (
-	releases   = 3
-	releaseGap = 30 * time.Millisecond
-)
-
-// carrierDeadline bounds the wait for a link that was brought up to carry.
-const carrierDeadline = 2 * time.Second
 
 // putIn ferries the NIC into a running container and configures it. Where it
 // is there already, as after a restart of the agent, nothing is touched that
@@ -72,6 +61,11 @@ func (a *Agent) enter(ctx context.Context, ns *netns.Namespace, w nic.Wanted, wi
 	// Any NIC of the container lifts the blackholes; they are the namespace's.
 	metadata := slices.ContainsFunc(staying(wishes), func(w nic.Wanted) bool { return w.Layer3.Metadata })
 	entry := ferry.NewEntry(w.Owner.Interface, w.Layer3, metadata)
+	mtu, err := a.mtu(w)
+	if err != nil {
+		return link.Link{}, err
+	}
+	entry.MTU = mtu
 	at, err := a.ferry.In(ctx, w.NIC, w.Device, ns, entry)
 	if !errors.Is(err, device.ErrElsewhere) {
 		return at, err
@@ -182,79 +176,25 @@ func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wan
 			return err
 		}
 	}
-	if p.keeper != nil {
+	if p.keeper != nil || p.keeper6 != nil {
 		if err := p.stop(true); err != nil {
 			a.opts.Log.Warn("lease not given back, it will run out by itself", "nic", w.NIC, "err", err)
 		}
-		if err := a.cache.dropLease(w.NIC); err != nil {
+		if err := a.dropLeases(w); err != nil {
 			return err
 		}
 	}
 	if err := a.pullOut(ctx, w, c == nil || !c.Running); err != nil {
 		return err
 	}
-	a.releaseLease(ctx, w)
+	a.releaseLeases(ctx, w)
 	if err := a.maker.Remove(ctx, w.NIC, w.Device); err != nil {
 		return err
 	}
 	a.plugs.drop(w.NIC)
+	return a.dropLeases(w)
+}
+
+func (a *Agent) dropLeases(w nic.Wanted) error {
 	return errors.Join(a.cache.dropLease(w.NIC), a.cache.dropLease6(w.NIC))
-}
-
-// releaseLease gives a lease back whose container is gone already. The NIC is
-// brought up for that in a namespace of its own, never in the host's, where it
-// could pick up an address. A server that misses the message waits for the
-// expiry, so trouble here is told and not more.
-func (a *Agent) releaseLease(ctx context.Context, w nic.Wanted) {
-	lease, err := a.cache.lease(w.NIC)
-	if err == nil && lease.Usable(time.Now()) {
-		err = a.releaseFrom(ctx, w)
-	}
-	if err != nil {
-		a.opts.Log.Warn("lease not given back, it will run out by itself", "nic", w.NIC, "err", err)
-	}
-}
-
-func (a *Agent) releaseFrom(ctx context.Context, w nic.Wanted) error {
-	if _, found, err := a.maker.Locate(ctx, w.NIC, w.Device); err != nil || !found {
-		return err // the NIC died with its container
-	}
-	ns, err := netns.New()
-	if err != nil {
-		return fmt.Errorf("make a namespace to release the lease from: %w", err)
-	}
-	defer ns.Close()
-	at, err := a.ferry.In(ctx, w.NIC, w.Device, ns, ferry.Entry{Name: "eth0"})
-	if err != nil {
-		return err
-	}
-	err = awaitRunning(ctx, ns, at.Index)
-	// No server answers a release, and the switch may still be deaf to a port
-	// that has just come up: so it is said more than once.
-	for i := 0; i < releases && err == nil; i++ {
-		if err = dhcp.Release(a.leaseOptions(ns, at.Index, w)); err == nil {
-			err = retry.Sleep(ctx, releaseGap)
-		}
-	}
-	return errors.Join(err, a.ferry.Out(ctx, w.NIC, w.Device, ns))
-}
-
-// awaitRunning waits until the kernel has taken note of the link's carrier.
-func awaitRunning(ctx context.Context, ns *netns.Namespace, index int) error {
-	h, err := link.Open(ns)
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	ctx, cancel := context.WithTimeout(ctx, carrierDeadline)
-	defer cancel()
-	for {
-		l, err := h.ByIndex(index)
-		if err != nil || l.Running {
-			return err
-		}
-		if err := retry.Sleep(ctx, time.Millisecond); err != nil {
-			return fmt.Errorf("wait for the carrier of %q: %w", l.Name, err)
-		}
-	}
 }

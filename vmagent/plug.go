@@ -37,6 +37,7 @@ type plug struct {
 	// servers that came with it.
 	layer3   nic.Layer3
 	leaseDNS []nic.DNS
+	saidMTU  int // what the lease was last seen to say
 }
 
 // plugs holds the plugs of all NICs. A plug itself belongs to its container's

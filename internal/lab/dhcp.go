@@ -35,6 +35,9 @@ func (s *Segment) StartDHCP(ctx context.Context) error {
 	if err := os.Remove(pidFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("start dnsmasq: %w", err)
 	}
+	if err := s.writeOptions(); err != nil {
+		return err
+	}
 	args := s.exec("dnsmasq", []string{
 		"--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root",
 		"--port=0", "--interface=" + wire, "--bind-interfaces", "--except-interface=lo",
@@ -43,6 +46,7 @@ func (s *Segment) StartDHCP(ctx context.Context) error {
 		"--dhcp-range=" + s.dhcpRange(),
 		"--dhcp-leasefile=" + s.file("leases"), "--pid-file=" + pidFile,
 		"--log-dhcp", "--log-facility=" + s.file("dhcp.log"),
+		"--dhcp-optsfile=" + s.file("options"),
 	})
 	process, err := s.node.Spawn(Program{Name: s.opts.Name + ".dnsmasq", Args: append([]string{"ip"}, args...)})
 	if err != nil {
@@ -50,6 +54,27 @@ func (s *Segment) StartDHCP(ctx context.Context) error {
 	}
 	s.dhcp = process
 	return s.awaitDHCP(ctx, pidFile)
+}
+
+// SetDHCPOptions starts the DHCP server again so that it gives these options,
+// each as dnsmasq writes it, such as "26,1400" for an MTU. It knows its leases.
+func (s *Segment) SetDHCPOptions(ctx context.Context, options ...string) error {
+	s.options = options
+	if err := s.StopDHCP(ctx); err != nil {
+		return err
+	}
+	return s.StartDHCP(ctx)
+}
+
+func (s *Segment) writeOptions() error {
+	text := ""
+	for _, option := range s.options {
+		text += option + "\n"
+	}
+	if err := os.WriteFile(s.file("options"), []byte(text), 0o644); err != nil {
+		return fmt.Errorf("write DHCP options: %w", err)
+	}
+	return nil
 }
 
 // awaitDHCP waits for the pid file, which dnsmasq writes when its sockets are

@@ -55,6 +55,8 @@ type Segment struct {
 	node *Node
 	opts SegmentOptions
 	dhcp *Process
+	// options are what the DHCP server gives beside its usual ones.
+	options []string
 }
 
 // Segment makes a LAN. The node's end of the wire is up and has no address of

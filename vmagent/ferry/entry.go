@@ -13,6 +13,9 @@ type Entry struct {
 	// DefaultRoute: the container's default routes may come in by this NIC's
 	// router advertisements, where the mode heeds these.
 	DefaultRoute bool
+	// MTU in bytes, where it is not to be the recipe's: a lease may ask for a
+	// lower one. Optional.
+	MTU int
 	// Metadata: some NIC of the container has a network that lets it reach the
 	// metadata addresses. It is the container's, not the NIC's: all its NICs
 	// are to say the same, or they would undo each other's.

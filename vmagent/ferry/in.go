@@ -3,6 +3,7 @@
 package ferry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,7 +93,7 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 	if err := f.host.DropAltNames(l); err != nil {
 		return link.Link{}, err
 	}
-	c := link.Change{Name: e.Name, MTU: d.MTU, Up: new(true), Plain: true, Tuning: new(l.Untuned())}
+	c := link.Change{Name: e.Name, MTU: cmp.Or(e.MTU, d.MTU), Up: new(true), Plain: true, Tuning: new(l.Untuned())}
 	if d.Kind.Made() {
 		c.MAC = d.MAC
 	}
@@ -142,8 +143,8 @@ func (f *Ferry) adopt(id nic.ID, d nic.Device, l link.Link, inside *link.Handle,
 	if d.Kind.Made() && l.MAC != d.MAC {
 		c.MAC, changed = d.MAC, true
 	}
-	if d.MTU != 0 && l.MTU != d.MTU {
-		c.MTU, changed = d.MTU, true
+	if mtu := cmp.Or(e.MTU, d.MTU); mtu != 0 && l.MTU != mtu {
+		c.MTU, changed = mtu, true
 	}
 	if d.Kind == nic.Found && l.Alias != string(id) {
 		c.Alias, changed = new(string(id)), true
