@@ -28,14 +28,14 @@ func TestInAndOut(t *testing.T) {
 				if l.Name != "eth0" || l.MAC != n.d.MAC || l.MTU != 1400 || !l.Up {
 					t.Errorf("in the container it is %+v", l)
 				}
-				want := map[string]string{"accept_ra": "0", "disable_ipv6": disable(ipv6)}
+				want := map[string]string{"accept_ra": "0", "disable_ipv6": onOff(!ipv6)}
 				for key, value := range want {
 					if got, err := w.inside.Sysctl("ipv6", "conf", "eth0", key); got != value || err != nil {
 						t.Errorf("%s: got %q, %v; want %s", key, got, err, value)
 					}
 				}
-				if got, err := w.inside.Sysctl("ipv6", "conf", "lo", "disable_ipv6"); got != disable(ipv6) || err != nil {
-					t.Errorf("lo: disable_ipv6: got %q, %v; want %s", got, err, disable(ipv6))
+				if got, err := w.inside.Sysctl("ipv6", "conf", "lo", "disable_ipv6"); got != onOff(!ipv6) || err != nil {
+					t.Errorf("lo: disable_ipv6: got %q, %v; want %s", got, err, onOff(!ipv6))
 				}
 				for range 2 {
 					w.ok(w.ferry.Out(t.Context(), n.id, n.d, w.inside))

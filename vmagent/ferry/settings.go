@@ -18,27 +18,39 @@ type setting struct{ key, value string }
 // settings are how a NIC deals with IPv6, in the order in which they are set:
 // it is switched on last. Router advertisements are ignored unless they are
 // the network's way to give addresses; and then default routes are taken from
-// them only on the NIC that carries the container's.
+// them only on the NIC that carries the container's, and more specific ones
+// never. Redirects could bend any route.
 func (e Entry) settings() []setting {
-	off := []setting{{"accept_ra", "0"}, {"autoconf", "0"}, {"disable_ipv6", disable(e.IPv6)}}
-	if !e.IPv6 || !advertised(e.IPv6Mode) {
-		return off
+	switch {
+	case !e.IPv6:
+		return []setting{{"accept_ra", "0"}, {"autoconf", "0"}, {"disable_ipv6", "1"}}
+	case !advertised(e.IPv6Mode):
+		return []setting{
+			{"accept_ra", "0"},
+			{"accept_redirects", "0"},
+			{"autoconf", "0"},
+			{"use_tempaddr", "0"},
+			{"disable_ipv6", "0"},
+		}
 	}
-	return []setting{
+	all := []setting{
 		{"accept_ra_pinfo", "1"}, // which prefixes are on the link
 		{"accept_ra_defrtr", onOff(e.DefaultRoute)},
-		{"autoconf", onOff(e.IPv6Mode == nic.IPv6SLAAC)},
-		{"accept_ra", "1"},
-		{"disable_ipv6", "0"},
+		{"accept_ra_rt_info_max_plen", "0"},
+		{"accept_redirects", "0"},
 	}
+	if e.IPv6Mode == nic.IPv6SLAAC {
+		all = append(all, setting{"autoconf", "1"})
+	} else {
+		all = append(all, setting{"autoconf", "0"}, setting{"use_tempaddr", "0"})
+	}
+	return append(all, setting{"accept_ra", "1"}, setting{"disable_ipv6", "0"})
 }
 
 // advertised says whether a mode heeds router advertisements.
 func advertised(mode nic.IPv6Mode) bool {
 	return mode == nic.IPv6SLAAC || mode == nic.IPv6DHCP
 }
-
-func disable(ipv6 bool) string { return onOff(!ipv6) }
 
 func onOff(on bool) string {
 	if on {

@@ -19,14 +19,22 @@ func TestSettingsByMode(t *testing.T) {
 		want  map[string]string
 	}{
 		{Entry{}, map[string]string{"accept_ra": "0", "autoconf": "0", "disable_ipv6": "1"}},
-		{Entry{IPv6: true}, map[string]string{"accept_ra": "0", "autoconf": "0", "disable_ipv6": "0"}},
+		{Entry{IPv6: true}, map[string]string{
+			"accept_ra": "0", "autoconf": "0", "disable_ipv6": "0", "accept_redirects": "0", "use_tempaddr": "0",
+		}},
 		{
 			Entry{IPv6: true, IPv6Mode: nic.IPv6SLAAC, DefaultRoute: true},
-			map[string]string{"accept_ra": "1", "autoconf": "1", "accept_ra_pinfo": "1", "accept_ra_defrtr": "1", "disable_ipv6": "0"},
+			map[string]string{
+				"accept_ra": "1", "autoconf": "1", "accept_ra_pinfo": "1", "accept_ra_defrtr": "1", "disable_ipv6": "0",
+				"accept_ra_rt_info_max_plen": "0", "accept_redirects": "0",
+			},
 		},
 		{
 			Entry{IPv6: true, IPv6Mode: nic.IPv6DHCP},
-			map[string]string{"accept_ra": "1", "autoconf": "0", "accept_ra_pinfo": "1", "accept_ra_defrtr": "0", "disable_ipv6": "0"},
+			map[string]string{
+				"accept_ra": "1", "autoconf": "0", "accept_ra_pinfo": "1", "accept_ra_defrtr": "0", "disable_ipv6": "0",
+				"accept_ra_rt_info_max_plen": "0", "accept_redirects": "0", "use_tempaddr": "0",
+			},
 		},
 		{Entry{IPv6Mode: nic.IPv6SLAAC}, map[string]string{"accept_ra": "0", "autoconf": "0", "disable_ipv6": "1"}},
 		{Entry{IPv6: true, IPv6Mode: "newer"}, map[string]string{"accept_ra": "0", "autoconf": "0", "disable_ipv6": "0"}},
@@ -37,6 +45,9 @@ func TestSettingsByMode(t *testing.T) {
 		n := w.make(nic.Veth, 0)
 		for name, n := range map[string]made{"eth0": n, "eth1": adopted} {
 			tt.entry.Name = name
+			for key, foreign := range map[string]string{"accept_redirects": "1", "use_tempaddr": "2", "accept_ra_rt_info_max_plen": "64"} {
+				w.ok(w.inside.SetSysctl(foreign, "ipv6", "conf", "default", key))
+			}
 			_, err := w.ferry.In(t.Context(), n.id, n.d, w.inside, tt.entry)
 			w.ok(err)
 			for key, want := range tt.want {
