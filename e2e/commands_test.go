@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -156,8 +157,11 @@ func (r *rig) runContainer(ctx context.Context, args ...string) (string, error) 
 }
 
 // daemon start|crash|stop|freeze|thaw NAME acts on controller, agent, or a
-// second agent.
+// second agent; daemon ended NAME CODE waits until one has ended by itself.
 func (r *rig) daemon(ctx context.Context, args ...string) (string, error) {
+	if len(args) == 3 && args[0] == "ended" {
+		return "", r.ended(ctx, args[1], args[2])
+	}
 	if len(args) == 2 {
 		switch args[0] {
 		case "start":
@@ -173,6 +177,20 @@ func (r *rig) daemon(ctx context.Context, args ...string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("daemon %q: want start, crash, stop, freeze or thaw, and a name", args)
+}
+
+// ended waits until a daemon has ended by itself, with that exit code.
+func (r *rig) ended(ctx context.Context, name, code string) error {
+	p := r.programs[name]
+	if p == nil {
+		return fmt.Errorf("%s does not run", name)
+	}
+	delete(r.programs, name)
+	err := p.Wait(ctx)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && strconv.Itoa(exit.ExitCode()) == code {
+		return nil
+	}
+	return fmt.Errorf("%s ended with %v, want exit code %s", name, err, code)
 }
 
 // engine start|stop|kill acts on dockerd.

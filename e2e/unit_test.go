@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/nicferry/nicferry/internal/daemon"
 )
 
 // A unit is a systemd unit file: values by "Section.Key", in file order.
@@ -55,7 +58,7 @@ func parseUnit(name, text string) (unit, error) {
 // systemd 252 spell them.
 var knownKeys = map[string]string{
 	"Unit": "Description Documentation After Before Wants StartLimitIntervalSec",
-	"Service": `ExecStart Type WatchdogSec Restart RestartSec TimeoutStartSec TimeoutStopSec TimeoutAbortSec
+	"Service": `ExecStart Type WatchdogSec Restart RestartPreventExitStatus RestartSec TimeoutStartSec TimeoutStopSec TimeoutAbortSec
 		RuntimeDirectory RuntimeDirectoryMode RuntimeDirectoryPreserve StateDirectory StateDirectoryMode UMask
 		User Group SupplementaryGroups CapabilityBoundingSet AmbientCapabilities NoNewPrivileges
 		ProtectSystem ReadWritePaths ProtectHome PrivateTmp PrivateDevices ProtectControlGroups ProtectKernelLogs
@@ -93,6 +96,9 @@ func TestUnits(t *testing.T) {
 		if u.one("Service.WatchdogSec") == "" {
 			t.Errorf("%s: has no watchdog", name)
 		}
+	}
+	if got, want := agent.one("Service.RestartPreventExitStatus"), strconv.Itoa(daemon.ExitReplaced); got != want {
+		t.Errorf("the agent is not started again after %q, want %s", got, want)
 	}
 	// What the agent keeps for the next one must outlive it, whoever else stops.
 	if agent.one("Service.RuntimeDirectoryPreserve") != "yes" || controller["Service.RuntimeDirectory"] != nil {

@@ -45,7 +45,10 @@ func command() *cobra.Command {
 		Short: "The nicferry agent of this node",
 		Long: `nicferry-agent watches Docker on this node and gives each container that asks
 for one by label a network card of its own. Containers keep their NICs while
-the agent is away; the next one takes over where it stopped.`,
+the agent is away; the next one takes over where it stopped.
+
+Exit codes: 0 told to stop, 1 failed, 2 wrong flags or config, 6 another agent has
+started for this node. Whoever restarts an agent must not do so after 6.`,
 		Example: `  nicferry-agent
   nicferry-agent --config ./agent.yaml`,
 		Args:          noArgs,
@@ -118,6 +121,9 @@ func serve(ctx context.Context, c *conf.Agent) (err error) {
 	notifier.Status("serving node " + c.Node)
 	log.Info("agent started", "version", version.Get().Version, "node", c.Node, "docker", engine.Version())
 	err = agent.Run(ctx)
+	if errors.Is(err, vmagent.ErrSuperseded) {
+		err = daemon.ReplacedError{Err: err}
+	}
 	notifier.Stopping()
 	log.Info("agent stopped, containers keep their NICs")
 	return errors.Join(err, agent.Close())

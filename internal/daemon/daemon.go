@@ -18,6 +18,9 @@ const (
 	ExitOK     = 0
 	ExitFailed = 1
 	ExitUsage  = 2 // wrong flags, or a config file with faults
+	// ExitReplaced: another process has taken over. A service manager must not
+	// start this one again, or the two would replace each other for ever.
+	ExitReplaced = 6
 )
 
 // A UsageError is the user's to mend: its text says how.
@@ -28,6 +31,15 @@ func (e UsageError) Error() string { return e.Err.Error() }
 
 // Unwrap is the cause.
 func (e UsageError) Unwrap() error { return e.Err }
+
+// A ReplacedError means that another process does the work now.
+type ReplacedError struct{ Err error }
+
+// Error is the cause's.
+func (e ReplacedError) Error() string { return e.Err.Error() }
+
+// Unwrap is the cause.
+func (e ReplacedError) Unwrap() error { return e.Err }
 
 // Run runs work until it ends or the process gets SIGINT or SIGTERM, and
 // returns the exit code. A second signal ends the process at once. What went
@@ -43,6 +55,9 @@ func Run(name string, stderr io.Writer, work func(context.Context) error) int {
 	fmt.Fprintf(stderr, "%s: %v\n", name, err)
 	if _, ok := errors.AsType[UsageError](err); ok {
 		return ExitUsage
+	}
+	if _, ok := errors.AsType[ReplacedError](err); ok {
+		return ExitReplaced
 	}
 	return ExitFailed
 }

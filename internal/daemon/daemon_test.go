@@ -22,6 +22,7 @@ func TestRunTellsExitCodesApart(t *testing.T) {
 		{nil, daemon.ExitOK},
 		{errors.New("disk full"), daemon.ExitFailed},
 		{daemon.UsageError{Err: errors.New("a.yaml:3: bad")}, daemon.ExitUsage},
+		{errors.Join(daemon.ReplacedError{Err: errors.New("another has started")}), daemon.ExitReplaced},
 	} {
 		var stderr bytes.Buffer
 		code := daemon.Run("nicferryd", &stderr, func(context.Context) error { return c.err })
