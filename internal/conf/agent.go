@@ -1,10 +1,8 @@
 package conf
 
 import (
-	"fmt"
 	"os"
 	"reflect"
-	"strings"
 
 	"github.com/nicferry/nicferry/nic"
 )
@@ -13,10 +11,12 @@ import (
 type Agent struct {
 	// Node is this machine's name at the controller.
 	Node string
-	// Controllers are addresses such as unix:///run/nicferry/nicferryd.sock,
-	// tried in order; at least one. SocketPath reads them.
+	// Controllers are addresses of the one controller, tried in order; at least
+	// one. CheckAddress has held each of them for good.
 	Controllers []string
-	Docker      Docker
+	// TLS is set if one of the addresses is https.
+	TLS    *TLS
+	Docker Docker
 	// RunDir is where the agent keeps what must survive its restart but not
 	// the machine's.
 	RunDir string
@@ -30,11 +30,20 @@ type Docker struct {
 	Socket string `yaml:"socket"` // a path, without unix://
 }
 
+// TLS is a node's own pair, and what signs the controller's certificate: paths
+// of PEM files, which are read again at each connection.
+type TLS struct {
+	CA   string `yaml:"ca,required"`
+	Cert string `yaml:"cert,required"`
+	Key  string `yaml:"key,required"`
+}
+
 // agentFile is the file as it is written.
 type agentFile struct {
 	Version     int          `yaml:"version,required"`
 	Node        string       `yaml:"node"`
 	Controllers []string     `yaml:"controllers"`
+	TLS         *TLS         `yaml:"tls"`
 	Docker      Docker       `yaml:"docker"`
 	RunDir      string       `yaml:"runDir"`
 	Resync      nic.Duration `yaml:"resync"`
@@ -64,21 +73,7 @@ func parseAgent(file string, data []byte, hostname func() (string, error)) (*Age
 		return nil, err
 	}
 	return &Agent{
-		Node: f.Node, Controllers: f.Controllers, Docker: f.Docker,
+		Node: f.Node, Controllers: f.Controllers, TLS: f.TLS, Docker: f.Docker,
 		RunDir: f.RunDir, Resync: f.Resync, Log: f.Log,
 	}, nil
-}
-
-// SocketPath returns the path of a unix socket's address, unix:///run/x.sock.
-func SocketPath(address string) (string, error) {
-	scheme, path, ok := strings.Cut(address, "://")
-	switch {
-	case !ok && strings.HasPrefix(address, "/"):
-		return "", fmt.Errorf("%s; did you mean %q?", quote(address), "unix://"+address)
-	case !ok:
-		return "", fmt.Errorf("%s; want an address such as %s", quote(address), DefaultControllerAddress)
-	case scheme != "unix":
-		return "", fmt.Errorf("%s; only unix:// is supported so far, TLS comes in a later release", quote(address))
-	}
-	return path, checkSocket(path)
 }

@@ -32,11 +32,20 @@ func (d *doc) checkAgent(f *agentFile, hostname func() (string, error)) {
 		d.fault("controllers", "want at least one address")
 	}
 	for i, address := range f.Controllers {
-		_, err := SocketPath(address)
-		d.faultErr(item("controllers", i), err)
+		at := item("controllers", i)
+		err := CheckAddress(address)
+		d.faultErr(at, err)
 		if err == nil && slices.Contains(f.Controllers[:i], address) {
-			d.fault(item("controllers", i), "%s is listed twice", quote(address))
+			d.fault(at, "%s is listed twice", quote(address))
 		}
+		if err == nil && strings.HasPrefix(address, "https://") && !d.given("tls") {
+			d.fault(at, "%s needs tls: with ca, cert and key", quote(address))
+		}
+	}
+	if f.TLS != nil {
+		d.checkFile("tls.ca", f.TLS.CA)
+		d.checkFile("tls.cert", f.TLS.Cert)
+		d.checkFile("tls.key", f.TLS.Key)
 	}
 	f.Docker.Socket = strings.TrimPrefix(f.Docker.Socket, "unix://")
 	d.faultErr("docker.socket", checkSocket(f.Docker.Socket))

@@ -15,6 +15,9 @@ func (d *doc) checkController(f *controllerFile) {
 	if f.SocketGroup != "" {
 		d.faultErr("socketGroup", nic.CheckName("group", f.SocketGroup))
 	}
+	if f.Listen != nil {
+		d.checkListen("listen", f.Listen)
+	}
 	d.checkLog(f.Log)
 	d.checkProviders(f.Providers)
 	known := d.indexProviders(f.Providers)
@@ -36,13 +39,33 @@ func (d *doc) checkProviders(providers []Provider) {
 		if d.good(under(path, "kind")) && !slices.Contains(kinds, p.Kind) {
 			d.fault(under(path, "kind"), "no kind %s in this release; known: %s", quote(p.Kind), oneOf(kinds))
 		}
-		if p.Kind == KindLocal && p.Local == nil {
-			p.Local = new(Local)
-			p.Local.setDefaults()
+		d.checkKind(path, p)
+	}
+}
+
+// checkKind checks what a provider is told under its kind's name, and that it
+// is told nothing else.
+func (d *doc) checkKind(path string, p *Provider) {
+	localAt, libvirtAt := under(path, "local"), under(path, "libvirt")
+	known := d.good(under(path, "kind")) && slices.Contains(kinds, p.Kind)
+	for _, at := range []string{localAt, libvirtAt} {
+		if known && d.given(at) && at != under(path, p.Kind) {
+			d.fault(at, "is not for a provider of kind %s", p.Kind)
 		}
-		if p.Local != nil && (p.Local.Slots < 1 || p.Local.Slots > maxSlots) {
-			d.fault(under(under(path, "local"), "slots"), "%d; want 1 to %d", p.Local.Slots, maxSlots)
-		}
+	}
+	if p.Kind == KindLocal && p.Local == nil {
+		p.Local = new(Local)
+		p.Local.setDefaults()
+	}
+	if p.Kind == KindLibvirt && p.Libvirt == nil {
+		p.Libvirt = new(Libvirt)
+		p.Libvirt.setDefaults()
+	}
+	if p.Local != nil && (p.Local.Slots < 1 || p.Local.Slots > maxSlots) {
+		d.fault(under(localAt, "slots"), "%d; want 1 to %d", p.Local.Slots, maxSlots)
+	}
+	if p.Libvirt != nil && !d.bad[libvirtAt] {
+		d.faultErr(under(libvirtAt, "uri"), checkURI(p.Libvirt.URI))
 	}
 }
 

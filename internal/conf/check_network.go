@@ -132,15 +132,31 @@ func (d *doc) checkRoutes(path string, n network) {
 	}
 }
 
-// checkDevice wants the shape of the NICs where the node makes them.
+// checkDevice wants the shape of the NICs from where they are made: of the node
+// for a local provider, of the hypervisor for libvirt.
 func (d *doc) checkDevice(path string, n network, p *Provider) {
-	vethAt, macvlanAt := under(path, "veth"), under(path, "macvlan")
-	isVeth, isMacvlan := d.given(vethAt), d.given(macvlanAt)
-	switch {
-	case isVeth && isMacvlan:
+	vethAt, macvlanAt, portAt := under(path, "veth"), under(path, "macvlan"), under(path, "port")
+	isVeth, isMacvlan, isPort := d.given(vethAt), d.given(macvlanAt), d.given(portAt)
+	local, plugged := p != nil && p.Kind == KindLocal, p != nil && p.Kind == KindLibvirt
+	bad := d.bad[vethAt] || d.bad[macvlanAt] || d.bad[portAt]
+	if isVeth && isMacvlan {
 		d.fault(macvlanAt, "veth is given already on line %d; want one of the two", d.line(vethAt))
-	case !isVeth && !isMacvlan && p != nil && p.Kind == KindLocal && !d.bad[vethAt] && !d.bad[macvlanAt]:
+	}
+	switch {
+	case local && isPort:
+		d.fault(portAt, "provider %s makes its NICs on the node; port is for a provider of kind libvirt", quote(p.Name))
+	case local && !isVeth && !isMacvlan && !bad:
 		d.fault(path, "provider %s makes its NICs on the node: want veth or macvlan", quote(p.Name))
+	case plugged && !isPort && !isVeth && !isMacvlan && !bad:
+		d.fault(path, "provider %s plugs its NICs into VMs: want port", quote(p.Name))
+	}
+	for _, at := range []string{vethAt, macvlanAt} {
+		if plugged && d.given(at) {
+			d.fault(at, "provider %s plugs its NICs into VMs: want port instead", quote(p.Name))
+		}
+	}
+	if n.Port != nil && !d.bad[portAt] {
+		d.checkPort(portAt, *n.Port)
 	}
 	if n.Veth != nil {
 		d.checkInterface(under(vethAt, "bridge"), n.Veth.Bridge)

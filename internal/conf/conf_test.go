@@ -218,7 +218,7 @@ func TestControllerSample(t *testing.T) {
 	t.Parallel()
 	asIs, full := samples(t, "nicferryd.yaml")
 	checkComplete(t, full, controllerFile{})
-	if c, err := ParseController("full", full); err != nil || len(c.Networks) != 3 || len(c.Nodes) != 2 {
+	if c, err := ParseController("full", full); err != nil || len(c.Networks) != 7 || len(c.Nodes) != 2 || len(c.Providers) != 2 || c.Listen == nil {
 		t.Errorf("with all config active: %+v, %v", c, err)
 	}
 	got, err := LoadController("../../examples/nicferryd.yaml")
@@ -249,9 +249,13 @@ networks:
 
 func TestAgentSample(t *testing.T) {
 	t.Parallel()
-	_, full := samples(t, "agent.yaml")
+	asIs, full := samples(t, "agent.yaml")
 	checkComplete(t, full, agentFile{})
-	got, err := ParseAgent("full", full)
+	remote, err := ParseAgent("full", full)
+	if err != nil || remote.TLS == nil || len(remote.Controllers) != 2 {
+		t.Errorf("with all config active: %+v, %v", remote, err)
+	}
+	got, err := parseAgent("sample", asIs, func() (string, error) { return "node1", nil })
 	if err != nil {
 		t.Fatal(err)
 	}

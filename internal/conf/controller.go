@@ -3,6 +3,7 @@ package conf
 import (
 	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/nicferry/nicferry/nic"
 )
@@ -13,9 +14,11 @@ type Controller struct {
 	// SocketGroup may open the socket. Empty: DefaultSocketGroup if there is
 	// such a group, else root. It is looked up when the socket is made.
 	SocketGroup string
-	Store       string
-	Log         Log
-	Providers   []Provider
+	// Listen is where agents on other machines come in; nil: the socket only.
+	Listen    *Listen
+	Store     string
+	Log       Log
+	Providers []Provider
 	// Nodes are the machines that may join; nil lets any node join. Ask by
 	// Instances.
 	Nodes    map[string]Node
@@ -25,20 +28,43 @@ type Controller struct {
 // A Provider is a configured source of NICs. The field that its kind names is
 // set, all others are nil.
 type Provider struct {
-	Name  string `yaml:"name,required"`
-	Kind  string `yaml:"kind,required"`
-	Local *Local `yaml:"local"`
+	Name    string   `yaml:"name,required"`
+	Kind    string   `yaml:"kind,required"`
+	Local   *Local   `yaml:"local"`
+	Libvirt *Libvirt `yaml:"libvirt"`
 }
 
-// KindLocal is the provider whose NICs the node makes itself.
-const KindLocal = "local"
+// The kinds of provider.
+const (
+	KindLocal   = "local"   // the node itself makes its NICs
+	KindLibvirt = "libvirt" // a hypervisor plugs them into running VMs
+)
 
-var kinds = []string{KindLocal}
+var kinds = []string{KindLocal, KindLibvirt}
 
 // Local is what a provider of the kind local is told.
 type Local struct {
 	// Slots is how many NICs a node may have of this provider.
 	Slots int `yaml:"slots"`
+}
+
+// Libvirt is what a provider of the kind libvirt is told.
+type Libvirt struct {
+	// URI is the hypervisor's, as virsh -c takes it.
+	URI string `yaml:"uri"`
+}
+
+// Listen is where the API is served over TLS.
+type Listen struct {
+	// Address is an IP address and a port; without an address in front of the
+	// colon it is all of the machine's.
+	Address string `yaml:"address,required"`
+	// Cert and Key are the controller's own pair, ClientCA what signs the
+	// certificates of those who may connect: paths of PEM files, which are
+	// read again at each connection.
+	Cert     string `yaml:"cert,required"`
+	Key      string `yaml:"key,required"`
+	ClientCA string `yaml:"clientCA,required"`
 }
 
 // A Node is a machine that may join.
@@ -52,6 +78,7 @@ type controllerFile struct {
 	Version     int             `yaml:"version,required"`
 	Socket      string          `yaml:"socket"`
 	SocketGroup string          `yaml:"socketGroup"`
+	Listen      *Listen         `yaml:"listen"`
 	Store       string          `yaml:"store"`
 	Log         Log             `yaml:"log"`
 	Providers   []Provider      `yaml:"providers,required"`
@@ -77,7 +104,7 @@ func ParseController(file string, data []byte) (*Controller, error) {
 		return nil, err
 	}
 	c := &Controller{
-		Socket: f.Socket, SocketGroup: f.SocketGroup, Store: f.Store, Log: f.Log,
+		Socket: f.Socket, SocketGroup: f.SocketGroup, Listen: f.Listen, Store: f.Store, Log: f.Log,
 		Providers: f.Providers, Nodes: f.Nodes,
 	}
 	for _, n := range f.Networks {
@@ -87,8 +114,8 @@ func ParseController(file string, data []byte) (*Controller, error) {
 }
 
 // Instances returns the ids of a node at the providers, and whether the node
-// may join at all. At a provider of the kind local a node's id is its name
-// unless the file gives another.
+// may join at all. A node's id at a provider is its name unless the file gives
+// another: a name or UUID of a domain at one of the kind libvirt.
 func (c *Controller) Instances(node string) (map[string]nic.InstanceID, bool) {
 	n, ok := c.Nodes[node]
 	if !ok && c.Nodes != nil {
@@ -100,7 +127,7 @@ func (c *Controller) Instances(node string) (map[string]nic.InstanceID, bool) {
 func (n Node) instances(name string, providers []Provider) map[string]nic.InstanceID {
 	instances := map[string]nic.InstanceID{}
 	for _, p := range providers {
-		if p.Kind == KindLocal {
+		if slices.Contains(kinds, p.Kind) {
 			instances[p.Name] = nic.InstanceID(name)
 		}
 	}

@@ -21,11 +21,14 @@ socket: /run/x.sock
 socketGroup: admins
 store: /srv/x.db
 log: {level: debug, format: json}
+listen: {address: "[fd00::1]:7460", cert: /etc/x/cert.pem, key: /etc/x/key.pem, clientCA: /etc/x/ca.pem}
 providers:
   - {name: local, kind: local, local: {slots: 4}}
+  - {name: vms, kind: libvirt}
+  - {name: far, kind: libvirt, libvirt: {uri: "qemu+ssh://root@kvm1/system"}}
 nodes:
   n1:
-  n2: {instances: {local: other}}
+  n2: {instances: {local: other, vms: 0d1f7b1e-7d4b-4f0c-9a57-3c1b0f9a2b11}}
 networks:
   - name: lab
     provider: local
@@ -67,20 +70,37 @@ networks:
     dhcpRoutes: true
     ipv6: slaac
     macvlan: {parent: eth2}
+  - {name: p1, provider: vms, addressing: dhcp, port: {bridge: br0, filter: clean-traffic, inbound: {average: 1000, peak: 2000, burst: 64}}}
+  - {name: p2, provider: vms, addressing: dhcp, port: {ovs: ovs0, vlan: 100, model: e1000e, outbound: {average: 5}}}
+  - {name: p3, provider: vms, addressing: dhcp, port: {network: lab-net, model: virtio, queues: 4}}
+  - {name: p4, provider: far, addressing: dhcp, port: {macvtap: eth0}}
 `
 
 func wantFullController() *Controller {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	span := func(first, last string) nic.Range { return nic.Range{First: addr(first), Last: addr(last)} }
 	bridge := nic.Bridge{Name: "br0", Owned: true, Uplinks: []string{"eth1"}}
+	plugged := func(name, provider string, port nic.Port) nic.Network {
+		return nic.Network{
+			Name: name, Provider: provider, Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute),
+			Preplug: DefaultPreplug, Probe: nic.ProbeOptimistic, Port: port,
+		}
+	}
 	return &Controller{
 		Socket: "/run/x.sock", SocketGroup: "admins", Store: "/srv/x.db",
-		Log:       Log{Level: "debug", Format: "json"},
-		Providers: []Provider{{Name: "local", Kind: "local", Local: &Local{Slots: 4}}},
-		Nodes:     map[string]Node{"n1": {}, "n2": {Instances: map[string]nic.InstanceID{"local": "other"}}},
+		Listen: &Listen{Address: "[fd00::1]:7460", Cert: "/etc/x/cert.pem", Key: "/etc/x/key.pem", ClientCA: "/etc/x/ca.pem"},
+		Log:    Log{Level: "debug", Format: "json"},
+		Providers: []Provider{
+			{Name: "local", Kind: "local", Local: &Local{Slots: 4}},
+			{Name: "vms", Kind: "libvirt", Libvirt: &Libvirt{URI: "qemu:///system"}},
+			{Name: "far", Kind: "libvirt", Libvirt: &Libvirt{URI: "qemu+ssh://root@kvm1/system"}},
+		},
+		Nodes: map[string]Node{"n1": {}, "n2": {Instances: map[string]nic.InstanceID{
+			"local": "other", "vms": "0d1f7b1e-7d4b-4f0c-9a57-3c1b0f9a2b11",
+		}}},
 		Networks: []nic.Network{
 			{
-				Name: "lab", Provider: "local", Addressing: nic.AddrIPAM, Space: "s", MTU: 9000, Hold: nic.Duration(90 * time.Second),
+				Name: "lab", Provider: "local", Addressing: nic.AddrIPAM, Space: "s", MTU: 9000, Hold: nic.Duration(90 * time.Second), Preplug: DefaultPreplug,
 				Subnets: []nic.Subnet{
 					{
 						Prefix: prefix("10.0.0.0/24"), Gateway: addr("10.0.0.1"),
@@ -96,17 +116,25 @@ func wantFullController() *Controller {
 				Device: nic.Device{Kind: nic.Veth, MTU: 9000, Bridge: bridge},
 			},
 			{
-				Name: "lab2", Provider: "local", Addressing: nic.AddrIPAM, Space: "s", Probe: nic.ProbeOptimistic,
+				Name: "lab2", Provider: "local", Addressing: nic.AddrIPAM, Space: "s", Preplug: DefaultPreplug, Probe: nic.ProbeOptimistic,
 				Subnets: []nic.Subnet{{Prefix: prefix("10.0.0.0/16"), Ranges: []nic.Range{span("10.0.0.100", "10.0.0.199")}}},
 				Device:  nic.Device{Kind: nic.Veth, Bridge: bridge},
 			},
 			{
-				Name: "lan", Provider: "local", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute),
+				Name: "lan", Provider: "local", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute), Preplug: DefaultPreplug,
 				Probe: nic.ProbeOptimistic, DHCPRoutes: true, IPv6: nic.IPv6SLAAC,
 				Subnets: []nic.Subnet{{Prefix: prefix("10.0.0.0/24")}},
 				Routes:  []nic.Route{{To: prefix("172.16.0.0/12"), Via: addr("10.0.0.1")}},
 				Device:  nic.Device{Kind: nic.Macvlan, Parent: "eth2"},
 			},
+			plugged("p1", "vms", nic.Port{
+				Kind: nic.PortBridge, Name: "br0", Filter: "clean-traffic", Inbound: nic.Rate{Average: 1000, Peak: 2000, Burst: 64},
+			}),
+			plugged("p2", "vms", nic.Port{
+				Kind: nic.PortOVS, Name: "ovs0", VLAN: 100, Model: nic.ModelE1000e, Outbound: nic.Rate{Average: 5},
+			}),
+			plugged("p3", "vms", nic.Port{Kind: nic.PortNetwork, Name: "lab-net", Model: nic.ModelVirtio, Queues: 4}),
+			plugged("p4", "far", nic.Port{Kind: nic.PortMacvtap, Name: "eth0"}),
 		},
 	}
 }
@@ -124,7 +152,7 @@ func TestParseController(t *testing.T) {
 
 func TestInstances(t *testing.T) {
 	t.Parallel()
-	providers := []Provider{{Name: "a", Kind: KindLocal}, {Name: "b", Kind: KindLocal}}
+	providers := []Provider{{Name: "a", Kind: KindLocal}, {Name: "b", Kind: KindLibvirt}}
 	anyNode := &Controller{Providers: providers}
 	listed := &Controller{Providers: providers, Nodes: map[string]Node{"n1": {}, "n2": {Instances: map[string]nic.InstanceID{"b": "x"}}}}
 	for _, c := range []struct {
@@ -164,24 +192,6 @@ func TestFaultJSON(t *testing.T) {
 	}
 	if AsFaults(errors.New("other")) != nil {
 		t.Error("another error has faults")
-	}
-}
-
-func TestSocketPath(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]string{
-		"unix:///run/x.sock":                  "/run/x.sock",
-		"unix://run/x.sock":                   "absolute",
-		"unix://":                             "absolute",
-		"/run/x.sock":                         `did you mean "unix:///run/x.sock"?`,
-		"https://h:1":                         "TLS comes in a later release",
-		"":                                    "want an address",
-		"unix:///" + strings.Repeat("x", 107): "the kernel allows",
-	} {
-		path, err := SocketPath(address)
-		if err == nil && path != want || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: got %q, %v, want %q", address, path, err, want)
-		}
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	DefaultLogFormat = "auto"
 
 	DefaultSlots = 128
+	DefaultURI   = "qemu:///system"
 	DefaultSpace = "default"
 	DefaultHold  = nic.Duration(time.Minute)
 	// DefaultPreplug is for people who create and start by hand or by compose.
@@ -46,6 +47,8 @@ func (f *controllerFile) setDefaults() {
 func (l *Log) setDefaults() { *l = Log{Level: DefaultLogLevel, Format: DefaultLogFormat} }
 
 func (l *Local) setDefaults() { l.Slots = DefaultSlots }
+
+func (l *Libvirt) setDefaults() { l.URI = DefaultURI }
 
 func (n *network) setDefaults() {
 	n.Space, n.Hold, n.Preplug = DefaultSpace, DefaultHold, DefaultPreplug

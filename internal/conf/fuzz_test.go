@@ -75,6 +75,12 @@ func checkSafe(t *testing.T, c *Controller) {
 		if err := nic.CheckName("network", n.Name); err != nil {
 			t.Error(err)
 		}
+		if n.Port.Kind != "" {
+			if err := n.Port.Check(); err != nil || n.Device.Kind != "" {
+				t.Errorf("network %s: %v, and also %q", n.Name, err, n.Device.Kind)
+			}
+			continue
+		}
 		name := n.Device.Parent
 		if n.Device.Kind == nic.Veth {
 			name = n.Device.Bridge.Name
@@ -115,8 +121,11 @@ func FuzzParseAgent(f *testing.F) {
 			t.Error(err)
 		}
 		for _, address := range a.Controllers {
-			if _, err := SocketPath(address); err != nil {
+			if err := CheckAddress(address); err != nil {
 				t.Error(err)
+			}
+			if strings.HasPrefix(address, "https:") && a.TLS == nil {
+				t.Errorf("%s without a certificate", address)
 			}
 		}
 	})

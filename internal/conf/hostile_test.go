@@ -59,6 +59,21 @@ func TestHostileSizes(t *testing.T) {
 		},
 		"providers": {"version: 1\nproviders:\n" + many("- {name: provider-with-a-long-name-number-%[4]d, kind: local}\n", 4096) +
 			"networks:\n" + many("- {name: n%[4]d, provider: provider-with-a-long-name-numbr-%[4]d, addressing: dhcp}\n", 4096), "more faults"},
+		"ports": {
+			"version: 1\nproviders: [{name: vms, kind: libvirt}]\nnetworks:\n" +
+				many("- {name: n%[4]d, provider: vms, addressing: dhcp, port: {ovs: b%[4]d, bridge: c, vlan: 5000}}\n", 2700),
+			"more faults",
+		},
+		"URI": {"version: 1\nproviders: [{name: vms, kind: libvirt, libvirt: {uri: \"qemu+ssh://" + fill("x", 120) + "/system\"}}]\n", "is no URI"},
+		"switch": {
+			"version: 1\nproviders: [{name: vms, kind: libvirt}]\nnetworks: [{name: a, provider: vms, addressing: dhcp, port: {network: " +
+				fill("x", 200) + ", filter: " + strings.Repeat("y", 9999) + "}}]\n",
+			"at most 63",
+		},
+		"instances": {
+			"version: 1\nproviders: [{name: vms, kind: libvirt}]\nnodes:\n" + many("  n%[4]d: {instances: {vms: one}}\n", 4096),
+			"more faults",
+		},
 		"aliases": {head + "a: &a [" + strings.Repeat("x,", 1000) + "]\nnetworks: [" + strings.Repeat("*a,", 4096) + "]", "more faults"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,9 +24,10 @@ type network struct {
 	Announce   bool         `yaml:"announce"`
 	Metadata   bool         `yaml:"metadata"`
 	// ImageLabels lets labels that come from the image count.
-	ImageLabels bool     `yaml:"imageLabels"`
-	Veth        *veth    `yaml:"veth"`
-	Macvlan     *macvlan `yaml:"macvlan"`
+	ImageLabels bool         `yaml:"imageLabels"`
+	Veth        *veth        `yaml:"veth"`
+	Macvlan     *macvlan     `yaml:"macvlan"`
+	Port        *portSection `yaml:"port"`
 }
 
 type subnet struct {
@@ -76,6 +77,8 @@ func (n network) toNIC() nic.Network {
 		}}
 	case n.Macvlan != nil:
 		to.Device = nic.Device{Kind: nic.Macvlan, MTU: n.MTU, Parent: n.Macvlan.Parent}
+	case n.Port != nil:
+		to.Port = n.Port.toNIC()
 	}
 	return to
 }
