@@ -10,8 +10,8 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// Acquire says that the container interface owner runs and wants a NIC as
-// req describes. It is idempotent on owner and never waits: the claim it
+// Acquire says that the container interface owner runs, or is going to, and
+// wants a NIC as req describes. It is idempotent on owner and never waits: the claim it
 // returns says how far things are. A request that cannot be met becomes a
 // refused claim, not an error, so that everybody can see why; it is tried
 // again here, and whenever an address comes free.
@@ -74,14 +74,19 @@ func (a *Allocator) acquire(e *edit, owner nic.Owner, container string, req nic.
 // wish, and reports whether it changed.
 func (a *Allocator) reacquire(e *edit, claim *nic.Claim, container string, req nic.Request, node nic.Node) (bool, error) {
 	changed := false
-	if !claim.StoppedAt.IsZero() {
+	req.Unstarted = req.Unstarted && claim.Request.Unstarted // what was started once, was
+	if claim.Request.Unstarted && !req.Unstarted {
+		claim.Request.Unstarted, changed = false, true
+	}
+	if !claim.StoppedAt.IsZero() && !req.Unstarted {
 		claim.StoppedAt, changed = time.Time{}, true
 	}
 	if claim.Container != container {
 		claim.Container, changed = container, true // docker rename
 	}
 	open := claim.Phase == nic.ClaimRefused || claim.Phase == nic.ClaimPending
-	if !open || claim.NIC != "" { // a NIC on its way back must be gone before the next
+	lapsed := !claim.StoppedAt.IsZero()
+	if !open || lapsed || claim.NIC != "" { // a NIC on its way back must be gone before the next
 		return changed, nil
 	}
 	before := *claim
@@ -109,8 +114,16 @@ func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
 		refuse(claim, *refusal)
 		return nil
 	}
+	if tired := overtried(claim); tired != nil {
+		refuse(claim, *tired)
+		return nil
+	}
 	nic.ClearCondition(&claim.Conditions)
 	setClaimPhase(claim, nic.ClaimPending)
+	if claim.Request.Unstarted && a.aheadLeft(*claim) == 0 {
+		claim.StoppedAt = time.Now().UTC() // it gets its NIC when it is started
+		return nil
+	}
 	a.plan(e, claim, network, node)
 	return nil
 }

@@ -29,11 +29,15 @@ type Options struct {
 	Log       *slog.Logger // required
 	// Workers is how many NICs are worked on at a time; default 8.
 	Workers int
-	// Poll is the time between two looks at NICs in transition; default 500 ms.
+	// Poll is the time between two looks at NICs that have been in transition
+	// for a while; default 500 ms.
 	Poll time.Duration
 	// SilentAfter is how long a node may say nothing before it is shown as
 	// silent; default 90 s.
 	SilentAfter time.Duration
+	// UnseenAfter is how long a node may wait for a NIC that its provider calls
+	// attached, before the NIC is taken back; default 30 s.
+	UnseenAfter time.Duration
 }
 
 // The errors that callers branch on.
@@ -59,7 +63,9 @@ type Allocator struct {
 
 	mu       sync.Mutex
 	lastSeen map[string]time.Time // by node
-	inFlight map[nic.ID]string    // NICs in transition, with their provider
+	inFlight map[nic.ID]*flight
+	pokes    map[string]chan struct{} // by provider: its poller is to think again
+	slots    *slots
 }
 
 // A spaceAddr is an address in its address space.
@@ -80,6 +86,9 @@ func New(opts Options) (*Allocator, error) {
 	if opts.SilentAfter == 0 {
 		opts.SilentAfter = 90 * time.Second
 	}
+	if opts.UnseenAfter == 0 {
+		opts.UnseenAfter = 30 * time.Second
+	}
 	if opts.Instances == nil {
 		opts.Instances = func(string) (map[string]nic.InstanceID, bool) { return nil, true }
 	}
@@ -90,7 +99,12 @@ func New(opts Options) (*Allocator, error) {
 		gateways: map[spaceAddr]string{},
 		changes:  newChanges(),
 		lastSeen: map[string]time.Time{},
-		inFlight: map[nic.ID]string{},
+		inFlight: map[nic.ID]*flight{},
+		pokes:    map[string]chan struct{}{},
+		slots:    newSlots(),
+	}
+	for name := range opts.Providers {
+		a.pokes[name] = make(chan struct{}, 1)
 	}
 	for _, n := range opts.Networks {
 		if _, ok := opts.Providers[n.Provider]; !ok {
@@ -140,7 +154,10 @@ func (a *Allocator) lead(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel(nil)
 	wg.Go(func() { a.queue.Run(ctx) })
-	wg.Go(func() { a.poll(ctx) })
+	for name := range a.opts.Providers {
+		wg.Go(func() { a.poll(ctx, name) })
+		wg.Go(func() { a.listen(ctx, name) })
+	}
 	wg.Go(func() {
 		select {
 		case <-term.Lost():
@@ -173,6 +190,7 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	for _, c := range claims {
 		a.queue.Wake(c.Key)
 	}
+	a.queue.Wake(refusedKey)
 	a.changes.start(rev)
 	return a.opts.Store.Watch(ctx, "", rev)
 }

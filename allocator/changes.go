@@ -25,12 +25,13 @@ type mark struct {
 	node          string
 	phase         nic.Phase
 	placed, clean bool
+	unseen        bool
 	state         nic.State
 	device        nic.DeviceKind
 }
 
 func markOf(n nic.NIC) mark {
-	return mark{n.Node, n.Phase, n.Placed, n.Clean, n.Seen.State, n.Seen.Device.Kind}
+	return mark{n.Node, n.Phase, n.Placed, n.Clean, unseen(n) != nil, n.Seen.State, n.Seen.Device.Kind}
 }
 
 func newChanges() *changes {

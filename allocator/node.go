@@ -30,6 +30,9 @@ func (a *Allocator) Hello(ctx context.Context, name string, inv nic.Inventory) (
 			Session: old.Session + 1, Inventory: inv, LastSeen: time.Now().UTC(),
 		}
 		e.update(nodeKey(name), node, rev)
+		if old.Inventory.Boot != "" && old.Inventory.Boot != inv.Boot {
+			return startAfresh(e, name)
+		}
 		return nil
 	})
 	return node, err
@@ -77,7 +80,7 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 				return fmt.Errorf("report of node %s: %w: NIC %s twice", name, ErrInvalid, o.NIC)
 			}
 			seen[o.NIC] = true
-			if err := observe(e, name, o); err != nil {
+			if err := a.observe(e, name, o); err != nil {
 				return err
 			}
 		}
@@ -90,7 +93,7 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 
 // observe takes one NIC's report: its own record, and what follows for the
 // NIC and its claim.
-func observe(e *edit, node string, o nic.Observed) error {
+func (a *Allocator) observe(e *edit, node string, o nic.Observed) error {
 	n, rev, found, err := get[nic.NIC](e, nicKey(o.NIC))
 	if err != nil || !found || n.Node != node {
 		return err
@@ -99,6 +102,9 @@ func observe(e *edit, node string, o nic.Observed) error {
 	if cleaned {
 		n.Clean = true
 		nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForNode)
+	}
+	news := a.noteUnseen(&n, o) || cleaned
+	if news {
 		e.update(nicKey(n.ID), n, rev)
 	}
 	old, oldRev, _, err := get[nic.Observed](e, observedKey(o.NIC))
@@ -108,27 +114,40 @@ func observe(e *edit, node string, o nic.Observed) error {
 	if !sameWord(old, o) {
 		o.At = time.Now().UTC()
 		e.update(observedKey(o.NIC), o, oldRev)
-		if !cleaned {
+		if !news {
 			e.check(nicKey(n.ID), rev) // what is said of a NIC must not outlive its record
 		}
 	}
 	if o.Claim == "" || o.Claim != n.Holder {
 		return nil
 	}
-	return moveClaim(e, o)
+	return moveClaim(e, o, unseen(n))
 }
 
-// moveClaim moves the claim along with what its node reports.
-func moveClaim(e *edit, o nic.Observed) error {
+// moveClaim moves the claim along with what its node reports. missing is the
+// condition of a NIC that is waited for there.
+func moveClaim(e *edit, o nic.Observed, missing *nic.Condition) error {
 	claim, rev, found, err := get[nic.Claim](e, claimKey(o.Claim))
 	if err != nil || !found || claim.Epoch != o.Epoch || claim.NIC != o.NIC {
 		return err
 	}
-	before := claim
-	if o.Running {
+	changed := false
+	if claim.Request.Unstarted && !o.Unstarted {
+		claim.Request.Unstarted, changed = false, true
 		claim.StoppedAt = time.Time{}
-	} else if claim.StoppedAt.IsZero() {
+	}
+	before := claim
+	switch {
+	case o.Running:
+		claim.StoppedAt = time.Time{}
+	case claim.StoppedAt.IsZero() && !claim.Request.Unstarted:
 		claim.StoppedAt = time.Now().UTC()
+	}
+	switch {
+	case missing != nil:
+		changed = nic.SetCondition(&claim.Conditions, *missing) || changed
+	case claim.Phase == nic.ClaimReady || claim.Phase == nic.ClaimBound:
+		changed = nic.ClearCondition(&claim.Conditions, nic.ReasonWaitingForNIC) || changed
 	}
 	switch {
 	case o.State == nic.ObservedIn && claim.Phase == nic.ClaimReady:
@@ -136,7 +155,7 @@ func moveClaim(e *edit, o nic.Observed) error {
 	case o.State != nic.ObservedIn && claim.Phase == nic.ClaimBound:
 		setClaimPhase(&claim, nic.ClaimReady)
 	}
-	if claim.Phase != before.Phase || !claim.StoppedAt.Equal(before.StoppedAt) {
+	if changed || claim.Phase != before.Phase || !claim.StoppedAt.Equal(before.StoppedAt) {
 		e.update(claimKey(claim.ID), claim, rev)
 	}
 	return nil

@@ -44,7 +44,7 @@ func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Dura
 	if noteErr := a.note(ctx, n.ID, because(nic.ReasonProviderError, "%s", err)); noteErr != nil {
 		return 0, errors.Join(err, noteErr)
 	}
-	a.lookAt(n)
+	a.lookLater(n)
 	if pe, ok := errors.AsType[*provider.Error](err); ok && pe.RetryAfter > 0 {
 		return pe.RetryAfter, nil
 	}
@@ -59,6 +59,9 @@ func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) e
 			return err
 		}
 		if found && claim.NIC == n.ID && claim.Phase == nic.ClaimPending {
+			if n.Placed {
+				setBack(&claim, *why)
+			}
 			refuse(&claim, *why)
 			e.update(claimKey(claim.ID), claim, rev)
 		}

@@ -8,11 +8,39 @@ import (
 	"github.com/nicferry/nicferry/provider"
 )
 
-// lookAt has the poller look at a NIC until it has landed.
-func (a *Allocator) lookAt(n nic.NIC) {
+// The first looks at a NIC in transition come in quick succession, each wait
+// twice the last, until they are Options.Poll apart: a hypervisor plugs in
+// within 60 ms, a cloud within seconds.
+const firstLook = 20 * time.Millisecond
+
+// A flight is a NIC in transition.
+type flight struct {
+	provider string
+	state    nic.State // that it was last seen in
+	// returning: a change only wakes the work, which looks for itself.
+	returning bool
+	next      time.Time
+	wait      time.Duration // between the look before and the next
+}
+
+// lookAt has the poller look at a NIC in that state, soon and then less and
+// less often, until it has landed.
+func (a *Allocator) lookAt(n nic.NIC, state nic.State) { a.take(n, state, firstLook) }
+
+// lookLater is lookAt for a NIC that is in trouble: nothing is to be gained by
+// haste.
+func (a *Allocator) lookLater(n nic.NIC) { a.take(n, n.Seen.State, a.opts.Poll) }
+
+func (a *Allocator) take(n nic.NIC, state nic.State, first time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.inFlight[n.ID] = n.Provider
+	returning := n.Phase != nic.PhasePlanned
+	if f := a.inFlight[n.ID]; f != nil && f.state == state && f.returning == returning {
+		return // its looks go on as they are
+	}
+	first = min(first, a.opts.Poll)
+	a.inFlight[n.ID] = &flight{provider: n.Provider, state: state, returning: returning, next: time.Now().Add(first), wait: first}
+	a.poke(n.Provider)
 }
 
 func (a *Allocator) landed(id nic.ID) {
@@ -21,33 +49,97 @@ func (a *Allocator) landed(id nic.ID) {
 	delete(a.inFlight, id)
 }
 
-// poll asks each provider once per tick for all its NICs in transition,
-// however many there are.
-func (a *Allocator) poll(ctx context.Context) {
-	tick := time.NewTicker(a.opts.Poll)
-	defer tick.Stop()
+// hint has a provider's NIC looked at now, or all of them that are in
+// transition if id is "".
+func (a *Allocator) hint(name string, id nic.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	for of, f := range a.inFlight {
+		if f.provider == name && (id == "" || id == of) {
+			f.next = now
+		}
+	}
+	a.poke(name)
+}
+
+// poke has the provider's poller think again. The caller holds the lock.
+func (a *Allocator) poke(name string) {
+	select {
+	case a.pokes[name] <- struct{}{}:
+	default:
+	}
+}
+
+// poll asks a provider for its NICs in transition, for all that are due in one
+// call. A provider that is slow to answer is asked at most half of the time.
+func (a *Allocator) poll(ctx context.Context, name string) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
+		case <-a.pokes[name]:
 		}
-		byProvider := map[string][]nic.ID{}
-		a.mu.Lock()
-		for id, name := range a.inFlight {
-			byProvider[name] = append(byProvider[name], id)
+		begin := time.Now()
+		if due := a.due(name, begin); len(due) > 0 {
+			a.pollOne(ctx, name, due)
+			if a.pause(ctx, time.Since(begin)) != nil {
+				return
+			}
 		}
-		a.mu.Unlock()
-		for name, ids := range byProvider {
-			a.pollOne(ctx, name, ids)
-		}
+		timer.Reset(a.untilNext(name))
 	}
 }
 
-func (a *Allocator) pollOne(ctx context.Context, name string, ids []nic.ID) {
+func (a *Allocator) pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// due takes the flights that are to be looked at now and sets their next look.
+func (a *Allocator) due(name string, now time.Time) map[nic.ID]flight {
+	due := map[nic.ID]flight{}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, f := range a.inFlight {
+		// What would be due in a moment goes along.
+		if f.provider != name || f.next.After(now.Add(f.wait/4)) {
+			continue
+		}
+		due[id] = *f
+		f.wait = min(2*f.wait, a.opts.Poll)
+		f.next = now.Add(f.wait)
+	}
+	return due
+}
+
+func (a *Allocator) untilNext(name string) time.Duration {
+	wait := time.Hour
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, f := range a.inFlight {
+		if f.provider == name {
+			wait = min(wait, time.Until(f.next))
+		}
+	}
+	return max(0, wait)
+}
+
+func (a *Allocator) pollOne(ctx context.Context, name string, due map[nic.ID]flight) {
 	p := a.opts.Providers[name]
 	ctx, cancel := context.WithTimeout(ctx, worstCall(p))
 	defer cancel()
+	ids := make([]nic.ID, 0, len(due))
+	for id := range due {
+		ids = append(ids, id)
+	}
 	all, err := p.Get(ctx, ids...)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -55,14 +147,28 @@ func (a *Allocator) pollOne(ctx context.Context, name string, ids []nic.ID) {
 		}
 		return
 	}
-	for _, id := range ids {
+	for id, f := range due {
 		seen, ok := all[id]
 		if !ok {
 			continue // not seen is not gone
 		}
+		if f.returning {
+			if seen.State != f.state {
+				a.landed(id)
+				a.queue.Wake(nicKey(id))
+			}
+			continue
+		}
 		if _, err := a.seen(ctx, nic.NIC{ID: id}, seen, nil); err != nil {
 			a.opts.Log.Warn("could not store what a provider said", "nic", id, "err", err)
 		}
+	}
+}
+
+// listen passes the provider's hints on to its poller, where it gives any.
+func (a *Allocator) listen(ctx context.Context, name string) {
+	if h, ok := provider.As[provider.Hinter](a.opts.Providers[name]); ok {
+		h.Hints(ctx, func(id nic.ID) { a.hint(name, id) })
 	}
 }
 

@@ -77,29 +77,47 @@ func forget(e *edit, claim nic.Claim, rev store.Rev) error {
 	return nil
 }
 
-// workOnClaim gives a stopped container's NIC back once its network's hold is
-// over, and wakes refused claims when one that may have been in their way ends.
+// workOnClaim gives back the NIC of a container that does not run, once its
+// network's hold or preplug is over, and sees to it that refused claims are
+// tried again when that may help.
 func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time.Duration, err error) {
-	gone := false
+	retry := false
 	err = a.asLeader(ctx, func(e *edit) error {
 		claim, rev, found, err := get[nic.Claim](e, claimKey(id))
-		if gone = !found; err != nil || gone {
+		again, retry = 0, !found // it may have been in the way of others
+		switch {
+		case err != nil || !found || claim.Phase == nic.ClaimReleasing:
 			return err
+		case isAhead(claim):
+			if again = a.aheadLeft(claim); again == 0 {
+				return lapse(e, claim, rev)
+			}
+		case claim.NIC != "" && !claim.StoppedAt.IsZero() && claim.Phase != nic.ClaimPending: // pending: on its way back already
+			if again = a.holdLeft(claim); again == 0 {
+				setClaimPhase(&claim, nic.ClaimPending)
+				e.update(claimKey(id), claim, rev)
+				return takeBack(e, claim.NIC)
+			}
 		}
-		if again = a.holdLeft(claim); again > 0 || claim.StoppedAt.IsZero() || claim.NIC == "" || claim.Phase == nic.ClaimReleasing {
-			return nil
+		if claim.Phase == nic.ClaimRefused && claim.StoppedAt.IsZero() && claim.NIC == "" {
+			wait := untilNextTry(claim)
+			retry = wait == 0 && (lacksSlot(claim) || len(claim.Setbacks) >= maxSetbacks)
+			again = shorter(again, wait)
 		}
-		if claim.Phase == nic.ClaimPending {
-			return nil // on its way back already
-		}
-		setClaimPhase(&claim, nic.ClaimPending)
-		e.update(claimKey(id), claim, rev)
-		return takeBack(e, claim.NIC)
+		return nil
 	})
-	if err == nil && gone {
-		err = a.retryRefused(ctx)
+	if err == nil && retry {
+		a.queue.Wake(refusedKey)
 	}
 	return again, err
+}
+
+// shorter is the shorter wait; 0 is none.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // holdLeft is how long a stopped container still keeps its NIC; 0 if it is not
@@ -110,26 +128,4 @@ func (a *Allocator) holdLeft(claim nic.Claim) time.Duration {
 	}
 	end := claim.StoppedAt.Add(a.networks[claim.Request.Network].Hold.D())
 	return max(0, time.Until(end))
-}
-
-// retryRefused tries every refused claim again.
-func (a *Allocator) retryRefused(ctx context.Context) error {
-	claims, _, err := store.ListJSON[nic.Claim](ctx, a.opts.Store, claimPrefix, "", 0)
-	if err != nil {
-		return err
-	}
-	for _, r := range claims {
-		c := r.Value
-		if c.Phase != nic.ClaimRefused || !c.StoppedAt.IsZero() {
-			continue
-		}
-		err := a.atomically(ctx, func(e *edit) error {
-			_, err := a.acquire(e, c.Owner, c.Container, c.Request)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("try refused claim %s again: %w", c.ID, err)
-		}
-	}
-	return nil
 }

@@ -28,6 +28,9 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 	if id, ok := strings.CutPrefix(key, claimPrefix); ok {
 		return a.workOnClaim(ctx, nic.ClaimID(id))
 	}
+	if key == refusedKey {
+		return 0, a.retryRefused(ctx)
+	}
 	id := nic.ID(strings.TrimPrefix(key, nicPrefix))
 	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(id))
 	if err != nil {
@@ -35,8 +38,11 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 	}
 	if !found {
 		a.landed(id)
+		a.countSlot(nic.NIC{ID: id})
+		a.queue.Wake(refusedKey) // there may be a slot now
 		return 0, nil
 	}
+	a.countSlot(n)
 	p, ok := a.opts.Providers[n.Provider]
 	if !ok {
 		return 0, a.note(ctx, id, because(nic.ReasonProviderError,
@@ -53,7 +59,10 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 		return a.retire(ctx, p, n)
 	}
 	a.landed(id)
-	return 0, a.unnote(ctx, n)
+	if err := a.unnote(ctx, n); err != nil {
+		return 0, err
+	}
+	return a.awaitSight(ctx, p, n)
 }
 
 // plug brings a planned NIC to its node: place, create, attach. Each step's
@@ -64,7 +73,7 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 			"provider %s has not plugged the NIC in within %s; its last word: %s", n.Provider, plugDeadline, lastWord(n)))
 	}
 	if !n.Placed {
-		return 0, a.place(ctx, p, n)
+		return a.place(ctx, p, n)
 	}
 	switch n.Seen.State {
 	case "":
@@ -81,7 +90,7 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 	case nic.StateFailed, nic.StateDeleting:
 		return 0, a.giveUp(ctx, n, because(nic.ReasonProviderError, "provider %s: NIC is %s: %s", n.Provider, n.Seen.State, n.Seen.Reason))
 	}
-	a.lookAt(n) // creating, attaching, detaching: the poller looks
+	a.lookAt(n, n.Seen.State) // creating, attaching, detaching: the poller looks
 	if err := a.note(ctx, n.ID, &nic.Condition{
 		Reason:   nic.ReasonWaitingForProvider,
 		Message:  fmt.Sprintf("provider %s says that the NIC is %s", n.Provider, n.Seen.State),
@@ -91,37 +100,6 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 		return 0, err
 	}
 	return plugDeadline - time.Since(n.Since) + time.Second, nil
-}
-
-// place settles what the spec leaves open, after a look at whether the node
-// has room, so that nothing is made for a node that is full.
-func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) error {
-	limits, err := p.Limits(ctx, n.Instance)
-	if err != nil {
-		_, err = a.failed(ctx, n, err)
-		return err
-	}
-	if limits.Free <= 0 {
-		return a.giveUp(ctx, n, because(nic.ReasonExhausted, "node %s: 0 of %d slots free for NICs of provider %s", n.Node, limits.NICs, n.Provider))
-	}
-	spec := n.Spec
-	if placer, ok := provider.As[provider.Placer](p); ok {
-		node, _, found, err := get[nic.Node](a.look(ctx), nodeKey(n.Node))
-		if err != nil || !found {
-			return errors.Join(err, fmt.Errorf("read node %s: found %v", n.Node, found))
-		}
-		if spec, err = placer.Place(ctx, spec, node); err != nil {
-			_, err = a.failed(ctx, n, err)
-			return err
-		}
-	}
-	return a.change(ctx, n.ID, func(n *nic.NIC) bool {
-		if n.Phase != nic.PhasePlanned || n.Placed {
-			return false
-		}
-		n.Spec, n.Placed = spec, true
-		return true
-	})
 }
 
 // unplug brings a returning NIC home: it waits for the node's word that the
@@ -155,10 +133,23 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 		}
 		return deleteAgain, nil
 	case nic.StateCreating, nic.StateDetaching:
-		a.lookAt(n)
-		return a.opts.Poll, nil
+		a.lookAt(n, seen.State)
+		return 4 * a.opts.Poll, a.overdue(ctx, n, seen)
 	}
 	return 0, a.retireFrom(ctx, n.ID)
+}
+
+// overdue shows a detach that does not end (F10). It is waited for, however
+// long: what may still be in a guest is not given to anybody else.
+func (a *Allocator) overdue(ctx context.Context, n nic.NIC, seen nic.Seen) error {
+	if time.Since(n.Since) < returnDeadline {
+		return nil
+	}
+	return a.note(ctx, n.ID, &nic.Condition{
+		Reason:  nic.ReasonWaitingForProvider,
+		Message: fmt.Sprintf("provider %s says that the NIC is %s from %s; a guest that hangs does not let go of it", n.Provider, seen.State, n.Node),
+		Since:   n.Since, Deadline: n.Since.Add(returnDeadline),
+	})
 }
 
 // told says whether the node may have been told of the NIC: it is, once the

@@ -1,0 +1,176 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// refusedKey is the queue's key for trying the refused claims again. It is no
+// record's.
+const refusedKey = "refused"
+
+// retryRefused tries the refused claims again, those of running containers
+// first. Where slots are short, no more are tried than there are slots, and
+// NICs that are plugged in ahead make room for running containers.
+func (a *Allocator) retryRefused(ctx context.Context) error {
+	claims, _, err := store.ListJSON[nic.Claim](ctx, a.opts.Store, claimPrefix, "", 0)
+	if err != nil {
+		return err
+	}
+	var refused []nic.Claim
+	for _, r := range claims {
+		if c := r.Value; c.Phase == nic.ClaimRefused && c.StoppedAt.IsZero() && c.NIC == "" {
+			refused = append(refused, c)
+		}
+	}
+	slices.SortFunc(refused, func(x, y nic.Claim) int {
+		if x.Request.Unstarted != y.Request.Unstarted {
+			if y.Request.Unstarted {
+				return -1
+			}
+			return 1
+		}
+		return x.Created.Compare(y.Created)
+	})
+	room := rooms{a: a, ctx: ctx, free: map[machine]int{}}
+	short := map[machine]int{}
+	var errs []error
+	for _, c := range refused {
+		if lacksSlot(c) {
+			m, got, err := room.take(c)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			if !got && !c.Request.Unstarted && untilNextTry(c) == 0 {
+				short[m]++
+			}
+			if !got {
+				continue
+			}
+		}
+		err := a.atomically(ctx, func(e *edit) error {
+			_, err := a.acquire(e, c.Owner, c.Container, c.Request)
+			return err
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("try refused claim %s again: %w", c.ID, err))
+		}
+	}
+	if len(short) > 0 {
+		errs = append(errs, a.makeRoom(ctx, short))
+	}
+	return errors.Join(errs...)
+}
+
+// lacksSlot says whether the claim was refused for want of a slot, and not of
+// an address.
+func lacksSlot(c nic.Claim) bool {
+	return hasIdentity(&c) && len(c.Conditions) > 0 && c.Conditions[0].Reason == nic.ReasonExhausted
+}
+
+// rooms is how many slots are free, asked for once per machine.
+type rooms struct {
+	a    *Allocator
+	ctx  context.Context
+	free map[machine]int
+}
+
+// take takes a slot for the claim, if one is left.
+func (r *rooms) take(c nic.Claim) (machine, bool, error) {
+	network, ok := r.a.networks[c.Request.Network]
+	if !ok {
+		return machine{}, true, nil // which it shall be told
+	}
+	node, _, found, err := get[nic.Node](r.a.look(r.ctx), nodeKey(c.Owner.Node))
+	if err != nil || !found {
+		return machine{}, false, err
+	}
+	m := machine{network.Provider, instanceOf(node, network.Provider)}
+	if _, asked := r.free[m]; !asked {
+		p := r.a.opts.Providers[m.provider]
+		ctx, cancel := context.WithTimeout(r.ctx, worstCall(p))
+		limits, err := p.Limits(ctx, m.instance)
+		cancel()
+		if err != nil {
+			return m, false, err
+		}
+		r.free[m] = limits.Free - len(r.a.slots.on(m))
+	}
+	r.free[m]--
+	return m, r.free[m] >= 0, nil
+}
+
+// makeRoom gives NICs back that are plugged in ahead, the oldest first, for as
+// many slots as are short and not on their way back already.
+func (a *Allocator) makeRoom(ctx context.Context, short map[machine]int) error {
+	nics, _, err := store.ListJSON[nic.NIC](ctx, a.opts.Store, nicPrefix, "", 0)
+	if err != nil {
+		return err
+	}
+	var held []nic.NIC
+	for _, r := range nics {
+		n := r.Value
+		switch n.Phase {
+		case nic.PhaseReturning:
+			if n.Seen.State != nic.StateAvailable && n.Seen.State != "" {
+				short[machineOf(n)]--
+			}
+		case nic.PhasePlanned, nic.PhaseHeld:
+			held = append(held, n)
+		}
+	}
+	slices.SortFunc(held, func(x, y nic.NIC) int { return x.Created.Compare(y.Created) })
+	for _, n := range held {
+		if short[machineOf(n)] <= 0 {
+			continue
+		}
+		gave := false
+		err := a.asLeader(ctx, func(e *edit) error {
+			claim, rev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+			if gave = found && claim.NIC == n.ID && isAhead(claim); err != nil || !gave {
+				return err
+			}
+			return lapse(e, claim, rev)
+		})
+		if err != nil {
+			return fmt.Errorf("give back %s, which is plugged in ahead: %w", n.ID, err)
+		}
+		if gave {
+			short[machineOf(n)]--
+			a.opts.Log.Info("NIC that was plugged in ahead makes room", "nic", n.ID, "claim", n.Holder, "node", n.Node)
+		}
+	}
+	return nil
+}
+
+// isAhead says whether the claim's container was never started, and is waited
+// for.
+func isAhead(claim nic.Claim) bool {
+	return claim.Request.Unstarted && claim.StoppedAt.IsZero() && claim.Phase != nic.ClaimReleasing
+}
+
+// lapse gives up waiting for a container that was never started. Its claim
+// stays, with all that it has but the NIC.
+func lapse(e *edit, claim nic.Claim, rev store.Rev) error {
+	claim.StoppedAt = time.Now().UTC()
+	if claim.NIC != "" {
+		setClaimPhase(&claim, nic.ClaimPending)
+	}
+	e.update(claimKey(claim.ID), claim, rev)
+	if claim.NIC == "" {
+		return nil
+	}
+	return takeBack(e, claim.NIC)
+}
+
+// aheadLeft is how long a container that was never started is still waited for.
+func (a *Allocator) aheadLeft(claim nic.Claim) time.Duration {
+	return max(0, time.Until(claim.Created.Add(a.networks[claim.Request.Network].Preplug.D())))
+}

@@ -1,0 +1,159 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// Of the NICs that are made for one claim within tryWindow, so many may fail.
+// Then the claim is refused until the first of them is that old: a demand that
+// cannot be met must not make NICs without end (F16).
+const (
+	maxSetbacks = 5
+	tryWindow   = time.Hour
+)
+
+// setBack notes that a NIC was made for the claim in vain.
+func setBack(claim *nic.Claim, why nic.Condition) {
+	forgetOld(claim)
+	claim.Setbacks = append(slices.Clip(claim.Setbacks), nic.Setback{At: time.Now().UTC(), Reason: why.Reason, Message: why.Message})
+	claim.Setbacks = claim.Setbacks[max(0, len(claim.Setbacks)-maxSetbacks):]
+}
+
+func forgetOld(claim *nic.Claim) {
+	old := 0
+	for old < len(claim.Setbacks) && time.Since(claim.Setbacks[old].At) >= tryWindow {
+		old++
+	}
+	claim.Setbacks = claim.Setbacks[old:]
+}
+
+// untilNextTry is how long no further NIC may be made for the claim; 0 for now.
+func untilNextTry(claim nic.Claim) time.Duration {
+	if len(claim.Setbacks) < maxSetbacks {
+		return 0
+	}
+	return max(0, time.Until(claim.Setbacks[0].At.Add(tryWindow)))
+}
+
+// overtried says why no further NIC is made for the claim; nil if one is.
+func overtried(claim *nic.Claim) *nic.Condition {
+	forgetOld(claim)
+	if untilNextTry(*claim) == 0 {
+		return nil
+	}
+	last := claim.Setbacks[len(claim.Setbacks)-1]
+	return because(last.Reason, "%d NICs were made within the hour and none was of use, the next is made at %s; the last: %s",
+		len(claim.Setbacks), claim.Setbacks[0].At.Add(tryWindow).Format("15:04 MST"), last.Message)
+}
+
+// startAfresh forgets the setbacks of a node's claims: it has booted, and what
+// kept its NICs from it may have gone.
+func startAfresh(e *edit, node string) error {
+	owners, _, err := e.store.List(e.ctx, ownerPrefix(node), "", 0)
+	if err != nil {
+		return fmt.Errorf("list claims of node %s: %w", node, err)
+	}
+	for _, o := range owners {
+		id, _, found, err := get[nic.ClaimID](e, o.Key)
+		if err != nil || !found {
+			return err
+		}
+		claim, rev, found, err := get[nic.Claim](e, claimKey(id))
+		if err != nil {
+			return err
+		}
+		if found && len(claim.Setbacks) > 0 {
+			claim.Setbacks = nil
+			e.update(claimKey(id), claim, rev)
+		}
+	}
+	return nil
+}
+
+// noteUnseen takes a node's word on whether a NIC that is plugged in has come
+// up there, and reports whether that is news. The deadline is by our clock.
+func (a *Allocator) noteUnseen(n *nic.NIC, o nic.Observed) bool {
+	waits := n.Phase == nic.PhaseHeld && o.State == nic.ObservedWaiting &&
+		slices.ContainsFunc(o.Conditions, func(c nic.Condition) bool { return c.Reason == nic.ReasonWaitingForNIC })
+	switch {
+	case !waits:
+		return nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForNIC)
+	case unseen(*n) != nil:
+		return false
+	}
+	now := time.Now().UTC()
+	return nic.SetCondition(&n.Conditions, nic.Condition{
+		Reason: nic.ReasonWaitingForNIC, Message: "plugged in, says the provider: " + halfThatFailed(*n, n.Seen, nil),
+		Since: now, Deadline: now.Add(a.opts.UnseenAfter),
+	})
+}
+
+// unseen is the condition of a NIC that its node waits for; nil without.
+func unseen(n nic.NIC) *nic.Condition {
+	for i := range n.Conditions {
+		if n.Conditions[i].Reason == nic.ReasonWaitingForNIC {
+			return &n.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// awaitSight takes back a NIC that its node does not get to see in time (F09).
+func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
+	c := unseen(n)
+	if c == nil {
+		return 0, nil
+	}
+	if left := time.Until(c.Deadline); left > 0 {
+		return left, nil
+	}
+	all, err := p.Get(ctx, n.ID)
+	why := because(nic.ReasonWaitingForNIC, "not seen within %s: %s", a.opts.UnseenAfter, halfThatFailed(n, all[n.ID], err))
+	err = a.asLeader(ctx, func(e *edit) error {
+		now, _, found, err := get[nic.NIC](e, nicKey(n.ID))
+		if err != nil || !found || now.Phase != nic.PhaseHeld || unseen(now) == nil {
+			return err
+		}
+		claim, rev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+		if err != nil {
+			return err
+		}
+		if found && claim.NIC == n.ID && claim.Phase != nic.ClaimReleasing {
+			setBack(&claim, *why)
+			setClaimPhase(&claim, nic.ClaimPending)
+			nic.SetCondition(&claim.Conditions, *why)
+			e.update(claimKey(claim.ID), claim, rev)
+		}
+		return takeBack(e, n.ID)
+	})
+	if err == nil {
+		a.opts.Log.Warn("NIC taken back, its node has not seen it", "nic", n.ID, "claim", n.Holder, "network", n.Network,
+			"node", n.Node, "message", why.Message)
+	}
+	return 0, err
+}
+
+// halfThatFailed says whether it is the provider that has not plugged the NIC
+// in, or the guest that does not see it.
+func halfThatFailed(n nic.NIC, seen nic.Seen, err error) string {
+	switch {
+	case err != nil && !errors.Is(err, provider.ErrNotFound):
+		return fmt.Sprintf("the guest %s has not seen MAC %s, and provider %s does not say why: %s", n.Node, n.Seen.MAC, n.Provider, err)
+	case seen.State == "":
+		return fmt.Sprintf("provider %s has not plugged it in: it knows nothing of the NIC any more", n.Provider)
+	case seen.State != nic.StateAttached:
+		return fmt.Sprintf("provider %s has not plugged it in: the NIC is %s", n.Provider, seen.State)
+	}
+	where := ""
+	if seen.Bus != "" {
+		where = " at " + seen.Bus
+	}
+	return fmt.Sprintf("provider %s says attached%s, the guest %s has not seen MAC %s", n.Provider, where, n.Node, seen.MAC)
+}
