@@ -12,6 +12,7 @@ import (
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/ledgerlog"
 )
 
 // Kind is the driver's name in the config.
@@ -41,6 +42,7 @@ type Options struct {
 // controllers, see and respect each other's work.
 type Provider struct {
 	opts Options
+	log  ledgerlog.Log
 	// plugging is held from counting a node's slots to taking one. It does not
 	// bind another controller: two leaders at once may exceed the limit, which
 	// is only a guard against leaks here.
@@ -64,7 +66,7 @@ func New(o Options) (*Provider, error) {
 		return nil, fmt.Errorf("make local provider: %w", err)
 	}
 	o.NICsPerNode = cmp.Or(o.NICsPerNode, defaultNICsPerNode)
-	return &Provider{opts: o, plugging: make(chan struct{}, 1)}, nil
+	return &Provider{opts: o, log: ledgerlog.Log{Ledger: o.Ledger}, plugging: make(chan struct{}, 1)}, nil
 }
 
 // Info implements provider.Provider.
@@ -89,13 +91,13 @@ func (p *Provider) Limits(ctx context.Context, instance nic.InstanceID) (provide
 
 // used counts the NICs that hold a slot on the instance.
 func (p *Provider) used(ctx context.Context, instance nic.InstanceID) (int, error) {
-	all, err := p.readAll(ctx)
+	all, err := p.log.ReadAll(ctx)
 	if err != nil {
 		return 0, err
 	}
 	n := 0
 	for _, h := range all {
-		if !h.known || h.last.Place.Instance != instance {
+		if !h.Known || h.Last.Place.Instance != instance {
 			continue
 		}
 		state, err := p.state(ctx, *h)

@@ -3,7 +3,6 @@ package local
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/nicferry/nicferry/nic"
@@ -84,17 +83,4 @@ func checkShape(faults *nic.Faults, d nic.Device) {
 	default:
 		faults.Add("device.kind", "%q: a node can make %s or %s", d.Kind, nic.Veth, nic.Macvlan)
 	}
-}
-
-// sameSpec compares as JSON does, where no addresses and none are the same.
-func sameSpec(a, b nic.Spec) (bool, error) {
-	textA, err := json.Marshal(a)
-	if err != nil {
-		return false, fmt.Errorf("write spec: %w", err)
-	}
-	textB, err := json.Marshal(b)
-	if err != nil {
-		return false, fmt.Errorf("write spec: %w", err)
-	}
-	return string(textA) == string(textB), nil
 }

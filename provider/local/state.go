@@ -7,46 +7,44 @@ import (
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/ledgerlog"
 )
 
 // maxTries bounds how often a verb decides again because others changed the
 // NIC under it. Each time one of them got on, so more means a live-lock.
 const maxTries = 8
 
-var errContended = kindf(provider.ErrBusy, "other callers keep changing it")
-
 // state is what a known NIC's records and its node's report say. A node that
 // is not ours any more has not reported: silence is not clean.
-func (p *Provider) state(ctx context.Context, h history) (nic.State, error) {
-	switch h.last.Do {
-	case "", left:
+func (p *Provider) state(ctx context.Context, h ledgerlog.History) (nic.State, error) {
+	switch h.Last.Do {
+	case "", ledgerlog.Left:
 		return nic.StateAvailable, nil
-	case attach:
+	case ledgerlog.Attach:
 		return nic.StateAttached, nil
-	case erase:
+	case ledgerlog.Erase:
 		return nic.StateDeleting, nil
-	case detach:
-		clean, err := p.opts.Nodes.Clean(ctx, h.last.Place.Instance, h.id)
+	case ledgerlog.Detach:
+		clean, err := p.opts.Nodes.Clean(ctx, h.Last.Place.Instance, h.ID)
 		switch {
 		case err != nil && !errors.Is(err, provider.ErrNotFound):
-			return "", fmt.Errorf("ask whether instance %q is clean: %w", h.last.Place.Instance, err)
+			return "", fmt.Errorf("ask whether instance %q is clean: %w", h.Last.Place.Instance, err)
 		case err == nil && clean:
 			return nic.StateAvailable, nil
 		}
 		return nic.StateDetaching, nil
 	}
-	return "", kindf(provider.ErrInvalid, "ledger record %q says %q; was it written by a newer nicferry?",
-		stepKey(h.id, h.newest()), h.last.Do)
+	return "", h.Unreadable()
 }
 
-// seen is what the provider says of a known NIC in that state.
-func (h history) seen(state nic.State) nic.Seen {
+// seenAs is what the provider says of a known NIC in that state.
+func seenAs(h ledgerlog.History, state nic.State) nic.Seen {
 	seen := nic.Seen{
-		NIC: h.id, ProviderID: string(h.id),
-		State: state, MAC: h.spec.MAC, Addrs: h.spec.Addrs,
+		NIC: h.ID, ProviderID: string(h.ID),
+		State: state, MAC: h.Spec.MAC, Addrs: h.Spec.Addrs,
 	}
 	if state == nic.StateAttached || state == nic.StateDetaching {
-		seen.Place, seen.Device = h.last.Place, recipe(h.spec)
+		seen.Place, seen.Device = h.Last.Place, recipe(h.Spec)
 	}
 	return seen
 }
@@ -56,7 +54,7 @@ func (p *Provider) Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen,
 	fail := p.failing("get", "")
 	got := make(map[nic.ID]nic.Seen, len(ids))
 	for _, id := range ids {
-		h, err := p.read(ctx, id)
+		h, err := p.log.Read(ctx, id)
 		if err != nil {
 			return nil, fail(err)
 		}
@@ -74,7 +72,7 @@ func (p *Provider) Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen,
 // List implements provider.Provider.
 func (p *Provider) List(ctx context.Context) ([]nic.Seen, error) {
 	fail := p.failing("list", "")
-	histories, err := p.readAll(ctx)
+	histories, err := p.log.ReadAll(ctx)
 	if err != nil {
 		return nil, fail(err)
 	}
@@ -94,28 +92,28 @@ func (p *Provider) List(ctx context.Context) ([]nic.Seen, error) {
 // look says what there is to see. When the node has reported the NIC clean it
 // records that, so that available, once said, stays so when the node is told
 // something new and its report is reset.
-func (p *Provider) look(ctx context.Context, h history) (seen nic.Seen, known bool, err error) {
+func (p *Provider) look(ctx context.Context, h ledgerlog.History) (seen nic.Seen, known bool, err error) {
 	for range maxTries {
-		if !h.known {
+		if !h.Known {
 			return nic.Seen{}, false, nil
 		}
 		state, err := p.state(ctx, h)
 		if err != nil {
 			return nic.Seen{}, false, err
 		}
-		if h.last.Do != detach || state != nic.StateAvailable {
-			return h.seen(state), true, nil
+		if h.Last.Do != ledgerlog.Detach || state != nic.StateAvailable {
+			return seenAs(h, state), true, nil
 		}
-		added, err := p.add(ctx, h, step{Do: left})
+		added, err := p.log.Add(ctx, h, ledgerlog.Step{Do: ledgerlog.Left})
 		if err != nil {
 			return nic.Seen{}, false, err
 		}
 		if added {
-			return h.seen(state), true, nil
+			return seenAs(h, state), true, nil
 		}
-		if h, err = p.read(ctx, h.id); err != nil {
+		if h, err = p.log.Read(ctx, h.ID); err != nil {
 			return nic.Seen{}, false, err
 		}
 	}
-	return nic.Seen{}, false, errContended
+	return nic.Seen{}, false, ledgerlog.ErrContended
 }

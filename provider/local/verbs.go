@@ -2,12 +2,12 @@ package local
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/ledgerlog"
 )
 
 // Create implements provider.Provider: it records the spec.
@@ -16,33 +16,9 @@ func (p *Provider) Create(ctx context.Context, spec nic.Spec) (nic.Seen, error) 
 	if err := check(spec); err != nil {
 		return nic.Seen{}, fail(err)
 	}
-	h, err := p.read(ctx, spec.NIC)
+	h, err := p.log.Record(ctx, spec)
 	if err != nil {
 		return nic.Seen{}, fail(err)
-	}
-	if !h.known {
-		if len(h.steps) > 0 {
-			return nic.Seen{}, fail(kindf(provider.ErrBusy, "is being deleted; repeat the delete until the NIC is not found"))
-		}
-		value, err := json.Marshal(spec)
-		if err != nil {
-			return nic.Seen{}, fail(fmt.Errorf("write spec: %w", err))
-		}
-		if _, _, err := p.opts.Ledger.Put(ctx, specKey(spec.NIC), value); err != nil {
-			return nic.Seen{}, fail(fmt.Errorf("write ledger: %w", err))
-		}
-		if h, err = p.read(ctx, spec.NIC); err != nil { // maybe somebody else's
-			return nic.Seen{}, fail(err)
-		}
-	}
-	same, err := sameSpec(h.spec, spec)
-	switch {
-	case err != nil:
-		return nic.Seen{}, fail(err)
-	case !h.known || h.last.Do == erase:
-		return nic.Seen{}, fail(kindf(provider.ErrBusy, "is being deleted"))
-	case !same:
-		return nic.Seen{}, fail(kindf(provider.ErrInvalid, "the NIC was made with other parameters; a new one needs a new id"))
 	}
 	seen, known, err := p.look(ctx, h)
 	if err != nil {
@@ -65,25 +41,25 @@ func (p *Provider) Attach(ctx context.Context, id nic.ID, place nic.Place) (nic.
 		return nic.Seen{}, fail(ctx.Err())
 	}
 	var seen nic.Seen
-	err := p.change(ctx, id, func(h history, state nic.State) (*step, error) {
+	err := p.change(ctx, id, func(h ledgerlog.History, state nic.State) (*ledgerlog.Step, error) {
 		switch state {
 		case nic.StateAttached:
-			if h.last.Place.Instance != place.Instance {
-				return nil, kindf(provider.ErrElsewhere, "on %s", h.last.Place.Instance)
+			if h.Last.Place.Instance != place.Instance {
+				return nil, kindf(provider.ErrElsewhere, "on %s", h.Last.Place.Instance)
 			}
-			seen = h.seen(state)
+			seen = seenAs(h, state)
 			return nil, nil
 		case nic.StateDetaching:
-			return nil, kindf(provider.ErrBusy, "is on its way out of %s, whose node has not reported it clean", h.last.Place.Instance)
+			return nil, kindf(provider.ErrBusy, "is on its way out of %s, whose node has not reported it clean", h.Last.Place.Instance)
 		case nic.StateDeleting:
 			return nil, kindf(provider.ErrNotFound, "is being deleted")
 		}
 		if err := p.hasRoom(ctx, place); err != nil {
 			return nil, err
 		}
-		s := step{Do: attach, Place: place}
-		h.last = s
-		seen = h.seen(nic.StateAttached)
+		s := ledgerlog.Step{Do: ledgerlog.Attach, Place: place}
+		h.Last = s
+		seen = seenAs(h, nic.StateAttached)
 		return &s, nil
 	})
 	if err != nil {
@@ -117,13 +93,13 @@ func (p *Provider) hasRoom(ctx context.Context, place nic.Place) error {
 // Detach implements provider.Provider. The NIC is detaching until its node has
 // reported it clean, for ever if need be.
 func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceID) error {
-	err := p.change(ctx, id, func(h history, state nic.State) (*step, error) {
+	err := p.change(ctx, id, func(h ledgerlog.History, state nic.State) (*ledgerlog.Step, error) {
 		plugged := state == nic.StateAttached || state == nic.StateDetaching
 		switch {
-		case plugged && h.last.Place.Instance != instance:
-			return nil, kindf(provider.ErrElsewhere, "on %s", h.last.Place.Instance)
+		case plugged && h.Last.Place.Instance != instance:
+			return nil, kindf(provider.ErrElsewhere, "on %s", h.Last.Place.Instance)
 		case state == nic.StateAttached:
-			return &step{Do: detach, Place: h.last.Place}, nil
+			return &ledgerlog.Step{Do: ledgerlog.Detach, Place: h.Last.Place}, nil
 		}
 		return nil, nil
 	})
@@ -137,20 +113,20 @@ func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceI
 // step and then removes its records, so that a repeat after a crash goes on.
 func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
 	fail := p.failing("delete", id)
-	err := p.change(ctx, id, func(h history, state nic.State) (*step, error) {
+	err := p.change(ctx, id, func(h ledgerlog.History, state nic.State) (*ledgerlog.Step, error) {
 		switch state {
 		case nic.StateAttached, nic.StateDetaching:
-			return nil, kindf(provider.ErrBusy, "is %s on %s", state, h.last.Place.Instance)
+			return nil, kindf(provider.ErrBusy, "is %s on %s", state, h.Last.Place.Instance)
 		case nic.StateDeleting:
 			return nil, nil
 		}
-		return &step{Do: erase}, nil
+		return &ledgerlog.Step{Do: ledgerlog.Erase}, nil
 	})
 	gone := errors.Is(err, provider.ErrNotFound)
 	if err != nil && !gone {
 		return fail(err)
 	}
-	if lost := p.forget(ctx, id); lost != nil {
+	if lost := p.log.Forget(ctx, id); lost != nil {
 		return fail(lost)
 	}
 	if gone {
@@ -159,29 +135,13 @@ func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
 	return nil
 }
 
-// change reads a NIC, lets decide choose the next step, and records it; nil is
-// no step. If somebody else was faster, it reads and decides again.
-func (p *Provider) change(ctx context.Context, id nic.ID, decide func(history, nic.State) (*step, error)) error {
-	for range maxTries {
-		h, err := p.read(ctx, id)
-		if err != nil {
-			return err
-		}
-		if !h.known {
-			return &provider.Error{Kind: provider.ErrNotFound}
-		}
+// change lets decide choose a NIC's next step from its history and state.
+func (p *Provider) change(ctx context.Context, id nic.ID, decide func(ledgerlog.History, nic.State) (*ledgerlog.Step, error)) error {
+	return p.log.Change(ctx, id, func(h ledgerlog.History) (*ledgerlog.Step, error) {
 		state, err := p.state(ctx, h)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		next, err := decide(h, state)
-		if err != nil || next == nil {
-			return err
-		}
-		added, err := p.add(ctx, h, *next)
-		if err != nil || added {
-			return err
-		}
-	}
-	return errContended
+		return decide(h, state)
+	})
 }
