@@ -51,6 +51,8 @@ type rig struct {
 	before   lab.Snapshot
 	programs map[string]*lab.Process
 	pings    map[string]chan pinged
+	// composePlugin is the plugin that compose runs; empty for docker-compose.
+	composePlugin string
 }
 
 type pinged struct {
@@ -61,13 +63,33 @@ type pinged struct {
 // deadline bounds each step of a script, and each clean-up.
 const deadline = 30 * time.Second
 
-// script runs one script of testdata on a rig of its own.
+// long says that the long tests are asked for. The others run in them too.
+func long() bool { return os.Getenv("NICFERRY_LONG") != "" }
+
+// script runs one script of testdata on a rig of its own. What follows [long] in
+// a script is for the long tests, and what follows [!long] for the others.
 func script(t *testing.T, name string) {
+	t.Helper()
+	scriptOn(t, name, func(*rig) {})
+}
+
+// scriptOn runs a script on a rig that is prepared first.
+func scriptOn(t *testing.T, name string, prepare func(*rig)) {
 	t.Helper()
 	netnstest.RequireRoot(t)
 	testscript.Run(t, testscript.Params{
 		Files: []string{filepath.Join("testdata", name+".txtar")},
-		Setup: setUp,
+		Condition: func(cond string) (bool, error) {
+			if cond != "long" {
+				return false, fmt.Errorf("no condition %q", cond)
+			}
+			return long(), nil
+		},
+		Setup: func(env *testscript.Env) error {
+			r := &rig{programs: map[string]*lab.Process{}, pings: map[string]chan pinged{}}
+			prepare(r)
+			return r.setUp(env)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"docker":       onRig((*rig).docker),
 			"compose":      onRig((*rig).compose),
@@ -95,10 +117,9 @@ func script(t *testing.T, name string) {
 // setUp makes the rig and starts both daemons, unless the script brings a file
 // "by-hand". With a file "examples" they run on the example configs, with a
 // file "live-restore" the engine keeps containers running while it is down.
-func setUp(env *testscript.Env) error {
+func (r *rig) setUp(env *testscript.Env) error {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	r := &rig{programs: map[string]*lab.Process{}, pings: map[string]chan pinged{}}
 	env.Values["rig"] = r
 	env.Defer(func() {
 		if err := r.end(); err != nil {

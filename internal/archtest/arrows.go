@@ -173,6 +173,7 @@ func importers() []Arrow {
 			To:      []string{"github.com/insomniacslk/dhcp/..."},
 			Because: "one place parses DHCP, of each version",
 		},
+		only("vmagent/announce/...", "one place listens to a LAN below IP", "github.com/mdlayher/..."),
 		only("internal/virt/...", "one place speaks to libvirt", "libvirt.org/...", "github.com/digitalocean/go-libvirt/..."),
 		only("internal/store/boltstore/...", "a store can be replaced", "go.etcd.io/bbolt/..."),
 		only("internal/store/etcdstore/...", "a store can be replaced", "go.etcd.io/etcd/..."),
