@@ -36,7 +36,7 @@ build: go ## build the programs into bin/
 
 .PHONY: deps
 deps: go ## install the Debian packages that the demo needs and this machine lacks
-	@scripts/install-deps
+	@scripts/install-deps vm
 
 .PHONY: check
 check: go deps-test ## gofumpt, vet, staticcheck, archtest and the fast tests with -race
@@ -90,4 +90,4 @@ go:
 
 .PHONY: deps-test
 deps-test: go
-	@scripts/install-deps test
+	@scripts/install-deps vm test
