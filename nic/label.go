@@ -155,10 +155,12 @@ func (r *Request) addAddr(key, value string) {
 	switch {
 	case err != nil:
 		r.Faults.Add(key, "%q is not an IP address", value)
-	case addr.Zone() != "" || addr.Is4In6() || addr.IsMulticast() || addr.IsLoopback() || addr.IsUnspecified() || addr.IsLinkLocalUnicast():
-		r.Faults.Add(key, "%s cannot be a container's own address", addr)
+	case checkOwnAddr(addr) != nil:
+		r.Faults.AddErr(key, checkOwnAddr(addr))
 	case slices.Contains(r.Addrs, addr):
 		r.Faults.Add(key, "%s is asked for twice", addr)
+	case len(r.Addrs) == maxAddrs:
+		r.Faults.Add(key, "more than %d addresses", maxAddrs)
 	default:
 		r.Addrs = append(r.Addrs, addr)
 	}

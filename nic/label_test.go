@@ -139,6 +139,8 @@ func FuzzParseLabels(f *testing.F) {
 	f.Add("nicferry.nic.eth1", "network=storage,ip=10.1.0.7,mac=02:00:5e:10:00:02,default-route=true")
 	f.Add("nicferry.ip", "10.0.0.7,fd00::7")
 	f.Add("nicferry.nic.\x1b", "=,=")
+	f.Add("nicferry.ip", "fe80::1%\x1b[2J")
+	f.Add("nicferry.nic.eth0", "ip=10.0.0.1"+strings.Repeat(",ip=10.0.0.1,ip=10.0.0.2,\x1b", 35))
 	f.Fuzz(func(t *testing.T, key, value string) {
 		for _, r := range nic.ParseLabels(map[string]string{"nicferry.network": "web", key: value}) {
 			if err := nic.CheckInterfaceName(r.Interface); err != nil {
@@ -152,6 +154,9 @@ func FuzzParseLabels(f *testing.F) {
 			}
 			if _, err := json.Marshal(r); err != nil {
 				t.Errorf("request %+v cannot be sent: %v", r, err)
+			}
+			if err := r.Check(); err != nil {
+				t.Errorf("request %+v would not be taken: %v", r, err)
 			}
 		}
 	})

@@ -1,6 +1,11 @@
 package nic
 
-import "net/netip"
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+)
 
 // A Request is what a user asks for one interface of a container. Labels are
 // requests: the controller decides.
@@ -21,4 +26,55 @@ type Request struct {
 	// Faults are what could not be read. Such a request is recorded as
 	// refused, so that the user sees why.
 	Faults Faults `json:"faults,omitempty"`
+}
+
+// The bounds of one request.
+const (
+	maxAddrs     = 32
+	maxFaultText = 5 * maxLabel // a label's name or value, quoted, with words around it
+)
+
+// Check returns Faults, with every fault of a request that no labels could
+// have led to, or nil. Of a request it wants what it wants of labels; the
+// request's own Faults are none of Check's but for their number and length.
+func (r Request) Check() error {
+	var faults Faults
+	faults.AddErr("interface", CheckInterfaceName(r.Interface))
+	if r.Network != "" {
+		faults.AddErr("network", CheckName("network", r.Network))
+	} else if len(r.Faults) == 0 {
+		faults.Add("network", "is missing")
+	}
+	if len(r.Addrs) > maxAddrs {
+		faults.Add("addrs", "%d addresses; one interface gets %d at most", len(r.Addrs), maxAddrs)
+		r.Addrs = nil
+	}
+	for i, addr := range r.Addrs {
+		at := fmt.Sprintf("addrs[%d]", i)
+		faults.AddErr(at, checkOwnAddr(addr))
+		if slices.Contains(r.Addrs[:i], addr) {
+			faults.Add(at, "%s is asked for twice", addr)
+		}
+	}
+	if len(r.Faults) > maxFaults+1 { // the last says how many more there are
+		faults.Add("faults", "%d faults, at most %d", len(r.Faults), maxFaults+1)
+		r.Faults = nil
+	}
+	for i, f := range r.Faults {
+		if len(f.Field) > maxFaultText || len(f.Problem) > maxFaultText {
+			faults.Add(fmt.Sprintf("faults[%d]", i), "longer than %d bytes", maxFaultText)
+		}
+	}
+	return faults.Err()
+}
+
+// checkOwnAddr refuses what no container can have as its own address.
+func checkOwnAddr(addr netip.Addr) error {
+	switch {
+	case !addr.IsValid():
+		return errors.New("no address")
+	case addr.Zone() != "" || addr.Is4In6() || addr.IsMulticast() || addr.IsLoopback() || addr.IsUnspecified() || addr.IsLinkLocalUnicast():
+		return fmt.Errorf("%s cannot be a container's own address", addr.WithZone(""))
+	}
+	return nil
 }
