@@ -47,7 +47,7 @@ test: go deps-test ## everything, or SUITE="name…": installs what it needs, pr
 	@$(SUITES) test $(SUITE)
 
 .PHONY: test-long
-test-long: go deps-test ## everything three times in random order, with the long tests
+test-long: go deps-test ## everything three times in random order, with the long tests; writes docs/test-long.md
 	@$(SUITES) test -long $(SUITE)
 
 OUT ?= build/bench

@@ -52,6 +52,28 @@ func crowd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
+// restarts NAME N RATE restarts a container N times, at most RATE times a second,
+// and prints how often it was.
+func restarts(ts *testscript.TestScript, neg bool, args []string) {
+	var n, rate int
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: restarts NAME N RATE")
+	}
+	if _, err := fmt.Sscan(args[1]+" "+args[2], &n, &rate); err != nil || rate < 1 {
+		ts.Fatalf("restarts of %q: %v", args, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), crowdDeadline)
+	defer cancel()
+	start, tick := time.Now(), time.NewTicker(time.Second/time.Duration(rate))
+	defer tick.Stop()
+	for range n {
+		_, err := ts.Value("rig").(*rig).docker(ctx, "restart", "-t", "0", args[0])
+		ts.Check(err)
+		<-tick.C
+	}
+	fmt.Fprintf(ts.Stdout(), "%.1f a second\n", float64(n)/time.Since(start).Seconds())
+}
+
 // checkCrowd waits until every claim is bound and every container's own kernel
 // shows an address, and demands that no two have the same.
 func (r *rig) checkCrowd(ctx context.Context, names []string) error {

@@ -105,6 +105,7 @@ func scriptOn(t *testing.T, name string, prepare func(*rig)) {
 			"engine":       onRig((*rig).engine),
 			"events":       onRig((*rig).events),
 			"crowd":        crowd,
+			"restarts":     restarts,
 			"stray":        onRig((*rig).stray),
 			"peak":         onRig((*rig).peak),
 			"dhcp-options": onRig((*rig).dhcpOptions),

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 const usage = `usage: go run ./internal/suites COMMAND
@@ -76,6 +77,7 @@ func runTest(ctx context.Context, root string, args []string, out io.Writer) int
 		return 2
 	}
 	r := runner{Root: root, Out: out, Long: *long}
+	start, commit := time.Now(), commitOf(ctx, root)
 	var done []outcome
 	for _, s := range chosen {
 		done = append(done, r.run(ctx, s))
@@ -83,6 +85,11 @@ func runTest(ctx context.Context, root string, args []string, out io.Writer) int
 	faults := judge(done, os.Getenv("CI") == "true")
 	if err := saveResults(filepath.Join(root, resultsFile), done); err != nil {
 		faults = append(faults, err.Error())
+	}
+	if *long && ctx.Err() == nil {
+		if err := saveLongRuns(filepath.Join(root, longRunsFile), done, start, commit, machine()); err != nil {
+			faults = append(faults, err.Error())
+		}
 	}
 	report(out, done, faults)
 	if len(faults) > 0 {
