@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func networks() []nic.Network {
 	return []nic.Network{
 		{
-			Name: "web", Provider: "fake", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute),
+			Name: "web", Provider: "fake", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(preplug),
 			Subnets: []nic.Subnet{
 				{
 					Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1"),
@@ -39,13 +39,14 @@ func networks() []nic.Network {
 			},
 		},
 		{ // the same LAN as web; only web names the gateway
-			Name: "web2", Provider: "fake", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute),
+			Name: "web2", Provider: "fake", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(preplug),
 			Subnets: []nic.Subnet{{
 				Prefix: netip.MustParsePrefix("10.0.0.0/24"),
 				Ranges: []nic.Range{{First: netip.MustParseAddr("10.0.0.1"), Last: netip.MustParseAddr("10.0.0.2")}},
 			}},
 		},
-		{Name: "lab", Provider: "fake", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute)},
+		{Name: "lab", Provider: "fake", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(preplug)},
+		{Name: "late", Provider: "fake", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute)}, // never ahead
 	}
 }
 
@@ -69,7 +70,7 @@ func bubble(t *testing.T, cloud fake.Options, test func(t *testing.T, r *rig)) {
 		r := &rig{t: t, store: memstore.New(memstore.Options{}), cloud: fake.New(cloud), networks: networks()}
 		r.start()
 		var err error
-		if r.node, err = r.alloc.Hello(t.Context(), "vm1", nic.Inventory{}); err != nil {
+		if r.node, err = r.alloc.Hello(t.Context(), "vm1", nic.Inventory{Boot: "b1"}); err != nil {
 			t.Fatal(err)
 		}
 		test(t, r)

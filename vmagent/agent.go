@@ -24,6 +24,7 @@ import (
 	"github.com/nicferry/nicferry/vmagent/dhcp"
 	"github.com/nicferry/nicferry/vmagent/dhcp6"
 	"github.com/nicferry/nicferry/vmagent/ferry"
+	"github.com/nicferry/nicferry/vmagent/hotplug"
 )
 
 // Controller is what the agent asks of a controller. Every call may be
@@ -79,10 +80,12 @@ type Agent struct {
 	plugs   *plugs
 	report  *reporter
 	refused *refusals
-	cache   cache
-	wires   *dhcp.Listener
-	wires6  *dhcp6.Listener
-	lans    *announce.Listener
+	// arrivals tells of NICs that are plugged in.
+	arrivals *hotplug.Watcher
+	cache    cache
+	wires    *dhcp.Listener
+	wires6   *dhcp6.Listener
+	lans     *announce.Listener
 }
 
 // New makes an agent and reads what an earlier one left in the cache.
@@ -90,7 +93,7 @@ func New(opts Options) (*Agent, error) {
 	if opts.Workers == 0 {
 		opts.Workers = 8
 	}
-	a := &Agent{opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), cache: cache{dir: opts.RunDir}, wires: dhcp.NewListener(), wires6: dhcp6.NewListener(), lans: announce.NewListener()}
+	a := &Agent{opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), arrivals: hotplug.NewWatcher(opts.Host), cache: cache{dir: opts.RunDir}, wires: dhcp.NewListener(), wires6: dhcp6.NewListener(), lans: announce.NewListener()}
 	a.report = newReporter(opts)
 	a.queue = keyed.New(keyed.Options{Work: a.reconcile, Workers: opts.Workers, Log: opts.Log})
 	a.asks = newAsks(opts)
@@ -122,6 +125,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { a.queue.Run(ctx) })
 	wg.Go(func() { a.asks.queue.Run(ctx) })
+	wg.Go(func() { a.watchArrivals(ctx) })
 	wg.Go(func() { a.opts.Engine.Watch(ctx, a.queue.Wake, func() { a.resync(ctx) }) })
 	wg.Go(func() { cancel(a.followController(ctx)) })
 	wg.Wait()

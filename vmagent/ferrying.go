@@ -13,11 +13,7 @@ import (
 	"github.com/nicferry/nicferry/vmagent/containers"
 	"github.com/nicferry/nicferry/vmagent/device"
 	"github.com/nicferry/nicferry/vmagent/ferry"
-	"github.com/nicferry/nicferry/vmagent/hotplug"
 )
-
-// plugInDeadline bounds the wait for a NIC that a cloud or hypervisor plugs.
-const plugInDeadline = 30 * time.Second
 
 // putIn ferries the NIC into a running container and configures it. Where it
 // is there already, as after a restart of the agent, nothing is touched that
@@ -28,7 +24,7 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 	if err := a.hold(ctx, p, c, w); err != nil {
 		return err
 	}
-	if err := a.provide(ctx, p.ns, w); err != nil {
+	if err := a.provide(ctx, p.ns, w, said); err != nil {
 		return err
 	}
 	said.State = nic.ObservedMade
@@ -105,20 +101,6 @@ func (a *Agent) hold(ctx context.Context, p *plug, c containers.Container, w nic
 	return nil
 }
 
-// provide sees to it that the NIC is on the node: made, or plugged in.
-func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Wanted) error {
-	if w.Device.Kind.Made() {
-		return a.maker.Ensure(ctx, w.NIC, w.Device, inside)
-	}
-	if _, found, err := a.maker.Locate(ctx, w.NIC, w.Device, inside); err != nil || found {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, plugInDeadline)
-	defer cancel()
-	_, err := hotplug.Wait(ctx, a.opts.Host, w.Device.MAC)
-	return err
-}
-
 // Whether the container that a NIC is pulled out of is dead. From a dead one
 // the NIC is taken wherever it hides; in a live one's namespace and its
 // children nothing but the NIC is touched.
@@ -170,6 +152,7 @@ func (a *Agent) nameHolders(w nic.Wanted) time.Duration {
 // to its server, and off the node. It works without container and namespace,
 // and twice.
 func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wanted) error {
+	a.arrivals.Forget(w.Device.MAC)
 	p := a.plugs.of(w)
 	if p.ns == nil && c != nil && c.Running {
 		if err := a.hold(ctx, p, *c, w); err != nil {

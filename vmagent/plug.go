@@ -23,6 +23,8 @@ type plug struct {
 	// pid is the container's first process. As long as it lives in ns, no
 	// word of the engine makes the container gone.
 	pid int
+	// missing is since when the NIC is waited for; zero if it was there.
+	missing time.Time
 	// The keepers of the leases and the watcher of the addresses work over the
 	// link with the index.
 	index   int

@@ -31,7 +31,7 @@ func (a *Agent) reconcile(ctx context.Context, key string) (again time.Duration,
 	switch {
 	case c == nil:
 		a.asks.put(key, func(ctx context.Context) error { return a.release(ctx, wishes) })
-	case c.Running:
+	case c.Running, c.Unstarted:
 		a.asks.put(key, func(ctx context.Context) error { return a.ask(ctx, *c, wishes) })
 	default:
 		a.asks.put(key, nil)
@@ -83,17 +83,25 @@ func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*c
 // container.
 func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted, wishes []nic.Wanted) error {
 	var err error
-	said := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, MAC: w.Device.MAC, Running: c != nil && c.Running}
+	said := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, MAC: w.Device.MAC, Running: c != nil && c.Running, Unstarted: c != nil && c.Unstarted}
 	switch {
 	case w.Gone:
 		err = a.giveBack(ctx, c, w)
 		a.writeNames(c, wishes, &said)
 		said.State = nic.ObservedClean
+	case said.Unstarted:
+		err = a.makeReady(ctx, w, &said)
 	case !said.Running:
 		err = a.pullOut(ctx, w, dead)
 		said.State = nic.ObservedMade
+		if err == nil && !w.Device.Kind.Made() { // it may have been unplugged meanwhile
+			err = a.makeReady(ctx, w, &said)
+		}
 	default:
 		err = a.putIn(ctx, *c, w, wishes, &said)
+	}
+	if errors.Is(err, errNotYet) {
+		err = nil // the conditions say so
 	}
 	if err != nil {
 		if said.State == nic.ObservedClean || said.State == "" {
@@ -117,6 +125,8 @@ func (a *Agent) tell(w nic.Wanted, said nic.Observed) {
 		what = "NIC is taken back and clean"
 	case said.State == nic.ObservedMade && said.Running && w.Layer3.DHCP:
 		what = "NIC waits for DHCP"
+	case said.State == nic.ObservedWaiting && len(said.Conditions) > 0 && said.Conditions[0].Reason == nic.ReasonWaitingForNIC:
+		what = "NIC is plugged in, they say, and not here yet"
 	case said.State == nic.ObservedMade:
 		what = "NIC is made and in no container"
 	default:
@@ -137,6 +147,7 @@ func (a *Agent) ask(ctx context.Context, c containers.Container, wishes []nic.Wa
 		if served {
 			continue
 		}
+		req.Unstarted = c.Unstarted
 		if c.SharesNetwork() {
 			req.Faults.Add(nic.LabelPrefix+"*", "the container runs with --network %s and has no network namespace of its own; start it with --network none", c.NetworkMode)
 		}

@@ -49,6 +49,9 @@ type Options struct {
 	// NICsPerInstance is how many NICs one holds, foreign ones included;
 	// default 8.
 	NICsPerInstance int
+	// Slot is what Limits calls a slot, and Bus where attached NICs are said to
+	// be; default is nothing.
+	Slot, Bus string
 	// Quota is how many of our NICs there can be in all; default is no limit.
 	Quota int
 	// Device is the recipe that nodes are given; default is found by MAC.

@@ -25,6 +25,13 @@ func (p *Provider) Lose(op string) {
 	p.plan(op, fault{err: unknown(errors.New("the connection broke before the reply")), after: true})
 }
 
+// Forgive drops the faults that have struck no call yet.
+func (p *Provider) Forgive() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.faults)
+}
+
 func (p *Provider) plan(op string, f fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

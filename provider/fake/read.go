@@ -17,7 +17,7 @@ func (p *Provider) Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen,
 		got = make(map[nic.ID]nic.Seen, len(ids))
 		for _, id := range ids {
 			if r := p.find(id, now); r != nil && !now.Before(r.visible) {
-				got[id] = r.seen(p.opts.Device)
+				got[id] = r.seen(p.opts)
 			}
 		}
 		return false, nil
@@ -34,7 +34,7 @@ func (p *Provider) List(ctx context.Context) ([]nic.Seen, error) {
 	err := p.call(ctx, Call{Op: OpList}, func(now time.Time) (bool, error) {
 		for id := range p.nics {
 			if r := p.find(id, now); r != nil && !now.Before(r.visible) {
-				all = append(all, r.seen(p.opts.Device))
+				all = append(all, r.seen(p.opts))
 			}
 		}
 		slices.SortFunc(all, func(a, b nic.Seen) int { return cmp.Compare(a.NIC, b.NIC) })
@@ -54,7 +54,7 @@ func (p *Provider) Limits(ctx context.Context, instance nic.InstanceID) (provide
 			return false, notFound()
 		}
 		n := p.opts.NICsPerInstance
-		limits = provider.Limits{NICs: n, AddrsPerNIC: 1, Free: max(0, n-p.used(instance, now))}
+		limits = provider.Limits{NICs: n, AddrsPerNIC: 1, Free: max(0, n-p.used(instance, now)), Slot: p.opts.Slot}
 		return false, nil
 	})
 	return limits, err

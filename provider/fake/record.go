@@ -50,14 +50,14 @@ func (r *record) begin(now time.Time, state nic.State, takes time.Duration) {
 	r.state, r.until = state, now.Add(takes)
 }
 
-func (r *record) seen(device func(nic.Spec, nic.MAC) nic.Device) nic.Seen {
+func (r *record) seen(o Options) nic.Seen {
 	seen := nic.Seen{
 		NIC: r.spec.NIC, ProviderID: r.providerID,
 		State: r.state, Place: r.place,
 		MAC: r.mac, Addrs: r.spec.Addrs,
 	}
 	if r.state == nic.StateAttached || r.state == nic.StateDetaching {
-		seen.Device = device(r.spec, r.mac)
+		seen.Device, seen.Bus = o.Device(r.spec, r.mac), o.Bus
 	}
 	return seen
 }

@@ -25,7 +25,7 @@ func (p *Provider) Create(ctx context.Context, spec nic.Spec) (seen nic.Seen, er
 		case r.state == nic.StateDeleting:
 			return false, busy("is being deleted")
 		}
-		seen = r.seen(p.opts.Device)
+		seen = r.seen(p.opts)
 		return effect, nil
 	})
 	return seen, err
@@ -76,7 +76,7 @@ func (p *Provider) Attach(ctx context.Context, id nic.ID, place nic.Place) (seen
 		if effect, err = p.plug(r, place, now); err != nil {
 			return false, err
 		}
-		seen = r.seen(p.opts.Device)
+		seen = r.seen(p.opts)
 		return effect, nil
 	})
 	return seen, err

@@ -108,6 +108,7 @@ func (d *docker) inspect(ctx context.Context, id string) (Container, error) {
 		Image: r.Config.Image, Labels: r.Config.Labels,
 		NetworkMode: string(r.HostConfig.NetworkMode),
 		Running:     r.State.Running && !r.State.Restarting && r.State.Pid > 0,
+		Unstarted:   r.State.Status == container.StateCreated,
 
 		ResolvConfPath: ownFile(r.ResolvConfPath, r.ID, "resolv.conf"),
 		HostsPath:      ownFile(r.HostsPath, r.ID, "hosts"),
@@ -143,6 +144,7 @@ func (d *docker) list(ctx context.Context) ([]Container, error) {
 			ID: s.ID, Image: s.Image, Labels: s.Labels,
 			NetworkMode: s.HostConfig.NetworkMode,
 			Running:     s.State == container.StateRunning || s.State == container.StatePaused,
+			Unstarted:   s.State == container.StateCreated,
 		}
 		for _, name := range s.Names { // links add names with two slashes
 			if n := strings.TrimPrefix(name, "/"); !strings.Contains(n, "/") {

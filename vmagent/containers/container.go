@@ -13,7 +13,7 @@ import (
 )
 
 // A Container is what the engine says of one container. From [Engine.List] only
-// the fields down to Running are filled in.
+// the fields down to Unstarted are filled in.
 type Container struct {
 	ID     string // 64 hex digits
 	Name   string // without Docker's leading slash
@@ -28,6 +28,8 @@ type Container struct {
 	// Running says that the container has a process. In the pause before an
 	// automatic restart it has none.
 	Running bool
+	// Unstarted says that it has been created and has never run.
+	Unstarted bool
 
 	// PID is the container's first process; 0 while it does not run.
 	PID int

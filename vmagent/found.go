@@ -1,0 +1,81 @@
+package vmagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/internal/retry"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// plugInDeadline is when a NIC that a cloud or hypervisor plugs in is shown as
+// overdue. The agent goes on waiting: to give up is the controller's to say.
+const plugInDeadline = 30 * time.Second
+
+// errNotYet ends a run whose NIC is not there yet. Its arrival brings the
+// worker back, so that nobody else waits meanwhile.
+var errNotYet = errors.New("NIC is not in the host namespace yet")
+
+// provide sees to it that the NIC is on the node: made, or plugged in. inside
+// is the container's namespace, or nil. It is errNotYet where that takes time.
+func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Wanted, said *nic.Observed) error {
+	var at []*netns.Namespace
+	if inside != nil {
+		at = append(at, inside)
+	}
+	if w.Device.Kind.Made() {
+		return a.maker.Ensure(ctx, w.NIC, w.Device, at...)
+	}
+	p := a.plugs.of(w)
+	_, found, err := a.maker.Locate(ctx, w.NIC, w.Device, at...)
+	if err == nil && !found && p.missing.IsZero() {
+		p.missing = time.Now()
+		if err = a.recoverStray(ctx, w, nil); err == nil { // hidden, maybe
+			_, found, err = a.maker.Locate(ctx, w.NIC, w.Device, at...)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if found {
+		p.missing = time.Time{}
+		a.arrivals.Forget(w.Device.MAC)
+		return nil
+	}
+	key := p.key
+	a.arrivals.Await(w.Device.MAC, func() { a.queue.Wake(key) })
+	nic.SetCondition(&said.Conditions, nic.Condition{
+		Reason: nic.ReasonWaitingForNIC, Message: fmt.Sprintf("no NIC with MAC %s is in the host namespace", w.Device.MAC),
+		Since: p.missing.UTC(), Deadline: p.missing.Add(plugInDeadline).UTC(),
+	})
+	return errNotYet
+}
+
+// makeReady has the NIC ready in the host namespace for a container that does
+// not run, so that only the move is left when it starts.
+func (a *Agent) makeReady(ctx context.Context, w nic.Wanted, said *nic.Observed) error {
+	said.State = nic.ObservedWaiting
+	if err := a.provide(ctx, nil, w, said); err != nil {
+		return err
+	}
+	said.State = nic.ObservedMade
+	return nil
+}
+
+// watchArrivals looks out for NICs that are plugged in, until ctx ends.
+func (a *Agent) watchArrivals(ctx context.Context) {
+	backoff := retry.Backoff{First: 100 * time.Millisecond, Max: 10 * time.Second}
+	for {
+		err := a.arrivals.Run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		a.opts.Log.Warn("links of the host are not watched, will try again", "err", err)
+		if retry.Sleep(ctx, backoff.Next()) != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,105 @@
+//go:build linux
+
+package hotplug
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/link"
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// A Watcher tells of NICs that arrive in the host namespace, to any number of
+// waiters with one look per change, and none while nobody waits.
+type Watcher struct {
+	host *netns.Namespace
+	some chan struct{} // has a token when somebody has begun to wait
+
+	mu    sync.Mutex
+	waits map[nic.MAC]func()
+}
+
+// NewWatcher makes a watcher. host must stay open while Run runs.
+func NewWatcher(host *netns.Namespace) *Watcher {
+	return &Watcher{host: host, some: make(chan struct{}, 1), waits: map[nic.MAC]func(){}}
+}
+
+// Await has arrived called once, soon after a NIC with the MAC is there: also
+// if it is there already, and if there are several. It takes the place of an
+// earlier wait for the same MAC. arrived returns at once.
+func (w *Watcher) Await(mac nic.MAC, arrived func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waits[mac] = arrived
+	select {
+	case w.some <- struct{}{}:
+	default:
+	}
+}
+
+// Forget ends a wait; it is no error if there is none.
+func (w *Watcher) Forget(mac nic.MAC) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.waits, mac)
+}
+
+// Run looks until ctx ends. It returns early only where the kernel does not
+// let it look at all.
+func (w *Watcher) Run(ctx context.Context) error {
+	watch, err := link.Subscribe(w.host)
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	h, err := link.Open(w.host)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	slow := time.NewTicker(tick)
+	defer slow.Stop()
+	changes := watch.C
+	for {
+		if err := w.look(h); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-slow.C:
+		case <-w.some:
+		case _, ok := <-changes:
+			if !ok {
+				changes = nil // the socket broke: the tick alone must do
+			}
+		}
+	}
+}
+
+func (w *Watcher) look(h *link.Handle) error {
+	w.mu.Lock()
+	waiting := len(w.waits)
+	w.mu.Unlock()
+	if waiting == 0 {
+		return nil
+	}
+	links, err := h.Links()
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for mac, arrived := range w.waits {
+		if _, err := Pick(links, mac); errors.Is(err, ErrNotFound) {
+			continue
+		}
+		delete(w.waits, mac)
+		arrived()
+	}
+	return nil
+}
