@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net"
+	"strings"
 )
 
 // MAC is a 48-bit Ethernet address. The zero MAC means "not known" or "not
@@ -27,13 +28,25 @@ func ParseMAC(s string) (MAC, error) {
 	return mac, nil
 }
 
-// NewMAC draws a random, locally administered unicast MAC.
+// MACPrefix is how the MACs begin that NewMAC draws, so that a machine's network
+// managers can be told to leave such NICs alone. It is unicast and lies in the
+// range that IEEE 802c leaves to local administration. The 32 bits behind it
+// make a clash of two clusters' NICs on one LAN unlikely: 1,000 NICs have a
+// chance of 1 in 8,600. So many bits leave the prefix with 16, and a machine
+// that draws its own MACs wholly at random with a chance of 1 in 16,384 to be
+// taken for ours: nothing is flushed or cut off by the prefix alone.
+const MACPrefix = "e2:4e:"
+
+// NewMAC draws a random, locally administered unicast MAC with our prefix.
 func NewMAC() MAC {
 	var mac MAC
 	rand.Read(mac[:])
-	mac[0] = mac[0]&^0x01 | 0x02
+	mac[0], mac[1] = 0xe2, 0x4e
 	return mac
 }
+
+// Drawn says whether the MAC begins as those of NewMAC do.
+func (m MAC) Drawn() bool { return strings.HasPrefix(m.String(), MACPrefix) }
 
 // IsZero says whether the MAC is not known.
 func (m MAC) IsZero() bool { return m == MAC{} }

@@ -40,12 +40,25 @@ func TestMACs(t *testing.T) {
 		if mac[0]&3 != 2 {
 			t.Fatalf("drew %s, which is not local unicast", mac)
 		}
+		if !mac.Drawn() || !strings.HasPrefix(mac.String(), nic.MACPrefix) {
+			t.Fatalf("drew %s, which does not begin with %s", mac, nic.MACPrefix)
+		}
 		var back nic.MAC
 		text, _ := json.Marshal(mac)
 		if err := json.Unmarshal(text, &back); err != nil || back != mac {
 			t.Fatalf("%s came back as %s, %v", mac, back, err)
 		}
 	})
+	seen := map[nic.MAC]bool{}
+	for range 1000 {
+		seen[nic.NewMAC()] = true
+	}
+	if len(seen) < 999 {
+		t.Errorf("1,000 draws gave %d MACs; 32 bits are to be random", len(seen))
+	}
+	if (nic.MAC{0x52, 0x54, 0, 0, 0xe2, 0x4e}).Drawn() || (nic.MAC{}).Drawn() {
+		t.Error("a foreign MAC is taken for one that NewMAC drew")
+	}
 	var zero nic.MAC
 	if err := json.Unmarshal([]byte(`""`), &zero); err != nil || !zero.IsZero() {
 		t.Errorf("the empty text: got %v, %v; want the zero MAC", zero, err)

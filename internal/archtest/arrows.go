@@ -120,7 +120,7 @@ func nodes() []Arrow {
 		},
 		{
 			From: []string{"cmd/nicferry"}, To: []string{"module"},
-			Allow:   []string{"nic", "internal/api", "internal/api/client/...", "internal/conf/...", "internal/doctor/...", "internal/daemon", "internal/version"},
+			Allow:   []string{"nic", "internal/api", "internal/api/client/...", "internal/conf/...", "internal/doctor/...", "internal/daemon", "internal/mtls", "internal/version"},
 			Because: "the CLI is a client and nothing else",
 		},
 	}
@@ -131,7 +131,7 @@ func floors() []Arrow {
 	return []Arrow{
 		{
 			From: []string{
-				"internal/call/...", "internal/keyed/...", "internal/link/...", "internal/metadata/...", "internal/metrics/...",
+				"internal/call/...", "internal/doctor/...", "internal/keyed/...", "internal/link/...", "internal/metadata/...", "internal/metrics/...", "internal/mtls/...",
 				"internal/netns/...", "internal/retry/...", "internal/store/...", "internal/undo/...", "internal/virt/...",
 			},
 			To:      []string{"provider/...", "allocator/...", "vmagent/...", "migrate/...", "cmd/..."},

@@ -1,0 +1,196 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/link"
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// pulseLimit is how long the kernel may take for one link before it is called
+// stuck: far longer than it takes with a crowd of NICs.
+const pulseLimit = 5 * time.Second
+
+// Live is the running kernel, as seen from one network namespace.
+type Live struct {
+	host  *link.Handle
+	own   *netns.Namespace
+	pulse *Pulse
+}
+
+// Open opens the kernel from our own network namespace.
+func Open() (*Live, error) {
+	own, err := netns.Current()
+	if err != nil {
+		return nil, err
+	}
+	l, err := openIn(own)
+	if err != nil {
+		return nil, errors.Join(err, own.Close())
+	}
+	return l, nil
+}
+
+// openIn takes ns over.
+func openIn(ns *netns.Namespace) (*Live, error) {
+	h, err := link.Open(ns)
+	if err != nil {
+		return nil, err
+	}
+	return &Live{host: h, own: ns, pulse: LinkPulse(h)}, nil
+}
+
+// Close lets the kernel go.
+func (l *Live) Close() error {
+	l.host.Close()
+	return l.own.Close()
+}
+
+// LinkPulse asks for the loopback, which each namespace has as its first link.
+func LinkPulse(h *link.Handle) *Pulse {
+	return NewPulse(pulseLimit, func() error { _, err := h.ByIndex(1); return err })
+}
+
+// Beat asks for one link.
+func (l *Live) Beat(ctx context.Context) (time.Duration, error) { return l.pulse.Beat(ctx) }
+
+// NICs lists the namespace's links with their addresses.
+func (l *Live) NICs() ([]NIC, error) {
+	links, err := l.host.Links()
+	if err != nil {
+		return nil, err
+	}
+	var nics []NIC
+	for _, k := range links {
+		n := NIC{Index: k.Index, Name: k.Name, Kind: k.Kind, MAC: k.MAC, Up: k.Up}
+		addrs, err := l.host.Addrs(k)
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range addrs {
+			if !a.Prefix.Addr().IsLinkLocalUnicast() {
+				n.Addrs = append(n.Addrs, a.Prefix)
+			}
+		}
+		nics = append(nics, n)
+	}
+	return nics, nil
+}
+
+// Flush takes all addresses from a NIC and sets it down. It looks whether it is
+// still the one that was seen.
+func (l *Live) Flush(n NIC) error {
+	k, err := l.host.ByIndex(n.Index)
+	if errors.Is(err, link.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if k.MAC != n.MAC {
+		return fmt.Errorf("it is another NIC by now, with MAC %s", k.MAC)
+	}
+	down := false
+	if err := l.host.Set(k, link.Change{Up: &down}); err != nil {
+		return err
+	}
+	addrs, err := l.host.Addrs(k)
+	for _, a := range addrs {
+		err = errors.Join(err, l.host.DelAddr(k, a.Prefix))
+	}
+	return err
+}
+
+// CanMake makes a link of the kind in a namespace that goes at once.
+func (l *Live) CanMake(kind string) error {
+	ns, err := netns.New()
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	h, err := link.Open(ns)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := h.AddPair(link.Pair{Name: "nftest0", PeerName: "nftest1"}); err != nil || kind == link.KindVeth {
+		return err
+	}
+	parent, err := h.ByName("nftest0")
+	if err != nil {
+		return err
+	}
+	return addMacvlan(h, parent)
+}
+
+// ClockSynced asks the kernel, which is told by whoever sets its clock.
+func (l *Live) ClockSynced() (bool, error) {
+	const (
+		unsynced  = 0x40 // STA_UNSYNC
+		timeError = 5    // TIME_ERROR
+	)
+	var t syscall.Timex
+	state, err := syscall.Adjtimex(&t)
+	return err == nil && state != timeError && t.Status&unsynced == 0, err
+}
+
+// maxMessages bounds how much of the kernel's log is read.
+const maxMessages = 20_000
+
+// recent is how long a line of the kernel's log says something about now. The
+// kernel repeats itself every 10 s while it waits for a device.
+const recent = 2 * time.Minute
+
+// Messages are the recent lines of the kernel's log.
+func (l *Live) Messages() ([]string, error) {
+	fd, err := syscall.Open("/dev/kmsg", syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open /dev/kmsg: %w", err)
+	}
+	defer syscall.Close(fd)
+	var up syscall.Sysinfo_t
+	if err := syscall.Sysinfo(&up); err != nil {
+		return nil, os.NewSyscallError("sysinfo", err)
+	}
+	since := time.Duration(up.Uptime)*time.Second - recent
+	var lines []string
+	buf := make([]byte, 8192) // longer than any record
+	for range maxMessages {
+		n, err := syscall.Read(fd, buf)
+		switch {
+		case errors.Is(err, syscall.EPIPE): // overwritten while we read: the next one is there
+			continue
+		case errors.Is(err, syscall.EAGAIN) || n == 0:
+			return lines, nil
+		case err != nil:
+			return lines, os.NewSyscallError("read /dev/kmsg", err)
+		}
+		if at, text := kmsg(string(buf[:n])); at >= since {
+			lines = append(lines, text)
+		}
+	}
+	return lines, nil
+}
+
+// kmsg reads "priority,number,microseconds since boot,flags;text".
+func kmsg(record string) (at time.Duration, text string) {
+	head, text, _ := strings.Cut(record, ";")
+	text, _, _ = strings.Cut(text, "\n")
+	if f := strings.Split(head, ","); len(f) > 2 {
+		usec, _ := strconv.ParseInt(f[2], 10, 64)
+		at = time.Duration(usec) * time.Microsecond
+	}
+	return at, text
+}
+
+func addMacvlan(h *link.Handle, parent link.Link) error {
+	return h.AddMacvlan(link.Macvlan{Name: "nftest2", MAC: nic.NewMAC(), Parent: parent.Index})
+}

@@ -1,0 +1,102 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// reloadTime bounds how long a network manager may take to read its files.
+const reloadTime = 10 * time.Second
+
+// Mend writes the drop-ins, has the network managers read them, and flushes
+// what they have grabbed. It returns one line for each thing that it did, also
+// with an error; twice is as good as once.
+func Mend(ctx context.Context, m Machine) (did []string, err error) {
+	t := tree(m.Root)
+	if t.udev() {
+		wrote, wErr := t.writeDropIns()
+		err = wErr
+		for _, path := range wrote {
+			did = append(did, "wrote "+path)
+		}
+		if len(wrote) > 0 {
+			told, tErr := t.reload(ctx)
+			did, err = append(did, told...), errors.Join(err, tErr)
+		}
+	}
+	flushed, fErr := m.flush()
+	return append(did, flushed...), errors.Join(err, fErr)
+}
+
+// Undo takes away what Mend wrote. A file that was changed by hand stays, and
+// that is said.
+func Undo(ctx context.Context, m Machine) (did []string, err error) {
+	t := tree(m.Root)
+	removed, kept, err := t.removeDropIns()
+	for _, path := range removed {
+		did = append(did, "removed "+path)
+	}
+	for _, path := range kept {
+		did = append(did, "left "+path+", which is not as this version wrote it")
+	}
+	if len(removed) > 0 {
+		told, tErr := t.reload(ctx)
+		did, err = append(did, told...), errors.Join(err, tErr)
+	}
+	return did, err
+}
+
+// reload has those that run read their files. That changes nothing about NICs
+// that they have already.
+func (t tree) reload(ctx context.Context) (did []string, err error) {
+	if t != "/" {
+		return nil, nil
+	}
+	for _, r := range []struct {
+		process string
+		command []string
+	}{
+		{"systemd-udevd", []string{"udevadm", "control", "--reload"}},
+		{"systemd-networkd", []string{"networkctl", "reload"}},
+	} {
+		if !t.process(r.process) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, reloadTime)
+		out, rErr := exec.CommandContext(ctx, r.command[0], r.command[1:]...).CombinedOutput()
+		cancel()
+		if line := strings.Join(r.command, " "); rErr != nil {
+			err = errors.Join(err, fmt.Errorf("have %s read its files: %s: %w: %.200q", r.process, line, rErr, out))
+		} else {
+			did = append(did, "ran "+line)
+		}
+	}
+	return did, err
+}
+
+// flush takes their addresses from NICs of ours that were grabbed, unless the
+// machine might be cut off by it.
+func (m Machine) flush() (did []string, err error) {
+	if m.Kernel == nil {
+		return nil, nil
+	}
+	nics, err := m.Kernel.NICs()
+	if err != nil {
+		return nil, fmt.Errorf("look for grabbed NICs: %w", err)
+	}
+	for _, n := range nics {
+		if !n.ours() || !n.Up && len(n.Addrs) == 0 || tree(m.Root).onlyRouter(n) {
+			continue
+		}
+		if fErr := m.Kernel.Flush(n); fErr != nil {
+			err = errors.Join(err, fmt.Errorf("flush %s: %w", n.Name, fErr))
+			continue
+		}
+		did = append(did, fmt.Sprintf("took %d addresses from %s and set it down", len(n.Addrs), n.Name))
+	}
+	return did, err
+}
