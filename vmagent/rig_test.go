@@ -24,6 +24,7 @@ import (
 	"github.com/nicferry/nicferry/internal/store/memstore"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/fake"
 	"github.com/nicferry/nicferry/provider/local"
 	"github.com/nicferry/nicferry/vmagent"
 	"github.com/nicferry/nicferry/vmagent/containers"
@@ -143,7 +144,9 @@ type rig struct {
 	host   *netns.Namespace
 	engine *engine
 	alloc  *allocator.Allocator
+	cloud  *fake.Provider // a hypervisor, whose NICs the test has come up
 	dir    string
+	boot   string
 	away   *away
 	ended  chan error // the agent's
 	stop   func() error
@@ -223,6 +226,12 @@ func (a *away) Watch(ctx context.Context, node string, after uint64, changed fun
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigWith(t, 0)
+}
+
+// newRigWith is newRig with a deadline for NICs that nobody sees; 0 is the default.
+func newRigWith(t *testing.T, unseenAfter time.Duration) *rig {
+	t.Helper()
 	t.Parallel()
 	host := netnstest.New(t)
 	netnstest.Run(t, host, "ip", "link", "add", "wire0", "type", "veth", "peer", "name", "wire1")
@@ -235,8 +244,10 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	cloud := fake.New(fake.Options{Name: "cloud", NICsPerInstance: 64})
 	alloc, err := allocator.New(allocator.Options{
-		Store: records, Providers: map[string]provider.Provider{"local": made}, Networks: networks(), Log: slog.New(slog.DiscardHandler),
+		Store: records, Providers: map[string]provider.Provider{"local": made, "cloud": cloud}, Networks: networks(),
+		Log: slog.New(slog.DiscardHandler), UnseenAfter: unseenAfter,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -248,7 +259,7 @@ func newRig(t *testing.T) *rig {
 			t.Errorf("allocator: %v", err)
 		}
 	})
-	r := &rig{t: t, host: host, engine: newEngine(), alloc: alloc, dir: t.TempDir(), away: &away{Allocator: alloc}}
+	r := &rig{t: t, host: host, engine: newEngine(), alloc: alloc, cloud: cloud, dir: t.TempDir(), boot: "first", away: &away{Allocator: alloc}}
 	r.start()
 	t.Cleanup(func() {
 		if err := r.stop(); err != nil {
@@ -270,11 +281,15 @@ func networks() []nic.Network {
 	child := subnet
 	child.Prefix, child.Gateway = netip.MustParsePrefix("10.1.0.0/24"), netip.Addr{}
 	child.Ranges = []nic.Range{{First: netip.MustParseAddr("10.1.0.10"), Last: netip.MustParseAddr("10.1.0.99")}}
+	plugged := subnet
+	plugged.Prefix, plugged.Gateway = netip.MustParsePrefix("10.2.0.0/24"), netip.Addr{}
+	plugged.Ranges = []nic.Range{{First: netip.MustParseAddr("10.2.0.10"), Last: netip.MustParseAddr("10.2.0.99")}}
 	return []nic.Network{
-		{Name: "veth", Provider: "local", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Subnets: []nic.Subnet{subnet}, Device: veth},
-		{Name: "macvlan", Provider: "local", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Subnets: []nic.Subnet{child}, Device: nic.Device{Kind: nic.Macvlan, Parent: "wire0"}},
+		{Name: "plugged", Provider: "cloud", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(time.Minute), Subnets: []nic.Subnet{plugged}},
+		{Name: "veth", Provider: "local", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(time.Minute), Subnets: []nic.Subnet{subnet}, Device: veth},
+		{Name: "macvlan", Provider: "local", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(time.Minute), Subnets: []nic.Subnet{child}, Device: nic.Device{Kind: nic.Macvlan, Parent: "wire0"}},
 		{Name: "brief", Provider: "local", Addressing: nic.AddrIPAM, Space: "brief", Subnets: []nic.Subnet{subnet}, Device: veth}, // without a hold
-		{Name: "dhcp", Provider: "local", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute), Device: veth},
+		{Name: "dhcp", Provider: "local", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(time.Minute), Device: veth},
 	}
 }
 
@@ -282,7 +297,7 @@ func networks() []nic.Network {
 func (r *rig) start() {
 	r.t.Helper()
 	agent, err := vmagent.New(vmagent.Options{
-		Node: "here", Controller: r.away, Engine: r.engine, Host: r.host, RunDir: r.dir,
+		Node: "here", Inventory: nic.Inventory{Boot: r.boot}, Controller: r.away, Engine: r.engine, Host: r.host, RunDir: r.dir,
 		Log:        slog.New(slog.DiscardHandler),
 		Superseded: func(err error) bool { return errors.Is(err, allocator.ErrStale) },
 	})
