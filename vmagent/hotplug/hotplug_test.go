@@ -5,13 +5,13 @@ package hotplug
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/nicferry/nicferry/internal/link"
+	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -54,39 +54,51 @@ func TestPick(t *testing.T) {
 	}
 }
 
-func TestWaitSeesArrivalAndLeaving(t *testing.T) {
+// watch runs a watcher of ns until the test ends.
+func watch(t *testing.T, ns *netns.Namespace) *Watcher {
+	t.Helper()
+	w := NewWatcher(ns)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+// await returns a channel that tells of the arrival.
+func await(w *Watcher, mac nic.MAC) <-chan struct{} {
+	came := make(chan struct{}, 8)
+	w.Await(mac, func() { came <- struct{}{} })
+	return came
+}
+
+func TestArrivalsAreTold(t *testing.T) {
 	t.Parallel()
 	ns := netnstest.New(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	type answer struct {
-		l   link.Link
-		err error
-	}
-	came := make(chan answer, 1)
-	go func() {
-		l, err := Wait(ctx, ns, mac)
-		came <- answer{l, err}
-	}()
-	netnstest.Run(t, ns, "ip", "link", "add", "late0", "address", mac.String(), "type", "veth", "peer", "name", "late1")
-	if a := <-came; a.err != nil || a.l.Name != "late0" {
-		t.Fatalf("got %+v, %v; want late0", a.l, a.err)
-	}
-	gone := make(chan error, 1)
-	go func() { gone <- WaitGone(ctx, ns, mac) }()
-	netnstest.Run(t, ns, "ip", "link", "del", "late0")
-	if err := <-gone; err != nil {
-		t.Fatal(err)
+	w := watch(t, ns)
+	came, never, forgotten := await(w, mac), await(w, nic.MAC{0x02, 0, 0, 0, 0, 3}), await(w, otherMAC)
+	w.Forget(otherMAC)
+	netnstest.Run(t, ns, "ip", "link", "add", "late0", "address", mac.String(), "type", "veth",
+		"peer", "name", "late1", "address", otherMAC.String())
+	within(t, came, "a NIC that comes")
+	within(t, await(w, mac), "one that is there already")
+	netnstest.Run(t, ns, "ip", "link", "set", "late1", "address", mac.String())
+	within(t, await(w, mac), "two with one MAC")
+	if len(came)+len(never)+len(forgotten) != 0 {
+		t.Error("told of what did not come, or twice")
 	}
 }
 
-func TestWaitEndsWithItsDeadlineAndSaysFor(t *testing.T) {
-	t.Parallel()
-	ns := netnstest.New(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	_, err := Wait(ctx, ns, mac)
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), mac.String()) {
-		t.Errorf("got %v; want a deadline error that names %s", err, mac)
+func within(t *testing.T, came <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-came:
+	case <-time.After(10 * time.Second):
+		t.Fatalf("%s: not told within 10 s", what)
 	}
 }

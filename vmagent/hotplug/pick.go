@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package hotplug waits until a NIC that a cloud or a hypervisor plugs in is,
-// or is no longer, in the host namespace.
+// Package hotplug finds NICs that a cloud or a hypervisor plugs in, and tells
+// when they arrive in the host namespace.
 package hotplug
 
 import (

@@ -13,6 +13,10 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
+// tick is how often the links are listed without a wake-up while somebody
+// waits, in case one was lost in a way that the kernel did not tell.
+const tick = 2 * time.Second
+
 // A Watcher tells of NICs that arrive in the host namespace, to any number of
 // waiters with one look per change, and none while nobody waits.
 type Watcher struct {
