@@ -4,6 +4,7 @@ package virt
 
 import (
 	"errors"
+	"log/slog"
 
 	"github.com/nicferry/nicferry/nic"
 )
@@ -22,7 +23,17 @@ var (
 	ErrInvalid      = errors.New("not accepted by libvirt") // this XML can never work there
 	ErrUnsupported  = errors.New("not supported by this host")
 	ErrInconclusive = errors.New("may have taken place") // no answer: look before anything else
+	ErrRefused      = errors.New("refused by libvirt")   // for any other reason, which the text tells
 )
+
+// Options say which libvirt to speak to.
+type Options struct {
+	// URI is libvirt's, such as qemu:///system, qemu+ssh://root@host/system or
+	// qemu+unix:///system?socket=/path. Required.
+	URI string
+	// Log is told when the connection is lost and when it is back. Optional.
+	Log *slog.Logger
+}
 
 // State is whether a domain runs.
 type State string
@@ -52,10 +63,13 @@ type Domain struct {
 	Live, Stored []Interface
 	Slots        Slots
 	Hotplug      HotplugMode
+	// Transient: it has no stored definition, and is gone once it is off.
+	Transient bool
 }
 
 // Slots is the domain's places for hot-plugged PCI devices: its empty PCIe
-// root ports, taken from the XML.
+// root ports, with nothing kept back, taken from the XML. Where the machine runs
+// they are those of the running one.
 type Slots struct{ Total, Free int }
 
 // An Interface is one network card of a domain.

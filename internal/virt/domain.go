@@ -1,0 +1,149 @@
+package virt
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"libvirt.org/go/libvirtxml"
+)
+
+// ReadDomain makes a Domain of its XML: live as it runs, "" while it is off,
+// and stored as it starts next, "" if it is transient. The state is Running or
+// Off by that; only libvirt knows of Paused.
+func ReadDomain(live, stored string) (Domain, error) {
+	d := Domain{State: Off, Transient: stored == ""}
+	current := live
+	if live == "" {
+		current = stored
+	} else {
+		d.State = Running
+	}
+	var x libvirtxml.Domain
+	err := x.Unmarshal(current)
+	if err == nil && x.Devices == nil {
+		x.Devices = &libvirtxml.DomainDeviceList{}
+	}
+	if err == nil {
+		d.Name, d.UUID = x.Name, x.UUID
+		d.Hotplug = hotplugMode(x)
+		d.Slots, err = countSlots(x, current)
+	}
+	if err == nil && live != "" {
+		d.Live, err = readInterfaces(live)
+	}
+	if err == nil && stored != "" {
+		d.Stored, err = readInterfaces(stored)
+	}
+	if err != nil {
+		return Domain{}, fmt.Errorf("read XML of domain %s: %w", x.Name, err)
+	}
+	return d, nil
+}
+
+func readInterfaces(text string) ([]Interface, error) {
+	var x libvirtxml.Domain
+	if err := x.Unmarshal(text); err != nil {
+		return nil, err
+	}
+	var hints struct {
+		Interfaces []hint `xml:"devices>interface"`
+	}
+	if err := xml.Unmarshal([]byte(text), &hints); err != nil {
+		return nil, err
+	}
+	if x.Devices == nil {
+		return nil, nil
+	}
+	if len(x.Devices.Interfaces) != len(hints.Interfaces) {
+		return nil, errors.New("its interfaces are told in two ways")
+	}
+	interfaces := make([]Interface, 0, len(hints.Interfaces))
+	for n, i := range x.Devices.Interfaces {
+		interfaces = append(interfaces, read(i, hints.Interfaces[n]))
+	}
+	return interfaces, nil
+}
+
+// countSlots counts the ports that devices are plugged into at run time, and
+// those of them with no device behind them. A port's bus is its index.
+func countSlots(x libvirtxml.Domain, text string) (Slots, error) {
+	used, err := usedBuses(text)
+	if err != nil {
+		return Slots{}, err
+	}
+	var s Slots
+	for _, c := range x.Devices.Controllers {
+		if c.Type != "pci" || c.Index == nil || (c.Model != "pcie-root-port" && c.Model != "pcie-switch-downstream-port") {
+			continue
+		}
+		if c.PCI != nil && c.PCI.Target != nil && c.PCI.Target.Hotplug == "off" {
+			continue
+		}
+		s.Total++
+		if !used[fmt.Sprintf("0x%02x", *c.Index)] {
+			s.Free++
+		}
+	}
+	return s, nil
+}
+
+// usedBuses finds the buses, such as 0x05, that any device of the guest is on,
+// whatever its kind. The address of a passed-through device on the host has no
+// type, so it is not taken for one.
+func usedBuses(text string) (map[string]bool, error) {
+	used := map[string]bool{}
+	decoder := xml.NewDecoder(strings.NewReader(text))
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return used, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		start, ok := token.(xml.StartElement)
+		if !ok || start.Name.Local != "address" || attribute(start, "type") != "pci" {
+			continue
+		}
+		used[attribute(start, "bus")] = true
+	}
+}
+
+func attribute(e xml.StartElement, name string) string {
+	for _, a := range e.Attr {
+		if a.Name.Local == name {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// hotplugMode guesses from what the definition says: q35 plugs by ACPI since
+// its version 6.1, unless that was turned off for its bridges.
+func hotplugMode(x libvirtxml.Domain) HotplugMode {
+	if x.Features == nil || x.Features.ACPI == nil {
+		return Native
+	}
+	if x.QEMUCommandline != nil {
+		for _, arg := range x.QEMUCommandline.Args {
+			if strings.HasSuffix(arg.Value, "acpi-pci-hotplug-with-bridge-support=off") {
+				return Native
+			}
+		}
+	}
+	if x.OS != nil && x.OS.Type != nil {
+		old := []string{"2.", "3.", "4.", "5.", "6.0"}
+		version, found := strings.CutPrefix(x.OS.Type.Machine, "pc-q35-")
+		if found && slices.ContainsFunc(old, func(prefix string) bool { return strings.HasPrefix(version, prefix) }) {
+			return Native
+		}
+		if strings.HasPrefix(x.OS.Type.Arch, "aarch64") {
+			return Native
+		}
+	}
+	return ACPI
+}
