@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 )
@@ -18,29 +19,38 @@ const ImageName = "nicferry-lab/busybox:latest"
 // Image makes ImageName out of the machine's static busybox, with all its
 // commands linked, and returns its name. Nothing is pulled.
 func (e *Engine) Image(ctx context.Context) (string, error) {
-	busybox := lookup("busybox")
-	if err := checkStatic(busybox); err != nil {
-		return "", fmt.Errorf("make image: %w", err)
-	}
-	list, err := output(outside(ctx, busybox, "--list"), "busybox", []string{"--list"})
+	args, archive, err := ImageImport(ctx)
 	if err != nil {
-		return "", fmt.Errorf("make image: %w", err)
+		return "", err
 	}
-	program, err := os.ReadFile(busybox)
-	if err != nil {
-		return "", fmt.Errorf("make image: %w", err)
-	}
-	archive, err := imageTar(program, strings.Fields(list))
-	if err != nil {
-		return "", fmt.Errorf("make image: %w", err)
-	}
-	args := []string{"import", "--change", `CMD ["sleep","infinity"]`, "-", ImageName}
 	cmd := outside(ctx, "docker", e.cli(args)...)
 	cmd.Stdin = archive
 	if _, err := output(cmd, "docker", args); err != nil {
 		return "", fmt.Errorf("make image: %w", err)
 	}
 	return ImageName, nil
+}
+
+// ImageImport returns the arguments with which Docker's CLI makes ImageName of
+// the archive on its standard input, and the archive.
+func ImageImport(ctx context.Context) (args []string, archive io.Reader, err error) {
+	busybox := lookup("busybox")
+	if err := checkStatic(busybox); err != nil {
+		return nil, nil, fmt.Errorf("make image: %w", err)
+	}
+	list, err := output(outside(ctx, busybox, "--list"), "busybox", []string{"--list"})
+	if err != nil {
+		return nil, nil, fmt.Errorf("make image: %w", err)
+	}
+	program, err := os.ReadFile(busybox)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make image: %w", err)
+	}
+	archive, err = imageTar(program, strings.Fields(list))
+	if err != nil {
+		return nil, nil, fmt.Errorf("make image: %w", err)
+	}
+	return []string{"import", "--change", `CMD ["sleep","infinity"]`, "-", ImageName}, archive, nil
 }
 
 // imageTar packs a root file system: busybox, its links and the few files that

@@ -67,6 +67,13 @@ func ready() error {
 	return nil
 }
 
+// Lookup finds a program also where an ordinary PATH does not look. A name that
+// is found nowhere comes back as it is, for exec to complain about.
+func Lookup(name string) string { return lookup(name) }
+
+// CheckStatic refuses a program that needs a dynamic linker.
+func CheckStatic(path string) error { return checkStatic(path) }
+
 // lookup finds a program also where an ordinary PATH does not look. A name
 // that is found nowhere comes back as it is, for exec to complain about.
 func lookup(name string) string {

@@ -1,0 +1,115 @@
+//go:build linux
+
+// Package pid1 is the first service of a virtual machine of the lab: it mounts
+// what is missing, sets the management NIC up, starts dockerd and serves
+// commands until the machine is to be turned off.
+package pid1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
+)
+
+// path is where a guest finds its programs.
+const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Main turns the machine that the calling process runs on into the guest that
+// its kernel's command line describes, and turns the machine off in the end. It
+// does so only where it was booted as one, and returns an error elsewhere.
+func Main() error {
+	// Nobody may take his own machine for a guest.
+	if exe, err := os.Readlink("/proc/self/exe"); err != nil || exe != "/.guest/init" {
+		return errors.New("run the first service of a guest: this is not a virtual machine of the lab")
+	}
+	line, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return fmt.Errorf("read kernel command line: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	boot, err := protocol.ParseCmdline(string(line))
+	if err == nil {
+		err = (&guest{boot: boot, log: log}).run()
+	}
+	if err != nil {
+		log.Error("the guest cannot go on", "error", err)
+	}
+	powerOff()
+	return err // not reached
+}
+
+type guest struct {
+	boot protocol.Boot
+	log  *slog.Logger
+
+	docker *docker // nil without one
+	work   sync.WaitGroup
+}
+
+// run sets the machine up and serves until it is to be turned off.
+func (g *guest) run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := os.Setenv("PATH", path); err != nil {
+		return fmt.Errorf("set PATH: %w", err)
+	}
+	if err := mountAll(g.boot.Mounts); err != nil {
+		return err
+	}
+	modules := slices.Concat([]string{"virtio_net", "virtio_blk", "button", "evdev"}, g.boot.Modules)
+	// One at a time, because modprobe -a goes on after an error and hides which.
+	for _, m := range modules {
+		if err := command("modprobe", "-b", m); err != nil {
+			g.log.Error("a module was not loaded", "module", m, "error", err)
+		}
+	}
+	if err := g.setNetwork(); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", netip.AddrPortFrom(g.boot.Addr.Addr(), protocol.Port).String())
+	if err != nil {
+		return fmt.Errorf("serve commands: %w", err)
+	}
+	if g.boot.Docker != protocol.DockerOff {
+		g.docker = &docker{mode: g.boot.Docker, disk: g.boot.DockerDisk, log: g.log, settled: make(chan struct{})}
+		g.work.Go(func() { g.docker.run(ctx) })
+	}
+	g.work.Go(func() { watchPowerButton(ctx, g.log, stop) })
+	g.work.Go(func() {
+		<-ctx.Done()
+		listener.Close()
+	})
+	g.log.Info("guest is up", "name", g.boot.Hostname, "address", g.boot.Addr, "uptime", uptime())
+	g.serve(ctx, listener)
+	g.work.Wait()
+	return nil
+}
+
+// uptime is the time since the kernel started.
+func uptime() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return 0
+	}
+	return time.Duration(now.Nano()).Round(time.Millisecond)
+}
+
+// powerOff turns the machine off. What is on disks is written first.
+func powerOff() {
+	unix.Sync()
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF) // QEMU ends with it
+	select {}
+}
