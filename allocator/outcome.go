@@ -59,7 +59,7 @@ func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) e
 			return err
 		}
 		if found && claim.NIC == n.ID && claim.Phase == nic.ClaimPending {
-			if n.Placed {
+			if n.Placed { // it has been made, or may have been
 				setBack(&claim, *why)
 			}
 			refuse(&claim, *why)

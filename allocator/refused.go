@@ -25,7 +25,7 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 	}
 	var refused []nic.Claim
 	for _, r := range claims {
-		if c := r.Value; c.Phase == nic.ClaimRefused && c.StoppedAt.IsZero() && c.NIC == "" {
+		if c := r.Value; c.Phase == nic.ClaimRefused && c.StoppedAt.IsZero() && c.NIC == "" && untilNextTry(c) == 0 {
 			refused = append(refused, c)
 		}
 	}
@@ -48,7 +48,7 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 				errs = append(errs, err)
 				continue
 			}
-			if !got && !c.Request.Unstarted && untilNextTry(c) == 0 {
+			if !got && !c.Request.Unstarted {
 				short[m]++
 			}
 			if !got {

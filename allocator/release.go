@@ -101,7 +101,7 @@ func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time
 		}
 		if claim.Phase == nic.ClaimRefused && claim.StoppedAt.IsZero() && claim.NIC == "" {
 			wait := untilNextTry(claim)
-			retry = wait == 0 && (lacksSlot(claim) || len(claim.Setbacks) >= maxSetbacks)
+			retry = wait == 0 && (lacksSlot(claim) || len(claim.Setbacks) > 0)
 			again = shorter(again, wait)
 		}
 		return nil

@@ -13,10 +13,12 @@ import (
 
 // Of the NICs that are made for one claim within tryWindow, so many may fail.
 // Then the claim is refused until the first of them is that old: a demand that
-// cannot be met must not make NICs without end (F16).
+// cannot be met must not make NICs without end (F16). The first try again
+// comes after tryGap, each further one after twice the last gap.
 const (
 	maxSetbacks = 5
 	tryWindow   = time.Hour
+	tryGap      = 5 * time.Second
 )
 
 // setBack notes that a NIC was made for the claim in vain.
@@ -36,10 +38,19 @@ func forgetOld(claim *nic.Claim) {
 
 // untilNextTry is how long no further NIC may be made for the claim; 0 for now.
 func untilNextTry(claim nic.Claim) time.Duration {
-	if len(claim.Setbacks) < maxSetbacks {
-		return 0
+	return max(0, time.Until(nextTry(claim)))
+}
+
+// nextTry is when the next NIC may be made; zero without setbacks.
+func nextTry(claim nic.Claim) time.Time {
+	n := len(claim.Setbacks)
+	switch {
+	case n == 0:
+		return time.Time{}
+	case n < maxSetbacks:
+		return claim.Setbacks[n-1].At.Add(tryGap << (n - 1))
 	}
-	return max(0, time.Until(claim.Setbacks[0].At.Add(tryWindow)))
+	return claim.Setbacks[0].At.Add(tryWindow)
 }
 
 // overtried says why no further NIC is made for the claim; nil if one is.
@@ -49,8 +60,8 @@ func overtried(claim *nic.Claim) *nic.Condition {
 		return nil
 	}
 	last := claim.Setbacks[len(claim.Setbacks)-1]
-	return because(last.Reason, "%d NICs were made within the hour and none was of use, the next is made at %s; the last: %s",
-		len(claim.Setbacks), claim.Setbacks[0].At.Add(tryWindow).Format("15:04 MST"), last.Message)
+	return because(last.Reason, "NICs made in vain within the hour: %d, the next is made at %s; the last: %s",
+		len(claim.Setbacks), nextTry(*claim).Format("15:04:05 MST"), last.Message)
 }
 
 // startAfresh forgets the setbacks of a node's claims: it has booted, and what
