@@ -266,3 +266,27 @@ func TestMadeNICsAreReadyBeforeTheStart(t *testing.T) {
 		})
 	}
 }
+
+// What was asked at the creation is not asked again at the start.
+func TestTheStartAsksForNothing(t *testing.T) {
+	r := newRig(t)
+	labels := map[string]string{nic.LabelNetwork: "veth"}
+	asked := func() int {
+		r.away.mu.Lock()
+		defer r.away.mu.Unlock()
+		return r.away.asked
+	}
+	r.engine.create(id(1), labels)
+	r.observed(id(1), nic.ObservedMade)
+	before := -1
+	r.until("no more to be asked", func() bool {
+		was := before
+		before = asked()
+		time.Sleep(50 * time.Millisecond)
+		return before == was
+	})
+	r.engine.run(t, id(1), labels)
+	if claim := r.bound(id(1)); claim.Request.Unstarted || asked() != before {
+		t.Errorf("asked %d times at the start, want 0; claim %+v", asked()-before, claim)
+	}
+}

@@ -159,6 +159,7 @@ type away struct {
 	cut   bool
 	hangs bool // takes claims' requests and does not answer
 	said  []nic.Observed
+	asked int // how often for a claim
 }
 
 var errAway = errors.New("controller is away")
@@ -205,6 +206,7 @@ func (a *away) Report(ctx context.Context, node string, report nic.NodeReport) e
 func (a *away) Acquire(ctx context.Context, owner nic.Owner, container string, req nic.Request) (nic.Claim, error) {
 	a.mu.Lock()
 	hangs := a.hangs
+	a.asked++
 	a.mu.Unlock()
 	if hangs {
 		<-ctx.Done()
