@@ -127,6 +127,18 @@ func (v *visit) warn(remedy, format string, args ...any) { v.add(Warn, remedy, f
 
 func (v *visit) fail(remedy, format string, args ...any) { v.add(Fail, remedy, format, args...) }
 
+// maxFindings bounds what one check says; a file may give cause for any number.
+const maxFindings = 20
+
 func (v *visit) add(state State, remedy, format string, args ...any) {
+	said := 0
+	for _, f := range v.found {
+		if f.Check == v.check {
+			said++
+		}
+	}
+	if said >= maxFindings {
+		return
+	}
 	v.found = append(v.found, Finding{v.check, state, fmt.Sprintf(format, args...), remedy})
 }

@@ -28,8 +28,8 @@ func checkGrabbed(_ context.Context, v *visit) {
 		}
 		switch {
 		case len(n.Addrs) > 0 && v.onlyRouter(n):
-			v.fail("look whether it is the machine's own: it is not flushed, as nothing else carries a default route",
-				"%s (%s) has %s and the machine's only default route", n.Name, n.MAC, joinAddrs(n))
+			v.fail("if it is the machine's own, give it another MAC, and never the drop-ins before; if not, set it down",
+				"%s (%s) has %s and the machine's only default route: --fix does nothing", n.Name, n.MAC, joinAddrs(n))
 		case len(n.Addrs) > 0:
 			v.fail(fixRemedy+", which flushes it", "%s (%s) was grabbed on this machine: it has %s", n.Name, n.MAC, joinAddrs(n))
 		case n.Up && len(clients) == 0:

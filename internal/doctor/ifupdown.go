@@ -7,7 +7,9 @@ import (
 	"strings"
 )
 
-const maxSourced = 64 // files that /etc/network/interfaces leads to
+// maxSourced bounds the files that /etc/network/interfaces leads to: they may
+// lead to each other.
+const maxSourced = 64
 
 // checkIfupdown reads Debian's /etc/network/interfaces for names that a NIC of
 // ours may have.
@@ -17,7 +19,7 @@ func checkIfupdown(_ context.Context, v *visit) {
 		return
 	}
 	present := v.present()
-	for _, line := range v.interfaces("etc/network/interfaces", 0) {
+	for _, line := range v.interfaces("/etc/network/interfaces") {
 		f := strings.Fields(line)
 		if len(f) < 2 || f[0] != "auto" && f[0] != "allow-auto" && f[0] != "allow-hotplug" {
 			continue
@@ -32,9 +34,9 @@ func checkIfupdown(_ context.Context, v *visit) {
 			}
 			switch {
 			case f[0] != "allow-hotplug" && wild:
-				v.warn("name the machine's own NICs one by one", "%q brings up each NIC that is there at boot, also ours", strings.TrimSpace(line))
+				v.warn("name the machine's own NICs one by one", "%.120q brings up each NIC that is there at boot, also ours", strings.TrimSpace(line))
 			case f[0] == "allow-hotplug" && !v.marked():
-				v.fail(fixRemedy, "%q would bring up a NIC of ours when it is plugged in", strings.TrimSpace(line))
+				v.fail(fixRemedy, "%.120q would bring up a NIC of ours when it is plugged in", strings.TrimSpace(line))
 			}
 		}
 	}
@@ -43,30 +45,46 @@ func checkIfupdown(_ context.Context, v *visit) {
 	}
 }
 
-// interfaces are the lines of the file, and of those that it sources.
-func (t tree) interfaces(path string, depth int) []string {
-	text, _ := t.read(path)
+// interfaces are the lines of the file, and of those that it sources, each once
+// and in no order.
+func (t tree) interfaces(path string) []string {
 	var lines []string
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) != 2 || f[0] != "source" && f[0] != "source-directory" || depth > 3 {
-			lines = append(lines, line)
+	queue, seen := []string{path}, map[string]bool{}
+	for len(queue) > 0 && len(seen) < maxSourced {
+		path, queue = queue[0], queue[1:]
+		if seen[path] {
 			continue
 		}
-		from := f[1]
-		if !filepath.IsAbs(from) {
-			from = filepath.Join("etc/network", from)
-		}
-		dir, pattern := filepath.Split(from)
-		if f[0] == "source-directory" {
-			dir, pattern = from, "*"
-		}
-		names := t.list(dir)
-		for _, name := range names[:min(len(names), maxSourced)] {
-			if globs([]string{pattern}, name) {
-				lines = append(lines, t.interfaces(filepath.Join(dir, name), depth+1)...)
+		seen[path] = true
+		text, _ := t.read(path)
+		for line := range strings.Lines(text) {
+			f := strings.Fields(line)
+			switch {
+			case len(f) == 2 && (f[0] == "source" || f[0] == "source-directory"):
+				if len(queue) < maxSourced {
+					queue = append(queue, t.sourced(f[0], f[1])...)
+				}
+			case len(f) > 1:
+				lines = append(lines, line)
 			}
 		}
 	}
 	return lines
+}
+
+// sourced are the files that one such line names.
+func (t tree) sourced(verb, from string) (files []string) {
+	if !filepath.IsAbs(from) {
+		from = filepath.Join("/etc/network", from)
+	}
+	dir, pattern := filepath.Split(from)
+	if verb == "source-directory" {
+		dir, pattern = from, "*"
+	}
+	for _, name := range t.list(dir) {
+		if globs([]string{pattern}, name) && len(files) < maxSourced {
+			files = append(files, filepath.Join(dir, name))
+		}
+	}
+	return files
 }

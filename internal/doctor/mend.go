@@ -14,9 +14,25 @@ const reloadTime = 10 * time.Second
 
 // Mend writes the drop-ins, has the network managers read them, and flushes
 // what they have grabbed. It returns one line for each thing that it did, also
-// with an error; twice is as good as once.
+// with an error; twice is as good as once. It does nothing where that might cut
+// the machine off.
 func Mend(ctx context.Context, m Machine) (did []string, err error) {
 	t := tree(m.Root)
+	if m.Kernel != nil {
+		if _, err := m.Kernel.Beat(ctx); errors.Is(err, ErrStuck) {
+			return nil, err // and would be stuck with it
+		}
+	}
+	nics, err := m.nics()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range nics {
+		if n.ours() && t.onlyRouter(n) {
+			return nil, fmt.Errorf("nothing done: %s has the machine's only default route, and its MAC, %s, begins as nicferry's do: "+
+				"if it is the machine's own, give it another MAC; if not, set it down first", n.Name, n.MAC)
+		}
+	}
 	if t.udev() {
 		wrote, wErr := t.writeDropIns()
 		err = wErr
@@ -28,7 +44,7 @@ func Mend(ctx context.Context, m Machine) (did []string, err error) {
 			did, err = append(did, told...), errors.Join(err, tErr)
 		}
 	}
-	flushed, fErr := m.flush()
+	flushed, fErr := m.flush(nics)
 	return append(did, flushed...), errors.Join(err, fErr)
 }
 
@@ -78,9 +94,8 @@ func (t tree) reload(ctx context.Context) (did []string, err error) {
 	return did, err
 }
 
-// flush takes their addresses from NICs of ours that were grabbed, unless the
-// machine might be cut off by it.
-func (m Machine) flush() (did []string, err error) {
+// nics are the machine's, or none where no kernel is asked.
+func (m Machine) nics() ([]NIC, error) {
 	if m.Kernel == nil {
 		return nil, nil
 	}
@@ -88,8 +103,13 @@ func (m Machine) flush() (did []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for grabbed NICs: %w", err)
 	}
+	return nics, nil
+}
+
+// flush takes their addresses from NICs of ours that were grabbed.
+func (m Machine) flush(nics []NIC) (did []string, err error) {
 	for _, n := range nics {
-		if !n.ours() || !n.Up && len(n.Addrs) == 0 || tree(m.Root).onlyRouter(n) {
+		if !n.ours() || !n.Up && len(n.Addrs) == 0 {
 			continue
 		}
 		if fErr := m.Kernel.Flush(n); fErr != nil {

@@ -34,12 +34,16 @@ func checkNetworkd(_ context.Context, v *visit) {
 			break
 		}
 	}
+	remedy := fixRemedy
+	if v.systemd() < firstProperty {
+		remedy = "name the machine's own NICs in its [Match]"
+	}
 	for _, path := range order {
 		names := strings.Join(grabs[path], ", ")
 		if active {
-			v.fail(fixRemedy, "/%s would configure a NIC of ours named %s", path, names)
+			v.fail(remedy, "/%s would configure a NIC of ours named %s", path, names)
 		} else {
-			v.warn(fixRemedy, "/%s would configure a NIC of ours named %s, if systemd-networkd ran", path, names)
+			v.warn(remedy, "/%s would configure a NIC of ours named %s, if systemd-networkd ran", path, names)
 		}
 	}
 	if len(order) == 0 {
