@@ -10,6 +10,8 @@ import (
 func TestGuardsAreMissedWhenTheyAreOff(t *testing.T) {
 	t.Parallel()
 	for _, guard := range []struct{ number, folder string }{
+		{"F20", "./provider/libvirt"},
+		{"F24", "./provider/libvirt"},
 		{"F31", "./vmagent/ferry"},
 		{"F47", "./vmagent/containers"},
 	} {

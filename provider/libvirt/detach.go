@@ -1,0 +1,174 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/virt"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/ledgerlog"
+)
+
+// How long to wait before a guest is asked again to let a card go. With native
+// hot-plug a second request while the first one blinks is refused, and guests
+// have been seen to take the pair of them for a cancelled one (F27).
+const (
+	spacingACPI   = time.Second
+	spacingNative = 5 * time.Second
+)
+
+// Detach implements provider.Provider. Nil means that the guest was asked: the
+// NIC is available when no definition of the domain has it. A guest that is
+// frozen, or still boots, may forget, so callers repeat Detach until then; the
+// guest is not asked more often than it can bear.
+func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceID) error {
+	if err := p.detach(ctx, id, instance); err != nil {
+		return p.failing("detach", id)(err)
+	}
+	return nil
+}
+
+func (p *Provider) detach(ctx context.Context, id nic.ID, instance nic.InstanceID) error {
+	hv, err := p.conn.get(ctx)
+	if err != nil {
+		return err
+	}
+	h, err := p.log.Read(ctx, id)
+	if err != nil {
+		return err
+	}
+	domains, err := hv.Domains(ctx)
+	if err != nil {
+		return err
+	}
+	if uuid := target(domains, h, instance); uuid != "" {
+		release, err := p.locks.lock(ctx, uuid) // a plug of ours in progress there ends first
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	var s site
+	var fresh bool // the step is this call's
+	err = p.log.Change(ctx, id, func(h ledgerlog.History) (step *ledgerlog.Step, err error) {
+		s, step, err = planDetach(ctx, hv, h, instance)
+		fresh = step != nil
+		return step, err
+	})
+	if errors.Is(err, provider.ErrNotFound) { // a card may be there without a record
+		var lost error
+		if s, _, lost = planDetach(ctx, hv, ledgerlog.History{ID: id}, instance); lost != nil {
+			return lost
+		}
+		if s.domain.UUID != "" {
+			err = nil
+		}
+	}
+	if err != nil || s.domain.UUID == "" {
+		return err
+	}
+	return p.unplug(ctx, hv, id, s, fresh)
+}
+
+// target returns the UUID of the domain that a detach is about, or "".
+func target(domains []virt.Domain, h ledgerlog.History, instance nic.InstanceID) string {
+	if s, ok := under(find(domains, h.ID, h.Spec.MAC), h.Last, instance); ok {
+		return s.domain.UUID
+	}
+	for _, d := range domains {
+		if answers(d, instance) {
+			return d.UUID
+		}
+	}
+	return ""
+}
+
+// planDetach returns the site to take the NIC out of, if there is one, and the
+// step to record.
+func planDetach(ctx context.Context, hv Hypervisor, h ledgerlog.History, instance nic.InstanceID) (site, *ledgerlog.Step, error) {
+	domains, err := hv.Domains(ctx)
+	if err != nil {
+		return site{}, nil, err
+	}
+	sites := find(domains, h.ID, h.Spec.MAC)
+	s, here := under(sites, h.Last, instance)
+	switch {
+	case !here && len(sites) > 0:
+		return site{}, nil, kindf(provider.ErrElsewhere, "in %s", list(sites))
+	case !here && h.Last.Do == ledgerlog.Attach && h.Last.Place.Instance == instance:
+		// Gone, or the plug of another controller is under way: it will find
+		// that the NIC is not wanted there any more.
+		return site{}, &ledgerlog.Step{Do: ledgerlog.Detach, Place: h.Last.Place, Machine: h.Last.Machine, At: time.Now()}, nil
+	case !here && underway(h.Last, domains):
+		return site{}, nil, kindf(provider.ErrElsewhere, "being plugged into %s", h.Last.Place.Instance)
+	case !here, h.Last.Do == ledgerlog.Erase, h.Last.Do == ledgerlog.Detach && h.Last.Machine == s.domain.UUID:
+		return s, nil, nil
+	}
+	where := place(h.Last, s.domain)
+	return s, &ledgerlog.Step{Do: ledgerlog.Detach, Place: where, Machine: s.domain.UUID, At: time.Now()}, nil
+}
+
+// unplug asks the guest, unless it was asked just now. What libvirt refuses
+// outright is recorded as attached again, if fresh says that this call had it
+// recorded as leaving.
+func (p *Provider) unplug(ctx context.Context, hv Hypervisor, id nic.ID, s site, fresh bool) error {
+	again, ok := p.mayAsk(id, s, fresh)
+	if !ok {
+		return nil
+	}
+	err := hv.Unplug(ctx, s.domain.UUID, s.card())
+	switch {
+	case err == nil, errors.Is(err, virt.ErrNoInterface), errors.Is(err, virt.ErrNoDomain):
+		return nil
+	case errors.Is(err, virt.ErrBusy) && (again || !fresh):
+		return nil // the guest is at it
+	case errors.Is(err, virt.ErrTaken):
+		return kindf(provider.ErrBusy, "the domain has changed meanwhile: %s", err)
+	case !fresh || !refused(err):
+		return err
+	}
+	return also(err, p.log.Change(ctx, id, func(h ledgerlog.History) (*ledgerlog.Step, error) {
+		if h.Last.Do != ledgerlog.Detach || h.Last.Machine != s.domain.UUID {
+			return nil, nil
+		}
+		return &ledgerlog.Step{Do: ledgerlog.Attach, Place: h.Last.Place, Machine: h.Last.Machine, At: h.Last.At}, nil
+	}))
+}
+
+// mayAsk says whether the guest may be asked now, notes that it is, and says
+// whether it was asked before. A definition that is only stored can be
+// changed at any time, and what was asked before the NIC was attached last does
+// not count.
+func (p *Provider) mayAsk(id nic.ID, s site, fresh bool) (again, ok bool) {
+	if s.live == nil {
+		return false, true
+	}
+	spacing := spacingACPI
+	if s.domain.Hotplug == virt.Native {
+		spacing = spacingNative
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last, again := p.asked[id]
+	again = again && !fresh
+	if again && time.Since(last) < spacing {
+		return true, false
+	}
+	p.asked[id] = time.Now()
+	return again, true
+}
+
+// lastAsked is when this controller last asked a guest to let the NIC go.
+func (p *Provider) lastAsked(id nic.ID) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked[id]
+}
+
+func (p *Provider) forget(id nic.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.asked, id)
+}
