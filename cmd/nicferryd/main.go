@@ -72,10 +72,11 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, records.Close()) }()
-	providers, err := openProviders(c.Providers, records)
+	providers, err := openProviders(c.Providers, records, log)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, closeProviders(providers)) }()
 	alloc, err := allocator.New(allocator.Options{
 		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log,
 	})
