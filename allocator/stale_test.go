@@ -125,7 +125,7 @@ func TestF04_AYoungNICOfAnOldRecordIsDeleted(t *testing.T) {
 	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
 		r.via = &fog{Provider: r.cloud, visibleAfter: 20 * time.Second}
 		r.crash()
-		r.cloud.Fail(fake.OpCreate, &provider.Error{Kind: provider.ErrThrottled, RetryAfter: time.Minute})
+		r.cloud.Fail(fake.OpCreate, &provider.Error{Kind: provider.ErrThrottled, RetryAfter: time.Minute + 100*time.Millisecond}) // between two looks
 		for range 5 {
 			r.cloud.Lose(fake.OpCreate)
 		}
