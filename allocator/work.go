@@ -132,7 +132,14 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 			return a.failed(ctx, n, err)
 		}
 		return deleteAgain, nil
-	case nic.StateCreating, nic.StateDetaching:
+	case nic.StateDetaching: // a guest that boots forgets what it was asked, and may refuse (F21, F27)
+		err := p.Detach(ctx, n.ID, seen.Place.Instance)
+		if err != nil && !errors.Is(err, provider.ErrNotFound) {
+			return a.failed(ctx, n, err)
+		}
+		a.lookAt(n, seen.State)
+		return 4 * a.opts.Poll, a.overdue(ctx, n, seen)
+	case nic.StateCreating:
 		a.lookAt(n, seen.State)
 		return 4 * a.opts.Poll, a.overdue(ctx, n, seen)
 	}
