@@ -141,6 +141,7 @@ func TestCreatedContainersTakeNoSlotFromRunningOnes(t *testing.T) {
 		if why := third.Conditions[0].Message; why != "vm1: 0 of 2 hot-plug slots free for NICs of provider fake" {
 			t.Errorf("refused with %q", why)
 		}
+		r.create("0003", "lab") // the agent's resync
 		r.wait(time.Second)
 		if got := r.claim(ahead[0].ID); got.Phase != nic.ClaimReady {
 			t.Fatalf("one that was created made another that was created %s", got.Phase)

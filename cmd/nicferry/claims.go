@@ -106,7 +106,12 @@ func (c claim) describe(s *sheet) {
 	s.field("NIC", string(c.NIC))
 	s.field("MAC", c.mac().String())
 	s.field("Addresses", c.addresses())
-	s.time("Stopped", c.StoppedAt)
+	if c.Request.Unstarted {
+		s.field("Started", "never")
+		s.time("Given back", c.StoppedAt)
+	} else {
+		s.time("Stopped", c.StoppedAt)
+	}
 	s.time("Created", c.Created)
 	s.section("Request")
 	s.field("Addresses", join(c.Request.Addrs))

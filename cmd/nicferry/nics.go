@@ -78,6 +78,7 @@ func (c card) describe(s *sheet) {
 	s.field("Instance", string(c.Instance))
 	s.field("State", string(c.Seen.State))
 	s.field("Id", c.Seen.ProviderID)
+	s.field("Bus address", c.Seen.Bus)
 	s.field("Addresses", join(c.Seen.Addrs))
 	s.field("Reason", c.Seen.Reason)
 	s.device(c.device())
