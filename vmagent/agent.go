@@ -14,7 +14,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/doctor"
 	"github.com/nicferry/nicferry/internal/keyed"
+	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
@@ -83,6 +85,8 @@ type Agent struct {
 	// arrivals tells of NICs that are plugged in.
 	arrivals *hotplug.Watcher
 	cache    cache
+	links    *link.Handle // for the pulse alone: a question may be out for long
+	pulse    *doctor.Pulse
 	wires    *dhcp.Listener
 	wires6   *dhcp6.Listener
 	lans     *announce.Listener
@@ -104,6 +108,10 @@ func New(opts Options) (*Agent, error) {
 	if a.ferry, err = ferry.New(opts.Host, a.maker); err != nil {
 		return nil, errors.Join(err, a.maker.Close())
 	}
+	if a.links, err = link.Open(opts.Host); err != nil {
+		return nil, errors.Join(err, a.ferry.Close(), a.maker.Close())
+	}
+	a.pulse = doctor.LinkPulse(a.links)
 	cached, err := a.cache.wanted()
 	if err != nil {
 		opts.Log.Warn("cache not read, the controller will tell", "err", err)
@@ -114,6 +122,7 @@ func New(opts Options) (*Agent, error) {
 
 // Close lets go of what New opened. Containers keep their NICs.
 func (a *Agent) Close() error {
+	a.links.Close()
 	return errors.Join(a.plugs.close(), a.ferry.Close(), a.maker.Close())
 }
 
