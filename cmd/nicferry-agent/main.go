@@ -96,7 +96,7 @@ func serve(ctx context.Context, c *conf.Agent) (err error) {
 		return err
 	}
 	var running atomic.Pointer[vmagent.Agent]
-	defer attend(ctx, notifier, &running)()
+	defer attend(ctx, notifier, &vitals{node: c.Node, running: &running, notifier: notifier, log: log})()
 	engine, err := openEngine(ctx, c, notifier, log)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
@@ -132,18 +132,11 @@ func serve(ctx context.Context, c *conf.Agent) (err error) {
 // attend tells the service manager at once that the agent has started: it and
 // the Docker daemon must not wait for each other at boot. Then it gives signs
 // of life until ctx ends or the returned function is called.
-func attend(ctx context.Context, notifier *daemon.Notifier, running *atomic.Pointer[vmagent.Agent]) (end func()) {
+func attend(ctx context.Context, notifier *daemon.Notifier, v *vitals) (end func()) {
 	notifier.Ready("opening the Docker daemon")
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		notifier.Watch(ctx, func(ctx context.Context) error {
-			if agent := running.Load(); agent != nil {
-				return agent.Health(ctx)
-			}
-			return nil
-		})
-	})
+	wg.Go(func() { notifier.Watch(ctx, v.health) })
 	return func() {
 		cancel()
 		wg.Wait()

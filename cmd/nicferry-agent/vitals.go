@@ -1,0 +1,46 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/nicferry/nicferry/internal/daemon"
+	"github.com/nicferry/nicferry/vmagent"
+)
+
+// vitals is what the service manager is told of the agent's health.
+type vitals struct {
+	node     string
+	running  *atomic.Pointer[vmagent.Agent] // nil until there is an agent
+	notifier *daemon.Notifier
+	log      *slog.Logger
+	stuck    bool // the kernel is
+}
+
+// health is the agent's, but for a stuck kernel: that is told in the status and
+// in the log and is no reason to withhold the sign of life. The service manager
+// would end an agent that is well, and could not even do that: its threads wait
+// in the kernel.
+func (v *vitals) health(ctx context.Context) error {
+	agent := v.running.Load()
+	if agent == nil {
+		return nil
+	}
+	err := agent.Health(ctx)
+	switch stuck := errors.Is(err, vmagent.ErrKernelStuck); {
+	case stuck:
+		v.log.Error("not well, and no restart would help", "err", err)
+		v.notifier.Status("not well: " + err.Error())
+		v.stuck = true
+		return nil
+	case v.stuck:
+		v.log.Info("the kernel answers again")
+		v.notifier.Status("serving node " + v.node)
+		v.stuck = false
+	}
+	return err
+}
