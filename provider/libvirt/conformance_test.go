@@ -22,7 +22,7 @@ func TestConformance(t *testing.T) {
 						Provider: w.controller(),
 						Places:   [2]nic.Place{vm1, vm2},
 						Spec:     newSpec,
-						Settle:   func(*testing.T) { time.Sleep(100 * time.Millisecond) },
+						Settle:   func(*testing.T) { time.Sleep(letsGo(mode) / 10) },
 						Restart:  func(*testing.T) provider.Provider { return w.controller() },
 						Fail:     w.failCall,
 						Lose:     func(op string) { lose(w, op) },

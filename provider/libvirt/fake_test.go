@@ -138,7 +138,7 @@ func (h *hyper) Unplug(ctx context.Context, id string, i virt.Interface) error {
 			return nil
 		}
 		if !d.booting {
-			d.leaving[i.Alias] = time.Now().Add(d.letsGo())
+			d.leaving[i.Alias] = time.Now().Add(letsGo(d.Hotplug))
 		}
 		return nil
 	})
@@ -223,8 +223,8 @@ func (d *domain) free() int {
 	return d.ports - len(used)
 }
 
-func (d *domain) letsGo() time.Duration {
-	if d.Hotplug == virt.Native {
+func letsGo(mode virt.HotplugMode) time.Duration {
+	if mode == virt.Native {
 		return letsGoNative
 	}
 	return letsGoACPI

@@ -69,7 +69,7 @@ func (h *hyper) resume(name string) {
 	h.hand(name, func(d *domain) {
 		d.State = virt.Running
 		for alias := range d.leaving {
-			d.leaving[alias] = time.Now().Add(d.letsGo())
+			d.leaving[alias] = time.Now().Add(letsGo(d.Hotplug))
 		}
 	})
 }
