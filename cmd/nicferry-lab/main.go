@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nicferry/nicferry/internal/daemon"
+	"github.com/nicferry/nicferry/internal/lab/guest/pid1"
+	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
 	"github.com/nicferry/nicferry/internal/version"
 )
 
@@ -33,8 +35,19 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
-	cmd.AddCommand((&demoCommand{}).command())
+	cmd.AddCommand((&demoCommand{}).command(), guestInit())
 	return cmd
+}
+
+// guestInit is what a virtual machine of the lab runs first.
+func guestInit() *cobra.Command {
+	return &cobra.Command{
+		Use:    protocol.Argument,
+		Short:  "Turn this virtual machine into a guest of the lab",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE:   func(*cobra.Command, []string) error { return pid1.Main() },
+	}
 }
 
 func noSuchCommand(_ *cobra.Command, args []string) error {

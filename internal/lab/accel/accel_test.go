@@ -117,7 +117,9 @@ func TestChooseAsksAgain(t *testing.T) {
 	file := filepath.Join(opts.Dir, "accelerator.json")
 	for n, change := range []func([]byte) []byte{
 		func(b []byte) []byte { return b[:len(b)/2] },
-		func(b []byte) []byte { return []byte(strings.Replace(string(b), `"BootID": "`, `"BootID": "other-`, 1)) },
+		func(b []byte) []byte {
+			return []byte(strings.Replace(string(b), `"BootID": "`, `"BootID": "other-`, 1))
+		},
 		func(b []byte) []byte { return []byte(strings.Replace(string(b), `"kvm"`, `"magic"`, 1)) },
 	} {
 		data, err := os.ReadFile(file)

@@ -4,6 +4,7 @@ package guest_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -49,6 +50,8 @@ func (m *machine) log(t *testing.T) string {
 	return string(text)
 }
 
+func (m *machine) monitor() string { return filepath.Join(m.node.Dir(), "qmp") }
+
 func boot(ctx context.Context, t *testing.T) *machine {
 	t.Helper()
 	netnstest.RequireRoot(t)
@@ -88,6 +91,7 @@ func boot(ctx context.Context, t *testing.T) *machine {
 		"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1024", "-smp", "2",
 		"-kernel", image.Vmlinuz, "-initrd", image.Initrd, "-append", cmdline, "-serial", "file:" + m.console,
+		"-qmp", "unix:" + m.monitor() + ",server=on,wait=off",
 		"-netdev", "tap,id=mgmt,ifname=tap0,script=no,downscript=no",
 		"-device", "virtio-net-pci,netdev=mgmt,romfile=,mac=" + mac.String(),
 	}
@@ -107,33 +111,121 @@ func boot(ctx context.Context, t *testing.T) *machine {
 	return m
 }
 
+// One guest for all, because a boot is dear here.
 func TestGuest(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	start := time.Now()
 	m := boot(ctx, t)
-	prepared := time.Since(start)
+	start := time.Now()
 	if err := m.client.AwaitUp(ctx); err != nil {
 		t.Fatal(err, m.log(t))
 	}
-	up := time.Since(start) - prepared
-	dockerd, err := m.client.AwaitDocker(ctx)
+	t.Logf("commands are served %s after QEMU's start", time.Since(start))
+
+	t.Run("sees nothing of the host but its programs", m.seesOnlyPrograms)
+	t.Run("cannot write to the host", m.cannotWrite)
+	t.Run("has its names", m.hasNames)
+	t.Run("reaps orphans", m.reapsOrphans)
+	t.Run("runs containers", m.runsContainers)
+	t.Run("is turned off by its button", m.isTurnedOff)
+}
+
+func (m *machine) sh(t *testing.T, script string) string {
+	t.Helper()
+	out, err := m.client.Command(t.Context(), "sh", "-ec", script).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (m *machine) seesOnlyPrograms(t *testing.T) {
+	if got := m.sh(t, "find /root /home /srv /opt /mnt -mindepth 1; ls /etc/shadow /etc/ssh /etc/docker 2>/dev/null || true"); got != "" {
+		t.Errorf("the guest has %s", got)
+	}
+	// All that comes from the host, and where.
+	want := "modules /usr/lib/modules\nusr /.guest/usr"
+	if got := m.sh(t, "awk '$3 == \"9p\" {print $1, $2}' /proc/mounts | sort"); got != want {
+		t.Errorf("trees of the host:\n%s\nwant:\n%s", got, want)
+	}
+	for _, name := range []string{"/etc/passwd", "/etc/hostname", "/etc/machine-id"} {
+		host, err := os.ReadFile(name)
+		if err != nil {
+			continue // nothing to see
+		}
+		if got, err := m.client.Get(t.Context(), name); err != nil || len(got) > 0 && string(got) == string(host) {
+			t.Errorf("%s is the host's, %v", name, err)
+		}
+	}
+}
+
+func (m *machine) cannotWrite(t *testing.T) {
+	const file = "/usr/lib/nicferry-guest-test"
+	m.sh(t, "touch "+file) // on the overlay
+	if _, err := os.Stat(file); !os.IsNotExist(err) {
+		t.Errorf("%s is on the host: %v", file, err)
+	}
+	err := m.client.Command(t.Context(), "touch", "/.guest"+file).Run()
+	if err == nil {
+		t.Error("the host's /usr can be written to")
+	}
+	// Nor after the guest's root has made its own mount writable.
+	err = m.client.Command(t.Context(), "sh", "-c", "mount -o remount,rw /.guest/usr && touch /.guest"+file).Run()
+	if _, statErr := os.Stat(file); err == nil || !os.IsNotExist(statErr) {
+		t.Errorf("the host's /usr can be written to: %v, %v", err, statErr)
+	}
+}
+
+func (m *machine) hasNames(t *testing.T) {
+	want := "vm1\nlo 127.0.0.1/8\neth0 10.99.0.2/24"
+	if got := m.sh(t, "hostname; ip -o -4 addr | awk '$2 != \"docker0\" {print $2, $4}'"); got != want {
+		t.Errorf("the guest is\n%s\nwant\n%s", got, want)
+	}
+}
+
+func (m *machine) reapsOrphans(t *testing.T) {
+	m.sh(t, "for i in 1 2 3 4 5; do (sleep 0 &); done; timeout 20 sh -c 'while ps -eo stat | grep -q ^Z; do :; done'")
+}
+
+func (m *machine) runsContainers(t *testing.T) {
+	dockerd, err := m.client.AwaitDocker(t.Context())
 	if err != nil {
 		t.Fatal(err, m.log(t))
 	}
-	imageStart := time.Now()
-	image, err := m.client.Image(ctx)
+	start := time.Now()
+	image, err := m.client.Image(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	runStart := time.Now()
-	out, err := m.client.Command(ctx, "docker", "run", "--rm", image, "cat", "/proc/version").Output()
+	made := time.Now()
+	out, err := m.client.Command(t.Context(), "docker", "run", "--rm", image, "ip", "-o", "-4", "addr", "show", "eth0").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(out), "6.12") {
-		t.Errorf("the container runs on %q", out)
+	if !strings.Contains(string(out), "172.17.0.2/16") {
+		t.Errorf("the container has %q", out)
 	}
-	t.Logf("prepared in %s, commands served %s after QEMU's start, dockerd at %s of uptime, image in %s, docker run in %s",
-		prepared, up, dockerd, runStart.Sub(imageStart), time.Since(runStart))
+	t.Logf("dockerd answered %s after the kernel's start; image in %s, docker run in %s; %s MiB used",
+		dockerd, made.Sub(start), time.Since(made), m.sh(t, "free -m | awk '/Mem/ {print $3 + $5}'"))
+}
+
+func (m *machine) isTurnedOff(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", m.monitor())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, `{"execute": "qmp_capabilities"} {"execute": "system_powerdown"}`); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := m.process.Wait(ctx); err != nil {
+		t.Fatal(err, m.log(t))
+	}
+	t.Logf("off after %s", time.Since(start))
+	if err := m.client.Command(t.Context(), "true").Run(); err == nil {
+		t.Error("a guest that is off answers")
+	}
 }

@@ -5,7 +5,6 @@ package guest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -32,6 +31,7 @@ type Cmd struct {
 	ctx    context.Context
 	talk   *talk
 	sent   chan error
+	said   bytes.Buffer // what Output kept of standard error
 }
 
 // An ExitError is a command's end with another status than 0.
@@ -91,7 +91,7 @@ func (c *Cmd) Wait() error {
 		return c.wrap(err)
 	}
 	if result.Code != 0 || result.Signal != "" {
-		return c.wrap(&ExitError{Code: result.Code, Signal: result.Signal})
+		return c.wrap(&ExitError{Code: result.Code, Signal: result.Signal, Stderr: c.said.Bytes()})
 	}
 	return nil
 }
@@ -107,16 +107,12 @@ func (c *Cmd) Run() error {
 // Output runs the command and returns its standard output. What it said on
 // standard error is in the error, unless Stderr is set.
 func (c *Cmd) Output() ([]byte, error) {
-	var stdout, stderr bytes.Buffer
+	var stdout bytes.Buffer
 	c.Stdout = &stdout
 	if c.Stderr == nil {
-		c.Stderr = &stderr
+		c.Stderr = &c.said
 	}
 	err := c.Run()
-	var exit *ExitError
-	if errors.As(err, &exit) {
-		exit.Stderr = stderr.Bytes()
-	}
 	return stdout.Bytes(), err
 }
 

@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nicferry/nicferry/internal/lab"
@@ -43,10 +44,19 @@ func FindKernel(dir string) (Kernel, error) {
 	if len(images) == 0 {
 		return Kernel{}, fmt.Errorf("look for kernels in %s: %w", dir, ErrNoKernel)
 	}
-	slices.Sort(images)
-	image := images[len(images)-1]
+	image := slices.MaxFunc(images, func(a, b string) int { return slices.Compare(numbers(a), numbers(b)) })
 	version, _ := strings.CutPrefix(filepath.Base(image), "vmlinuz-")
 	return Kernel{Version: version, dir: filepath.Dir(filepath.Dir(image))}, nil
+}
+
+// numbers are those in a version, so that 6.12.10 comes after 6.12.9.
+func numbers(image string) []int {
+	var all []int
+	for field := range strings.FieldsFuncSeq(filepath.Base(image), func(r rune) bool { return r < '0' || r > '9' }) {
+		n, _ := strconv.Atoi(field) // no kernel has a number that is too long
+		all = append(all, n)
+	}
+	return all
 }
 
 // Image is the bootable file.

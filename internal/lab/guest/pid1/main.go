@@ -42,7 +42,7 @@ func Main() error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	boot, err := protocol.ParseCmdline(string(line))
 	if err == nil {
-		err = (&guest{boot: boot, log: log}).run()
+		err = (&machine{boot: boot, log: log}).run()
 	}
 	if err != nil {
 		log.Error("the guest cannot go on", "error", err)
@@ -51,7 +51,8 @@ func Main() error {
 	return err // not reached
 }
 
-type guest struct {
+// A machine is the guest as it sees itself.
+type machine struct {
 	boot protocol.Boot
 	log  *slog.Logger
 
@@ -60,41 +61,42 @@ type guest struct {
 }
 
 // run sets the machine up and serves until it is to be turned off.
-func (g *guest) run() error {
+func (m *machine) run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if err := os.Setenv("PATH", path); err != nil {
 		return fmt.Errorf("set PATH: %w", err)
 	}
-	if err := mountAll(g.boot.Mounts); err != nil {
+	if err := mountAll(m.boot.Mounts); err != nil {
 		return err
 	}
-	modules := slices.Concat([]string{"virtio_net", "virtio_blk", "button", "evdev"}, g.boot.Modules)
+	// Nobody loads a driver when a device is plugged in: there is no udev.
+	modules := slices.Concat([]string{"virtio_net", "virtio_blk", "e1000e", "button", "evdev"}, m.boot.Modules)
 	// One at a time, because modprobe -a goes on after an error and hides which.
-	for _, m := range modules {
-		if err := command("modprobe", "-b", m); err != nil {
-			g.log.Error("a module was not loaded", "module", m, "error", err)
+	for _, name := range modules {
+		if err := command("modprobe", "-b", name); err != nil {
+			m.log.Error("a module was not loaded", "module", name, "error", err)
 		}
 	}
-	if err := g.setNetwork(); err != nil {
+	if err := m.setNetwork(); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", netip.AddrPortFrom(g.boot.Addr.Addr(), protocol.Port).String())
+	listener, err := net.Listen("tcp", netip.AddrPortFrom(m.boot.Addr.Addr(), protocol.Port).String())
 	if err != nil {
 		return fmt.Errorf("serve commands: %w", err)
 	}
-	if g.boot.Docker != protocol.DockerOff {
-		g.docker = &docker{mode: g.boot.Docker, disk: g.boot.DockerDisk, log: g.log, settled: make(chan struct{})}
-		g.work.Go(func() { g.docker.run(ctx) })
+	if m.boot.Docker != protocol.DockerOff {
+		m.docker = &docker{mode: m.boot.Docker, disk: m.boot.DockerDisk, log: m.log, settled: make(chan struct{})}
+		m.work.Go(func() { m.docker.run(ctx) })
 	}
-	g.work.Go(func() { watchPowerButton(ctx, g.log, stop) })
-	g.work.Go(func() {
+	m.work.Go(func() { watchPowerButton(ctx, m.log, stop) })
+	m.work.Go(func() {
 		<-ctx.Done()
 		listener.Close()
 	})
-	g.log.Info("guest is up", "name", g.boot.Hostname, "address", g.boot.Addr, "uptime", uptime())
-	g.serve(ctx, listener)
-	g.work.Wait()
+	m.log.Info("guest is up", "name", m.boot.Hostname, "address", m.boot.Addr, "uptime", uptime())
+	m.serve(ctx, listener)
+	m.work.Wait()
 	return nil
 }
 

@@ -23,25 +23,25 @@ import (
 const requestTime = 30 * time.Second
 
 // serve answers clients until the listener is closed.
-func (g *guest) serve(ctx context.Context, listener net.Listener) {
+func (m *machine) serve(ctx context.Context, listener net.Listener) {
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
 			return
 		}
-		g.work.Go(func() {
+		m.work.Go(func() {
 			defer conn.Close()
 			stop := context.AfterFunc(ctx, func() { conn.Close() })
 			defer stop()
-			if err := g.converse(ctx, conn); err != nil {
-				g.log.Warn("a conversation was cut off", "error", err)
+			if err := m.converse(ctx, conn); err != nil {
+				m.log.Warn("a conversation was cut off", "error", err)
 			}
 		})
 	}
 }
 
 // converse carries out one request.
-func (g *guest) converse(ctx context.Context, conn net.Conn) error {
+func (m *machine) converse(ctx context.Context, conn net.Conn) error {
 	if err := conn.SetReadDeadline(time.Now().Add(requestTime)); err != nil {
 		return fmt.Errorf("bound request: %w", err)
 	}
@@ -63,38 +63,38 @@ func (g *guest) converse(ctx context.Context, conn net.Conn) error {
 		return fmt.Errorf("bound request: %w", err)
 	}
 	out := protocol.NewWriter(conn)
-	return out.JSON(protocol.KindResult, g.answer(ctx, req, conn, out))
+	return out.JSON(protocol.KindResult, m.answer(ctx, req, conn, out))
 }
 
-func (g *guest) answer(ctx context.Context, req protocol.Request, in io.Reader, out *protocol.Writer) protocol.Result {
+func (m *machine) answer(ctx context.Context, req protocol.Request, in io.Reader, out *protocol.Writer) protocol.Result {
 	switch {
 	case (req.Op == protocol.OpRun || req.Op == protocol.OpSpawn) && len(req.Args) == 0:
 		return protocol.Result{Error: "there is no command to run"}
 	case req.Op == protocol.OpRun:
 		return run(req, in, out)
 	case req.Op == protocol.OpSpawn:
-		return g.spawn(req)
+		return m.spawn(req)
 	case req.Op == protocol.OpPut:
 		return put(req, in)
 	case req.Op == protocol.OpDocker:
-		return g.awaitEngine(ctx)
+		return m.awaitEngine(ctx)
 	}
 	return protocol.Result{Error: fmt.Sprintf("no operation is called %q", req.Op)}
 }
 
-func (g *guest) awaitEngine(ctx context.Context) protocol.Result {
-	if g.docker == nil {
+func (m *machine) awaitEngine(ctx context.Context) protocol.Result {
+	if m.docker == nil {
 		return protocol.Result{Error: "the guest was booted without dockerd"}
 	}
 	select {
-	case <-g.docker.settled:
+	case <-m.docker.settled:
 	case <-ctx.Done():
 		return protocol.Result{Error: "the guest is being turned off"}
 	}
-	if g.docker.err != nil {
-		return protocol.Result{Error: g.docker.err.Error()}
+	if m.docker.err != nil {
+		return protocol.Result{Error: m.docker.err.Error()}
 	}
-	return protocol.Result{Millis: g.docker.ready.Milliseconds()}
+	return protocol.Result{Millis: m.docker.ready.Milliseconds()}
 }
 
 func prepare(req protocol.Request) *exec.Cmd {
@@ -158,19 +158,32 @@ func (r *running) signal(sig syscall.Signal) {
 	}
 }
 
+// stdinQueue is how many frames of input may wait for a command that does not
+// read them: 32 MiB at most. Until then a client that hangs up is noticed.
+const stdinQueue = 32 << 20 / protocol.MaxFrame
+
 // feed carries the client's frames to the command until the client hangs up.
 func feed(in io.Reader, stdin io.WriteCloser, signal func(syscall.Signal)) {
-	defer stdin.Close()
-	for {
+	queue := make(chan []byte, stdinQueue)
+	go func() {
+		for data := range queue {
+			_, _ = stdin.Write(data) // a command need not read it all
+		}
+		_ = stdin.Close()
+	}()
+	closeQueue := sync.OnceFunc(func() { close(queue) })
+	defer closeQueue()
+	for open := true; ; {
 		kind, payload, err := protocol.ReadFrame(in)
 		switch {
 		case err != nil:
 			signal(syscall.SIGKILL)
 			return
-		case kind == protocol.KindStdin:
-			_, _ = stdin.Write(payload) // a command need not read it all
+		case kind == protocol.KindStdin && open:
+			queue <- payload
 		case kind == protocol.KindEOF:
-			_ = stdin.Close()
+			open = false
+			closeQueue()
 		case kind == protocol.KindSignal && len(payload) == 1:
 			signal(syscall.Signal(payload[0]))
 		}
@@ -178,7 +191,7 @@ func feed(in io.Reader, stdin io.WriteCloser, signal func(syscall.Signal)) {
 }
 
 // spawn starts a command that outlives the conversation.
-func (g *guest) spawn(req protocol.Request) protocol.Result {
+func (m *machine) spawn(req protocol.Request) protocol.Result {
 	log, err := os.OpenFile(req.Path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return protocol.Result{Error: err.Error()}
@@ -191,7 +204,7 @@ func (g *guest) spawn(req protocol.Request) protocol.Result {
 	}
 	go func() {
 		err := cmd.Wait()
-		g.log.Info("what was spawned has ended", "command", req.Args[0], "pid", cmd.Process.Pid, "error", err)
+		m.log.Info("what was spawned has ended", "command", req.Args[0], "pid", cmd.Process.Pid, "error", err)
 	}()
 	return protocol.Result{PID: cmd.Process.Pid}
 }

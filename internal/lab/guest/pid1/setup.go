@@ -74,28 +74,28 @@ func mountTree(t protocol.Mount) error {
 }
 
 // setNetwork gives the machine its name, and its management NIC its address.
-func (g *guest) setNetwork() error {
-	if err := unix.Sethostname([]byte(g.boot.Hostname)); err != nil {
+func (m *machine) setNetwork() error {
+	if err := unix.Sethostname([]byte(m.boot.Hostname)); err != nil {
 		return fmt.Errorf("set host name: %w", err)
 	}
-	hosts := fmt.Sprintf("127.0.0.1\tlocalhost\n::1\tlocalhost\n%s\t%s\n", g.boot.Addr.Addr(), g.boot.Hostname)
+	hosts := fmt.Sprintf("127.0.0.1\tlocalhost\n::1\tlocalhost\n%s\t%s\n", m.boot.Addr.Addr(), m.boot.Hostname)
 	if err := errors.Join(
-		os.WriteFile("/etc/hostname", []byte(g.boot.Hostname+"\n"), 0o644),
+		os.WriteFile("/etc/hostname", []byte(m.boot.Hostname+"\n"), 0o644),
 		os.WriteFile("/etc/hosts", []byte(hosts), 0o644),
 	); err != nil {
 		return fmt.Errorf("set host name: %w", err)
 	}
-	name, err := nicByMAC(g.boot.MAC)
+	name, err := nicByMAC(m.boot.MAC)
 	if err != nil {
 		return fmt.Errorf("set management NIC up: %w", err)
 	}
 	steps := [][]string{
 		{"link", "set", "lo", "up"},
-		{"addr", "add", g.boot.Addr.String(), "dev", name},
+		{"addr", "add", m.boot.Addr.String(), "dev", name},
 		{"link", "set", name, "up"},
 	}
-	if g.boot.Gateway.IsValid() {
-		steps = append(steps, []string{"route", "add", "default", "via", g.boot.Gateway.String()})
+	if m.boot.Gateway.IsValid() {
+		steps = append(steps, []string{"route", "add", "default", "via", m.boot.Gateway.String()})
 	}
 	for _, step := range steps {
 		if err := command("ip", step...); err != nil {
