@@ -4,15 +4,11 @@ package virt
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/nicferry/nicferry/nic"
 )
 
 // node is a world of libvirt's test driver, one of its own for each path.
@@ -49,20 +45,6 @@ func openDriver(t *testing.T) *Conn {
 		t.Fatal(err)
 	}
 	return open(t, "test://"+path)
-}
-
-func want(t *testing.T, err, kind error) {
-	t.Helper()
-	if !errors.Is(err, kind) {
-		t.Errorf("error: %v; want %q", err, kind)
-	}
-}
-
-func card(n byte) Interface {
-	return Interface{
-		Alias: fmt.Sprintf("ua-nicferry-%d", n), MAC: nic.MAC{0x52, 0x54, 0, 0, 0, n},
-		Port: nic.Port{Kind: nic.PortBridge, Name: "br0", Model: nic.ModelVirtio},
-	}
 }
 
 func TestDomainsAndTheirStates(t *testing.T) {

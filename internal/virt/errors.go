@@ -85,6 +85,7 @@ var texts = []struct {
 	{"no device found with alias", ErrNoInterface},
 	{"does not support hotplugging", ErrUnsupported},
 	{"hotplug is not supported", ErrUnsupported},
+	{"qdisc kind is unknown", ErrUnsupported}, // bandwidth, on a kernel without that shaper
 }
 
 func kindOfText(message string) error {

@@ -37,15 +37,16 @@ func (c *Conn) Plug(ctx context.Context, domain string, i Interface) error {
 		var where libvirt.DomainDeviceModifyFlags
 		if d.State != Off && !live {
 			where |= libvirt.DOMAIN_DEVICE_MODIFY_LIVE
-			if d.Slots.Free == 0 {
-				return fmt.Errorf("%w: 0 of %d are free", ErrNoSlot, d.Slots.Total)
-			}
 		}
 		if !d.Transient && !stored {
 			where |= libvirt.DOMAIN_DEVICE_MODIFY_CONFIG
 		}
 		if where == 0 {
 			return nil
+		}
+		// Libvirt would add ports to a definition that has none left.
+		if (d.State == Off || !live) && d.Slots.Free == 0 {
+			return fmt.Errorf("%w: 0 of %d are free", ErrNoSlot, d.Slots.Total)
 		}
 		return kind(dom.AttachDeviceFlags(text, where))
 	})

@@ -85,22 +85,6 @@ func find(conn *libvirt.Connect, id string) (*libvirt.Domain, error) {
 	return conn.LookupDomainByName(id)
 }
 
-// isUUID keeps names from libvirt's parser of UUIDs, which takes more than the
-// usual form and calls all else an internal error.
-func isUUID(id string) bool {
-	if len(id) != 36 {
-		return false
-	}
-	for i, r := range id {
-		dash := i == 8 || i == 13 || i == 18 || i == 23
-		hex := r >= '0' && r <= '9' || r >= 'a' && r <= 'f' || r >= 'A' && r <= 'F'
-		if dash != (r == '-') || !dash && !hex {
-			return false
-		}
-	}
-	return true
-}
-
 // describe reads a domain. It can stop or start in between; then the error says
 // so, or the next look tells.
 func describe(dom *libvirt.Domain) (Domain, error) {

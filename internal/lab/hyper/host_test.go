@@ -1,0 +1,213 @@
+//go:build linux
+
+package hyper_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/lab/hyper"
+	"github.com/nicferry/nicferry/internal/netns/netnstest"
+)
+
+const makerDir = "NICFERRY_TEST_MAKER"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(makerDir); dir != "" {
+		if _, err := hyper.Start(context.Background(), hyper.Options{Dir: dir}); err != nil {
+			panic(err)
+		}
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// place is where a host can be, which goes with the test. t.TempDir is too long
+// a path for sockets.
+func place(t *testing.T) string {
+	t.Helper()
+	parent, err := os.MkdirTemp("", "nf-hyper-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(parent, "h")
+	t.Cleanup(func() {
+		for range 2 {
+			if err := hyper.Stop(context.WithoutCancel(t.Context()), dir); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := os.RemoveAll(parent); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// start starts a host that goes with the test.
+func start(t *testing.T) *hyper.Host {
+	t.Helper()
+	netnstest.RequireRoot(t)
+	dir := place(t)
+	begin := time.Now()
+	h, err := hyper.Start(t.Context(), hyper.Options{Dir: dir, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("host ready after %s", time.Since(begin))
+	return h
+}
+
+// links are the machine's own, which no host may change.
+func links(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ip", "-o", "-br", "link").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func TestHostHasALibvirtdAndANetworkOfItsOwn(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx := t.Context()
+	if out, err := h.Run(ctx, "ip", "link", "add", "nfhyperbr0", "type", "bridge"); err != nil {
+		t.Fatal(out, err)
+	}
+	if strings.Contains(links(t), "nfhyperbr0") {
+		t.Error("the machine has the host's bridge")
+	}
+	if out, err := h.Run(ctx, "ls", "/sys/class/net"); err != nil || out != "lo\nnfhyperbr0\n" {
+		t.Errorf("/sys shows %q, %v; want the host's links", out, err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil || strings.Contains(string(mounts), h.Dir()) {
+		t.Errorf("the machine has the host's mounts: %v", err)
+	}
+	for where, virsh := range map[string]func() (string, error){
+		"host": func() (string, error) { return h.Run(ctx, "virsh", "-c", h.URI(), "list", "--all", "--name") },
+		"machine": func() (string, error) {
+			out, err := exec.CommandContext(ctx, "virsh", "-c", h.URI(), "nwfilter-list").CombinedOutput()
+			return strings.TrimSpace(string(out)), err
+		},
+	} {
+		out, err := virsh()
+		if err != nil {
+			t.Errorf("virsh on the %s: %v %s", where, err, out)
+		}
+		if where == "machine" && !strings.Contains(out, "clean-traffic") {
+			t.Errorf("no clean-traffic among the network filters:\n%s", out)
+		}
+	}
+}
+
+func TestHostIsFoundAndRestartedAndStopped(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	ctx := t.Context()
+	if _, err := hyper.Start(ctx, hyper.Options{Dir: h.Dir()}); !errors.Is(err, hyper.ErrRuns) {
+		t.Errorf("second start: %v; want %q", err, hyper.ErrRuns)
+	}
+	again, err := hyper.Find(h.Dir(), nil)
+	if err != nil || again.PID() != h.PID() {
+		t.Fatalf("found %+v, %v", again, err)
+	}
+	if err := h.Launch(ctx, lab.Program{Name: "sleeper", Args: []string{"sleep", "infinity"}}); err != nil {
+		t.Fatal(err)
+	}
+	// The first process's own child is one as well.
+	sleepers := pids(t, again, "sleep")
+	before := pids(t, again, "libvirtd")
+	if err := again.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	after := pids(t, h, "libvirtd")
+	if len(before) != 1 || len(after) != 1 || before[0] == after[0] || len(sleepers) != 2 {
+		t.Errorf("libvirtd was %v and is %v, sleepers %v", before, after, sleepers)
+	}
+	if err := again.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(h.Dir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its directory is still there: %v", err)
+	}
+	for _, pid := range append(after, sleepers...) {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
+			t.Errorf("process %d is still there", pid)
+		}
+	}
+	if _, err := hyper.Find(h.Dir(), nil); !errors.Is(err, hyper.ErrNone) {
+		t.Errorf("found after stop: %v", err)
+	}
+	if err := h.Command(ctx, "true").Run(); !errors.Is(err, hyper.ErrNone) {
+		t.Errorf("run on a stopped host: %v; want %q", err, hyper.ErrNone)
+	}
+	if err := h.Stop(ctx); err != nil {
+		t.Errorf("second stop: %v", err)
+	}
+}
+
+func pids(t *testing.T, h *hyper.Host, program string) []int {
+	t.Helper()
+	found, err := h.PIDs(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// The one who started it is killed; the host lives on and can be stopped.
+func TestHostOutlivesItsMaker(t *testing.T) {
+	t.Parallel()
+	netnstest.RequireRoot(t)
+	dir := place(t)
+	maker := exec.CommandContext(t.Context(), os.Args[0])
+	maker.Env = append(os.Environ(), makerDir+"="+dir)
+	if out, err := maker.CombinedOutput(); maker.ProcessState == nil || !strings.Contains(fmt.Sprint(err), "killed") {
+		t.Fatalf("maker ended with %v: %s", err, out)
+	}
+	h, err := hyper.Find(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := h.Run(t.Context(), "virsh", "-c", h.URI(), "uri"); err != nil {
+		t.Error(out, err)
+	}
+	if err := hyper.Stop(t.Context(), dir); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHostIsOnlyMadeWhereItMayBeRemoved(t *testing.T) {
+	t.Parallel()
+	netnstest.RequireRoot(t)
+	full := t.TempDir()
+	if err := os.WriteFile(filepath.Join(full, "precious"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"", "relative", "/run/nicferry-h", "/etc/nicferry-h", "/tmp/../tmp/h", full, "/tmp/" + strings.Repeat("x", 80)} {
+		if h, err := hyper.Start(t.Context(), hyper.Options{Dir: dir}); err == nil {
+			t.Errorf("started at %q", dir)
+			_ = h.Stop(t.Context())
+		}
+	}
+	if err := hyper.Stop(t.Context(), full); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(full, "precious")); err != nil {
+		t.Errorf("stop removed what is not its own: %v", err)
+	}
+}
