@@ -61,7 +61,12 @@ func (a *Agent) leaseOptions(ns *netns.Namespace, index int, w nic.Wanted) dhcp.
 	}
 	key := keyOf(w)
 	return dhcp.Options{
-		Listen:   func() (dhcp.Conn, error) { return a.wires.Listen(ns, index) },
+		Listen: func() (dhcp.Conn, error) {
+			if err := a.ferry.AwaitCarrier(ns, index); err != nil {
+				return nil, err
+			}
+			return a.wires.Listen(ns, index)
+		},
 		MAC:      w.Device.MAC,
 		ClientID: w.Claim.DHCPClientID(),
 		Lease:    lease,

@@ -100,8 +100,13 @@ func ferryDHCP(ctx context.Context, a *attachment) error {
 	}
 	bound := make(chan struct{}, 1)
 	keeper, err := dhcp.Start(dhcp.Options{
-		Listen: func() (dhcp.Conn, error) { return a.w.wires.Listen(ns, l.Index) },
-		MAC:    a.nic.d.MAC, ClientID: nic.NewClaimID().DHCPClientID(),
+		Listen: func() (dhcp.Conn, error) {
+			if err := a.w.ferry.AwaitCarrier(ns, l.Index); err != nil {
+				return nil, err
+			}
+			return a.w.wires.Listen(ns, l.Index)
+		},
+		MAC: a.nic.d.MAC, ClientID: nic.NewClaimID().DHCPClientID(),
 		Wake: func() {
 			select {
 			case bound <- struct{}{}:

@@ -45,7 +45,9 @@ func (h *Handle) Set(l Link, c Change) error {
 }
 
 // Move sends a link to the namespace of to and makes the change there, in one
-// message, and returns the link as it is there. Change must have a name.
+// message, and returns the link by what is known of it there: its index, its
+// kind and what the change says. What else it was is left out. Change must have
+// a name.
 //
 // On an error the link may be in either place: the kernel moves first and
 // renames then. So ask beforehand whether the name is free, and look in both
@@ -59,11 +61,33 @@ func (h *Handle) Move(l Link, to *Handle, c Change) (Link, error) {
 	if err := h.write(req); err != nil {
 		return Link{}, fmt.Errorf("move link %q to %s as %q: %w", l.Name, to.ns.ID(), c.Name, err)
 	}
-	moved, err := to.ByName(c.Name) // the index may be another one
+	index, err := to.IndexOf(c.Name) // it may be another one
 	if err != nil {
 		return Link{}, fmt.Errorf("move link %q to %s: %w", l.Name, to.ns.ID(), err)
 	}
-	return moved, nil
+	return l.moved(index, c), nil
+}
+
+func (l Link) moved(index int, c Change) Link {
+	m := Link{
+		Index: index, Name: c.Name, Kind: l.Kind, AltNames: l.AltNames, MAC: l.MAC, PermMAC: l.PermMAC, MTU: l.MTU,
+		Alias: l.Alias, ParentIndex: l.ParentIndex, ParentNSID: SameNamespace, Tuning: l.Tuning,
+		tsoSize: l.tsoSize, tsoSegs: l.tsoSegs,
+	}
+	if !c.MAC.IsZero() {
+		m.MAC = c.MAC
+	}
+	if c.MTU > 0 {
+		m.MTU = c.MTU
+	}
+	if c.Alias != nil {
+		m.Alias = *c.Alias
+	}
+	if c.Tuning != nil {
+		m.Tuning = *c.Tuning
+	}
+	m.Up = c.Up != nil && *c.Up // a move takes it down
+	return m
 }
 
 // DropAltNames removes all alternative names. They outlive a move, and a link

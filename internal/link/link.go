@@ -47,7 +47,11 @@ type Link struct {
 	Up          bool
 	// Running: the kernel has taken note of the carrier, some time after Up.
 	// A bridge lets nothing through the link's port before.
-	Running  bool
+	Running bool
+	// Carries: it has noted that the link may carry frames. Running says so too
+	// of a link that the kernel has not looked at since it was made, or never
+	// does because its driver tells of no carrier.
+	Carries  bool
 	Loopback bool
 	// Promisc, AllMulti: somebody switched it on by hand.
 	Promisc  bool
@@ -169,6 +173,9 @@ func (h *Handle) NSID(other *netns.Namespace) (int, error) {
 	return SameNamespace, nil
 }
 
+// operUp is IF_OPER_UP, linux/if.h.
+const operUp = 6
+
 // skipStatistics is RTEXT_FILTER_SKIP_STATS, linux/rtnetlink.h.
 const skipStatistics = 1 << 3
 
@@ -216,6 +223,8 @@ func parse(m []byte) (Link, error) {
 			l.ParentNSID = number(a.Value)
 		case unix.IFLA_LINKINFO:
 			l.Kind = text(child(a.Value, nl.IFLA_INFO_KIND))
+		case unix.IFLA_OPERSTATE:
+			l.Carries = len(a.Value) > 0 && a.Value[0] == operUp
 		case unix.IFLA_XDP:
 			l.XDP = parseXDP(a.Value)
 		case unix.IFLA_PROP_LIST:

@@ -51,6 +51,9 @@ func New(host *netns.Namespace) (*Maker, error) {
 	return &Maker{host: h}, nil
 }
 
+// Messages says what the maker has sent to the kernel so far, for tests.
+func (m *Maker) Messages() link.Messages { return m.host.Messages() }
+
 // Close lets go of what New opened. What was made stays.
 func (m *Maker) Close() error {
 	m.host.Close()

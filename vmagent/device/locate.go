@@ -49,6 +49,9 @@ func (m *Maker) Locate(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 // locateVeth asks the end on the host for its peer. The kernel names the
 // peer's index and the number of its namespace, and these two are exact.
 func (m *Maker) locateVeth(id nic.ID, namespaces []*netns.Namespace) (Place, bool, error) {
+	if at, found, err := m.vethAtHome(id); err != nil || found {
+		return at, found, err
+	}
 	end, found, err := m.hostEnd(id)
 	if err != nil || !found {
 		return Place{}, false, err
@@ -74,6 +77,26 @@ func (m *Maker) locateVeth(id nic.ID, namespaces []*netns.Namespace) (Place, boo
 		return m.verified(Place{Link: inner, Namespace: ns}, end, err)
 	}
 	return Place{}, false, fmt.Errorf("%w: peer of %q, number %d", ErrElsewhere, end.Name, end.ParentNSID)
+}
+
+// vethAtHome looks first where it costs one message: most are looked for to be
+// brought in. What is not as we leave it is for locateVeth.
+func (m *Maker) vethAtHome(id nic.ID) (Place, bool, error) {
+	name := id.LinkName(homePrefix)
+	end, err := m.host.IndexOf(id.LinkName(hostPrefix))
+	if err == nil {
+		_, err = m.host.IndexOf(name)
+	}
+	var inner link.Link
+	if err == nil {
+		inner, err = m.host.ByName(name)
+	}
+	if errors.Is(err, link.ErrNotFound) {
+		return Place{}, false, nil
+	}
+	ours := err == nil && inner.Name == name && inner.Kind == link.KindVeth &&
+		inner.ParentNSID == link.SameNamespace && inner.ParentIndex == end
+	return Place{Link: inner, Namespace: m.host.Namespace(), Home: true}, ours, err
 }
 
 // verified checks that the link points back. It may have moved on, or died,

@@ -72,7 +72,7 @@ func Start(o Options) (*Keeper, error) {
 		o.Lease = &kept
 	}
 	return lease.Start(lease.Options[Lease]{
-		Protocol: protocol{&o}, Lease: o.Lease, Usable: o.Lease.Usable(time.Now()), Verify: o.Reboot, Wake: o.Wake, Log: o.Log,
+		Protocol: newProtocol(&o), Lease: o.Lease, Usable: o.Lease.Usable(time.Now()), Verify: o.Reboot, Wake: o.Wake, Log: o.Log,
 	}), nil
 }
 
@@ -107,5 +107,5 @@ func Release(o Options) error {
 	if !o.Lease.Usable(time.Now()) {
 		return nil
 	}
-	return protocol{&o}.Release(context.Background(), *o.Lease)
+	return newProtocol(&o).Release(context.Background(), *o.Lease)
 }

@@ -21,7 +21,15 @@ const (
 )
 
 // A protocol holds the conversations of RFC 2131.
-type protocol struct{ opts *Options }
+type protocol struct {
+	opts  *Options
+	lines *lease.Lines
+}
+
+func newProtocol(o *Options) protocol { return protocol{o, new(lease.Lines)} }
+
+// Wait returns when the sockets of earlier conversations are closed.
+func (p protocol) Wait() { p.lines.Wait() }
 
 // Acquire finds a server that gives a lease, with or without rapid commit.
 func (p protocol) Acquire(ctx context.Context, trouble func(error), last Lease) (Lease, error) {
@@ -33,6 +41,7 @@ func (p protocol) Acquire(ctx context.Context, trouble func(error), last Lease) 
 	err := s.ask(ctx, question{
 		message: p.opts.discover(xid, last.Addr.Addr()),
 		path:    toAnyServer(noAddr),
+		eager:   true,
 		accept: func(r reply, sent time.Time) (bool, error) {
 			kind := r.MessageType()
 			committed = kind == dhcpv4.MessageTypeAck && r.Options.Has(dhcpv4.OptionRapidCommit)
@@ -72,6 +81,7 @@ func (p protocol) Verify(ctx context.Context, trouble func(error), was Lease) (L
 		message: p.opts.reboot(newXID(), was),
 		path:    toAnyServer(noAddr),
 		until:   verifyUntil(was),
+		eager:   true,
 	}, fromAnybody)
 	if err != nil {
 		return Lease{}, fmt.Errorf("verify %s: %w", was.Addr, err)

@@ -20,6 +20,7 @@ type session struct {
 
 func (p protocol) session(trouble func(error)) *session {
 	return &session{opts: p.opts, Session: &lease.Session[letter, reply]{
+		Lines:   p.lines,
 		Trouble: trouble,
 		Open: func() (lease.Line[letter, reply], error) {
 			conn, err := p.opts.Listen()
@@ -74,6 +75,7 @@ type question struct {
 	message *dhcpv4.DHCPv4
 	path    Path
 	until   time.Time
+	eager   bool
 	accept  func(r reply, sent time.Time) (done bool, err error)
 }
 
@@ -82,6 +84,7 @@ func (s *session) ask(ctx context.Context, q question) error {
 	return s.Ask(ctx, lease.Question[letter, reply]{
 		Message: letter{q.message, q.path},
 		Until:   q.until,
+		Eager:   q.eager,
 		Accept: func(r reply, sent time.Time) (bool, error) {
 			if r.OpCode != dhcpv4.OpcodeBootReply || r.TransactionID != q.message.TransactionID ||
 				!bytes.Equal(r.ClientHWAddr, s.opts.MAC.Hardware()) {

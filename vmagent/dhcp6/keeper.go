@@ -60,7 +60,7 @@ func Start(o Options) (*Keeper, error) {
 		return nil, fmt.Errorf("start DHCPv6: %w", err)
 	}
 	return lease.Start(lease.Options[Lease]{
-		Protocol: protocol{&o}, Lease: o.Lease, Usable: o.Lease.Usable(time.Now()), Verify: o.Reboot, Wake: o.Wake, Log: o.Log,
+		Protocol: newProtocol(&o), Lease: o.Lease, Usable: o.Lease.Usable(time.Now()), Verify: o.Reboot, Wake: o.Wake, Log: o.Log,
 	}), nil
 }
 
@@ -82,5 +82,5 @@ func Release(ctx context.Context, o Options) error {
 	if !o.Lease.Usable(time.Now()) {
 		return nil
 	}
-	return protocol{&o}.Release(ctx, *o.Lease)
+	return newProtocol(&o).Release(ctx, *o.Lease)
 }

@@ -23,7 +23,15 @@ const (
 )
 
 // A protocol holds the conversations of RFC 9915.
-type protocol struct{ opts *Options }
+type protocol struct {
+	opts  *Options
+	lines *lease.Lines
+}
+
+func newProtocol(o *Options) protocol { return protocol{o, new(lease.Lines)} }
+
+// Wait returns when the sockets of earlier conversations are closed.
+func (p protocol) Wait() { p.lines.Wait() }
 
 // Acquire finds a server that gives a lease, with or without rapid commit. The
 // first that does is taken: to wait for a better one would cost a second.
@@ -114,6 +122,7 @@ func (p protocol) Release(ctx context.Context, l Lease) error {
 func (p protocol) tell(ctx context.Context, message *dhcpv6.Message, l Lease) error {
 	var last error
 	s := p.session(func(err error) { last = err })
+	defer p.Wait()
 	defer s.Close()
 	err := s.ask(ctx, message, time.Now().Add(tellTime), func(m *dhcpv6.Message, _ time.Time) (bool, error) {
 		return m.MessageType == dhcpv6.MessageTypeReply && isFrom(m, l), nil

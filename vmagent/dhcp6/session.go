@@ -18,6 +18,7 @@ type session struct {
 
 func (p protocol) session(trouble func(error)) *session {
 	return &session{opts: p.opts, Session: &lease.Session[*dhcpv6.Message, *dhcpv6.Message]{
+		Lines:   p.lines,
 		Trouble: trouble,
 		Open: func() (lease.Line[*dhcpv6.Message, *dhcpv6.Message], error) {
 			conn, err := p.opts.Listen()

@@ -31,7 +31,7 @@ func (f *Ferry) Apply(ctx context.Context, ns *netns.Namespace, index int, want 
 		return err
 	}
 	defer h.Close()
-	l, err := h.ByIndex(index)
+	l, err := h.NameOf(index)
 	if err != nil {
 		return err
 	}

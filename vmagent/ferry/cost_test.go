@@ -12,16 +12,19 @@ import (
 	"github.com/nicferry/nicferry/vmagent/device"
 )
 
-// A static attach with two addresses is three changes before the routes; the
-// ferry's own questions are for one link each until it compares addresses.
-// Three more, and one listing, blackhole the metadata addresses.
+// A static attach with one address is four messages before the routes: what is
+// the NIC like, bring it in, what addresses has it, give it one. Three more,
+// and one listing, blackhole the metadata addresses.
 func TestStaticAttachIsFewMessages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	n := w.make(nic.Veth, 1400)
-	before := w.ferry.host.Messages()
+	before, asked := w.ferry.host.Messages(), w.ferry.device.Messages()
 	l := w.in(n, "eth0", true)
 	after := w.ferry.host.Messages()
+	if m := w.ferry.device.Messages(); m.Reads-asked.Reads != 1 || m.Dumps != asked.Dumps || after.Reads != before.Reads {
+		t.Errorf("finding the NIC took %+v after %+v, want 1 read", m, asked)
+	}
 	if writes := after.Writes - before.Writes; writes != 1 {
 		t.Errorf("move took %d writes, want 1", writes)
 	}
@@ -37,7 +40,7 @@ func TestStaticAttachIsFewMessages(t *testing.T) {
 		t.Errorf("three blackholes took %+v, want 3 writes and a listing", m)
 	}
 	m := w.messages(l, layer3("10.1.0.2/24", "fd01::2/64"))
-	if m.Writes != 2 || m.Dumps != 2 {
+	if m.Writes != 2 || m.Dumps != 2 || m.Reads != 0 {
 		t.Errorf("two addresses took %+v, want 2 writes and 2 listings", m)
 	}
 }

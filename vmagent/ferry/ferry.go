@@ -7,6 +7,7 @@ package ferry
 import (
 	"errors"
 
+	"github.com/nicferry/nicferry/internal/gate"
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/vmagent/device"
@@ -30,6 +31,8 @@ var (
 type Ferry struct {
 	host   *link.Handle
 	device *device.Maker
+	// carriers limits who waits for a carrier: each holds a thread.
+	carriers gate.Gate
 }
 
 // New opens a ferry that finds and remakes NICs by maker: the one that also
@@ -40,7 +43,7 @@ func New(host *netns.Namespace, maker *device.Maker) (*Ferry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Ferry{host: h, device: maker}, nil
+	return &Ferry{host: h, device: maker, carriers: gate.New(4)}, nil
 }
 
 // Close lets go of what New opened. NICs stay where they are.

@@ -119,6 +119,13 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 // free asks whether the name may be used. The kernel would move first and
 // refuse the rename then (F33).
 func free(inside *link.Handle, name string) error {
+	_, err := inside.IndexOf(name)
+	if errors.Is(err, link.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	other, err := inside.ByName(name)
 	if err == nil {
 		return fmt.Errorf("%w by %q (kind %q): ask for another name, or run the container with --network none",

@@ -70,7 +70,8 @@ func TestAdoptTouchesNothingThatIsRight(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			n := w.make(kind, 0)
-			w.in(n, "eth0", true)
+			l := w.in(n, "eth0", true)
+			w.ok(w.ferry.AwaitCarrier(w.inside, l.Index)) // which the kernel notes a little later
 			watch, err := link.Subscribe(w.inside)
 			w.ok(err)
 			w.ok(w.maker.Ensure(t.Context(), n.id, n.d, w.inside))

@@ -29,8 +29,9 @@ type Lease interface {
 }
 
 // A Protocol speaks with servers. Each call is one conversation, which leaves
-// no socket open, and ends with ctx. It calls trouble with what goes wrong
-// while it tries on.
+// no socket open but for those that Wait waits for, and ends with ctx. It calls
+// trouble with what goes wrong while it tries on. A keeper makes one call at a
+// time.
 type Protocol[L Lease] interface {
 	// Acquire gets a lease, if possible on the address of last, which may be
 	// zero. It waits for a first answer until ctx ends.
@@ -45,6 +46,8 @@ type Protocol[L Lease] interface {
 	Decline(ctx context.Context, l L, why string) error
 	// Release tells the server that the address is free.
 	Release(ctx context.Context, l L) error
+	// Wait returns when the sockets of earlier conversations are closed.
+	Wait()
 }
 
 // Options say what is kept.
@@ -154,6 +157,7 @@ func (k *Keeper[L]) Stop(ctx context.Context, release bool) error {
 // run takes turns: each ends by itself, by Decline or by Stop.
 func (k *Keeper[L]) run(ctx context.Context, verify bool) {
 	defer close(k.done)
+	defer k.opts.Protocol.Wait()
 	pause := retry.Backoff{First: firstResend, Max: maxResend}
 	declines := retry.Backoff{First: firstDecline, Max: maxDecline}
 	for ctx.Err() == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -18,6 +19,8 @@ const (
 	// patience is how long silence is ordinary: dnsmasq may probe an address
 	// for 3 s before it offers it, and the kernel a link-local one for 2 s.
 	patience = 5 * time.Second
+	// eagerResend is 20–40 ms: longer than a server of the same site takes.
+	eagerResend = 40 * time.Millisecond
 	// readyLook is how often a link is looked at that is not ready yet.
 	readyLook = 100 * time.Millisecond
 )
@@ -32,10 +35,20 @@ type Line[M, A any] interface {
 	Close() error
 }
 
+// Lines are those of one keeper's conversations that are being closed. What a
+// server has said is not kept waiting for that: the kernel takes its time to
+// close a socket. The zero value is ready for use by one goroutine.
+type Lines struct{ closing sync.WaitGroup }
+
+// Wait returns when all are closed.
+func (l *Lines) Wait() { l.closing.Wait() }
+
 // A Session is one conversation with servers, by messages M and answers A. It
 // opens its line with the first message and again when it breaks; close it at
 // the end.
 type Session[M, A any] struct {
+	// Lines closes the line in the background. Required.
+	Lines *Lines
 	// Open opens the line. With ErrNotReady it is soon asked again. Required.
 	Open func() (Line[M, A], error)
 	// Trouble is told what goes wrong while the session tries on. Required.
@@ -45,7 +58,7 @@ type Session[M, A any] struct {
 	line    Line[M, A]
 	heard   chan heard[A]
 	quit    chan struct{}
-	reader  sync.WaitGroup
+	reader  *sync.WaitGroup
 }
 
 // heard is an answer, or the error that ended the reading.
@@ -59,6 +72,9 @@ type Question[M, A any] struct {
 	Message M
 	// Until is when to give up; zero for never.
 	Until time.Time
+	// Eager: the link may have come up a moment ago, and the switch or the
+	// kernel have dropped the first message. It is soon sent once more.
+	Eager bool
 	// Accept looks at an answer. done ends the question with err; otherwise
 	// err, if any, is noted and the next answer awaited. sent is when the
 	// message last left.
@@ -77,16 +93,21 @@ func (s *Session[M, A]) Ask(ctx context.Context, q Question[M, A]) error {
 		defer cancel()
 	}
 	backoff := retry.Backoff{First: firstResend, Max: maxResend}
+	eager := q.Eager
 	for {
 		sent := time.Now()
 		err := s.send(q.Message)
 		early := errors.Is(err, ErrNotReady) && time.Since(s.started) < patience
 		pause := readyLook
-		if !early {
+		switch {
+		case early:
+		case eager && err == nil:
+			eager, pause = false, eagerResend/2+rand.N(eagerResend/2)
+		default:
 			pause = backoff.Next()
 		}
 		if err != nil && !early {
-			s.Close()
+			s.hangUp()()
 			s.Trouble(err)
 		}
 		if done, err := s.await(ctx, q, sent, pause); done {
@@ -100,11 +121,12 @@ func (s *Session[M, A]) Ask(ctx context.Context, q Question[M, A]) error {
 
 func (s *Session[M, A]) send(message M) error {
 	if s.line == nil {
+		s.Lines.Wait() // so that a keeper has no more than one
 		line, err := s.Open()
 		if err != nil {
 			return fmt.Errorf("listen for DHCP: %w", err)
 		}
-		s.line, s.heard, s.quit = line, make(chan heard[A]), make(chan struct{})
+		s.line, s.heard, s.quit, s.reader = line, make(chan heard[A]), make(chan struct{}), new(sync.WaitGroup)
 		heard, quit := s.heard, s.quit
 		s.reader.Go(func() { read(line, heard, quit) })
 	}
@@ -123,7 +145,7 @@ func (s *Session[M, A]) await(ctx context.Context, q Question[M, A], sent time.T
 			return false, nil
 		case h := <-s.heard:
 			if h.err != nil {
-				s.Close() // the next try opens a new line
+				s.hangUp()() // the next try opens a new line
 				s.Trouble(h.err)
 				continue
 			}
@@ -138,15 +160,26 @@ func (s *Session[M, A]) await(ctx context.Context, q Question[M, A], sent time.T
 	}
 }
 
-// Close ends the reader and the line. It may be called twice.
+// Close ends the conversation and does not wait for its line to be closed, as
+// Lines.Wait does. It may be called twice.
 func (s *Session[M, A]) Close() {
-	if s.line == nil {
-		return
+	if s.line != nil {
+		s.Lines.closing.Go(s.hangUp())
+	}
+}
+
+// hangUp ends the talk, and returns what ends the reader and the line.
+func (s *Session[M, A]) hangUp() (end func()) {
+	line, reader := s.line, s.reader
+	if line == nil {
+		return func() {}
 	}
 	close(s.quit)
-	s.line.Close() // nothing is lost with it
-	s.reader.Wait()
-	s.line, s.heard = nil, nil
+	s.line, s.heard, s.reader = nil, nil, nil
+	return func() {
+		line.Close() // nothing is lost with it
+		reader.Wait()
+	}
 }
 
 // read hands on what arrives, until the line breaks or quit closes.
