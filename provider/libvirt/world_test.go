@@ -20,7 +20,10 @@ import (
 	"github.com/nicferry/nicferry/provider/providertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// libvirt knows no end of its event loop.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nicferry/nicferry/internal/virt.runLoop"))
+}
 
 var (
 	vm1 = nic.Place{Node: "alpha", Instance: "vm1"}
