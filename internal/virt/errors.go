@@ -76,6 +76,7 @@ var texts = []struct {
 	{"guest unexpectedly quit", ErrNotRunning},
 	{"No more available PCI", ErrNoSlot},
 	{"in the process of unplug", ErrBusy},
+	{"guest is busy", ErrBusy}, // native hot-plug, for some seconds after each request
 	{"cannot acquire state change lock", ErrBusy},
 	{"Duplicate device ID", ErrTaken},
 	{"Duplicate ID", ErrTaken},
