@@ -29,10 +29,22 @@ help: ## list the targets
 demo: deps build ## show it all on this machine, as root: PLANT=1 leaves a veth (must fail), JSON=path writes the figures
 	@'$(BIN)'/nicferry-lab demo $(if $(filter 1,$(PLANT)),--plant) $(if $(JSON),--json '$(JSON)')
 
+# nicferryd and nicferry-lab load libvirt's library where they find one, which takes a
+# C compiler to build, but nothing of libvirt's. The rest is static and pure Go.
+LIBVIRT ?= 1
+WITH_LIBVIRT := nicferryd nicferry-lab
+TAGS := libvirt,libvirt_dlopen
+BUILD := $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o '$(BIN)/'
 .PHONY: build
-build: go ## build the programs into bin/
+build: go ## build the programs into bin/ (LIBVIRT=0: all static, without libvirt)
 	@mkdir -p '$(BIN)'
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o '$(BIN)/' ./cmd/...
+ifeq ($(LIBVIRT),0)
+	@CGO_ENABLED=0 $(BUILD) ./cmd/...
+else
+	@CGO_ENABLED=0 $(BUILD) $(filter-out $(addprefix ./cmd/,$(WITH_LIBVIRT)),$(patsubst %/,./%,$(wildcard cmd/*/)))
+	@command -v '$(shell $(GO) env CC)' >/dev/null || { echo 'nicferry: no C compiler: install gcc and libc6-dev, or build without libvirt: make build LIBVIRT=0' >&2; exit 1; }
+	@CGO_ENABLED=1 $(BUILD) -tags '$(TAGS)' $(addprefix ./cmd/,$(WITH_LIBVIRT))
+endif
 
 .PHONY: deps
 deps: go ## install the Debian packages that the demo needs and this machine lacks
@@ -54,11 +66,11 @@ OUT ?= build/bench
 N ?= 100
 CNI := ipam/dhcp ipam/static main/host-device
 .PHONY: bench
-bench: deps build ## measure against the kernel, CNI and scripts, as root: OUT=dir (build/bench), N=rounds; FORCE=1 on a busy machine too
+bench: deps build ## measure against the kernel, CNI and scripts, as root: OUT=dir (build/bench), N=rounds; FORCE=1 on a busy machine too; DOC=docs/bench.md writes the report there too
 	@mkdir -p build/bench/cni
 	@cd tools/bench && CGO_ENABLED=0 $(GO) build -o ../../build/bench/cni/ $(addprefix github.com/containernetworking/plugins/plugins/,$(CNI))
 	@$(GO) build -o build/bench/bench ./internal/bench
-	@build/bench/bench -out '$(OUT)' -bin '$(BIN)' -cni build/bench/cni -commit '$(VERSION)' -n '$(N)' $(if $(filter 1,$(FORCE)),-force)
+	@build/bench/bench -out '$(OUT)' -bin '$(BIN)' -cni build/bench/cni -commit '$(VERSION)' -n '$(N)' $(if $(filter 1,$(FORCE)),-force) $(if $(DOC),-doc '$(DOC)')
 
 .PHONY: status
 status: go ## hold the README's status table against the tests and their last results

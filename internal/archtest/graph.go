@@ -51,7 +51,8 @@ func Load(dir string) (*Graph, error) {
 		return nil, err
 	}
 	fields := "-json=ImportPath,Name,Dir,Standard,Imports,CgoFiles,GoFiles,TestGoFiles,XTestGoFiles"
-	out, err := list("-e", "-deps", fields, "./...")
+	// What is built with libvirt imports more than what is built without.
+	out, err := list("-e", "-deps", "-tags=libvirt,libvirt_dlopen", fields, "./...")
 	if err != nil {
 		return nil, err
 	}

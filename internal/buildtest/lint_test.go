@@ -13,17 +13,33 @@ func TestGofumpt(t *testing.T) {
 	}
 }
 
+// tags are those of a build with libvirt, and of one without.
+var tags = map[string]string{"with libvirt": "libvirt,libvirt_dlopen", "without libvirt": ""}
+
 func TestVet(t *testing.T) {
 	t.Parallel()
-	if out, err := run(t, nil, "go", "vet", "./..."); err != nil {
-		t.Errorf("go vet: %v\n%s", err, out)
+	for name, tags := range tags {
+		if out, err := run(t, nil, "go", "vet", "-tags="+tags, "./..."); err != nil {
+			t.Errorf("go vet %s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// The tests are run with libvirt; what is said without it, here.
+func TestWithoutLibvirt(t *testing.T) {
+	t.Parallel()
+	out, err := run(t, []string{"CGO_ENABLED=0"}, "go", "test", "-count=1", "./internal/virt")
+	if err != nil || strings.Contains(out, "no test") {
+		t.Errorf("go test ./internal/virt: %v\n%s", err, out)
 	}
 }
 
 func TestStaticcheck(t *testing.T) {
 	t.Parallel()
-	if out, err := run(t, nil, "go", "tool", "-modfile=tools/go.mod", "staticcheck", "./..."); err != nil {
-		t.Errorf("staticcheck: %v\n%s", err, out)
+	for name, tags := range tags {
+		if out, err := run(t, nil, "go", "tool", "-modfile=tools/go.mod", "staticcheck", "-tags="+tags, "./..."); err != nil {
+			t.Errorf("staticcheck %s: %v\n%s", name, err, out)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package buildtest
 
 import (
 	"debug/elf"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +13,7 @@ const agentCap = 20 << 20 // bytes
 
 func TestEveryProgramIsBuiltStatic(t *testing.T) {
 	bin := t.TempDir()
-	if out, err := run(t, nil, "make", "build", "BIN="+bin, "VERSION=v0.0.0-built"); err != nil {
+	if out, err := run(t, nil, "make", "build", "LIBVIRT=0", "BIN="+bin, "VERSION=v0.0.0-built"); err != nil {
 		t.Fatalf("make build: %v\n%s", err, out)
 	}
 	for _, name := range []string{"nicferryd", "nicferry-agent", "nicferry", "nicferry-lab"} {
@@ -51,4 +52,36 @@ func TestEveryProgramIsBuiltStatic(t *testing.T) {
 			t.Errorf("nicferry-agent has %d bytes, more than %d", info.Size(), agentCap)
 		}
 	})
+}
+
+// What speaks to libvirt is not static, but needs no more than every machine has:
+// libvirt's library is loaded where there is one.
+func TestProgramsWithLibvirtNeedOnlyTheCLibrary(t *testing.T) {
+	bin := t.TempDir()
+	if out, err := run(t, nil, "make", "build", "BIN="+bin, "VERSION=v0.0.0-built"); err != nil {
+		t.Fatalf("make build: %v\n%s", err, out)
+	}
+	for name, libvirt := range map[string]bool{
+		"nicferryd": true, "nicferry-lab": true, "nicferry-agent": false, "nicferry": false, "nicferry-wait": false,
+	} {
+		program, err := elf.Open(filepath.Join(bin, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		libraries, err := program.ImportedLibraries()
+		if err := errors.Join(err, program.Close()); err != nil && libvirt {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, library := range libraries {
+			if !libvirt || !strings.HasPrefix(library, "libc.so") && !strings.HasPrefix(library, "libresolv.so") {
+				t.Errorf("%s needs %s", name, library)
+			}
+		}
+		if libvirt != (len(libraries) > 0) {
+			t.Errorf("%s needs libraries: %q", name, libraries)
+		}
+	}
+	if out, err := run(t, nil, filepath.Join(bin, "nicferryd"), "--version"); err != nil || !strings.Contains(out, "v0.0.0-built") {
+		t.Errorf("nicferryd --version: %v, %q", err, out)
+	}
 }

@@ -70,6 +70,10 @@ func (r runner) run(ctx context.Context, s suite) outcome {
 	return o
 }
 
+// tags have the tests see what is built with libvirt. The build suite looks at
+// what is built without.
+const tags = "libvirt,libvirt_dlopen"
+
 // goTest is the command line up to the packages.
 func goTest(s suite, long bool) []string {
 	limit, runs, shuffle := 3*s.Budget, 1, "off"
@@ -78,7 +82,7 @@ func goTest(s suite, long bool) []string {
 	}
 	// The vet suite looks at all code with all of vet's checks.
 	args := []string{
-		"go", "test", "-json", "-vet=off", fmt.Sprintf("-count=%d", runs),
+		"go", "test", "-json", "-tags=" + tags, "-vet=off", fmt.Sprintf("-count=%d", runs),
 		"-shuffle=" + shuffle, "-timeout=" + limit.String(),
 	}
 	if s.Race {
@@ -91,7 +95,7 @@ func goTest(s suite, long bool) []string {
 // compile must not go unseen, are broken.
 func (r runner) packages(ctx context.Context, s suite) ([]string, error) {
 	format := `{{if or .TestGoFiles .XTestGoFiles .DepsErrors .Error}}{{.ImportPath}} {{.Module.Path}}{{end}}`
-	cmd := r.command(ctx, append([]string{"go", "list", "-e", "-f", format}, s.Packages...))
+	cmd := r.command(ctx, append([]string{"go", "list", "-e", "-tags=" + tags, "-f", format}, s.Packages...))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

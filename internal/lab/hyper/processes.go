@@ -122,20 +122,25 @@ func (h *Host) PIDs(program string) ([]int, error) {
 // Kill ends all of the host's processes that run the program with SIGKILL, and
 // waits for their end. None is fine.
 func (h *Host) Kill(ctx context.Context, program string) error {
-	found, err := h.PIDs(program)
-	if err != nil {
-		return err
-	}
-	still := func(pid int) bool {
-		now, err := h.pids(program)
-		return err == nil && slices.Contains(now, pid)
-	}
-	for _, pid := range found {
-		if err := killOne(ctx, pid, func() bool { return still(pid) }); err != nil {
+	for {
+		found, err := h.PIDs(program)
+		if err != nil || len(found) == 0 {
+			return err
+		}
+		for _, pid := range found {
+			still := func() bool {
+				now, err := h.pids(program)
+				return err == nil && slices.Contains(now, pid)
+			}
+			if err := killOne(ctx, pid, still); err != nil {
+				return fmt.Errorf("kill %s: %w", program, err)
+			}
+		}
+		// One of them may have made another meanwhile.
+		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("kill %s: %w", program, err)
 		}
 	}
-	return nil
 }
 
 // kill ends the host at dir with all that runs on it: the kernel ends what is
