@@ -32,7 +32,6 @@ type Conn struct {
 	log   *slog.Logger
 	queue *queue
 	calls calls
-	lost  chan struct{} // a connection is closed
 	stop  context.CancelFunc
 	done  sync.WaitGroup
 
@@ -54,7 +53,7 @@ func Open(ctx context.Context, opts Options) (*Conn, error) {
 	if err := startLoop(); err != nil {
 		return nil, err
 	}
-	c := &Conn{uri: opts.URI, log: opts.Log, queue: newQueue(), calls: newCalls(), lost: make(chan struct{}, 1)}
+	c := &Conn{uri: opts.URI, log: opts.Log, queue: newQueue(), calls: newCalls()}
 	opened := make(chan error, 1)
 	go func() {
 		s, err := c.connect()
@@ -79,10 +78,13 @@ func Open(ctx context.Context, opts Options) (*Conn, error) {
 		}
 		return nil, fmt.Errorf("open libvirt at %s: %w", opts.URI, err)
 	}
+	c.mu.Lock()
+	first := c.live
+	c.mu.Unlock()
 	run, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.done.Go(c.queue.run)
-	c.done.Go(func() { c.keep(run) })
+	c.done.Go(func() { c.keep(run, first) })
 	return c, nil
 }
 
@@ -134,39 +136,42 @@ func (c *Conn) Close() error {
 func (c *Conn) Events() <-chan Event { return c.queue.out }
 
 // keep opens the connection again whenever it is lost.
-func (c *Conn) keep(ctx context.Context) {
-	backoff := retry.Backoff{First: 100 * time.Millisecond, Max: 10 * time.Second}
+func (c *Conn) keep(ctx context.Context, s *session) {
 	for {
 		select {
-		case <-c.lost:
+		case <-s.lost:
 		case <-ctx.Done():
 			return
 		}
 		c.mu.Lock()
-		s := c.live
 		c.live = nil
 		c.mu.Unlock()
 		s.close()
 		c.log.Warn("libvirt is away", "uri", c.uri)
-		for {
-			if retry.Sleep(ctx, backoff.Next()) != nil {
-				return
-			}
-			s, err := c.connect()
-			if err != nil {
-				c.log.Debug("libvirt is still away", "uri", c.uri, "error", err)
-				continue
-			}
-			if !c.adopt(s) {
-				s.close()
-				return
-			}
-			break
+		if s = c.reopen(ctx); s == nil {
+			return
 		}
-		backoff.Reset()
 		c.log.Info("libvirt is back", "uri", c.uri)
 		c.queue.add(Event{Kind: Reconnected})
 	}
+}
+
+// reopen tries until there is a connection; nil is the end of ctx.
+func (c *Conn) reopen(ctx context.Context) *session {
+	backoff := retry.Backoff{First: 100 * time.Millisecond, Max: 10 * time.Second}
+	for retry.Sleep(ctx, backoff.Next()) == nil {
+		s, err := c.connect()
+		if err != nil {
+			c.log.Debug("libvirt is still away", "uri", c.uri, "error", err)
+			continue
+		}
+		if !c.adopt(s) {
+			s.close()
+			return nil
+		}
+		return s
+	}
+	return nil
 }
 
 // use runs f with the connection, bounded by ctx.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -288,5 +289,37 @@ func TestWhatQEMURefuses(t *testing.T) {
 			must(t, c.Unplug(ctx, vm, i))
 			await(t, c, DeviceRemoved, i.Alias)
 		}
+	}
+}
+
+// A libvirtd that hangs costs nobody more than his own deadline.
+func TestCallsEndWhenLibvirtHangs(t *testing.T) {
+	t.Parallel()
+	h := host(t)
+	c, ctx := open(t, h.URI()), t.Context()
+	vm := define(t, c, machine("vm1", 2, native)).UUID
+	must(t, c.Start(ctx, vm))
+	daemons, err := h.PIDs("libvirtd")
+	must(t, err)
+	for _, pid := range daemons {
+		must(t, syscall.Kill(pid, syscall.SIGSTOP))
+	}
+	for range 2 * maxReads {
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		_, err := c.Domains(short)
+		want(t, err, ErrUnreachable)
+		cancel()
+	}
+	for _, kind := range []error{ErrInconclusive, ErrBusy} {
+		short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		want(t, c.Plug(short, vm, card(1)), kind)
+		cancel()
+	}
+	for _, pid := range daemons {
+		must(t, syscall.Kill(pid, syscall.SIGCONT))
+	}
+	must(t, c.Plug(ctx, vm, card(1)))
+	if d := look(t, c, vm); len(d.Live) != 1 || len(d.Stored) != 1 {
+		t.Errorf("plugged %+v", d)
 	}
 }

@@ -13,13 +13,14 @@ import (
 // free memory in use.
 type session struct {
 	conn      *libvirt.Connect
-	lost      func()
+	lost      chan struct{} // closed once it is known to be dead
 	callbacks []int
 	users     sync.WaitGroup
 	ended     chan struct{} // closed once nothing of it is left
 
 	mu     sync.Mutex
 	closed bool
+	dead   sync.Once
 }
 
 // connect opens a session with its events.
@@ -28,7 +29,7 @@ func (c *Conn) connect() (*session, error) {
 	if err != nil {
 		return nil, openKind(err)
 	}
-	s := &session{conn: conn, lost: c.tellLost, ended: make(chan struct{})}
+	s := &session{conn: conn, lost: make(chan struct{}), ended: make(chan struct{})}
 	if err := s.subscribe(c.queue.add); err != nil {
 		s.close()
 		return nil, kind(err)
@@ -36,18 +37,14 @@ func (c *Conn) connect() (*session, error) {
 	return s, nil
 }
 
-func (c *Conn) tellLost() {
-	select {
-	case c.lost <- struct{}{}:
-	default:
-	}
-}
+// tellLost may be called many times: by libvirt's loop and by calls that fail.
+func (s *session) tellLost() { s.dead.Do(func() { close(s.lost) }) }
 
 // subscribe asks for all events, and for word of the connection's end.
 func (s *session) subscribe(add func(Event)) error {
 	// The test driver has neither; local connections are told of their end.
 	_ = s.conn.SetKeepAlive(keepAlive, keepTries)
-	_ = s.conn.RegisterCloseCallback(func(*libvirt.Connect, libvirt.ConnectCloseReason) { s.lost() })
+	_ = s.conn.RegisterCloseCallback(func(*libvirt.Connect, libvirt.ConnectCloseReason) { s.tellLost() })
 	tell := func(k EventKind, d *libvirt.Domain, alias string) {
 		uuid, err := d.GetUUIDString() // known on this side: no call
 		if err != nil {
@@ -106,7 +103,7 @@ func (s *session) check() {
 	}
 	defer s.release()
 	if alive, err := s.conn.IsAlive(); err != nil || !alive {
-		s.lost()
+		s.tellLost()
 	}
 }
 
