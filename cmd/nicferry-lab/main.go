@@ -36,6 +36,7 @@ func command() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
 	cmd.AddCommand((&demoCommand{}).command(), guestInit())
+	cmd.AddCommand(labCommands()...)
 	return cmd
 }
 

@@ -41,6 +41,13 @@ func (e ReplacedError) Error() string { return e.Err.Error() }
 // Unwrap is the cause.
 func (e ReplacedError) Unwrap() error { return e.Err }
 
+// A StatusError ends the program with the exit code of another, which has said
+// all there is to say.
+type StatusError struct{ Code int }
+
+// Error tells the code.
+func (e StatusError) Error() string { return fmt.Sprintf("exit status %d", e.Code) }
+
 // Run runs work until it ends or the process gets SIGINT or SIGTERM, and
 // returns the exit code. A second signal ends the process at once. What went
 // wrong is told on stderr, where people and journals look.
@@ -51,6 +58,9 @@ func Run(name string, stderr io.Writer, work func(context.Context) error) int {
 	err := work(ctx)
 	if err == nil {
 		return ExitOK
+	}
+	if status, ok := errors.AsType[StatusError](err); ok {
+		return status.Code
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", name, err)
 	if _, ok := errors.AsType[UsageError](err); ok {

@@ -23,11 +23,18 @@ func TestRunTellsExitCodesApart(t *testing.T) {
 		{errors.New("disk full"), daemon.ExitFailed},
 		{daemon.UsageError{Err: errors.New("a.yaml:3: bad")}, daemon.ExitUsage},
 		{errors.Join(daemon.ReplacedError{Err: errors.New("another has started")}), daemon.ExitReplaced},
+		{errors.Join(daemon.StatusError{Code: 37}), 37},
 	} {
 		var stderr bytes.Buffer
 		code := daemon.Run("nicferryd", &stderr, func(context.Context) error { return c.err })
 		if code != c.code {
 			t.Errorf("%v: exit code %d, want %d", c.err, code, c.code)
+		}
+		if _, quiet := errors.AsType[daemon.StatusError](c.err); quiet {
+			c.err = nil
+		}
+		if c.err == nil && stderr.Len() > 0 {
+			t.Errorf("told %q, want nothing", stderr.String())
 		}
 		if c.err != nil && stderr.String() != "nicferryd: "+c.err.Error()+"\n" {
 			t.Errorf("%v: told %q", c.err, stderr.String())

@@ -1,0 +1,124 @@
+//go:build linux
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/lab/certs"
+)
+
+// controllerConfig has two networks on the LAN: one whose DHCP server is on
+// the wire, one that the controller gives addresses for.
+const controllerConfig = `version: 1
+socket: %[1]s
+socketGroup: root
+store: %[2]s
+listen: {address: "%[3]s", cert: %[4]s, key: %[5]s, clientCA: %[6]s}
+providers:
+  - {name: vms, kind: libvirt, libvirt: {uri: "%[7]s"}}
+networks:
+  - name: lab
+    provider: vms
+    addressing: dhcp
+    port: {%[8]s: %[9]s}
+  - name: fixed
+    provider: vms
+    addressing: ipam
+    port: {%[8]s: %[9]s}
+    subnets:
+      - {prefix: 10.77.1.0/24, gateway: 10.77.1.1, ranges: [10.77.1.100-10.77.1.199]}
+      - {prefix: "fd77::/64", gateway: "fd77::1", ranges: ["fd77::100-fd77::1ff"]}
+`
+
+// Socket is the controller's, for the nicferry command on the machine.
+func (c *Cluster) Socket() string { return c.file("nicferryd.sock") }
+
+func (c *Cluster) api() string {
+	return net.JoinHostPort(managementHost.Addr().String(), fmt.Sprint(apiPort))
+}
+
+// apiAddress is how agents know the controller.
+func (c *Cluster) apiAddress() string { return "https://" + c.api() }
+
+func (c *Cluster) ca() (*certs.CA, error) { return certs.New(c.file("tls")) }
+
+// startController writes the controller's config and starts it.
+func (c *Cluster) startController(ctx context.Context) error {
+	ca, err := c.ca()
+	if err != nil {
+		return err
+	}
+	pair, err := ca.Server(managementHost.Addr().String())
+	if err != nil {
+		return err
+	}
+	config := fmt.Sprintf(controllerConfig, c.Socket(), c.file("nicferry.db"), c.api(),
+		pair.Cert, pair.Key, pair.CA, c.host.URI(), c.opts.Switch, LANBridge) + c.opts.Controller
+	if err := os.WriteFile(c.file("nicferryd.yaml"), []byte(config), 0o600); err != nil {
+		return err
+	}
+	return c.StartController(ctx)
+}
+
+// StartController starts nicferryd, after Kill say, and waits until it serves.
+func (c *Cluster) StartController(ctx context.Context) error {
+	err := c.host.Launch(ctx, lab.Program{Name: "nicferryd", Args: []string{
+		filepath.Join(c.opts.Bin, "nicferryd"), "--config", c.file("nicferryd.yaml"),
+	}})
+	if err != nil {
+		return err
+	}
+	err = until(ctx, "nicferryd to serve", 30*time.Second, func() bool {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", c.Socket())
+		return err == nil && conn.Close() == nil
+	})
+	if err != nil {
+		return errors.Join(err, errors.New(tail(c.file("log", "nicferryd.log"))))
+	}
+	return nil
+}
+
+// KillController ends nicferryd with SIGKILL.
+func (c *Cluster) KillController(ctx context.Context) error { return c.host.Kill(ctx, "nicferryd") }
+
+// nodeReady asks the controller whether the node's agent reports.
+func (c *Cluster) nodeReady(ctx context.Context, name string) (bool, error) {
+	out, err := c.CLI(ctx, "get", "nodes", "-o", "json")
+	if err != nil {
+		return false, err
+	}
+	return strings.Contains(out, `"`+name+`"`) && strings.Contains(out, "ready"), nil
+}
+
+// CLI runs the nicferry command against the lab's controller.
+func (c *Cluster) CLI(ctx context.Context, args ...string) (string, error) {
+	return c.host.Run(ctx, filepath.Join(c.opts.Bin, "nicferry"), append([]string{"--controller", "unix://" + c.Socket()}, args...)...)
+}
+
+// tails are the ends of the daemons' logs, to go with an error.
+func (c *Cluster) tails() error {
+	text := tail(c.file("log", "nicferryd.log"))
+	if text == "" {
+		return nil
+	}
+	return errors.New("log of nicferryd ends with:\n" + text)
+}
+
+// tail is the end of a file, or nothing.
+func tail(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	const most = 3000
+	return string(text[max(0, len(text)-most):])
+}

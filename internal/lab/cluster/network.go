@@ -1,0 +1,125 @@
+//go:build linux
+
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/retry"
+)
+
+// makeNetworks makes the bridges, the LAN's namespace and its DHCP server.
+func (c *Cluster) makeNetworks(ctx context.Context) error {
+	steps := []string{
+		"ip link add " + ManagementBridge + " type bridge forward_delay 0",
+		"ip addr add " + managementHost.String() + " dev " + ManagementBridge,
+		"ip link set " + ManagementBridge + " up",
+		"ip netns add " + LAN,
+		// Addresses are usable at once: nobody else is there to own them.
+		"ip netns exec " + LAN + " sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0",
+		"ip link add " + lanUplink + " type veth peer name " + lanWire + " netns " + LAN,
+		"ip -n " + LAN + " link set lo up",
+		"ip -n " + LAN + " link set " + lanWire + " up",
+		"sysctl -qw net/ipv6/conf/" + lanUplink + "/disable_ipv6=1",
+		"ip link set " + lanUplink + " up",
+	}
+	for _, addr := range routerAddrs {
+		steps = append(steps, fmt.Sprintf("ip -n %s addr add %s dev %s", LAN, addr, lanWire))
+	}
+	switch c.opts.Switch {
+	case OpenVSwitch:
+		if err := c.startOVS(ctx); err != nil {
+			return err
+		}
+		steps = append(steps,
+			"ovs-vsctl --timeout=10 add-br "+LANBridge+" -- set bridge "+LANBridge+" datapath_type=netdev",
+			"ovs-vsctl --timeout=10 add-port "+LANBridge+" "+lanUplink)
+	default:
+		steps = append(steps,
+			"ip link add "+LANBridge+" type bridge forward_delay 0",
+			"sysctl -qw net/ipv6/conf/"+LANBridge+"/disable_ipv6=1",
+			"ip link set "+lanUplink+" master "+LANBridge,
+			"ip link set "+LANBridge+" up")
+	}
+	for _, step := range steps {
+		args := strings.Fields(step)
+		if _, err := c.host.Run(ctx, args[0], args[1:]...); err != nil {
+			return err
+		}
+	}
+	return c.startDHCP(ctx)
+}
+
+// startDHCP starts the LAN's dnsmasq and waits until its sockets are open.
+func (c *Cluster) startDHCP(ctx context.Context) error {
+	pidFile := c.file("dnsmasq.pid")
+	err := c.host.Launch(ctx, lab.Program{Name: "dnsmasq", Args: []string{
+		"ip", "netns", "exec", LAN, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root",
+		"--port=0", "--interface=" + lanWire, "--bind-interfaces", "--except-interface=lo",
+		"--dhcp-authoritative", "--dhcp-rapid-commit",
+		"--no-ping", // it would look for 3 s whether the address is free
+		"--dhcp-range=" + dhcpRange,
+		"--dhcp-leasefile=" + c.file("leases"), "--pid-file=" + pidFile,
+		"--log-dhcp", "--log-facility=-",
+	}})
+	if err != nil {
+		return err
+	}
+	return until(ctx, "dnsmasq to serve", 10*time.Second, func() bool {
+		text, err := os.ReadFile(pidFile)
+		return err == nil && len(text) > 0
+	})
+}
+
+// startOVS starts an Open vSwitch of the lab's own, in user space. Its sockets
+// are in the host's own /run.
+func (c *Cluster) startOVS(ctx context.Context) error {
+	db, schema := c.file("ovs.db"), "/usr/share/openvswitch/vswitch.ovsschema"
+	steps := []string{
+		"mkdir -p /run/openvswitch",
+		"ovsdb-tool create " + db + " " + schema,
+	}
+	for _, step := range steps {
+		args := strings.Fields(step)
+		if _, err := c.host.Run(ctx, args[0], args[1:]...); err != nil {
+			return err
+		}
+	}
+	socket := filepath.Join(c.host.Root(), "run/openvswitch/db.sock")
+	err := c.host.Launch(ctx, lab.Program{Name: "ovsdb-server", Args: []string{
+		"ovsdb-server", "--remote=punix:/run/openvswitch/db.sock", "--log-file=" + c.file("log", "ovsdb.log"), db,
+	}})
+	if err != nil {
+		return err
+	}
+	if err := until(ctx, "ovsdb-server to serve", 10*time.Second, func() bool {
+		_, err := os.Stat(socket)
+		return err == nil
+	}); err != nil {
+		return err
+	}
+	if _, err := c.host.Run(ctx, "ovs-vsctl", "--timeout=10", "--no-wait", "init"); err != nil {
+		return err
+	}
+	return c.host.Launch(ctx, lab.Program{Name: "ovs-vswitchd", Args: []string{
+		"ovs-vswitchd", "unix:/run/openvswitch/db.sock", "--log-file=" + c.file("log", "ovs-vswitchd.log"),
+	}})
+}
+
+// until asks again and again until the answer is yes, within a deadline.
+func until(ctx context.Context, what string, within time.Duration, yes func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for !yes() {
+		if err := retry.Sleep(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("wait for %s: %w", what, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+//go:build linux
+
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/lab/accel"
+	"github.com/nicferry/nicferry/internal/lab/guest"
+	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
+)
+
+// A Node is one guest: the domain of its name, with a Docker engine and an
+// agent. Its client runs commands in it.
+type Node struct {
+	*guest.Client
+
+	Name    string
+	cluster *Cluster
+	index   int
+}
+
+// guestBin is where a guest sees the folder of nicferry's programs.
+const guestBin = "/opt/nicferry"
+
+// agentLog is where a guest's agent logs.
+const agentLog = "/var/log/nicferry-agent.log"
+
+// bootTime bounds a guest's boot with that of its engine: some 25 s alone, and
+// as many times more as guests share a processor.
+const bootTime = 4 * time.Minute
+
+// boots is what the guest is told at boot.
+func (n *Node) boots() protocol.Boot {
+	return protocol.Boot{
+		Hostname: n.Name, MAC: managementMAC(n.index), Addr: managementAddr(n.index),
+		Docker: protocol.DockerOn,
+	}
+}
+
+// console is the file that the guest's serial line is written to.
+func (n *Node) console() string { return n.cluster.file("log", n.Name+".console.log") }
+
+// boot defines and starts the guest, and waits until its agent serves.
+func (n *Node) boot(ctx context.Context, image *guest.Image, kind accel.Accelerator) error {
+	text, err := n.define(image, kind)
+	if err != nil {
+		return err
+	}
+	if _, err := n.cluster.virt.Define(ctx, text); err != nil {
+		return err
+	}
+	if err := n.cluster.virt.Start(ctx, n.Name); err != nil {
+		return err
+	}
+	return n.Await(ctx)
+}
+
+// Await waits until the guest that has been started serves, makes its image,
+// and starts its agent.
+func (n *Node) Await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bootTime)
+	defer cancel()
+	begin := time.Now()
+	if err := n.AwaitUp(ctx); err != nil {
+		return fmt.Errorf("%s: %w; its console ends with:\n%s", n.Name, err, tail(n.console()))
+	}
+	n.cluster.tell("%s is up after %.1f s; its dockerd starts", n.Name, time.Since(begin).Seconds())
+	if _, err := n.AwaitDocker(ctx); err != nil {
+		return fmt.Errorf("%s: %w", n.Name, err)
+	}
+	if _, err := n.Image(ctx); err != nil {
+		return fmt.Errorf("%s: %w", n.Name, err)
+	}
+	if err := n.StartAgent(ctx); err != nil {
+		return err
+	}
+	n.cluster.tell("%s serves: dockerd and nicferry-agent after %.1f s", n.Name, time.Since(begin).Seconds())
+	return nil
+}
+
+// StartAgent writes the agent's config and starts it. It runs until it is
+// killed or the guest ends.
+func (n *Node) StartAgent(ctx context.Context) error {
+	ca, err := n.cluster.ca()
+	if err != nil {
+		return err
+	}
+	pair, err := ca.Node(n.Name)
+	if err != nil {
+		return err
+	}
+	for path, from := range map[string]string{"ca.pem": pair.CA, "agent.pem": pair.Cert, "agent.key": pair.Key} {
+		data, err := os.Open(from)
+		if err != nil {
+			return err
+		}
+		err = n.Put(ctx, "/etc/nicferry/tls/"+path, 0o600, data)
+		_ = data.Close() // it was only read
+		if err != nil {
+			return err
+		}
+	}
+	config := fmt.Sprintf(agentConfig, n.Name, n.cluster.apiAddress())
+	if err := n.Put(ctx, "/etc/nicferry/agent.yaml", 0o644, strings.NewReader(config)); err != nil {
+		return err
+	}
+	if _, err := n.Spawn(ctx, agentLog, guestBin+"/nicferry-agent"); err != nil {
+		return err
+	}
+	return until(ctx, "the agent of "+n.Name+" to be ready", 30*time.Second, func() bool {
+		_, err := os.Stat(n.cluster.file("log"))
+		ready, askErr := n.cluster.nodeReady(ctx, n.Name)
+		return err == nil && askErr == nil && ready
+	})
+}
+
+const agentConfig = `version: 1
+node: %s
+controllers: [%s]
+tls: {ca: /etc/nicferry/tls/ca.pem, cert: /etc/nicferry/tls/agent.pem, key: /etc/nicferry/tls/agent.key}
+`
+
+// KillAgent ends the guest's agent with SIGKILL.
+func (n *Node) KillAgent(ctx context.Context) error {
+	_, err := n.Command(ctx, "pkill", "-KILL", "-x", "nicferry-agent").Output()
+	return err
+}
+
+// Docker runs Docker's CLI in the guest and returns what it prints, without
+// the last line's end.
+func (n *Node) Docker(ctx context.Context, args ...string) (string, error) {
+	out, err := n.Command(ctx, append([]string{"docker"}, args...)...).Output()
+	return strings.TrimSpace(string(out)), err
+}
