@@ -54,11 +54,14 @@ func crowdOn(ctx context.Context, node *lab.Node, o options, file *records) erro
 	if _, err := node.Engine.Image(ctx); err != nil {
 		return err
 	}
-	_, err := node.Segment(ctx, lab.SegmentOptions{
+	lan, err := node.Segment(ctx, lab.SegmentOptions{
 		Addrs: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("%s/%d", router, bits))},
 		DHCP:  nic.Range{First: netip.MustParseAddr("10.77.1.0"), Last: netip.MustParseAddr("10.77.99.255")},
 	})
 	if err != nil {
+		return err
+	}
+	if err := lan.SetDHCPOptions(ctx, calm...); err != nil {
 		return err
 	}
 	var agent *lab.Process
@@ -89,6 +92,9 @@ func crowdOn(ctx context.Context, node *lab.Node, o options, file *records) erro
 	file.add(record{"crowd", "NICs under lease", 0, int64(o.nics), "NICs", nil})
 	file.add(record{"crowd", "from the first docker run to the last lease", 0, time.Since(begin).Milliseconds(), "ms", nil})
 	if err := lookAt(agent.PID(), file); err != nil {
+		return err
+	}
+	if err := hour(ctx, lan, agent.PID(), o.nics, file); err != nil {
 		return err
 	}
 	return errors.Join(agent.Signal(syscall.SIGTERM), agent.Wait(ctx))
@@ -123,25 +129,16 @@ func awaitBound(ctx context.Context, node *lab.Node, bin string, want int) error
 
 // lookAt records what the process has.
 func lookAt(pid int, file *records) error {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	status, err := statusOf(pid)
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(status)) {
-		key, rest, _ := strings.Cut(line, ":")
-		fields := strings.Fields(rest)
-		if key != "VmRSS" && key != "VmHWM" && key != "Threads" || len(fields) == 0 {
-			continue
+	for _, key := range []string{"VmHWM", "VmRSS", "Threads"} {
+		unit := "KiB" // so the kernel means its "kB"
+		if key == "Threads" {
+			unit = "threads"
 		}
-		value, err := strconv.ParseInt(fields[0], 10, 64)
-		if err != nil {
-			return fmt.Errorf("read %s of process %d: %w", key, pid, err)
-		}
-		unit := "threads"
-		if len(fields) > 1 {
-			unit = "KiB" // so the kernel means its "kB"
-		}
-		file.add(record{"crowd", key, 0, value, unit, nil})
+		file.add(record{"crowd", key, 0, status[key], unit, nil})
 	}
 	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
@@ -149,4 +146,22 @@ func lookAt(pid int, file *records) error {
 	}
 	file.add(record{"crowd", "file descriptors", 0, int64(len(files)), "descriptors", nil})
 	return nil
+}
+
+// statusOf reads the numbers in a process's status.
+func statusOf(pid int) (map[string]int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return nil, err
+	}
+	numbers := map[string]int64{}
+	for line := range strings.Lines(string(status)) {
+		key, rest, _ := strings.Cut(line, ":")
+		if fields := strings.Fields(rest); len(fields) > 0 {
+			if v, err := strconv.ParseInt(fields[0], 10, 64); err == nil {
+				numbers[key] = v
+			}
+		}
+	}
+	return numbers, nil
 }

@@ -13,7 +13,7 @@ import (
 
 // A record is one line of the figures.
 type record struct {
-	measure string // static, lease ("dhcp"), make, messages or crowd
+	measure string // static, lease ("dhcp"), make, messages, crowd or hour
 	what    string // the tool, or what was counted
 	round   int
 	value   int64

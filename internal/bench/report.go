@@ -21,7 +21,7 @@ type figures struct {
 
 // tell computes the report from the figures alone, writes it and prints it. The
 // error says how many runs failed: a tool that is fast and wrong is not fast.
-func tell(from, to string, m machine) error {
+func tell(from string, m machine, to ...string) error {
 	commit, all, err := readRecords(from)
 	if err != nil {
 		return err
@@ -34,13 +34,16 @@ func tell(from, to string, m machine) error {
 	f.table("make", "Making a NIC", "What comes before: a veth on a bridge.")
 	f.plain("messages", "Messages to rtnetlink and programs started, in one static attach")
 	f.plain("crowd", "The shipped agent on a node with Docker")
+	f.renewals()
 	f.faults()
 	fmt.Print(f.out.String())
-	if err := os.WriteFile(to, []byte(f.out.String()), 0o644); err != nil {
-		return err
+	for _, path := range to {
+		if err := os.WriteFile(path, []byte(f.out.String()), 0o644); err != nil {
+			return err
+		}
 	}
 	if f.failed > 0 {
-		return fmt.Errorf("%d runs did not do what they should, or left something behind; see %s", f.failed, to)
+		return fmt.Errorf("%d runs did not do what they should, or left something behind; see %s", f.failed, to[0])
 	}
 	return nil
 }
@@ -55,6 +58,9 @@ func (f *figures) machine(m machine) {
 	f.say("# Bench of %s\n", f.commit)
 	f.say("%s, Linux %s, %d × %s, %s; load %.2f before the start.\n", time.Now().UTC().Format(time.DateOnly), m.kernel, m.cpus, m.cpu, where, m.load)
 	f.say("Tools take turns, a run each per round, each on a fresh NIC and namespace. Times are in ms. A run in which eth0 is not as it should be, or which leaves anything behind, is a failure and no time. Intervals hold with 95 %% confidence (bootstrap over rounds). All from `attach.csv`.\n")
+	if busy := m.busy(); busy != "" {
+		f.say("**%s: these times are worth little, and are here until an idle machine has been measured.**\n", strings.ToUpper(busy[:1])+busy[1:])
+	}
 	if m.steal > 0.05 {
 		f.say("**More than 5 %% of the time was stolen: do not trust these times.**\n")
 	}

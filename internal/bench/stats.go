@@ -54,3 +54,20 @@ func ratio(a, b []int64) float64 { return float64(median(a)) / float64(max(media
 
 // difference is that of the medians.
 func difference(a, b []int64) float64 { return float64(median(a) - median(b)) }
+
+// slope is by how much values grow from one to the next, by least squares.
+func slope(values []int64) float64 {
+	if len(values) < 2 {
+		return 0
+	}
+	middle, mean := float64(len(values)-1)/2, 0.0
+	for _, v := range values {
+		mean += float64(v) / float64(len(values))
+	}
+	var up, across float64
+	for i, v := range values {
+		up += (float64(i) - middle) * (float64(v) - mean)
+		across += (float64(i) - middle) * (float64(i) - middle)
+	}
+	return up / across
+}

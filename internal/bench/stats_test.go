@@ -59,11 +59,17 @@ func TestReport(t *testing.T) {
 	}
 	file.add(record{static, "ip script", 20, 1, "us", errors.New("leak: \"nt1\" is left,\non the node")})
 	file.add(record{"messages", "RTM_NEWLINK", 0, 3, "messages", nil})
+	for i := range 8 {
+		file.add(record{"hour", "VmRSS", i, 20000 + 400*int64(i), "KiB", nil})
+		file.add(record{"hour", "Threads", i, 9, "threads", nil})
+	}
+	file.add(record{"hour", "renewals", 0, 6000, "renewals", nil})
+	file.add(record{"hour", "time", 0, 120000, "ms", nil})
 	if err := file.close(); err != nil {
 		t.Fatal(err)
 	}
 	report := filepath.Join(dir, "report.md")
-	err = tell(path, report, machine{kernel: "6.1"})
+	err = tell(path, machine{kernel: "6.1", cpus: 2, load: 3}, report)
 	if err == nil || !strings.Contains(err.Error(), "1 run") {
 		t.Errorf("got %v, want it to say that a run failed", err)
 	}
@@ -73,6 +79,8 @@ func TestReport(t *testing.T) {
 	}
 	for _, want := range []string{
 		"abc123", "| nicferry | 20 | 0 | 28.01 | 28.02 |", "| ip script | 20 | 1 | 56.00 | 56.00 | 0.50 [0.50, 0.50] |",
+		"first and last 2 of 8 samples | +12.0 % (20000 KiB, then 22400 KiB) | +10 % | **no** |",
+		"6000 renewals in 120.00 s", "by +2800 KiB from the first", "most threads in that hour | 9 | 32 | yes",
 		"| static attach over the kernel's move, p50 | 2.01 ms", "leak: \"nt1\" is left, on the node",
 	} {
 		if !strings.Contains(string(text), want) {

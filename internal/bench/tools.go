@@ -202,38 +202,27 @@ func udhcpcScript(ctx context.Context, a *attachment) error {
 
 func (a *attachment) pidFile() string { return filepath.Join(a.w.node.Dir(), a.nic.home()+".pid") }
 
-// udhcpcEnd ends the client that the script left, and waits for its end.
+// udhcpcEnd ends the client that the script left, and waits for its end. For a
+// moment after the script's end the pid file names the process that went to the
+// background by ending, and the one that stays is not yet ours to wait for.
 func udhcpcEnd(ctx context.Context, a *attachment) error {
-	pid, err := a.udhcpcPID(ctx)
-	if err != nil {
-		return fmt.Errorf("leak: udhcpc does not say who it is: %w", err)
-	}
-	if err := unix.Kill(pid, unix.SIGTERM); err != nil {
-		return fmt.Errorf("end udhcpc: %w", err)
-	}
-	for range 500 {
-		if done, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); err != nil || done == pid {
-			return errors.Join(err, os.RemoveAll(a.pidFile()))
-		}
-		if err := retry.Sleep(ctx, 2*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("leak: udhcpc %d does not end", pid)
-}
-
-// udhcpcPID reads the pid file. For a moment after the script's end it names the
-// process that went to the background by ending.
-func (a *attachment) udhcpcPID(ctx context.Context) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	for {
-		text, err := os.ReadFile(a.pidFile())
-		if pid, numErr := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && numErr == nil && unix.Kill(pid, 0) == nil {
-			return pid, nil
+	for told := 0; ; {
+		text, err := os.ReadFile(a.pidFile()) // it goes with the process
+		if pid, numErr := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && numErr == nil && pid != told {
+			if err = unix.Kill(pid, unix.SIGTERM); err == nil {
+				told = pid
+			}
 		}
-		if sleepErr := retry.Sleep(ctx, time.Millisecond); sleepErr != nil {
-			return 0, errors.Join(sleepErr, err)
+		if told != 0 {
+			var gone int
+			if gone, err = unix.Wait4(told, nil, unix.WNOHANG, nil); err == nil && gone == told {
+				return os.RemoveAll(a.pidFile())
+			}
+		}
+		if sleepErr := retry.Sleep(ctx, 2*time.Millisecond); sleepErr != nil {
+			return errors.Join(fmt.Errorf("leak: udhcpc does not end: %w", sleepErr), err)
 		}
 	}
 }
