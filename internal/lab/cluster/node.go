@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -34,13 +35,29 @@ const agentLog = "/var/log/nicferry-agent.log"
 // as many times more as guests share a processor.
 const bootTime = 4 * time.Minute
 
-// boots is what the guest is told at boot.
-func (n *Node) boots() protocol.Boot {
-	return protocol.Boot{
-		Hostname: n.Name, MAC: managementMAC(n.index), Addr: managementAddr(n.index),
-		Docker: protocol.DockerOn,
+// define writes the guest's definition and makes the disk of its engine, so
+// that its containers survive a reboot.
+func (n *Node) define(image *guest.Image, kind accel.Accelerator) (string, error) {
+	disk := filepath.Join(n.cluster.host.Lib(), n.Name+".img")
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		return "", err
 	}
+	if err := os.Truncate(disk, diskSize); err != nil {
+		return "", err
+	}
+	return guest.Domain{
+		Image: image,
+		Boot: protocol.Boot{
+			Hostname: n.Name, MAC: managementMAC(n.index), Addr: managementAddr(n.index),
+			Docker: protocol.DockerOn, DockerDisk: "docker",
+		},
+		Type: kind.DomainType(), CPUMode: kind.CPUMode(), MemoryMiB: n.cluster.opts.MemoryMiB, CPUs: 2,
+		Ports: n.cluster.opts.Ports, Bridge: ManagementBridge, Console: n.console(), Disk: disk,
+	}.XML()
 }
+
+// diskSize is that of a guest's sparse disk, in bytes.
+const diskSize = 8 << 30
 
 // console is the file that the guest's serial line is written to.
 func (n *Node) console() string { return n.cluster.file("log", n.Name+".console.log") }
@@ -113,9 +130,8 @@ func (n *Node) StartAgent(ctx context.Context) error {
 		return err
 	}
 	return until(ctx, "the agent of "+n.Name+" to be ready", 30*time.Second, func() bool {
-		_, err := os.Stat(n.cluster.file("log"))
-		ready, askErr := n.cluster.nodeReady(ctx, n.Name)
-		return err == nil && askErr == nil && ready
+		ready, err := n.cluster.nodeReady(ctx, n.Name)
+		return err == nil && ready
 	})
 }
 
