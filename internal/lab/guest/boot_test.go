@@ -89,7 +89,7 @@ func boot(ctx context.Context, t *testing.T) *machine {
 	m := &machine{node: node, console: filepath.Join(node.Dir(), "console.log")}
 	args := []string{
 		"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1024", "-smp", "2",
+		"-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1024", "-smp", "1",
 		"-kernel", image.Vmlinuz, "-initrd", image.Initrd, "-append", cmdline, "-serial", "file:" + m.console,
 		"-qmp", "unix:" + m.monitor() + ",server=on,wait=off",
 		"-netdev", "tap,id=mgmt,ifname=tap0,script=no,downscript=no",
