@@ -82,6 +82,7 @@ func boot(ctx context.Context, t *testing.T) *machine {
 	}
 	cmdline, err := image.Cmdline(protocol.Boot{
 		Hostname: "vm1", MAC: mac, Addr: netip.MustParsePrefix("10.99.0.2/24"), Docker: protocol.DockerOn,
+		Modules: []string{"8021q", "vfio-pci"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +126,7 @@ func TestGuest(t *testing.T) {
 	t.Run("sees nothing of the host but its programs", m.seesOnlyPrograms)
 	t.Run("cannot write to the host", m.cannotWrite)
 	t.Run("has its names", m.hasNames)
+	t.Run("has its modules", m.hasModules)
 	t.Run("reaps orphans", m.reapsOrphans)
 	t.Run("runs containers", m.runsContainers)
 	t.Run("is turned off by its button", m.isTurnedOff)
@@ -180,6 +182,12 @@ func (m *machine) hasNames(t *testing.T) {
 	want := "vm1\nlo 127.0.0.1/8\neth0 10.99.0.2/24"
 	if got := m.sh(t, "hostname; ip -o -4 addr | awk '$2 != \"docker0\" {print $2, $4}'"); got != want {
 		t.Errorf("the guest is\n%s\nwant\n%s", got, want)
+	}
+}
+
+func (m *machine) hasModules(t *testing.T) {
+	for _, name := range []string{"virtio_net", "e1000e", "8021q", "vfio_pci"} {
+		m.sh(t, "test -d /sys/module/"+name)
 	}
 }
 
