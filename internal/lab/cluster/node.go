@@ -51,7 +51,7 @@ func (n *Node) define(image *guest.Image, kind accel.Accelerator) (string, error
 			Hostname: n.Name, MAC: managementMAC(n.index), Addr: managementAddr(n.index),
 			Docker: protocol.DockerOn, DockerDisk: "docker",
 		},
-		Type: kind.DomainType(), CPUMode: kind.CPUMode(), MemoryMiB: n.cluster.opts.MemoryMiB, CPUs: 2,
+		Type: kind.DomainType(), CPUMode: kind.CPUMode(), MemoryMiB: n.cluster.opts.MemoryMiB, CPUs: 1,
 		Ports: n.cluster.opts.Ports, Bridge: ManagementBridge, Console: n.console(), Disk: disk,
 	}.XML()
 }
