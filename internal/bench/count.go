@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nicferry/nicferry/internal/bench/figures"
 )
 
 // counts is what one static attach sent to the kernel's rtnetlink, by type of
@@ -34,7 +36,7 @@ var typeNames = map[uint16]string{
 
 // count has another process of this program count, as the counting stays with
 // a process for good.
-func count(ctx context.Context, file *records) error {
+func count(ctx context.Context, file *figures.File) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -50,9 +52,9 @@ func count(ctx context.Context, file *records) error {
 		return fmt.Errorf("count messages: %w", err)
 	}
 	for name, n := range c.Messages {
-		file.add(record{"messages", name, 0, int64(n), "messages", nil})
+		file.Add("messages", name, 0, int64(n), "messages", nil)
 	}
-	file.add(record{"messages", "programs started", 0, int64(c.Programs), "programs", nil})
+	file.Add("messages", "programs started", 0, int64(c.Programs), "programs", nil)
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/bench/figures"
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
@@ -38,7 +39,7 @@ runDir: $DIR/agent
 
 // crowd runs the daemons as they are shipped on a node with Docker, and looks
 // at the agent's process once all NICs are under lease.
-func crowd(ctx context.Context, o options, file *records) error {
+func crowd(ctx context.Context, o options, file *figures.File) error {
 	node, err := lab.Start(ctx, lab.Options{})
 	if err != nil {
 		return fmt.Errorf("make a node for the crowd: %w", err)
@@ -50,7 +51,7 @@ func crowd(ctx context.Context, o options, file *records) error {
 	return errors.Join(err, node.Close())
 }
 
-func crowdOn(ctx context.Context, node *lab.Node, o options, file *records) error {
+func crowdOn(ctx context.Context, node *lab.Node, o options, file *figures.File) error {
 	if _, err := node.Engine.Image(ctx); err != nil {
 		return err
 	}
@@ -89,8 +90,8 @@ func crowdOn(ctx context.Context, node *lab.Node, o options, file *records) erro
 	if err := awaitBound(ctx, node, o.bin, o.nics); err != nil {
 		return err
 	}
-	file.add(record{"crowd", "NICs under lease", 0, int64(o.nics), "NICs", nil})
-	file.add(record{"crowd", "from the first docker run to the last lease", 0, time.Since(begin).Milliseconds(), "ms", nil})
+	file.Add("crowd", "NICs under lease", 0, int64(o.nics), "NICs", nil)
+	file.Add("crowd", "from the first docker run to the last lease", 0, time.Since(begin).Milliseconds(), "ms", nil)
 	if err := lookAt(agent.PID(), file); err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func awaitBound(ctx context.Context, node *lab.Node, bin string, want int) error
 }
 
 // lookAt records what the process has.
-func lookAt(pid int, file *records) error {
+func lookAt(pid int, file *figures.File) error {
 	status, err := statusOf(pid)
 	if err != nil {
 		return err
@@ -138,13 +139,13 @@ func lookAt(pid int, file *records) error {
 		if key == "Threads" {
 			unit = "threads"
 		}
-		file.add(record{"crowd", key, 0, status[key], unit, nil})
+		file.Add("crowd", key, 0, status[key], unit, nil)
 	}
 	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
 		return err
 	}
-	file.add(record{"crowd", "file descriptors", 0, int64(len(files)), "descriptors", nil})
+	file.Add("crowd", "file descriptors", 0, int64(len(files)), "descriptors", nil)
 	return nil
 }
 

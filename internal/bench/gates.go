@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/nicferry/nicferry/internal/bench/figures"
 )
 
 // What the project promises.
@@ -19,16 +21,16 @@ const (
 )
 
 // gates holds the figures against the promises.
-func (f *figures) gates() {
+func (f *report) gates() {
 	f.say("| promise | is | at most | kept |\n|---|---|---|---|")
 	f.over("static attach over the kernel's move, p50", static, floor, overMove)
 	f.over("DHCP attach with rapid commit over a static one, p50", lease, fixed, overStatic)
 	before, total := int64(0), int64(0)
 	for _, r := range f.all {
-		if r.measure == "messages" && r.unit == "messages" {
-			total += r.value
-			if !strings.HasSuffix(r.what, "ROUTE") && !strings.HasSuffix(r.what, "RULE") {
-				before += r.value
+		if r.Measure == "messages" && r.Unit == "messages" {
+			total += r.Value
+			if !strings.HasSuffix(r.What, "ROUTE") && !strings.HasSuffix(r.What, "RULE") {
+				before += r.Value
 			}
 		}
 	}
@@ -43,13 +45,13 @@ func (f *figures) gates() {
 }
 
 // hour holds the memory in the last quarter of the renewals against the first's.
-func (f *figures) hour() {
+func (f *report) hour() {
 	rss, threads := f.values("hour", "VmRSS"), f.values("hour", "Threads")
 	quarter := len(rss) / 4
 	if quarter == 0 {
 		return
 	}
-	first, last := median(rss[:quarter]), median(rss[len(rss)-quarter:])
+	first, last := figures.Median(rss[:quarter]), figures.Median(rss[len(rss)-quarter:])
 	grown := 100 * float64(last-first) / float64(first)
 	what := fmt.Sprintf("memory after an hour of renewals over before, medians of the first and last %d of %d samples", quarter, len(rss))
 	f.promise(what, fmt.Sprintf("%+.1f %% (%d KiB, then %d KiB)", grown, first, last), fmt.Sprintf("+%d %%", growth), grown <= growth)
@@ -59,48 +61,48 @@ func (f *figures) hour() {
 }
 
 // renewals tells how the hour was shortened, and how steep the memory's line is.
-func (f *figures) renewals() {
+func (f *report) renewals() {
 	count, took, rss := f.values("hour", "renewals"), f.values("hour", "time"), f.values("hour", "VmRSS")
 	if len(count) == 0 || len(took) == 0 || count[0] == 0 {
 		return
 	}
 	f.say("## An hour of renewals\n")
 	f.say("Leases of 120 s are renewed %d times an hour. A real dnsmasq asked for it after 2 s instead (option 58): %d renewals in %s s, with a sample of the agent's memory each second.", renewals, count[0], ms(took[0]))
-	f.say("By least squares the memory changes by %+.0f KiB from the first to the last sample.\n", slope(rss)*float64(len(rss)-1))
+	f.say("By least squares the memory changes by %+.0f KiB from the first to the last sample.\n", figures.Slope(rss)*float64(len(rss)-1))
 }
 
 // values are those of one thing, in the order in which they were taken.
-func (f *figures) values(measure, what string) (list []int64) {
+func (f *report) values(measure, what string) (list []int64) {
 	for _, r := range f.all {
-		if r.measure == measure && r.what == what && r.fault == nil {
-			list = append(list, r.value)
+		if r.Measure == measure && r.What == what && r.Fault == nil {
+			list = append(list, r.Value)
 		}
 	}
 	return list
 }
 
 // over holds the difference of two tools' medians against a bound.
-func (f *figures) over(what, measure, than string, most int64) {
+func (f *report) over(what, measure, than string, most int64) {
 	x, y := f.pairs(measure, ours, than)
 	if len(x) == 0 {
 		return
 	}
-	i := bootstrap(x, y, difference)
-	d := median(x) - median(y)
-	is := fmt.Sprintf("%s ms [%s, %s]", ms(d), ms(int64(i.low)), ms(int64(i.high)))
+	i := figures.Bootstrap(x, y, figures.Difference)
+	d := figures.Median(x) - figures.Median(y)
+	is := fmt.Sprintf("%s ms [%s, %s]", ms(d), ms(int64(i.Low)), ms(int64(i.High)))
 	f.promise(what, is, ms(most)+" ms", d <= most)
 }
 
 // single holds a value that was measured once against a bound.
-func (f *figures) single(what, measure, name string, most int64, unit string) {
+func (f *report) single(what, measure, name string, most int64, unit string) {
 	for _, r := range f.all {
-		if r.measure == measure && r.what == name {
-			f.promise(what, strings.TrimSpace(fmt.Sprintf("%d %s", r.value, unit)), strings.TrimSpace(fmt.Sprintf("%d %s", most, unit)), r.value <= most)
+		if r.Measure == measure && r.What == name {
+			f.promise(what, strings.TrimSpace(fmt.Sprintf("%d %s", r.Value, unit)), strings.TrimSpace(fmt.Sprintf("%d %s", most, unit)), r.Value <= most)
 		}
 	}
 }
 
-func (f *figures) promise(what, is, most string, kept bool) {
+func (f *report) promise(what, is, most string, kept bool) {
 	word := "**no**"
 	if kept {
 		word = "yes"

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/bench/figures"
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/retry"
 )
@@ -29,7 +30,7 @@ const (
 
 // hour samples the agent's memory while each NIC's lease is renewed as often as
 // in an hour.
-func hour(ctx context.Context, lan *lab.Segment, pid, nics int, file *records) error {
+func hour(ctx context.Context, lan *lab.Segment, pid, nics int, file *figures.File) error {
 	if err := lan.SetDHCPOptions(ctx, hasty...); err != nil {
 		return err
 	}
@@ -46,8 +47,8 @@ func hour(ctx context.Context, lan *lab.Segment, pid, nics int, file *records) e
 		if err != nil {
 			return fmt.Errorf("look at the agent during renewals: %w", err)
 		}
-		file.add(record{"hour", "VmRSS", round, status["VmRSS"], "KiB", nil})
-		file.add(record{"hour", "Threads", round, status["Threads"], "threads", nil})
+		file.Add("hour", "VmRSS", round, status["VmRSS"], "KiB", nil)
+		file.Add("hour", "Threads", round, status["Threads"], "threads", nil)
 		if err := retry.Sleep(ctx, sampleTime); err != nil {
 			return err
 		}
@@ -59,8 +60,8 @@ func hour(ctx context.Context, lan *lab.Segment, pid, nics int, file *records) e
 			return fmt.Errorf("%d of %d renewals in %s", done, renewals*nics, hourTime)
 		}
 	}
-	file.add(record{"hour", "renewals", 0, int64(done), "renewals", nil})
-	file.add(record{"hour", "time", 0, time.Since(begin).Milliseconds(), "ms", nil})
+	file.Add("hour", "renewals", 0, int64(done), "renewals", nil)
+	file.Add("hour", "time", 0, time.Since(begin).Milliseconds(), "ms", nil)
 	return nil
 }
 

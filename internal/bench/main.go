@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/bench/figures"
 	"github.com/nicferry/nicferry/internal/retry"
 )
 
@@ -72,17 +73,17 @@ func run(ctx context.Context, o options) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
-	file, err := newRecords(filepath.Join(o.out, "attach.csv"), o.commit)
+	file, err := figures.Create(filepath.Join(o.out, "attach.csv"), o.commit)
 	if err != nil {
 		return err
 	}
 	if err := measure(ctx, o, file); err != nil {
 		return err
 	}
-	if err := file.close(); err != nil {
+	if err := file.Close(); err != nil {
 		return err
 	}
-	m.stolen()
+	m.Stolen()
 	to := []string{filepath.Join(o.out, "report.md")}
 	if o.doc != "" {
 		to = append(to, o.doc)
@@ -95,16 +96,16 @@ func run(ctx context.Context, o options) error {
 const patience = 90 * time.Second
 
 // idle looks at the machine once it is idle, or refuses to measure.
-func idle(ctx context.Context, force bool) (machine, error) {
+func idle(ctx context.Context, force bool) (figures.Machine, error) {
 	for end := time.Now().Add(patience); ; {
-		m, err := look()
-		if err != nil || force || m.busy() == "" {
+		m, err := figures.Look()
+		if err != nil || force || m.Busy() == "" {
 			return m, err
 		}
 		if time.Now().After(end) {
-			return m, fmt.Errorf("%s: figures would be worth nothing; end what keeps it busy, or give FORCE=1", m.busy())
+			return m, fmt.Errorf("%s: figures would be worth nothing; end what keeps it busy, or give FORCE=1", m.Busy())
 		}
-		fmt.Fprintf(os.Stderr, "bench: %s, waiting\n", m.busy())
+		fmt.Fprintf(os.Stderr, "bench: %s, waiting\n", m.Busy())
 		if err := retry.Sleep(ctx, 10*time.Second); err != nil {
 			return m, err
 		}
@@ -112,7 +113,7 @@ func idle(ctx context.Context, force bool) (machine, error) {
 }
 
 // measure takes all measures, one after the other.
-func measure(ctx context.Context, o options, file *records) error {
+func measure(ctx context.Context, o options, file *figures.File) error {
 	end := time.Now().Add(limit)
 	w, err := newWorld(ctx)
 	if err != nil {

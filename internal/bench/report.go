@@ -9,24 +9,26 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nicferry/nicferry/internal/bench/figures"
 )
 
-// figures are the records by what they are of.
-type figures struct {
+// A report is computed from records.
+type report struct {
 	commit string
-	all    []record
+	all    []figures.Record
 	out    strings.Builder
 	failed int
 }
 
 // tell computes the report from the figures alone, writes it and prints it. The
 // error says how many runs failed: a tool that is fast and wrong is not fast.
-func tell(from string, m machine, to ...string) error {
-	commit, all, err := readRecords(from)
+func tell(from string, m figures.Machine, to ...string) error {
+	commit, all, err := figures.Read(from)
 	if err != nil {
 		return err
 	}
-	f := &figures{commit: commit, all: all}
+	f := &report{commit: commit, all: all}
 	f.machine(m)
 	f.gates()
 	f.table(static, "Static attach", "From holding the container's namespace to the address and the default route being set, in one process as in the agent.")
@@ -48,39 +50,39 @@ func tell(from string, m machine, to ...string) error {
 	return nil
 }
 
-func (f *figures) say(format string, args ...any) { fmt.Fprintf(&f.out, format+"\n", args...) }
+func (f *report) say(format string, args ...any) { fmt.Fprintf(&f.out, format+"\n", args...) }
 
-func (f *figures) machine(m machine) {
+func (f *report) machine(m figures.Machine) {
 	where := "bare metal"
-	if m.hypervisor {
-		where = fmt.Sprintf("a virtual machine, which lost %.1f %% of its time to others", 100*m.steal)
+	if m.Hypervisor {
+		where = fmt.Sprintf("a virtual machine, which lost %.1f %% of its time to others", 100*m.Steal)
 	}
 	f.say("# Bench of %s\n", f.commit)
-	f.say("%s, Linux %s, %d × %s, %s; load %.2f before the start.\n", time.Now().UTC().Format(time.DateOnly), m.kernel, m.cpus, m.cpu, where, m.load)
+	f.say("%s, Linux %s, %d × %s, %s; load %.2f before the start.\n", time.Now().UTC().Format(time.DateOnly), m.Kernel, m.CPUs, m.CPU, where, m.Load)
 	f.say("Tools take turns, a run each per round, each on a fresh NIC and namespace. Times are in ms. A run in which eth0 is not as it should be, or which leaves anything behind, is a failure and no time. Intervals hold with 95 %% confidence (bootstrap over rounds). All from `attach.csv`.\n")
-	if busy := m.busy(); busy != "" {
+	if busy := m.Busy(); busy != "" {
 		f.say("**%s: these times are worth little, and are here until an idle machine has been measured.**\n", strings.ToUpper(busy[:1])+busy[1:])
 	}
-	if m.steal > 0.05 {
+	if m.Steal > 0.05 {
 		f.say("**More than 5 %% of the time was stolen: do not trust these times.**\n")
 	}
 }
 
 // pairs are both tools' times in the rounds in which both did well.
-func (f *figures) pairs(measure, a, b string) (x, y []int64) {
+func (f *report) pairs(measure, a, b string) (x, y []int64) {
 	byRound := map[int][2]int64{}
 	for _, r := range f.all {
-		if r.measure != measure || r.fault != nil {
+		if r.Measure != measure || r.Fault != nil {
 			continue
 		}
-		v := byRound[r.round]
-		if r.what == a {
-			v[0] = r.value
+		v := byRound[r.Round]
+		if r.What == a {
+			v[0] = r.Value
 		}
-		if r.what == b {
-			v[1] = r.value
+		if r.What == b {
+			v[1] = r.Value
 		}
-		byRound[r.round] = v
+		byRound[r.Round] = v
 	}
 	for _, round := range slices.Sorted(maps.Keys(byRound)) {
 		if v := byRound[round]; v[0] > 0 && v[1] > 0 {
@@ -91,11 +93,11 @@ func (f *figures) pairs(measure, a, b string) (x, y []int64) {
 }
 
 // table is one of tools, with ours held against each.
-func (f *figures) table(measure, title, about string) {
+func (f *report) table(measure, title, about string) {
 	var names []string
 	for _, r := range f.all {
-		if r.measure == measure && !slices.Contains(names, r.what) {
-			names = append(names, r.what)
+		if r.Measure == measure && !slices.Contains(names, r.What) {
+			names = append(names, r.What)
 		}
 	}
 	if len(names) == 0 {
@@ -108,21 +110,21 @@ func (f *figures) table(measure, title, about string) {
 		failed := 0
 		for _, r := range f.all {
 			switch {
-			case r.measure != measure || r.what != name:
-			case r.fault != nil:
+			case r.Measure != measure || r.What != name:
+			case r.Fault != nil:
 				failed++
 			default:
-				good = append(good, r.value)
+				good = append(good, r.Value)
 			}
 		}
 		slices.Sort(good)
 		f.failed += failed
 		against := ""
 		if x, y := f.pairs(measure, ours, name); name != ours && len(x) > 0 {
-			i := bootstrap(x, y, ratio)
-			against = fmt.Sprintf("%.2f [%.2f, %.2f]", ratio(x, y), i.low, i.high)
+			i := figures.Bootstrap(x, y, figures.Ratio)
+			against = fmt.Sprintf("%.2f [%.2f, %.2f]", figures.Ratio(x, y), i.Low, i.High)
 		}
-		f.say("| %s | %d | %d | %s | %s | %s |", name, len(good), failed, ms(quantile(good, 0.5)), ms(quantile(good, 0.99)), against)
+		f.say("| %s | %d | %d | %s | %s | %s |", name, len(good), failed, ms(figures.Quantile(good, 0.5)), ms(figures.Quantile(good, 0.99)), against)
 	}
 	f.say("")
 }
@@ -130,11 +132,11 @@ func (f *figures) table(measure, title, about string) {
 func ms(us int64) string { return fmt.Sprintf("%.2f", float64(us)/1000) }
 
 // plain lists single values.
-func (f *figures) plain(measure, title string) {
+func (f *report) plain(measure, title string) {
 	var lines []string
 	for _, r := range f.all {
-		if r.measure == measure {
-			lines = append(lines, fmt.Sprintf("| %s | %d %s |", r.what, r.value, r.unit))
+		if r.Measure == measure {
+			lines = append(lines, fmt.Sprintf("| %s | %d %s |", r.What, r.Value, r.Unit))
 		}
 	}
 	if len(lines) == 0 {
@@ -147,14 +149,14 @@ func (f *figures) plain(measure, title string) {
 }
 
 // faults lists the failed runs.
-func (f *figures) faults() {
+func (f *report) faults() {
 	if f.failed == 0 {
 		return
 	}
 	f.say("## Failed runs\n")
 	for _, r := range f.all {
-		if r.fault != nil {
-			f.say("- %s, %s, round %d: %s", r.measure, r.what, r.round, r.fault)
+		if r.Fault != nil {
+			f.say("- %s, %s, round %d: %s", r.Measure, r.What, r.Round, r.Fault)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/bench/figures"
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/retry"
 )
@@ -41,7 +42,7 @@ type attachment struct {
 const pause = 30 * time.Millisecond
 
 // rounds lets each tool do one run, over and over, and records all of them.
-func (w *world) rounds(ctx context.Context, file *records, measure string, tools []tool, n int, end time.Time) error {
+func (w *world) rounds(ctx context.Context, file *figures.File, measure string, tools []tool, n int, end time.Time) error {
 	for round := -1; round < n && time.Now().Before(end); round++ {
 		for i := range tools {
 			t := tools[(i+max(round, 0))%len(tools)] // nobody is always after the same
@@ -52,9 +53,9 @@ func (w *world) rounds(ctx context.Context, file *records, measure string, tools
 			if round < 0 {
 				continue // the first of each finds cold caches
 			}
-			file.add(record{measure, t.name, round, took.Microseconds(), "us", err})
+			file.Add(measure, t.name, round, took.Microseconds(), "us", err)
 			if making > 0 {
-				file.add(record{"make", "nicferry", round, making.Microseconds(), "us", nil})
+				file.Add("make", "nicferry", round, making.Microseconds(), "us", nil)
 			}
 		}
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package figures
 
 import (
 	"bytes"
@@ -12,32 +12,33 @@ import (
 	"strings"
 )
 
-// A machine is what a reader of figures wants to know of where they are from.
-type machine struct {
-	kernel, cpu string
-	cpus        int
-	load        float64 // over the last minute, before anything was started
-	hypervisor  bool
+// A Machine is what a reader of figures wants to know of where they are from.
+type Machine struct {
+	Kernel, CPU string
+	CPUs        int
+	Load        float64 // over the last minute, before anything was started
+	Hypervisor  bool
 	before      cpuTime
-	steal       float64 // the part of the time that a hypervisor took, while measuring
+	Steal       float64 // the part of the time that a hypervisor took, while measuring
 }
 
 // cpuTime is from the first line of /proc/stat, in ticks.
 type cpuTime struct{ all, stolen int64 }
 
-func look() (machine, error) {
-	m := machine{cpus: runtime.NumCPU()}
+// Look reads what the machine is and how busy it is now.
+func Look() (Machine, error) {
+	m := Machine{CPUs: runtime.NumCPU()}
 	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
 		return m, err
 	}
-	m.kernel = strings.TrimSpace(string(release))
+	m.Kernel = strings.TrimSpace(string(release))
 	load, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return m, err
 	}
 	first, _, _ := strings.Cut(string(load), " ")
-	if m.load, err = strconv.ParseFloat(first, 64); err != nil {
+	if m.Load, err = strconv.ParseFloat(first, 64); err != nil {
 		return m, fmt.Errorf("read /proc/loadavg: %w", err)
 	}
 	info, err := os.ReadFile("/proc/cpuinfo")
@@ -45,26 +46,26 @@ func look() (machine, error) {
 		return m, err
 	}
 	if name := regexp.MustCompile(`(?m)^model name\s*: (.*)$`).FindSubmatch(info); name != nil {
-		m.cpu = string(name[1])
+		m.CPU = string(name[1])
 	}
-	m.hypervisor = bytes.Contains(info, []byte(" hypervisor"))
+	m.Hypervisor = bytes.Contains(info, []byte(" hypervisor"))
 	m.before, err = readCPU()
 	return m, err
 }
 
-// busy says why figures from the machine would not be its own; "" if it is idle.
-func (m machine) busy() string {
-	if m.load > float64(m.cpus) {
-		return fmt.Sprintf("the machine is busy: load %.2f on %d CPUs", m.load, m.cpus)
+// Busy says why figures from the machine would not be its own; "" if it is idle.
+func (m Machine) Busy() string {
+	if m.Load > float64(m.CPUs) {
+		return fmt.Sprintf("the machine is busy: load %.2f on %d CPUs", m.Load, m.CPUs)
 	}
 	return ""
 }
 
-// stolen notes how much of the time since look another machine had.
-func (m *machine) stolen() {
+// Stolen notes how much of the time since Look another machine had.
+func (m *Machine) Stolen() {
 	now, err := readCPU()
 	if err == nil && now.all > m.before.all {
-		m.steal = float64(now.stolen-m.before.stolen) / float64(now.all-m.before.all)
+		m.Steal = float64(now.stolen-m.before.stolen) / float64(now.all-m.before.all)
 	}
 }
 
