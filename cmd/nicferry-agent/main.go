@@ -21,6 +21,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/daemon"
+	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/internal/version"
@@ -86,7 +87,7 @@ const agentRetries = 5
 // serve wires the parts and runs the agent until ctx ends.
 func serve(ctx context.Context, c *conf.Agent) (err error) {
 	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
-	controller, err := client.Open(client.Options{Address: c.Controllers[0], Log: log, Retries: agentRetries})
+	controller, err := client.Open(client.Options{Addresses: c.Controllers, TLS: files(c.TLS), Log: log, Retries: agentRetries})
 	if err != nil {
 		return err
 	}
@@ -127,6 +128,13 @@ func serve(ctx context.Context, c *conf.Agent) (err error) {
 	notifier.Stopping()
 	log.Info("agent stopped, containers keep their NICs")
 	return errors.Join(err, agent.Close())
+}
+
+func files(t *conf.TLS) mtls.Files {
+	if t == nil {
+		return mtls.Files{}
+	}
+	return mtls.Files{CA: t.CA, Cert: t.Cert, Key: t.Key}
 }
 
 // attend tells the service manager at once that the agent has started: it and

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nicferry/nicferry/internal/api/client"
+	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/internal/version"
 )
 
@@ -21,6 +23,7 @@ type app struct {
 	now      func() time.Time
 
 	server  string
+	files   mtls.Files
 	timeout time.Duration
 	started bool // the arguments were understood
 }
@@ -53,7 +56,8 @@ Exit codes: 0 ok, 1 failed, 2 usage or a faulty config, 3 not found, 4 refused,
 5 timed out, 130 interrupted.`,
 		Example: `  nicferry get claims
   nicferry describe claims web
-  NICFERRY_SERVER=unix:///tmp/n.sock nicferry get nics -o wide`,
+  NICFERRY_CONTROLLER=unix:///tmp/n.sock nicferry get nics -o wide
+  nicferry --controller https://10.0.0.1:7460 --ca ca.pem --cert admin.pem --key admin.key get nodes`,
 		Version:       version.Get().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -66,12 +70,14 @@ Exit codes: 0 ok, 1 failed, 2 usage or a faulty config, 3 not found, 4 refused,
 	}
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	address := a.getenv("NICFERRY_SERVER")
-	if address == "" {
-		address = client.DefaultAddress
-	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.server, "server", address, "the controller's `address`; also by NICFERRY_SERVER")
+	flags.StringVar(&a.server, "controller", a.env("CONTROLLER", a.env("SERVER", client.DefaultAddress)),
+		"the controller's `address`, unix://PATH or https://HOST:PORT; also by NICFERRY_CONTROLLER")
+	flags.StringVar(&a.files.CA, "ca", a.env("CA", ""), "the `file` with what signs the controller's certificate, for https; also by NICFERRY_CA")
+	flags.StringVar(&a.files.Cert, "cert", a.env("CERT", ""), "the `file` with an admin's certificate, for https; also by NICFERRY_CERT")
+	flags.StringVar(&a.files.Key, "key", a.env("KEY", ""), "the `file` with its key, for https; also by NICFERRY_KEY")
+	flags.StringVar(&a.server, "server", a.server, "the older name of --controller")
+	flags.Lookup("server").Hidden = true
 	flags.DurationVar(&a.timeout, "timeout", 10*time.Second, "give up after this `time`")
 	root.AddCommand(
 		(&getCommand{app: a}).command(),
@@ -84,6 +90,11 @@ Exit codes: 0 ok, 1 failed, 2 usage or a faulty config, 3 not found, 4 refused,
 	return root
 }
 
+// env is a setting of the environment, or what holds without it.
+func (a *app) env(name, otherwise string) string {
+	return cmp.Or(a.getenv("NICFERRY_"+name), otherwise)
+}
+
 func (a *app) checkFlags() error {
 	if a.timeout <= 0 {
 		return usagef("--timeout %s: want more than nothing, such as 10s", a.timeout)
@@ -93,19 +104,16 @@ func (a *app) checkFlags() error {
 
 // call runs f with a client of the controller and the time that the user gives.
 func (a *app) call(ctx context.Context, f func(context.Context, *client.Client) error) error {
-	c, err := client.New(a.server)
+	c, err := client.Open(client.Options{Addresses: []string{a.server}, TLS: a.files})
 	if err != nil {
-		return usagef("--server: %s", err)
+		return usagef("--controller: %s", err)
 	}
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	err = f(ctx, c)
-	switch {
-	case errors.Is(err, fs.ErrPermission):
+	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w; only root and the socket's group may use it", err)
-	case errors.Is(err, client.ErrUnreachable):
-		return fmt.Errorf("%w; is nicferryd running?", err)
 	}
 	return err
 }

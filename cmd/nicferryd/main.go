@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api/server"
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/daemon"
+	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/internal/store/boltstore"
 	"github.com/nicferry/nicferry/internal/version"
 )
@@ -33,8 +36,8 @@ func command() *cobra.Command {
 		Use:   "nicferryd",
 		Short: "The nicferry controller",
 		Long: `nicferryd is nicferry's controller. It reads its config, opens its store and
-serves the API on a unix socket until it is told to stop. Containers keep their
-NICs while it is away.`,
+serves the API, on a unix socket and where the config says so over TLS, until it
+is told to stop. Containers keep their NICs while it is away.`,
 		Example: `  nicferryd
   nicferryd --config ./nicferryd.yaml`,
 		Args:          noArgs,
@@ -83,29 +86,61 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	if err != nil {
 		return err
 	}
-	listener, err := server.Listen(c.Socket, c.SocketGroup, log)
+	listeners, err := listen(c, log)
 	if err != nil {
 		return err
 	}
 	notifier, err := daemon.NewNotifier(log)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return errors.Join(err, closeAll(listeners))
 	}
 	build := version.Get()
 	handler := server.New(server.Options{
 		Backend: alloc, Log: log, Kinds: kinds(),
 		Version: api.Version{Version: build.Version, Commit: build.Commit, Go: build.Go},
 	})
-	log.Info("controller started", "version", build.Version, "socket", c.Socket, "store", c.Store, "networks", len(c.Networks))
+	log.Info("controller started", "version", build.Version, "socket", c.Socket, "tls", tlsAddress(c), "store", c.Store, "networks", len(c.Networks))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return alloc.Run(ctx) })
-	group.Go(func() error { return server.Run(ctx, listener, handler, log) })
+	for _, ln := range listeners {
+		group.Go(func() error { return server.Run(ctx, ln, handler, log) })
+	}
 	group.Go(func() error { notifier.Watch(ctx, alloc.Health); return nil })
 	context.AfterFunc(ctx, notifier.Stopping)
 	notifier.Ready("serving on " + c.Socket)
 	err = group.Wait()
 	log.Info("controller stopped")
 	return err
+}
+
+// listen opens the socket, and the TLS port if there is to be one.
+func listen(c *conf.Controller, log *slog.Logger) ([]net.Listener, error) {
+	socket, err := server.Listen(c.Socket, c.SocketGroup, log)
+	if err != nil || c.Listen == nil {
+		return []net.Listener{socket}, err
+	}
+	files := mtls.Files{CA: c.Listen.ClientCA, Cert: c.Listen.Cert, Key: c.Listen.Key}
+	port, err := server.ListenTLS(c.Listen.Address, files, log)
+	if err != nil {
+		return nil, errors.Join(err, socket.Close())
+	}
+	return []net.Listener{socket, port}, nil
+}
+
+func closeAll(listeners []net.Listener) error {
+	var errs []error
+	for _, ln := range listeners {
+		errs = append(errs, ln.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// tlsAddress is for the log; empty without TLS.
+func tlsAddress(c *conf.Controller) string {
+	if c.Listen == nil {
+		return ""
+	}
+	return c.Listen.Address
 }
 
 // kinds says what the allocator's errors are called on the wire.

@@ -142,7 +142,8 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 func NotSent(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial" && (errors.Is(err, syscall.ECONNREFUSED) ||
-		errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EAGAIN))
+		errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EAGAIN) ||
+		errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH))
 }
 
 // broken says whether the connection broke before the answer was whole.

@@ -9,14 +9,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/call"
+	"github.com/nicferry/nicferry/internal/mtls"
 )
 
 // DefaultAddress is where nicferryd listens unless told otherwise.
@@ -26,7 +25,8 @@ const DefaultAddress = "unix:///run/nicferry/nicferryd.sock"
 // meanwhile. Errors of the controller itself are *api.Error.
 var ErrUnreachable = errors.New("controller does not answer")
 
-// base stands for the controller in URLs; the socket is what decides.
+// base stands for the controller in URLs; the dialer decides which it is, and
+// puts TLS below where the address asks for it.
 const base = "http://nicferryd"
 
 // defaultRetries is few: with a person waiting, about half a second.
@@ -37,16 +37,20 @@ const maxAnswer = 64 << 20
 
 // Options are the parts of a Client.
 type Options struct {
-	// Address is unix:// and the absolute path of the socket; required.
-	Address string
-	Log     *slog.Logger // optional
+	// Addresses are those of one controller: unix:// and the absolute path of
+	// its socket, or https:// with host and port. At least one is required.
+	// They are tried in order; one that answers is kept until it fails.
+	Addresses []string
+	// TLS is required if one of the addresses is https.
+	TLS mtls.Files
+	Log *slog.Logger // optional
 	// Retries is how many tries may follow a call's first one while the
 	// controller is away or says "later"; default 3, negative for none. The
 	// call's context bounds them too.
 	Retries int
 	// Silence is how long a watch may be quiet, heartbeats included, before
-	// its connection is taken for dead; default 50 s, which is three
-	// heartbeats of the server and a little.
+	// its connection is taken for dead; default 30 s, which is three
+	// heartbeats of the server.
 	Silence time.Duration
 }
 
@@ -54,24 +58,21 @@ type Options struct {
 // *api.Error if the controller said no, and ErrUnreachable if nobody answers.
 // A Client may be used concurrently.
 type Client struct {
-	address string
+	dial    *dialer
 	log     *slog.Logger
 	silence time.Duration
 	calls   *call.Client
 	stream  *http.Client // for watches, which do their own retrying
 }
 
-// New makes a client for the CLI. It does not connect yet.
-func New(address string) (*Client, error) { return Open(Options{Address: address}) }
-
-// Open makes a client. It does not connect yet.
+// Open makes a client. It does not connect yet, but reads the files of TLS.
 func Open(opts Options) (*Client, error) {
-	path, ok := strings.CutPrefix(opts.Address, "unix://")
-	if !ok || !strings.HasPrefix(path, "/") {
-		return nil, fmt.Errorf("address %q: want unix:// and an absolute path, such as %s", opts.Address, DefaultAddress)
-	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	dial, err := newDialer(opts.Addresses, opts.TLS, opts.Log)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case opts.Retries == 0:
@@ -80,23 +81,24 @@ func Open(opts Options) (*Client, error) {
 		opts.Retries = 0
 	}
 	if opts.Silence == 0 {
-		opts.Silence = 50 * time.Second
+		opts.Silence = defaultSilence
 	}
 	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		},
+		DialContext:        dial.dial,
 		IdleConnTimeout:    time.Minute,
 		DisableCompression: true,
 	}
 	return &Client{
-		address: opts.Address,
+		dial:    dial,
 		log:     opts.Log,
 		silence: opts.Silence,
 		calls:   call.New(call.Options{Transport: transport, Log: opts.Log, Retries: opts.Retries}),
 		stream:  &http.Client{Transport: transport},
 	}, nil
 }
+
+// defaultSilence is when a watch is taken for dead.
+const defaultSilence = 30 * time.Second
 
 // Close lets idle connections go. The client remains usable.
 func (c *Client) Close() { c.calls.Close() }
@@ -112,6 +114,7 @@ const callTime = 30 * time.Second
 
 // do sends in, if not nil, and reads the answer into out, if not nil.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	caller, at := ctx, c.dial.at()
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	req := call.Request{Method: method, URL: base + path, Repeatable: true, Header: http.Header{"Accept": {"application/json"}}}
@@ -125,11 +128,13 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	}
 	resp, err := c.calls.Do(ctx, req)
 	if err != nil {
+		c.leave(caller, at)
 		return c.unreachable(ctx, err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
+		c.leave(caller, at)
 		return c.unreachable(ctx, fmt.Errorf("read the answer: %w", err))
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices {
@@ -144,15 +149,27 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	return nil
 }
 
+// leave makes the next connection go to another address than at, which has
+// failed, unless the caller has given up before it could answer.
+func (c *Client) leave(caller context.Context, at int) {
+	if caller.Err() == nil && c.dial.leave(at) {
+		c.calls.Close()
+	}
+}
+
 // unreachable is ctx's error if ctx is why, else ErrUnreachable.
 func (c *Client) unreachable(ctx context.Context, err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok && ctx.Err() == nil {
 		err = u.Err // without the URL, whose host is nobody's
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("call %s: %w", c.address, err)
+		return fmt.Errorf("call %s: %w", c.dial, err)
 	}
-	return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.address, err)
+	hint := ""
+	if call.NotSent(err) {
+		hint = c.dial.hint()
+	}
+	return fmt.Errorf("%w at %s: %w%s", ErrUnreachable, c.dial, err, hint)
 }
 
 // asError reads an answer that is not a success. One that is not ours, from

@@ -21,19 +21,29 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestAddresses(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"", "/run/x.sock", "unix:run/x.sock", "unix://run/x.sock", "tcp://1.2.3.4:5", "http://x"} {
-		if _, err := client.New(bad); err == nil || !strings.Contains(err.Error(), client.DefaultAddress) {
+	for _, bad := range []string{
+		"", "/run/x.sock", "unix:run/x.sock", "unix://run/x.sock", "tcp://1.2.3.4:5", "http://x", "http://1.2.3.4:5",
+		"https://x", "https://:5", "https://u@x:5", "https://x:5/v1", "https://x:5?a", "https://[::1", "https://x:http",
+	} {
+		if _, err := client.Open(client.Options{Addresses: []string{bad}}); err == nil || !strings.Contains(err.Error(), client.DefaultAddress) {
 			t.Errorf("address %q: %v, want an error that shows a good one", bad, err)
 		}
 	}
-	if _, err := client.New(client.DefaultAddress); err != nil {
+	if _, err := client.Open(client.Options{Addresses: []string{client.DefaultAddress}}); err != nil {
 		t.Error(err)
+	}
+	if _, err := client.Open(client.Options{}); err == nil {
+		t.Error("no address at all is taken")
+	}
+	_, err := client.Open(client.Options{Addresses: []string{"https://[::1]:5"}})
+	if err == nil || !strings.Contains(err.Error(), "needs a CA, a certificate and a key") {
+		t.Errorf("TLS without files: %v", err)
 	}
 }
 
 func TestNobodyThere(t *testing.T) {
 	t.Parallel()
-	c, err := client.Open(client.Options{Address: "unix://" + filepath.Join(t.TempDir(), "none"), Retries: -1})
+	c, err := client.Open(client.Options{Addresses: []string{"unix://" + filepath.Join(t.TempDir(), "none")}, Retries: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +139,7 @@ func stub(t *testing.T, handler http.HandlerFunc) *client.Client {
 	srv := &http.Server{Handler: handler}
 	done := make(chan struct{})
 	go func() { defer close(done); srv.Serve(ln) }()
-	c, err := client.Open(client.Options{Address: "unix://" + path, Silence: 50 * time.Millisecond})
+	c, err := client.Open(client.Options{Addresses: []string{"unix://" + path}, Silence: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,6 +36,7 @@ func (c *Client) Watch(ctx context.Context, node string, after uint64, changed f
 		broken = false
 	}
 	for {
+		at := c.dial.at()
 		err := c.watchOnce(ctx, node, after, connected, func(revision uint64) {
 			backoff.Reset()
 			after = revision
@@ -45,6 +47,9 @@ func (c *Client) Watch(ctx context.Context, node string, after uint64, changed f
 		}
 		if code := api.CodeOf(err); code != "" && code != api.CodeUnavailable && code != api.CodeInternal {
 			return fmt.Errorf("watch node %s: %w", node, err)
+		}
+		if api.CodeOf(err) == "" {
+			c.leave(ctx, at)
 		}
 		level := slog.LevelDebug
 		if !broken { // once is enough, however long it stays away
@@ -57,12 +62,20 @@ func (c *Client) Watch(ctx context.Context, node string, after uint64, changed f
 	}
 }
 
+// errSilent: the other end is gone without a word, or the way to it is.
+var errSilent = errors.New("no heartbeat of the controller")
+
 // watchOnce reads one connection until it breaks, and says how.
-func (c *Client) watchOnce(ctx context.Context, node string, after uint64, connected func(), changed func(uint64)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	silence := time.AfterFunc(c.silence, cancel)
+func (c *Client) watchOnce(ctx context.Context, node string, after uint64, connected func(), changed func(uint64)) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(c.silence, func() { cancel(errSilent) })
 	defer silence.Stop()
+	defer func() {
+		if context.Cause(ctx) == errSilent {
+			err = fmt.Errorf("%w for %s", errSilent, c.silence)
+		}
+	}()
 	url := fmt.Sprintf("%s%s/watch?after=%d", base, nodePath(node), after)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

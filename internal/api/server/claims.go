@@ -17,21 +17,30 @@ type releaseInput struct {
 }
 
 func (s *server) claimRoutes() {
-	op := s.operation("acquire", http.MethodPost, "/v1/claims", "Get the claim of a container interface; the same owner gets the same claim")
-	serve(s, op, func(ctx context.Context, in *acquireInput) (nic.Claim, error) {
+	acquire := s.operation("acquire", http.MethodPost, "/v1/claims", "Get the claim of a container interface; the same owner gets the same claim")
+	serve(s, acquire, func(ctx context.Context, in *acquireInput) (nic.Claim, error) {
 		var faults nic.Faults
 		faults.AddErr("body.owner", in.Body.Owner.Validate())
+		for _, f := range nic.AsFaults(in.Body.Request.Check()) {
+			faults.Add("body.request."+f.Field, "%s", f.Problem)
+		}
 		if err := faults.Err(); err != nil {
+			return nic.Claim{}, err
+		}
+		if err := s.mayActAs(ctx, acquire.OperationID, in.Body.Owner.Node); err != nil {
 			return nic.Claim{}, err
 		}
 		return s.Backend.Acquire(ctx, in.Body.Owner, in.Body.Container, in.Body.Request)
 	})
 
-	op = s.operation("release", http.MethodPost, "/v1/claims/{id}/release", "Give a claim back; gone already is no error")
+	op := s.operation("release", http.MethodPost, "/v1/claims/{id}/release", "Give a claim back; gone already is no error")
 	serveEmpty(s, op, func(ctx context.Context, in *releaseInput) error {
 		id, err := nic.ParseClaimID(in.ID)
 		if err != nil {
 			return nic.Faults{{Field: "path.id", Problem: err.Error()}}
+		}
+		if err := s.mayRelease(ctx, id); err != nil {
+			return err
 		}
 		if err := s.Backend.Release(ctx, id, in.Body.Epoch); err != nil {
 			e := s.wire(ctx, op, err)

@@ -44,10 +44,14 @@ func (s *server) nodeRoutes() {
 		if err := nic.CheckName("node", in.Name); err != nil {
 			return nic.Node{}, nic.Faults{{Field: "path.name", Problem: err.Error()}}
 		}
+		if err := checkInventory(in.Body); err != nil {
+			return nic.Node{}, err
+		}
 		return s.Backend.Hello(ctx, in.Name, in.Body)
 	})
 
 	report := s.operation("report", http.MethodPost, "/v1/nodes/{name}/report", "Say what has changed on a node")
+	report.MaxBodyBytes = maxReport
 	serveEmpty(s, report, func(ctx context.Context, in *reportInput) error {
 		if err := checkName("node", in.Name); err != nil {
 			return err
@@ -66,4 +70,20 @@ func (s *server) nodeRoutes() {
 		}
 		return api.WantedList{Revision: revision, Items: items}, err
 	})
+}
+
+// maxInventory bounds one text of an inventory, in bytes.
+const maxInventory = 256
+
+// checkInventory bounds what is stored of a node's own words.
+func checkInventory(v nic.Inventory) error {
+	var faults nic.Faults
+	for _, text := range []struct{ field, value string }{
+		{"boot", v.Boot}, {"kernel", v.Kernel}, {"docker", v.Docker}, {"agentVersion", v.AgentVersion},
+	} {
+		if len(text.value) > maxInventory {
+			faults.Add("body."+text.field, "%d bytes, at most %d", len(text.value), maxInventory)
+		}
+	}
+	return faults.Err()
 }

@@ -10,8 +10,11 @@ import (
 	"github.com/nicferry/nicferry/internal/api"
 )
 
-// maxBody bounds a request's body: a report of some 10,000 NICs.
-const maxBody = 4 << 20
+// The bounds of requests' bodies, in bytes.
+const (
+	maxBody   = 1 << 20
+	maxReport = 4 << 20 // some 10,000 NICs
+)
 
 // config is huma's, without what we do not want of its defaults: "$schema"
 // fields in answers, pages that load scripts from elsewhere, and an OpenAPI

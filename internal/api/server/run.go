@@ -28,12 +28,16 @@ type stoppingKey struct{}
 func Run(ctx context.Context, ln net.Listener, handler http.Handler, log *slog.Logger) error {
 	base, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, ctx))
 	defer cancel()
+	level := slog.LevelDebug
+	if ln.Addr().Network() != "unix" { // who was turned away, and why
+		level = slog.LevelInfo
+	}
 	srv := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), level),
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()

@@ -15,7 +15,7 @@ import (
 
 // defaultHeartbeat is the time between two comments on a quiet watch. It is
 // short enough for a reader to tell a quiet controller from a dead one.
-const defaultHeartbeat = 15 * time.Second
+const defaultHeartbeat = 10 * time.Second
 
 // Options are the parts of the API's handler.
 type Options struct {
@@ -25,7 +25,7 @@ type Options struct {
 	// Kinds says which code the backend's own errors get, first match wins.
 	// Errors of the store and of providers need no entry. Optional.
 	Kinds []Kind
-	// Heartbeat is the time between two comments on a quiet watch; default 15 s.
+	// Heartbeat is the time between two comments on a quiet watch; default 10 s.
 	Heartbeat time.Duration
 }
 
@@ -43,6 +43,7 @@ func New(opts Options) http.Handler {
 	mux := http.NewServeMux()
 	s := &server{Options: opts}
 	s.api = humago.New(mux, s.config())
+	s.api.UseMiddleware(s.authorise)
 	s.claimRoutes()
 	s.nicRoutes()
 	s.nodeRoutes()
@@ -57,5 +58,5 @@ func New(opts Options) http.Handler {
 		w.Header().Set("Content-Type", "application/openapi+json")
 		w.Write(document)
 	})
-	return s.guard(withFallback(mux))
+	return s.guard(identify(withFallback(mux)))
 }

@@ -85,7 +85,7 @@ func (c *controller) Stop() { c.stop() }
 
 func (c *controller) client() *client.Client {
 	c.t.Helper()
-	cl, err := client.Open(client.Options{Address: "unix://" + c.socket, Retries: 50})
+	cl, err := client.Open(client.Options{Addresses: []string{"unix://" + c.socket}, Retries: 50})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -130,9 +130,25 @@ func (b *lockedBuffer) String() string {
 
 func TestEveryRouteThroughTheClient(t *testing.T) {
 	t.Parallel()
-	ctl := start(t)
-	c, ctx := ctl.client(), t.Context()
+	t.Run("unix", func(t *testing.T) {
+		t.Parallel()
+		ctl := start(t)
+		checkEveryRoute(t, ctl, ctl.client())
+	})
+	t.Run("TLS", func(t *testing.T) {
+		t.Parallel()
+		ctl := startTLS(t)
+		admin, err := ctl.ca.Admin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkEveryRoute(t, ctl.controller, ctl.tlsClient(admin))
+	})
+}
 
+func checkEveryRoute(t *testing.T, ctl *controller, c *client.Client) {
+	t.Helper()
+	ctx := t.Context()
 	node, err := c.Hello(ctx, "n1", nic.Inventory{Boot: "b1", Kernel: "6.1", Docker: "20.10", AgentVersion: "v1"})
 	if err != nil || node.Session != 1 {
 		t.Fatalf("hello: %+v, %v", node, err)
