@@ -48,8 +48,16 @@ func table() []suite {
 			Name:     "agent",
 			About:    "the programs on a real Docker engine, and the demo, which must see a planted leak",
 			Packages: []string{"./e2e/..."},
+			Except:   []string{"e2e/vm"},
 			Budget:   5 * time.Minute,
 			Minimum:  14,
+		},
+		{
+			Name:     "vm",
+			About:    "NICs hot-plugged into real virtual machines, whatever libvirt, the guests or people do meanwhile",
+			Packages: []string{"./e2e/vm"},
+			Budget:   7 * time.Minute,
+			Minimum:  1,
 		},
 	}
 }
