@@ -20,6 +20,8 @@ import (
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/api/apitest"
 	"github.com/nicferry/nicferry/internal/api/server"
+	"github.com/nicferry/nicferry/internal/lab/certs"
+	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -102,6 +104,9 @@ func setup(env *testscript.Env) error {
 		server.Run(ctx, ln, server.New(server.Options{Backend: backend, Log: log}), log)
 	}()
 	env.Defer(func() { stop(); <-done })
+	if err := setupTLS(env, dir, backend, log); err != nil {
+		return err
+	}
 	mute, err := net.Listen("unix", filepath.Join(dir, "mute"))
 	if err != nil {
 		return err
@@ -110,6 +115,38 @@ func setup(env *testscript.Env) error {
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // else each program takes a second to end under -race
 	env.Setenv("NICFERRY_SERVER", "unix://"+filepath.Join(dir, "s"))
 	env.Setenv("MUTE", "unix://"+filepath.Join(dir, "mute"))
+	return nil
+}
+
+// setupTLS serves the same over TLS at $REMOTE, and makes the pairs admin and
+// node-n1 below $TLS.
+func setupTLS(env *testscript.Env, dir string, backend *apitest.Backend, log *slog.Logger) error {
+	ca, err := certs.New(filepath.Join(dir, "tls"))
+	if err != nil {
+		return err
+	}
+	pair, err := ca.Server("127.0.0.1")
+	if err != nil {
+		return err
+	}
+	_, adminErr := ca.Admin()
+	_, nodeErr := ca.Node("n1")
+	if err := errors.Join(adminErr, nodeErr); err != nil {
+		return err
+	}
+	ln, err := server.ListenTLS("127.0.0.1:0", mtls.Files(pair), log)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		server.Run(ctx, ln, server.New(server.Options{Backend: backend, Log: log}), log)
+	}()
+	env.Defer(func() { stop(); <-done })
+	env.Setenv("REMOTE", "https://"+ln.Addr().String())
+	env.Setenv("TLS", filepath.Join(dir, "tls"))
 	return nil
 }
 
