@@ -22,7 +22,8 @@ const (
 // Detach implements provider.Provider. Nil means that the guest was asked: the
 // NIC is available when no definition of the domain has it. A guest that is
 // frozen, or still boots, may forget, so callers repeat Detach until then; the
-// guest is not asked more often than it can bear.
+// guest is not asked more often than it can bear. ErrBusy is a guest that takes
+// no request now, such as one with native hot-plug that has just got the card.
 func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceID) error {
 	if err := p.detach(ctx, id, instance); err != nil {
 		return p.failing("detach", id)(err)
@@ -57,15 +58,6 @@ func (p *Provider) detach(ctx context.Context, id nic.ID, instance nic.InstanceI
 		fresh = step != nil
 		return step, err
 	})
-	if errors.Is(err, provider.ErrNotFound) { // a card may be there without a record
-		var lost error
-		if s, _, lost = planDetach(ctx, hv, ledgerlog.History{ID: id}, instance); lost != nil {
-			return lost
-		}
-		if s.domain.UUID != "" {
-			err = nil
-		}
-	}
 	if err != nil || s.domain.UUID == "" {
 		return err
 	}
@@ -114,7 +106,10 @@ func planDetach(ctx context.Context, hv Hypervisor, h ledgerlog.History, instanc
 // outright is recorded as attached again, if fresh says that this call had it
 // recorded as leaving.
 func (p *Provider) unplug(ctx context.Context, hv Hypervisor, id nic.ID, s site, fresh bool) error {
-	again, ok := p.mayAsk(id, s, fresh)
+	last, ok := p.mayAsk(id, s, fresh)
+	if !ok && last.refused {
+		return kindf(provider.ErrBusy, "the guest of %s took no request at %s, and is asked again soon", s.domain.Name, last.at.Format(time.TimeOnly))
+	}
 	if !ok {
 		return nil
 	}
@@ -122,8 +117,9 @@ func (p *Provider) unplug(ctx context.Context, hv Hypervisor, id nic.ID, s site,
 	switch {
 	case err == nil, errors.Is(err, virt.ErrNoInterface), errors.Is(err, virt.ErrNoDomain):
 		return nil
-	case errors.Is(err, virt.ErrBusy) && (again || !fresh):
-		return nil // the guest is at it
+	case errors.Is(err, virt.ErrBusy):
+		p.noteRefusal(id) // so that nobody takes it for asked
+		return err
 	case errors.Is(err, virt.ErrTaken):
 		return kindf(provider.ErrBusy, "the domain has changed meanwhile: %s", err)
 	case !fresh || !refused(err):
@@ -137,13 +133,19 @@ func (p *Provider) unplug(ctx context.Context, hv Hypervisor, id nic.ID, s site,
 	}))
 }
 
-// mayAsk says whether the guest may be asked now, notes that it is, and says
-// whether it was asked before. A definition that is only stored can be
-// changed at any time, and what was asked before the NIC was attached last does
-// not count.
-func (p *Provider) mayAsk(id nic.ID, s site, fresh bool) (again, ok bool) {
+// A request is that a guest let a card go.
+type request struct {
+	at      time.Time
+	refused bool // the guest was busy
+}
+
+// mayAsk says whether the guest may be asked now, and notes that it is; if not,
+// it returns the last request. A definition that is only stored can be changed
+// at any time, and what was asked before the NIC was attached last does not
+// count.
+func (p *Provider) mayAsk(id nic.ID, s site, fresh bool) (last request, ok bool) {
 	if s.live == nil {
-		return false, true
+		return request{}, true
 	}
 	spacing := spacingACPI
 	if s.domain.Hotplug == virt.Native {
@@ -151,20 +153,27 @@ func (p *Provider) mayAsk(id nic.ID, s site, fresh bool) (again, ok bool) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last, again := p.asked[id]
-	again = again && !fresh
-	if again && time.Since(last) < spacing {
-		return true, false
+	last = p.asked[id]
+	if !fresh && time.Since(last.at) < spacing {
+		return last, false
 	}
-	p.asked[id] = time.Now()
-	return again, true
+	p.asked[id] = request{at: time.Now()}
+	return last, true
+}
+
+func (p *Provider) noteRefusal(id nic.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last, ok := p.asked[id]; ok {
+		p.asked[id] = request{last.at, true}
+	}
 }
 
 // lastAsked is when this controller last asked a guest to let the NIC go.
 func (p *Provider) lastAsked(id nic.ID) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.asked[id]
+	return p.asked[id].at
 }
 
 func (p *Provider) forget(id nic.ID) {

@@ -14,11 +14,15 @@ import (
 const (
 	letsGoACPI   = 114 * time.Millisecond
 	letsGoNative = 6335 * time.Millisecond
+	// blinks is how long a guest with native hot-plug takes to power a card on;
+	// it takes no request until then.
+	blinks = 1500 * time.Millisecond
 )
 
 // A hyper is a hypervisor in memory that behaves as libvirt does: a plug is
 // done when the call returns, an unplug when the guest has let go, which a
-// frozen guest does when it wakes and a booting one forgets.
+// frozen guest does when it wakes and a booting one forgets. One with native
+// hot-plug takes no request while it powers the card on.
 type hyper struct {
 	mu      sync.Mutex
 	domains []*domain
@@ -35,6 +39,7 @@ type domain struct {
 	ports   int
 	booting bool // the guest takes no notice of requests
 	leaving map[string]time.Time
+	plugged map[string]time.Time
 }
 
 // The ops of a hyper.
@@ -101,6 +106,7 @@ func (h *hyper) Plug(ctx context.Context, id string, i virt.Interface) error {
 			plugged := i
 			plugged.Address, plugged.Target = d.address(d.Live), "vnet9"
 			d.Live = append(d.Live, plugged)
+			d.plugged[i.Alias] = time.Now()
 			h.tell(virt.Event{Kind: virt.DeviceAdded, UUID: d.UUID, Alias: i.Alias})
 		}
 		if stored < 0 && !d.Transient {
@@ -132,10 +138,10 @@ func (h *hyper) Unplug(ctx context.Context, id string, i virt.Interface) error {
 		}
 		h.asked = append(h.asked, time.Now())
 		if _, already := d.leaving[i.Alias]; already {
-			if d.Hotplug == virt.Native && d.State == virt.Running {
-				return fmt.Errorf("device is already in the process of unplug: %w", virt.ErrBusy)
-			}
 			return nil
+		}
+		if d.Hotplug == virt.Native && d.State == virt.Running && time.Since(d.plugged[i.Alias]) < blinks {
+			return fmt.Errorf("guest is busy (power indicator blinking): %w", virt.ErrBusy)
 		}
 		if !d.booting {
 			d.leaving[i.Alias] = time.Now().Add(letsGo(d.Hotplug))

@@ -104,6 +104,7 @@ func TestF22_F27_SecondUnplugIsHarmlessAndSpaced(t *testing.T) {
 		h := newHands(t, mode)
 		h.hand("vm1", func(d *domain) { d.booting = true }) // lets go of nothing
 		h.attach(vm1, nil)
+		time.Sleep(blinks)
 		for range 60 {
 			h.detach("vm1", nil)
 			h.want("detaching vm1")
@@ -130,6 +131,26 @@ func TestF22_F27_SecondUnplugIsHarmlessAndSpaced(t *testing.T) {
 		time.Sleep(letsGoNative)
 		h.want("available")
 		h.detach("vm1", nil)
+		h.remove()
+	})
+}
+
+// A guest with native hot-plug takes no request while it powers a card on. That
+// is told as busy, until it has been asked for sure, and not as done.
+func TestF27_ABusyGuestIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHands(t, virt.Native)
+		h.attach(vm1, nil)
+		for begin := time.Now(); time.Since(begin) < 5*time.Second; time.Sleep(100 * time.Millisecond) {
+			h.detach("vm1", provider.ErrBusy)
+			h.want("detaching vm1")
+		}
+		h.detach("vm1", nil)
+		if n := len(h.requests()); n != 2 {
+			t.Errorf("the guest was asked %d times; want one that it refused and one 5 s later", n)
+		}
+		time.Sleep(letsGoNative)
+		h.want("available")
 		h.remove()
 	})
 }
@@ -174,6 +195,7 @@ func TestF23_SlotsAreCountedBeforeAnythingIsMade(t *testing.T) {
 		if limits, err := p.Limits(t.Context(), "vm1"); err != nil || limits.Free != 0 || limits.NICs != 4 || limits.Slot != "hot-plug slot" {
 			t.Errorf("limits %+v, %v", limits, err)
 		}
+		time.Sleep(blinks)
 		if err := p.Detach(t.Context(), in[0], "vm1"); err != nil {
 			t.Fatal(err)
 		}

@@ -22,9 +22,10 @@ type Hypervisor interface {
 	// Unplug takes i, as Domain has listed it, out of the definitions that have
 	// it: exactly the card with its alias, its MAC and, where it was listed, its
 	// address. Nil means that the guest was asked: the card is in the live
-	// definition until the guest has let it go. virt.ErrNoInterface if neither
-	// definition has it, virt.ErrTaken if the alias is another card's by now, and
-	// nil or virt.ErrBusy if the guest is at it already.
+	// definition until the guest has let it go, and so does nil again while the
+	// guest is at it. virt.ErrNoInterface if neither definition has it,
+	// virt.ErrTaken if the alias is another card's by now, and virt.ErrBusy if
+	// the guest takes no request now; the stored definition is rid of it then.
 	Unplug(ctx context.Context, domain string, i virt.Interface) error
 	// Events is one channel of hints for the life of the connection.
 	Events() <-chan virt.Event

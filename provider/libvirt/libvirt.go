@@ -51,6 +51,11 @@ type Options struct {
 // domain's XML alone, so a domain that is made anew under the same name has
 // what its new definition says, and a NIC of the old one is available again.
 // A domain that is renamed keeps its NICs under the name they were attached by.
+//
+// An alias names the NIC and no cluster, so a card with an alias of ours that
+// the ledger has no record of may be another controller's. List tells of it, as
+// failed, and nothing here touches it: to Attach, Detach and Delete there is no
+// such NIC.
 type Provider struct {
 	opts  Options
 	log   ledgerlog.Log
@@ -58,7 +63,7 @@ type Provider struct {
 	locks *locks
 
 	mu    sync.Mutex
-	asked map[nic.ID]time.Time        // when an unplug was last asked of the guest
+	asked map[nic.ID]request          // the last unplug that was asked of the guest
 	told  map[string]virt.HotplugMode // what was logged of each domain, by UUID
 }
 
@@ -83,7 +88,7 @@ func New(o Options) (*Provider, error) {
 	return &Provider{
 		opts: o, log: ledgerlog.Log{Ledger: o.Ledger},
 		conn: newConnection(o.Open), locks: newLocks(),
-		asked: map[nic.ID]time.Time{}, told: map[string]virt.HotplugMode{},
+		asked: map[nic.ID]request{}, told: map[string]virt.HotplugMode{},
 	}, nil
 }
 

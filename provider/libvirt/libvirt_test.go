@@ -205,23 +205,33 @@ func TestImpostorIsNamedAndLeftAlone(t *testing.T) {
 	})
 }
 
-// A card with our alias and no record is told, and can be taken out.
-func TestStrayIsListedAndGoes(t *testing.T) {
+// A card with an alias of ours and no record, which may be another
+// controller's, is told, and nothing touches it.
+func TestStrayIsListedAndLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHands(t, virt.ACPI)
 		h.attach(vm1, nil)
-		h.ledger = providertest.NewLedger() // all records are lost
-		h.p = h.controller()
-		h.want("attached vm1")
-		all, err := h.p.List(t.Context())
-		if err != nil || len(all) != 1 || all[0].NIC != h.id || all[0].MAC != h.spec.MAC {
+		other := h.world
+		other.ledger = providertest.NewLedger()
+		p := other.controller()
+		all, err := p.List(t.Context())
+		if err != nil || len(all) != 1 || all[0].NIC != h.id || all[0].MAC != h.spec.MAC || all[0].State != nic.StateFailed ||
+			!strings.Contains(all[0].Reason, "vm1") || !strings.Contains(all[0].Reason, "virsh detach-device-alias --alias ua-nicferry-"+string(h.id)) {
 			t.Fatalf("List: %+v, %v", all, err)
 		}
-		h.wantErr("delete", h.p.Delete(t.Context(), h.id), provider.ErrBusy)
-		h.attach(vm2, provider.ErrNotFound)
-		h.detach("vm2", provider.ErrElsewhere)
+		if got, err := p.Get(t.Context(), h.id); err != nil || len(got) > 0 {
+			t.Errorf("Get: %+v, %v; want nothing of what is not ours", got, err)
+		}
+		for range 2 {
+			_, err = p.Attach(t.Context(), h.id, vm1)
+			h.wantErr("attach", err, provider.ErrNotFound)
+			h.wantErr("detach", p.Detach(t.Context(), h.id, "vm1"), provider.ErrNotFound)
+			h.wantErr("delete", p.Delete(t.Context(), h.id), provider.ErrNotFound)
+		}
+		time.Sleep(letsGoNative)
+		h.want("attached vm1")
+		h.wantCards("vm1", "live", "stored")
 		h.remove()
-		h.wantCards("vm1")
 	})
 }
 

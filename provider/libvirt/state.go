@@ -11,7 +11,7 @@ import (
 )
 
 // judge is what a NIC's records and the domains say of it together. The domains
-// say where it is, the records what was last wanted.
+// say where it is, the records what was last wanted. h is known.
 func judge(h ledgerlog.History, domains []virt.Domain) (nic.Seen, error) {
 	seen := nic.Seen{NIC: h.ID, ProviderID: alias(h.ID), State: nic.StateAvailable, MAC: h.Spec.MAC, Addrs: h.Spec.Addrs}
 	switch h.Last.Do {
@@ -78,9 +78,6 @@ func place(last ledgerlog.Step, d virt.Domain) nic.Place {
 
 // impostor finds a card with the NIC's alias that is not the NIC.
 func impostor(domains []virt.Domain, h ledgerlog.History) (string, nic.MAC) {
-	if !h.Known {
-		return "", nic.MAC{}
-	}
 	for _, d := range domains {
 		for _, cards := range [][]virt.Interface{d.Live, d.Stored} {
 			for _, c := range cards {
@@ -122,8 +119,22 @@ func (p *Provider) Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen,
 	return got, nil
 }
 
-// List implements provider.Provider. It tells also of cards with our alias that
-// have no record.
+// stray is a card with an alias of ours and no record: another controller's, or
+// one whose records were lost. It is told, and never touched.
+func stray(id nic.ID, domains []virt.Domain) (nic.Seen, bool) {
+	sites := find(domains, id, nic.MAC{})
+	if len(sites) == 0 {
+		return nic.Seen{}, false
+	}
+	return nic.Seen{
+		NIC: id, ProviderID: alias(id), State: nic.StateFailed, MAC: sites[0].card().MAC,
+		Place: nic.Place{Instance: nic.InstanceID(sites[0].domain.Name)},
+		Reason: "is in " + list(sites) + " without a record of this controller, which leaves it alone; " +
+			"if it is no other controller's, take it out with virsh detach-device-alias --alias " + alias(id),
+	}, true
+}
+
+// List implements provider.Provider. It tells also of strays.
 func (p *Provider) List(ctx context.Context) ([]nic.Seen, error) {
 	fail := p.failing("list", "")
 	histories, err := p.log.ReadAll(ctx)
@@ -168,7 +179,10 @@ func (p *Provider) judgeAll(ctx context.Context, histories map[nic.ID]*ledgerlog
 		}
 	}
 	for id, h := range histories {
-		if !h.Known && len(find(domains, id, nic.MAC{})) == 0 {
+		if !h.Known {
+			if seen, there := stray(id, domains); there && strays {
+				got[id] = seen
+			}
 			continue
 		}
 		seen, err := judge(*h, domains)

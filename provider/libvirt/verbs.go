@@ -70,11 +70,6 @@ func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
 	if err != nil && !gone {
 		return fail(err)
 	}
-	if gone { // a card may be there without a record
-		if err := plugged(ledgerlog.History{ID: id}); err != nil {
-			return fail(err)
-		}
-	}
 	if lost := p.log.Forget(ctx, id); lost != nil {
 		return fail(lost)
 	}

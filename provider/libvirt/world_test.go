@@ -36,7 +36,7 @@ func (h *hyper) define(name string, mode virt.HotplugMode, ports int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.born++
-	d := &domain{ports: ports, leaving: map[string]time.Time{}}
+	d := &domain{ports: ports, leaving: map[string]time.Time{}, plugged: map[string]time.Time{}}
 	d.Name, d.UUID = name, fmt.Sprintf("00000000-0000-4000-8000-%012d", h.born)
 	d.State, d.Hotplug = virt.Off, mode
 	h.domains = append(h.domains, d)
@@ -194,9 +194,15 @@ func (h *hands) attach(place nic.Place, want error) nic.Seen {
 	return seen
 }
 
+// detach repeats what a busy guest refuses, unless that is wanted.
 func (h *hands) detach(instance nic.InstanceID, want error) {
 	h.t.Helper()
-	h.wantErr("detach", h.p.Detach(h.t.Context(), h.id, instance), want)
+	err := h.p.Detach(h.t.Context(), h.id, instance)
+	for tries := 0; want == nil && errors.Is(err, provider.ErrBusy) && tries < 60; tries++ {
+		time.Sleep(100 * time.Millisecond)
+		err = h.p.Detach(h.t.Context(), h.id, instance)
+	}
+	h.wantErr("detach", err, want)
 }
 
 func (h *hands) wantErr(op string, err, want error) {

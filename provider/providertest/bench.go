@@ -90,9 +90,15 @@ func (b *bench) attach(id nic.ID, place nic.Place) nic.Seen {
 
 func (b *bench) detach(id nic.ID, instance nic.InstanceID) {
 	b.t.Helper()
-	b.must(b.Provider.Detach(b.ctx, id, instance))
+	b.must(b.detaching(id, instance))
 	b.nodeClean(instance, id, true)
 	b.until(id, nic.StateAvailable, nic.StateDetaching)
+}
+
+// detaching starts a detach of a NIC that is plugged in. A provider may refuse
+// it as busy for some time after the plug.
+func (b *bench) detaching(id nic.ID, instance nic.InstanceID) error {
+	return b.again(func() error { return b.Provider.Detach(b.ctx, id, instance) }, provider.ErrBusy)
 }
 
 func (b *bench) nodeClean(instance nic.InstanceID, id nic.ID, clean bool) {

@@ -107,7 +107,7 @@ func getUnknown(b *bench) {
 func listHasAll(b *bench) {
 	b.wantListed()
 	loose, plugged, leaving := b.created(), b.attached(b.Places[0]), b.attached(b.Places[1])
-	b.must(b.Provider.Detach(b.ctx, leaving, b.Places[1].Instance))
+	b.must(b.detaching(leaving, b.Places[1].Instance))
 	b.wantListed(loose, plugged, leaving)
 	b.restart()
 	b.wantListed(loose, plugged, leaving)

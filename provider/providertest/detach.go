@@ -17,7 +17,7 @@ func detachWrong(b *bench) {
 
 func detachTwice(b *bench) {
 	id := b.attached(b.Places[0])
-	b.must(b.Provider.Detach(b.ctx, id, b.Places[0].Instance))
+	b.must(b.detaching(id, b.Places[0].Instance))
 	b.must(b.Provider.Detach(b.ctx, id, b.Places[0].Instance)) // on its way out
 	b.nodeClean(b.Places[0].Instance, id, true)
 	b.until(id, nic.StateAvailable, nic.StateDetaching)
@@ -47,7 +47,7 @@ func detachIsDone(b *bench) {
 	at := b.Places[0]
 	free := b.free(at.Instance)
 	id := b.attached(at)
-	b.must(b.Provider.Detach(b.ctx, id, at.Instance))
+	b.must(b.detaching(id, at.Instance))
 	if b.NodeClean != nil {
 		for range maxSettles {
 			b.settle()
@@ -78,9 +78,9 @@ func detachIsDone(b *bench) {
 
 func detachSurvivesRestart(b *bench) {
 	id := b.attached(b.Places[0])
-	b.must(b.Provider.Detach(b.ctx, id, b.Places[0].Instance))
+	b.must(b.detaching(id, b.Places[0].Instance))
 	b.restart()
-	b.must(b.Provider.Detach(b.ctx, id, b.Places[0].Instance))
+	b.must(b.detaching(id, b.Places[0].Instance))
 	b.nodeClean(b.Places[0].Instance, id, true)
 	b.until(id, nic.StateAvailable, nic.StateDetaching)
 	b.attach(id, b.Places[1])

@@ -1,17 +1,16 @@
-//go:build libvirt && vm
+//go:build linux
 
-package libvirt_test
+package vm
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/virt"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
@@ -19,45 +18,27 @@ import (
 	"github.com/nicferry/nicferry/provider/providertest"
 )
 
-// What the vm suite says of its lab:
-//
-//	go test -tags "libvirt libvirt_dlopen vm" -run TestGuests ./provider/libvirt \
-//		-args -uri 'qemu+unix:///system?socket=…' -domains vm1,vm2 -bridge br0
-var (
-	guestURI     = flag.String("uri", "", "libvirt's URI")
-	guestDomains = flag.String("domains", "", "two running domains with free root ports, by name or UUID")
-	guestBridge  = flag.String("bridge", "", "a Linux bridge on their host")
-)
+// TestConformance runs the conformance suite of providers against guests that
+// really let go of their cards.
+func TestConformance(t *testing.T) {
+	conform(t, use(t), "vm1", "vm2")
+}
 
-// TestGuests runs the conformance suite against domains whose guests really let
-// go of their cards.
-func TestGuests(t *testing.T) {
-	first, second, ok := strings.Cut(*guestDomains, ",")
-	if !ok || *guestURI == "" || *guestBridge == "" {
-		t.Fatal("needs -args -uri, -domains and -bridge: two running domains")
-	}
-	conn, err := virt.Open(t.Context(), virt.Options{URI: *guestURI, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	port := nic.Port{Kind: nic.PortBridge, Name: *guestBridge}
+// conform runs the suite on two running domains, of which the first gets most of
+// the work.
+func conform(t *testing.T, r *rig, first, second string) {
 	var turn sync.Mutex // the cases share the two domains
 	providertest.Run(t, func(t *testing.T) *providertest.Rig {
 		turn.Lock()
 		t.Cleanup(turn.Unlock) // after the case has taken its NICs away
-		return guestRig(t, conn, port, [2]string{first, second})
+		return guestRig(t, r, [2]string{first, second})
 	})
 }
 
 // guestRig is a rig on two running domains and an empty ledger.
-func guestRig(t *testing.T, conn *virt.Conn, port nic.Port, domains [2]string) *providertest.Rig {
+func guestRig(t *testing.T, r *rig, domains [2]string) *providertest.Rig {
 	t.Helper()
-	hv := &tampered{Hypervisor: conn}
+	hv := &tampered{Hypervisor: r.Virt()}
 	ledger := providertest.NewLedger()
 	controller := func() provider.Provider {
 		p, err := libvirt.New(libvirt.Options{
@@ -76,7 +57,7 @@ func guestRig(t *testing.T, conn *virt.Conn, port nic.Port, domains [2]string) *
 			{Node: "second", Instance: nic.InstanceID(domains[1])},
 		},
 		Spec: func(id nic.ID) nic.Spec {
-			return nic.Spec{NIC: id, Network: "lab", Tenant: "default", Node: "first", MAC: nic.NewMAC(), Port: port}
+			return nic.Spec{NIC: id, Network: "lab", Tenant: "default", Node: "first", MAC: nic.NewMAC(), Port: lanPort()}
 		},
 		// A guest takes its time, and there is nothing to wait for but that.
 		Settle:  func(*testing.T) { time.Sleep(100 * time.Millisecond) },
@@ -100,6 +81,12 @@ func guestRig(t *testing.T, conn *virt.Conn, port nic.Port, domains [2]string) *
 		},
 	}
 }
+
+// lanPort is a NIC's place on the lab's LAN.
+func lanPort() nic.Port { return nic.Port{Kind: nic.PortBridge, Name: cluster.LANBridge} }
+
+// The ops of a hypervisor that can be tampered with.
+const opDomain, opPlug, opUnplug = "domain", "plug", "unplug"
 
 // A tampered hypervisor fails a look, or loses the reply of a change, once.
 type tampered struct {
