@@ -22,6 +22,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/nicferry/nicferry/internal/lab/cluster"
+	"github.com/nicferry/nicferry/internal/lab/guest/pid1"
+	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
 )
 
 // labDir spares who works on one test the boot of the guests.
@@ -39,7 +41,12 @@ var (
 
 const homePrefix = "nicferry-vm-"
 
+// TestMain runs the tests. In a spare guest this program is the first service.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == protocol.Argument {
+		_ = pid1.Main()
+		os.Exit(1)
+	}
 	// libvirt knows no end of its event loop.
 	goleak.VerifyTestMain(suite{m}, goleak.IgnoreAnyFunction("github.com/nicferry/nicferry/internal/virt.runLoop"))
 }
@@ -120,7 +127,7 @@ func sweep() error {
 		if _, err := os.Stat(filepath.Join("/proc", pid)); err == nil {
 			continue
 		}
-		if err := errors.Join(cluster.Down(context.Background(), filepath.Join(dir, "lab")), os.RemoveAll(dir)); err != nil {
+		if err := errors.Join(stopPerson(dir), cluster.Down(context.Background(), filepath.Join(dir, "lab")), os.RemoveAll(dir)); err != nil {
 			return fmt.Errorf("sweep %s: %w", dir, err)
 		}
 	}
@@ -176,5 +183,5 @@ func down() error {
 	if theLab != nil {
 		err = theLab.Close()
 	}
-	return errors.Join(err, cluster.Down(context.Background(), filepath.Join(home, "lab")), os.RemoveAll(home))
+	return errors.Join(err, stopPerson(home), cluster.Down(context.Background(), filepath.Join(home, "lab")), os.RemoveAll(home))
 }
