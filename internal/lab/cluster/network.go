@@ -23,14 +23,14 @@ func (c *Cluster) makeNetworks(ctx context.Context) error {
 		"ip netns add " + LAN,
 		// Addresses are usable at once: nobody else is there to own them.
 		"ip netns exec " + LAN + " sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0",
-		"ip link add " + lanUplink + " type veth peer name " + lanWire + " netns " + LAN,
+		"ip link add " + lanUplink + " type veth peer name " + LANWire + " netns " + LAN,
 		"ip -n " + LAN + " link set lo up",
-		"ip -n " + LAN + " link set " + lanWire + " up",
+		"ip -n " + LAN + " link set " + LANWire + " up",
 		"sysctl -qw net/ipv6/conf/" + lanUplink + "/disable_ipv6=1",
 		"ip link set " + lanUplink + " up",
 	}
 	for _, addr := range routerAddrs {
-		steps = append(steps, fmt.Sprintf("ip -n %s addr add %s dev %s", LAN, addr, lanWire))
+		steps = append(steps, fmt.Sprintf("ip -n %s addr add %s dev %s", LAN, addr, LANWire))
 	}
 	switch c.opts.Switch {
 	case OpenVSwitch:
@@ -61,7 +61,7 @@ func (c *Cluster) startDHCP(ctx context.Context) error {
 	pidFile := c.file("dnsmasq.pid")
 	err := c.host.Launch(ctx, lab.Program{Name: "dnsmasq", Args: []string{
 		"ip", "netns", "exec", LAN, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root",
-		"--port=0", "--interface=" + lanWire, "--bind-interfaces", "--except-interface=lo",
+		"--port=0", "--interface=" + LANWire, "--bind-interfaces", "--except-interface=lo",
 		"--dhcp-authoritative", "--dhcp-rapid-commit",
 		"--no-ping", // it would look for 3 s whether the address is free
 		"--dhcp-range=" + dhcpRange,

@@ -17,8 +17,8 @@ const (
 	// LAN is the network namespace, on the host, of the router, the DHCP server
 	// and every peer outside the guests.
 	LAN = "lan"
-	// lanWire joins the two.
-	lanWire, lanUplink = "wire0", "uplink0"
+	// LANWire is the LAN's end of what joins it to its switch.
+	LANWire, lanUplink = "wire0", "uplink0"
 
 	// apiPort is where agents reach the controller.
 	apiPort = 7460

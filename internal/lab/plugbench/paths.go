@@ -1,0 +1,250 @@
+//go:build linux
+
+package plugbench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/lab/cluster"
+	"github.com/nicferry/nicferry/internal/retry"
+)
+
+// The paths to a server on the LAN, and what is measured of them.
+const (
+	pathNIC     = "container with a hot-plugged NIC"
+	pathMacvlan = "container on macvlan"
+	pathDocker  = "container on docker0 (bridge and NAT)"
+	pathGuest   = "the VM itself"
+
+	udpSent   = "UDP 64 B, sent"
+	udpGot    = "UDP 64 B, received"
+	tcp       = "TCP"
+	middleRTT = "round trip, p50"
+	slowRTT   = "round trip, p99"
+)
+
+// seconds is how long each tool sends.
+const seconds = "3"
+
+// server is the LAN's address for what is not nicferry's; see also fixedServer.
+const (
+	server      = "10.77.2.1"
+	guestAddr   = "10.77.2.10/24"
+	fixedServer = "10.77.1.1"
+)
+
+// A path is a way from the guest to the servers.
+type path struct {
+	name, server string
+	// enter goes before a command that is to take the path.
+	enter []string
+}
+
+// paths measures each path in turn, all of them to the same servers.
+func (b *bench) paths(ctx context.Context) (err error) {
+	rounds := max(3, b.opts.Rounds/5)
+	b.tell("%d rounds of traffic on four paths", rounds)
+	for _, program := range []string{"iperf3", "sockperf"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("%w: install it with scripts/install-deps bench, then bring the lab up anew", err)
+		}
+	}
+	list, end, err := b.lay(ctx)
+	defer func() { err = errors.Join(err, end()) }()
+	if err != nil {
+		return err
+	}
+	if err := retry.Sleep(ctx, 2*time.Second); err != nil { // dockerd and the agent come to rest
+		return err
+	}
+	for round := range rounds {
+		for i := range list {
+			if err := b.path(ctx, list[(i+round)%len(list)], round); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lay makes the paths and starts the servers. end takes it all away.
+func (b *bench) lay(ctx context.Context) (list []path, end func() error, err error) {
+	var undo []func() error
+	end = func() error {
+		var all error
+		for i := range undo {
+			all = errors.Join(all, undo[len(undo)-1-i]())
+		}
+		return all
+	}
+	clean := context.WithoutCancel(ctx)
+	own, err := b.newCard() // the guest's own NIC on the same switch
+	if err != nil {
+		return nil, end, err
+	}
+	if err := b.virsh(ctx, "attach-device", own, []string{"--live"}); err != nil {
+		return nil, end, err
+	}
+	undo = append(undo, func() error { return b.virsh(clean, "detach-device", own, []string{"--live"}) })
+	if _, err := b.watch.await(ctx, own.spec.MAC, true); err != nil {
+		return nil, end, err
+	}
+	if _, err := b.lab.Host().Run(ctx, "ip", "-n", cluster.LAN, "addr", "replace", server+"/24", "dev", cluster.LANWire); err != nil {
+		return nil, end, err
+	}
+	prepare := `dev=$(ip -o link | grep -i ` + own.spec.MAC.String() + ` | cut -d: -f2 | tr -d ' ')
+ip link set "$dev" up && ip addr replace ` + guestAddr + ` dev "$dev" &&
+docker network create -d macvlan --subnet 10.77.2.0/24 --gateway ` + server + ` --ip-range 10.77.2.64/28 -o parent="$dev" bench-macvlan`
+	if _, err := b.node.Command(ctx, "sh", "-c", prepare).Output(); err != nil {
+		return nil, end, err
+	}
+	undo = append(undo, func() error {
+		_, err := b.node.Docker(clean, "network", "rm", "bench-macvlan")
+		return err
+	})
+	for _, args := range [][]string{{"iperf3", "-s"}, {"sockperf", "server", "-p", "11111"}} {
+		ctx, cancel := context.WithCancel(ctx)
+		cmd := b.lab.Host().Command(ctx, "ip", append([]string{"netns", "exec", cluster.LAN}, args...)...)
+		if err := cmd.Start(); err != nil {
+			cancel()
+			return nil, end, err
+		}
+		undo = append(undo, func() error {
+			cancel()
+			_ = cmd.Wait() // it is killed
+			return nil
+		})
+	}
+	list, err = b.containers(ctx, &undo)
+	return append(list, path{name: pathGuest, server: server}), end, err
+}
+
+// containers starts one on each of the other paths.
+func (b *bench) containers(ctx context.Context, undo *[]func() error) (list []path, err error) {
+	for _, c := range []struct {
+		name string
+		args []string
+	}{
+		{pathNIC, []string{"--network", "none", "--label", "nicferry.network=fixed"}},
+		{pathMacvlan, []string{"--network", "bench-macvlan"}},
+		{pathDocker, []string{"--network", "bridge"}},
+	} {
+		id, err := b.node.Docker(ctx, append(append([]string{"run", "-d", "--init"}, c.args...), lab.ImageName, "sleep", "3600")...)
+		if err != nil {
+			return nil, err
+		}
+		*undo = append(*undo, func() error {
+			_, err := b.node.Docker(context.WithoutCancel(ctx), "rm", "-f", id)
+			return err
+		})
+		pid, err := b.node.Docker(ctx, "inspect", "-f", "{{.State.Pid}}", id)
+		if err != nil {
+			return nil, err
+		}
+		p := path{c.name, server, []string{"nsenter", "-t", pid, "-n"}}
+		if c.name == pathNIC {
+			p.server = fixedServer
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// path takes one round's figures of a path.
+func (b *bench) path(ctx context.Context, p path, round int) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	run := func(args ...string) ([]byte, error) {
+		return b.node.Command(ctx, append(append([]string{}, p.enter...), args...)...).Output()
+	}
+	out, err := run("iperf3", "-J", "-c", p.server, "-u", "-b", "0", "-l", "64", "-t", seconds)
+	sent, got, udpErr := parseUDP(out, err)
+	b.file.Add(udpSent, p.name, round, sent, "packets/s", udpErr)
+	b.file.Add(udpGot, p.name, round, got, "packets/s", udpErr)
+	out, err = run("iperf3", "-J", "-c", p.server, "-t", seconds)
+	rate, tcpErr := parseTCP(out, err)
+	b.file.Add(tcp, p.name, round, rate, "kbit/s", tcpErr)
+	out, err = run("sockperf", "ping-pong", "-i", p.server, "-p", "11111", "-t", seconds, "--msg-size", "64", "--full-rtt")
+	middle, slow, rttErr := parseRTT(string(out), err)
+	b.file.Add(middleRTT, p.name, round, middle, "us", rttErr)
+	b.file.Add(slowRTT, p.name, round, slow, "us", rttErr)
+	return ctx.Err()
+}
+
+// summary is what is of use of iperf3's JSON.
+type summary struct {
+	Error string `json:"error"`
+	End   struct {
+		Sum struct {
+			Seconds float64 `json:"seconds"`
+			Packets int64   `json:"packets"`
+			Lost    int64   `json:"lost_packets"`
+		} `json:"sum"`
+		Received struct {
+			Bits float64 `json:"bits_per_second"`
+		} `json:"sum_received"`
+	} `json:"end"`
+}
+
+func parse(out []byte, err error) (summary, error) {
+	var s summary
+	if jsonErr := json.Unmarshal(out, &s); jsonErr != nil {
+		return s, errors.Join(err, fmt.Errorf("read iperf3's JSON: %w", jsonErr))
+	}
+	if s.Error != "" {
+		return s, errors.New("iperf3: " + s.Error)
+	}
+	return s, err
+}
+
+// parseUDP returns packets per second, sent and received.
+func parseUDP(out []byte, err error) (sent, got int64, _ error) {
+	s, err := parse(out, err)
+	if err == nil && s.End.Sum.Seconds <= 0 {
+		err = errors.New("iperf3 sent nothing")
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	per := func(n int64) int64 { return int64(float64(n) / s.End.Sum.Seconds) }
+	return per(s.End.Sum.Packets), per(s.End.Sum.Packets - s.End.Sum.Lost), nil
+}
+
+// parseTCP returns kbit/s, as received.
+func parseTCP(out []byte, err error) (int64, error) {
+	s, err := parse(out, err)
+	return int64(s.End.Received.Bits / 1000), err
+}
+
+var percentile = regexp.MustCompile(`percentile (50|99)\.000 = +([0-9.]+)`)
+
+// parseRTT returns microseconds.
+func parseRTT(out string, err error) (middle, slow int64, _ error) {
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, m := range percentile.FindAllStringSubmatch(out, -1) {
+		v, err := strconv.ParseFloat(m[2], 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("read what sockperf says: %w", err)
+		}
+		if m[1] == "50" {
+			middle = int64(v)
+		} else {
+			slow = int64(v)
+		}
+	}
+	if middle == 0 || slow == 0 {
+		return 0, 0, fmt.Errorf("sockperf told no percentiles: %s", strings.TrimSpace(out))
+	}
+	return middle, slow, nil
+}

@@ -1,0 +1,119 @@
+//go:build linux
+
+package plugbench
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/nicferry/nicferry/internal/bench/figures"
+	"github.com/nicferry/nicferry/nic"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The guest's ip tells of changes of a link, too, and its lines come in pieces.
+func TestWatchCountsComingsAndGoings(t *testing.T) {
+	w := &watch{sights: map[string]sight{}, changed: make(chan struct{})}
+	mac := nic.MAC{0xe2, 0x4e, 0x01, 0x02, 0x03, 0x04}
+	said := `5: eth1: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group default \    link/ether e2:4e:01:02:03:04 brd ff:ff:ff:ff:ff:ff
+5: eth1: <BROADCAST,MULTICAST,UP> mtu 1500 qdisc noop state UP group default \    link/ether e2:4e:01:02:03:04 brd ff:ff:ff:ff:ff:ff
+Deleted 5: eth1: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group default \    link/ether e2:4e:01:02:03:04 brd ff:ff:ff:ff:ff:ff
+6: eth2: <NOARP> mtu 1500 qdisc noop state DOWN group default \    link/none
+`
+	for i := range len(said) {
+		if _, err := w.Write([]byte(said[i : i+1])); err != nil {
+			t.Fatal(err)
+		}
+		if i == strings.Index(said, "\n") {
+			if at, err := w.await(t.Context(), mac, true); err != nil || time.Since(at) > time.Minute {
+				t.Errorf("it came at %v, %v", at, err)
+			}
+		}
+	}
+	s, _ := w.of(mac)
+	if s.here || s.comes != 1 || s.leave != 1 {
+		t.Errorf("saw %+v, want it to have come and gone once", s)
+	}
+	if at, err := w.await(t.Context(), mac, false); err != nil || at.Before(s.come) {
+		t.Errorf("it went at %v, %v", at, err)
+	}
+}
+
+func TestToolsAreRead(t *testing.T) {
+	sent, got, err := parseUDP([]byte(`{"end":{"sum":{"seconds":2.0,"packets":3000,"lost_packets":1000}}}`), nil)
+	if sent != 1500 || got != 1000 || err != nil {
+		t.Errorf("UDP: %d sent, %d received, %v", sent, got, err)
+	}
+	if rate, err := parseTCP([]byte(`{"end":{"sum_received":{"bits_per_second":495000000}}}`), nil); rate != 495000 || err != nil {
+		t.Errorf("TCP: %d, %v", rate, err)
+	}
+	middle, slow, err := parseRTT("sockperf: ---> percentile 99.000 =  812.441\nsockperf: ---> percentile 50.000 =  205.100\n", nil)
+	if middle != 205 || slow != 812 || err != nil {
+		t.Errorf("round trip: %d, %d, %v", middle, slow, err)
+	}
+	broken := errors.New("exit status 1")
+	if _, _, err := parseUDP([]byte(`{"error":"unable to connect to server: Connection refused"}`), broken); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("got %v, want iperf3's word", err)
+	}
+	if _, err := parseTCP(nil, broken); !errors.Is(err, broken) {
+		t.Errorf("got %v, want %v", err, broken)
+	}
+	if _, _, err := parseRTT("sockperf: no messages", nil); err == nil {
+		t.Error("percentiles out of nothing")
+	}
+	if _, _, err := parseUDP([]byte(`{}`), nil); err == nil {
+		t.Error("packets per no second")
+	}
+}
+
+// The reports are computed from the file alone, say what they are of, and what
+// failed.
+func TestTell(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "plug.csv")
+	f, err := figures.Create(path, "abc123")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 20 {
+		f.Add(attach, ours, round, 55000, "us", nil)
+		f.Add(attach, virshLive, round, 60000, "us", nil)
+		f.Add(detach, ours, round, 120000, "us", nil)
+		f.Add(udpGot, pathNIC, round, 17500, "packets/s", nil)
+		f.Add(udpGot, pathDocker, round, 4400, "packets/s", nil)
+		f.Add(cycle, ours, round, 200000, "us", nil)
+	}
+	f.Add(detach, ours, 20, 6000000, "us", nil)
+	f.Add(cycle, ours, 20, 1, "us", errors.New("the domain has it 2 times <b>"))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err = Tell(path, figures.Machine{Kernel: "6.1", CPUs: 2, Load: 3}, dir)
+	if err == nil || !strings.Contains(err.Error(), "1 run") {
+		t.Errorf("got %v, want it to say that a run failed", err)
+	}
+	for name, wants := range map[string][]string{
+		"bench-vm.md": {
+			"abc123", "TCG guest", "shared with others", "| 0.92 × [0.92, 0.92] | at most 1.1 × | yes |", "6000 ms | less than 5 s | **no** |",
+			"1 of 21 | none | **no** |", "3.98 × [3.98, 3.98] | at least 3.0 × | yes |", "| virsh --live | 20 | 0 | 60.0 | 60.0 | 60.0 | 0.92 [0.92, 0.92] |",
+		},
+		"bench-vm.html": {"abc123", "TCG guest", "<svg", "17.5", "2 times &lt;b&gt;"},
+	} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, text)
+			}
+		}
+	}
+}
