@@ -26,6 +26,8 @@ const (
 	// mark is the variable by which a host's first process is known. It is there
 	// from its very start, so that no crash leaves a host that nobody finds.
 	mark = "NICFERRY_HYPER_DIR"
+	// privateMark is the variable that tells the first process what is private.
+	privateMark = "NICFERRY_HYPER_PRIVATE"
 	// marker is the file by which a directory is known as ours to remove.
 	marker = "nicferry-hyper"
 	// endTime bounds how long the end of a host is waited for.
@@ -34,7 +36,8 @@ const (
 
 // holdScript is what a host's first process does before it becomes an init that
 // only reaps. /sys is mounted anew because it shows the network of who mounted
-// it; /proc because it shows the processes of who mounted it.
+// it; /proc because it shows the processes of who mounted it. Private folders
+// come before libvirt's, which are below some of them.
 const holdScript = `set -e
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/cgroup /run/libvirt /run/lock /run/netns
@@ -42,6 +45,12 @@ mount --rbind /sys/fs/cgroup /run/cgroup
 mount -t sysfs sysfs /sys
 mount --move /run/cgroup /sys/fs/cgroup
 mount -t proc proc /proc
+printf '%s' "$NICFERRY_HYPER_PRIVATE" | while read -r folder; do
+	own=/run/private$folder
+	mkdir -p "$own/upper" "$own/work"
+	chmod --reference="$folder" "$own/upper"
+	mount -t overlay -o "lowerdir=$folder,upperdir=$own/upper,workdir=$own/work" overlay "$folder"
+done
 mount --bind "$NICFERRY_HYPER_DIR/run" /run/libvirt
 mount --bind "$NICFERRY_HYPER_DIR/etc" /etc/libvirt
 mount --bind "$NICFERRY_HYPER_DIR/lib" /var/lib/libvirt
@@ -68,7 +77,7 @@ func Missing() []lab.Tool {
 }
 
 // ready says what keeps a host from starting.
-func ready(dir string) error {
+func ready(dir string, private []string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("it needs root, to make namespaces")
 	}
@@ -78,6 +87,14 @@ func ready(dir string) error {
 	for _, own := range []string{"/run", "/var/run", "/etc", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt", "/sys", "/proc"} {
 		if dir == own || strings.HasPrefix(dir, own+"/") {
 			return fmt.Errorf("its directory may not be below %s, of which it has its own", own)
+		}
+	}
+	for _, folder := range private {
+		if filepath.Clean(folder) != folder || !filepath.IsAbs(folder) || strings.ContainsAny(folder, ",:\\\n") {
+			return fmt.Errorf("private folder %q must be absolute and clean, without comma, colon or backslash", folder)
+		}
+		if strings.HasPrefix(dir+"/", strings.TrimSuffix(folder, "/")+"/") {
+			return fmt.Errorf("its directory may not be below %s, of which it has its own", folder)
 		}
 	}
 	var names []string
@@ -121,7 +138,7 @@ func lock(ctx context.Context, dir string) (unlock func(), err error) {
 
 // hold starts the host's first process and returns its process id once it has
 // mounted what a host needs.
-func hold(ctx context.Context, dir string) (int, error) {
+func hold(ctx context.Context, dir string, private []string) (int, error) {
 	if err := os.WriteFile(filepath.Join(dir, marker), nil, 0o600); err != nil {
 		return 0, err
 	}
@@ -131,7 +148,7 @@ func hold(ctx context.Context, dir string) (int, error) {
 	}
 	defer log.Close()
 	cmd := exec.Command("sh", "-c", holdScript)
-	cmd.Env = environ(dir)
+	cmd.Env = append(environ(dir), privateMark+"="+lines(private))
 	cmd.Dir = "/"
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -157,6 +174,15 @@ func hold(ctx context.Context, dir string) (int, error) {
 	}
 	text, _ := os.ReadFile(log.Name())
 	return 0, errors.Join(ctx.Err(), fmt.Errorf("its first process ended early: %s", strings.TrimSpace(string(text))))
+}
+
+// lines puts one text on each.
+func lines(texts []string) string {
+	var b strings.Builder
+	for _, t := range texts {
+		b.WriteString(t + "\n")
+	}
+	return b.String()
 }
 
 // environ is ours, with plain English from the tools, which libvirtd's errors

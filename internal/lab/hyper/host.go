@@ -35,6 +35,10 @@ type Options struct {
 	// sockets, and not below /run, /etc, /var/lib/libvirt, /sys or /proc, which
 	// the host has of its own.
 	Dir string
+	// Private are folders of the machine of which the host has its own, with what
+	// is in them at first: what the host changes there is gone with it. Mounts
+	// below them are not seen on the host. Optional: absolute, and not above Dir.
+	Private []string
 	// Log is told of each step that takes time. Optional.
 	Log *slog.Logger
 }
@@ -63,7 +67,7 @@ func start(ctx context.Context, opts Options) (_ *Host, err error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := ready(opts.Dir); err != nil {
+	if err := ready(opts.Dir, opts.Private); err != nil {
 		return nil, err
 	}
 	unlock, err := lock(ctx, opts.Dir)
@@ -89,7 +93,7 @@ func start(ctx context.Context, opts Options) (_ *Host, err error) {
 	if err := lay(opts.Dir); err != nil {
 		return nil, err
 	}
-	if h.pid, err = hold(ctx, opts.Dir); err != nil {
+	if h.pid, err = hold(ctx, opts.Dir, opts.Private); err != nil {
 		return nil, err
 	}
 	return h, h.startLibvirt(ctx)

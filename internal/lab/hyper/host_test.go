@@ -194,6 +194,48 @@ func TestHostOutlivesItsMaker(t *testing.T) {
 	}
 }
 
+func TestHostHasPrivateFolders(t *testing.T) {
+	t.Parallel()
+	netnstest.RequireRoot(t)
+	ctx := t.Context()
+	dir := place(t)
+	theirs := filepath.Join(t.TempDir(), "with space")
+	if err := os.MkdirAll(theirs, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(theirs, "old"), []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, err := hyper.Start(ctx, hyper.Options{Dir: dir, Private: []string{theirs, "/etc", "/var/lib"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := h.Run(ctx, "sh", "-euc", `cd "$1"; cat old; echo new >new; echo changed >old; touch /etc/nicferry-hyper-test /var/lib/nicferry-hyper-test; ls; stat -c %a .; ls /etc/libvirt/libvirtd.conf`, "sh", theirs)
+	if want := "oldnew\nold\n750\n/etc/libvirt/libvirtd.conf\n"; err != nil || out != want {
+		t.Errorf("the host sees %q, %v; want %q", out, err, want)
+	}
+	names, err := filepath.Glob(filepath.Join(theirs, "*"))
+	text, readErr := os.ReadFile(filepath.Join(theirs, "old"))
+	if err != nil || readErr != nil || len(names) != 1 || string(text) != "old" {
+		t.Errorf("the machine has %q in %v, %v, %v; want what was there before", text, names, err, readErr)
+	}
+	for _, name := range []string{"/etc/nicferry-hyper-test", "/var/lib/nicferry-hyper-test"} {
+		if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the machine has %s: %v", name, err)
+		}
+	}
+	for _, bad := range []string{"relative", "/etc/", "/et:c", "/", filepath.Dir(dir), "/nonexistent-folder"} {
+		other := filepath.Join(filepath.Dir(dir), "other")
+		if h, err := hyper.Start(ctx, hyper.Options{Dir: other, Private: []string{bad}}); err == nil {
+			t.Errorf("started with private %q", bad)
+			_ = h.Stop(ctx)
+		}
+		if _, err := os.Lstat(other); err == nil {
+			t.Errorf("a host that did not start with private %q left its directory", bad)
+		}
+	}
+}
+
 func TestHostIsOnlyMadeWhereItMayBeRemoved(t *testing.T) {
 	t.Parallel()
 	netnstest.RequireRoot(t)
