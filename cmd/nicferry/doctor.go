@@ -11,6 +11,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/doctor"
+	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -120,6 +121,9 @@ func (d *doctorCommand) controller(ctx context.Context, agent *conf.Agent) docto
 		return f
 	}
 	d.server = agent.Controllers[0]
+	if agent.TLS != nil {
+		return d.controllerOverTLS(ctx, f, agent)
+	}
 	var n nic.Node
 	err := d.call(ctx, func(ctx context.Context, c *client.Client) (err error) {
 		n, err = c.Node(ctx, agent.Node)
@@ -135,6 +139,23 @@ func (d *doctorCommand) controller(ctx context.Context, agent *conf.Agent) docto
 		f.State, f.Remedy = doctor.OK, ""
 		f.Says = fmt.Sprintf("answers, and heard of node %q %s ago", agent.Node, age(d.now(), n.LastSeen))
 	}
+	return f
+}
+
+// controllerOverTLS asks with the agent's own certificate, which may not ask
+// about nodes.
+func (d *doctorCommand) controllerOverTLS(ctx context.Context, f doctor.Finding, agent *conf.Agent) doctor.Finding {
+	d.files = mtls.Files{CA: agent.TLS.CA, Cert: agent.TLS.Cert, Key: agent.TLS.Key}
+	err := d.call(ctx, func(ctx context.Context, c *client.Client) error {
+		_, err := c.Version(ctx)
+		return err
+	})
+	if err != nil {
+		f.Says = oneLine(err.Error())
+		return f
+	}
+	f.State, f.Remedy = doctor.OK, ""
+	f.Says = "answers the agent's certificate at " + d.server
 	return f
 }
 

@@ -40,7 +40,7 @@ func checkSlots(_ context.Context, v *visit) {
 		v.ok("%d of %d hot-plug slots are free", free, free+taken)
 	}
 	if native > 0 {
-		v.warn("switch the hypervisor to ACPI hot-plug: on libvirt <acpi-bridge-hotplug state='on'/>",
+		v.warn("switch the hypervisor to ACPI hot-plug: QEMU's default since 6.1, unless the VM's definition says acpi-pci-hotplug-with-bridge-support=off",
 			"%d slots use native PCIe hot-plug: to unplug takes about 6 s, and is refused while the slot's light blinks", native)
 	}
 }

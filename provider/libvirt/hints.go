@@ -114,7 +114,7 @@ func (p *Provider) survey(ctx context.Context, hv Hypervisor) {
 		}
 		log := p.opts.Log.With("domain", d.Name, "uuid", d.UUID, "mode", d.Hotplug, "slots", d.Slots.Total, "free", d.Slots.Free)
 		if d.Hotplug == virt.Native {
-			log.Warn("domain unplugs by native PCIe hot-plug, which takes 6 s and can be refused; acpi-bridge-hotplug in its definition is faster")
+			log.Warn("domain unplugs by native PCIe hot-plug, which takes 6 s and can be refused; by ACPI, QEMU's default since 6.1, it is faster")
 		} else {
 			log.Info("domain found")
 		}
