@@ -22,65 +22,89 @@ func ReadDomain(live, stored string) (Domain, error) {
 	} else {
 		d.State = Running
 	}
-	var x libvirtxml.Domain
-	err := x.Unmarshal(current)
-	if err == nil && x.Devices == nil {
-		x.Devices = &libvirtxml.DomainDeviceList{}
-	}
+	x, err := readDefinition(current)
 	if err == nil {
 		d.Name, d.UUID = x.Name, x.UUID
 		d.Hotplug = hotplugMode(x)
 		d.Slots, err = countSlots(x, current)
 	}
 	if err == nil && live != "" {
-		d.Live, err = readInterfaces(live)
+		d.Live, err = x.interfaces()
 	}
 	if err == nil && stored != "" {
-		d.Stored, err = readInterfaces(stored)
+		if live != "" {
+			x, err = readDefinition(stored)
+		}
+		if err == nil {
+			d.Stored, err = x.interfaces()
+		}
 	}
 	if err != nil {
-		return Domain{}, fmt.Errorf("read XML of domain %s: %w", x.Name, err)
+		return Domain{}, fmt.Errorf("read XML of domain %s: %w", d.Name, err)
 	}
 	return d, nil
 }
 
-func readInterfaces(text string) ([]Interface, error) {
-	var x libvirtxml.Domain
-	if err := x.Unmarshal(text); err != nil {
-		return nil, err
+// A definition is what of a domain's XML is of use. To read all of it, as
+// libvirtxml.Domain does, takes longer, and an attach looks at its domain four
+// times.
+type definition struct {
+	XMLName     xml.Name                      `xml:"domain"`
+	Name        string                        `xml:"name"`
+	UUID        string                        `xml:"uuid"`
+	OS          *libvirtxml.DomainOS          `xml:"os"`
+	Features    *libvirtxml.DomainFeatureList `xml:"features"`
+	Controllers []controller                  `xml:"devices>controller"`
+	Interfaces  []struct {
+		Type  string `xml:"type,attr"`
+		Inner string `xml:",innerxml"`
+	} `xml:"devices>interface"`
+	Commandline *libvirtxml.DomainQEMUCommandline `xml:"http://libvirt.org/schemas/domain/qemu/1.0 commandline"`
+}
+
+type controller struct {
+	Type   string `xml:"type,attr"`
+	Model  string `xml:"model,attr"`
+	Index  *uint  `xml:"index,attr"`
+	Target struct {
+		Hotplug string `xml:"hotplug,attr"`
+	} `xml:"target"`
+}
+
+func readDefinition(text string) (definition, error) {
+	var x definition
+	err := xml.Unmarshal([]byte(text), &x)
+	return x, err
+}
+
+// interfaces are the definition's. What cannot be said in our words is left
+// zero.
+func (x definition) interfaces() ([]Interface, error) {
+	list := make([]Interface, 0, len(x.Interfaces))
+	for _, i := range x.Interfaces {
+		// It is read twice, and the rest of the definition is not.
+		one, err := UnmarshalInterface(fmt.Sprintf("<interface type=%q>%s</interface>", i.Type, i.Inner))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, one)
 	}
-	var hints struct {
-		Interfaces []hint `xml:"devices>interface"`
-	}
-	if err := xml.Unmarshal([]byte(text), &hints); err != nil {
-		return nil, err
-	}
-	if x.Devices == nil {
-		return nil, nil
-	}
-	if len(x.Devices.Interfaces) != len(hints.Interfaces) {
-		return nil, errors.New("its interfaces are told in two ways")
-	}
-	interfaces := make([]Interface, 0, len(hints.Interfaces))
-	for n, i := range x.Devices.Interfaces {
-		interfaces = append(interfaces, read(i, hints.Interfaces[n]))
-	}
-	return interfaces, nil
+	return list, nil
 }
 
 // countSlots counts the ports that devices are plugged into at run time, and
 // those of them with no device behind them. A port's bus is its index.
-func countSlots(x libvirtxml.Domain, text string) (Slots, error) {
+func countSlots(x definition, text string) (Slots, error) {
 	used, err := usedBuses(text)
 	if err != nil {
 		return Slots{}, err
 	}
 	var s Slots
-	for _, c := range x.Devices.Controllers {
+	for _, c := range x.Controllers {
 		if c.Type != "pci" || c.Index == nil || (c.Model != "pcie-root-port" && c.Model != "pcie-switch-downstream-port") {
 			continue
 		}
-		if c.PCI != nil && c.PCI.Target != nil && c.PCI.Target.Hotplug == "off" {
+		if c.Target.Hotplug == "off" {
 			continue
 		}
 		s.Total++
@@ -124,12 +148,12 @@ func attribute(e xml.StartElement, name string) string {
 
 // hotplugMode guesses from what the definition says: q35 plugs by ACPI since
 // its version 6.1, unless that was turned off for its bridges.
-func hotplugMode(x libvirtxml.Domain) HotplugMode {
+func hotplugMode(x definition) HotplugMode {
 	if x.Features == nil || x.Features.ACPI == nil {
 		return Native
 	}
-	if x.QEMUCommandline != nil {
-		for _, arg := range x.QEMUCommandline.Args {
+	if x.Commandline != nil {
+		for _, arg := range x.Commandline.Args {
 			if strings.HasSuffix(arg.Value, "acpi-pci-hotplug-with-bridge-support=off") {
 				return Native
 			}
