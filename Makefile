@@ -72,6 +72,11 @@ bench: deps build ## measure against the kernel, CNI and scripts, as root: OUT=d
 	@$(GO) build -o build/bench/bench ./internal/bench
 	@build/bench/bench -out '$(OUT)' -bin '$(BIN)' -cni build/bench/cni -commit '$(VERSION)' -n '$(N)' $(if $(filter 1,$(FORCE)),-force) $(if $(DOC),-doc '$(DOC)')
 
+.PHONY: bench-vm
+bench-vm: deps build ## measure hot-plug against virsh, and a hot-plugged NIC against Docker's networks, in a VM, as root: OUT=dir (build/bench)-vm, ROUNDS=50
+	@scripts/install-deps vm bench
+	@'$(BIN)/nicferry-lab' bench --out '$(OUT)-vm' $(if $(ROUNDS),--rounds '$(ROUNDS)') --commit '$(VERSION)'
+
 .PHONY: status
 status: go ## hold the README's status table against the tests and their last results
 	@$(SUITES) status
