@@ -15,13 +15,16 @@ type NIC struct {
 	Name  string
 	Kind  string // the driver's word for a virtual link; empty for hardware
 	MAC   nic.MAC
+	// Perm is the MAC that the card was made with; zero where its driver knows
+	// none. A network manager that grabs a NIC may give it another MAC.
+	Perm  nic.MAC
 	Up    bool
 	Addrs []netip.Prefix // without those of link scope
 }
 
 // ours says whether a NIC is one that goes into containers. Bridges that
 // nicferry owns have MACs of its drawing too, and stay.
-func (n NIC) ours() bool { return n.MAC.Drawn() && n.Kind != "bridge" }
+func (n NIC) ours() bool { return (n.MAC.Drawn() || n.Perm.Drawn()) && n.Kind != "bridge" }
 
 // A sample is a NIC of ours as a network manager would see it when it comes:
 // hardware by either of its likely names, and what the agent makes by itself.
