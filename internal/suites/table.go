@@ -57,7 +57,7 @@ func table() []suite {
 			About:    "NICs hot-plugged into real virtual machines, whatever libvirt, the guests or people do meanwhile",
 			Packages: []string{"./e2e/vm"},
 			Budget:   7 * time.Minute,
-			Minimum:  1,
+			Minimum:  8,
 		},
 	}
 }
