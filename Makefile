@@ -25,9 +25,14 @@ SUITES := $(GO) build -o build/suites ./internal/suites && build/suites
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
+DEMO = '$(BIN)'/nicferry-lab demo $(if $(filter 1,$(PLANT)),--plant) $(if $(JSON),--json '$(JSON)')
 .PHONY: demo
-demo: deps build ## show it all on this machine, as root: PLANT=1 leaves a veth (must fail), JSON=path writes the figures
-	@'$(BIN)'/nicferry-lab demo $(if $(filter 1,$(PLANT)),--plant) $(if $(JSON),--json '$(JSON)')
+demo: deps build ## show it all on two virtual machines, as root: PLANT=1 leaves a veth (must fail), JSON=path writes the figures
+	@$(DEMO)
+
+.PHONY: demo-local
+demo-local: deps build ## the same on this machine alone, without virtual machines: PLANT=1 and JSON=path too
+	@$(DEMO) --local
 
 # nicferryd and nicferry-lab load libvirt's library where they find one, which takes a
 # C compiler to build, but nothing of libvirt's. The rest is static and pure Go.

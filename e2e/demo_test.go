@@ -19,7 +19,7 @@ const (
 	pingInterval = 10 * time.Millisecond
 )
 
-// figures are what `make demo JSON=path` writes, as a reader of the file sees it.
+// figures are what `make demo-local JSON=path` writes, as a reader of the file sees it.
 type figures struct {
 	Steps []struct {
 		What   string `json:"what"`
@@ -44,7 +44,7 @@ func demo(t *testing.T, args ...string) (f figures, story string, exit int) {
 	defer cancel()
 	path := filepath.Join(t.TempDir(), "figures.json")
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "nicferry-lab"), append([]string{"demo", "--json", path}, args...)...)
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "nicferry-lab"), append([]string{"demo", "--local", "--json", path}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it cleans up
 	cmd.WaitDelay = 20 * time.Second
@@ -122,7 +122,7 @@ func TestDemoInterrupted(t *testing.T) {
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeout(t.Context(), demoLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "nicferry-lab"), "demo")
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "nicferry-lab"), "demo", "--local")
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -3,38 +3,40 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nicferry/nicferry/internal/daemon"
 	"github.com/nicferry/nicferry/internal/lab/demo"
+	"github.com/nicferry/nicferry/internal/lab/vmdemo"
 )
 
 type demoCommand struct {
-	plant bool
-	json  string
-	bin   string
+	opts  vmdemo.Options
+	local bool
 }
 
 func (d *demoCommand) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show nicferry's main job on this machine, in under a minute",
-		Long: `demo starts a private Docker engine, nicferryd and nicferry-agent in namespaces
-of their own, gives containers network cards, takes them back, and holds the
-machine before and after against each other. Nothing of yours is touched.`,
+		Short: "Show nicferry's main job on two virtual machines, in two minutes",
+		Long: `demo brings two virtual machines up, on a libvirtd and a network of their own,
+plugs network cards into them for their containers, takes these back, takes the
+machines down, and holds your machine before and after against each other.
+Nothing of yours is touched. With --local it does without virtual machines: the
+node itself makes the cards, with a private Docker engine in namespaces of its
+own, in under a minute.`,
 		Example: `  nicferry-lab demo
-  nicferry-lab demo --json figures.json`,
+  nicferry-lab demo --local --json figures.json`,
 		Args: noArgs,
 		RunE: d.run,
 	}
-	cmd.Flags().BoolVar(&d.plant, "plant", false, "leave a veth behind on purpose: the demo must notice and fail")
-	cmd.Flags().StringVar(&d.json, "json", "", "write the figures to this file")
-	cmd.Flags().StringVar(&d.bin, "bin", "", "where nicferryd, nicferry-agent and nicferry are (default: beside this program)")
+	cmd.Flags().BoolVar(&d.local, "local", false, "without virtual machines")
+	cmd.Flags().BoolVar(&d.opts.Plant, "plant", false, "leave a veth behind on purpose: the demo must notice and fail")
+	cmd.Flags().StringVar(&d.opts.JSON, "json", "", "write the figures to this file")
+	cmd.Flags().StringVar(&d.opts.Bin, "bin", "", "where nicferry's programs are (default: beside this program)")
+	cmd.Flags().StringVar(&d.opts.Dir, "dir", vmdemo.DefaultDir, "the directory of the virtual machines, which is there only while the demo runs")
 	return cmd
 }
 
@@ -46,15 +48,16 @@ func noArgs(_ *cobra.Command, args []string) error {
 }
 
 func (d *demoCommand) run(cmd *cobra.Command, _ []string) error {
-	if os.Geteuid() != 0 {
-		return daemon.UsageError{Err: errors.New("needs root to make network namespaces; run it with sudo")}
+	if err := needRoot(); err != nil {
+		return err
 	}
-	if d.bin == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return err
-		}
-		d.bin = filepath.Dir(self)
+	var err error
+	if d.opts.Bin, err = binDir(d.opts.Bin); err != nil {
+		return err
 	}
-	return demo.Run(cmd.Context(), demo.Options{Bin: d.bin, Out: cmd.OutOrStdout(), JSON: d.json, Plant: d.plant})
+	d.opts.Out, d.opts.Progress = cmd.OutOrStdout(), cmd.ErrOrStderr()
+	if d.local {
+		return demo.Run(cmd.Context(), d.opts.Options)
+	}
+	return vmdemo.Run(cmd.Context(), d.opts)
 }

@@ -17,7 +17,7 @@ func TestMakeHelpNamesEveryTarget(t *testing.T) {
 		t.Fatalf("make: %v\n%s", err, out)
 	}
 	for _, target := range []string{
-		"help", "demo", "build", "deps", "check", "test", "test-long", "bench", "status", "failure-modes", "fmt", "clean-host",
+		"help", "demo", "demo-local", "build", "deps", "check", "test", "test-long", "bench", "status", "failure-modes", "fmt", "clean-host",
 	} {
 		if !regexp.MustCompile(`(?m)^  ` + target + ` +\S`).MatchString(out) {
 			t.Errorf("make help does not explain %s:\n%s", target, out)

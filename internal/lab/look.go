@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// addNetwork runs iproute2 where run leads.
-func (s Snapshot) addNetwork(ctx context.Context, where string, run runner) error {
+// AddNetwork adds what iproute2 shows of a network namespace.
+func (s Snapshot) AddNetwork(ctx context.Context, where string, run Runner) error {
 	for _, look := range network {
 		section := where + " " + look.section
-		out, err := output(run(ctx, look.command[0], look.command[1:]...), look.command[0], look.command[1:])
+		out, err := run(ctx, look.command[0], look.command[1:]...)
 		if err != nil {
 			return fmt.Errorf("take snapshot of %s: %w", section, err)
 		}
@@ -25,10 +25,10 @@ func (s Snapshot) addNetwork(ctx context.Context, where string, run runner) erro
 	return nil
 }
 
-// addProcesses lists command lines that contain mark, but for ps's own.
-func (s Snapshot) addProcesses(ctx context.Context, where string, run runner, mark string) error {
+// AddProcesses adds the command lines that contain mark, but for ps's own.
+func (s Snapshot) AddProcesses(ctx context.Context, where string, run Runner, mark string) error {
 	args := []string{"-e", "-ww", "-o", "args="}
-	out, err := output(run(ctx, "ps", args...), "ps", args)
+	out, err := run(ctx, "ps", args...)
 	if err != nil {
 		return fmt.Errorf("take snapshot of %s processes: %w", where, err)
 	}
@@ -39,11 +39,11 @@ func (s Snapshot) addProcesses(ctx context.Context, where string, run runner, ma
 	return nil
 }
 
-// addNamespaces lists the network namespaces that processes or mounts keep
-// alive and whose description contains mark.
-func (s Snapshot) addNamespaces(ctx context.Context, where string, run runner, mark string) error {
+// AddNamespaces adds the network namespaces that processes or mounts keep alive
+// and whose description contains mark.
+func (s Snapshot) AddNamespaces(ctx context.Context, where string, run Runner, mark string) error {
 	args := []string{"--json", "--type", "net", "--output", "NSFS,COMMAND"}
-	out, err := output(run(ctx, "lsns", args...), "lsns", args)
+	out, err := run(ctx, "lsns", args...)
 	if err != nil {
 		return fmt.Errorf("take snapshot of %s namespaces: %w", where, err)
 	}
@@ -65,6 +65,16 @@ func (s Snapshot) addNamespaces(ctx context.Context, where string, run runner, m
 	}
 	slices.Sort(namespaces)
 	s[where+" namespaces"] = namespaces
+	return nil
+}
+
+// AddLines adds the lines that a program prints, in no order.
+func (s Snapshot) AddLines(ctx context.Context, section string, run Runner, name string, args ...string) error {
+	out, err := run(ctx, name, args...)
+	if err != nil {
+		return fmt.Errorf("take snapshot of %s: %w", section, err)
+	}
+	s[section] = lines(out)
 	return nil
 }
 

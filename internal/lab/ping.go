@@ -31,11 +31,17 @@ func (r PingResult) String() string {
 // Losses are a result and no error. The last reply is waited for, for a second
 // at most, so that none is lost only because ping ended.
 func (s *Segment) Ping(ctx context.Context, addr netip.Addr, interval, duration time.Duration) (PingResult, error) {
+	return PingFrom(ctx, s.Command, addr, interval, duration, time.Second)
+}
+
+// PingFrom is Ping from where command leads, and waits that long for the last
+// reply, in whole seconds.
+func PingFrom(ctx context.Context, command func(context.Context, string, ...string) *exec.Cmd, addr netip.Addr, interval, duration, last time.Duration) (PingResult, error) {
 	if interval < time.Millisecond || duration < interval {
 		return PingResult{}, fmt.Errorf("ping %s every %s for %s: want at least one, and 1ms between them", addr, interval, duration)
 	}
 	args := []string{
-		"-n", "-q", "-W", "1",
+		"-n", "-q", "-W", strconv.Itoa(max(1, int(last.Seconds()))),
 		// ping's waits end on the kernel's timer ticks, so that 10 ms become 16.
 		// With a stock of three it makes up for that instead of falling behind.
 		"-l", "3",
@@ -44,7 +50,7 @@ func (s *Segment) Ping(ctx context.Context, addr netip.Addr, interval, duration 
 		addr.String(),
 	}
 	var stdout, stderr bytes.Buffer
-	cmd := s.Command(ctx, "ping", args...)
+	cmd := command(ctx, "ping", args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -16,8 +15,8 @@ import (
 // such as "node links", one line per thing, without what changes by itself.
 type Snapshot map[string][]string
 
-// runner prepares a program to run where a snapshot is taken.
-type runner func(ctx context.Context, name string, args ...string) *exec.Cmd
+// A Runner runs a program where a snapshot is taken and returns what it prints.
+type Runner func(ctx context.Context, name string, args ...string) (string, error)
 
 // network lists the looks at a network namespace, all of which print JSON.
 var network = []struct {
@@ -39,29 +38,34 @@ var network = []struct {
 // a machine in use has new ones every second. An empty mark looks for none.
 func Machine(ctx context.Context, mark string) (Snapshot, error) {
 	s := Snapshot{}
-	if err := s.addNetwork(ctx, "machine", outside); err != nil {
+	if err := s.AddNetwork(ctx, "machine", Outside); err != nil {
 		return nil, err
 	}
 	if mark == "" {
 		return s, nil
 	}
-	if err := s.addProcesses(ctx, "machine", outside, mark); err != nil {
+	if err := s.AddProcesses(ctx, "machine", Outside, mark); err != nil {
 		return nil, err
 	}
-	return s, s.addNamespaces(ctx, "machine", outside, mark)
+	return s, s.AddNamespaces(ctx, "machine", Outside, mark)
+}
+
+// Outside is the Runner of the machine itself.
+func Outside(ctx context.Context, name string, args ...string) (string, error) {
+	return output(outside(ctx, name, args...), name, args)
 }
 
 // Snapshot looks at the node's network, at all its processes and network
 // namespaces, and at its engine's containers.
 func (n *Node) Snapshot(ctx context.Context) (Snapshot, error) {
 	s := Snapshot{}
-	if err := s.addNetwork(ctx, "node", n.Command); err != nil {
+	if err := s.AddNetwork(ctx, "node", n.Run); err != nil {
 		return nil, err
 	}
-	if err := s.addProcesses(ctx, "node", n.Command, ""); err != nil {
+	if err := s.AddProcesses(ctx, "node", n.Run, ""); err != nil {
 		return nil, err
 	}
-	if err := s.addNamespaces(ctx, "node", n.Command, ""); err != nil {
+	if err := s.AddNamespaces(ctx, "node", n.Run, ""); err != nil {
 		return nil, err
 	}
 	if n.Engine == nil {
@@ -75,14 +79,20 @@ func (n *Node) Snapshot(ctx context.Context) (Snapshot, error) {
 	return s, nil
 }
 
-// Leftovers compares the node with an earlier snapshot until nothing differs
-// or patience is over: a process, and with it a namespace, may need a moment to
-// go. It returns what differs in the end.
+// Leftovers compares the node with an earlier snapshot; see the function of
+// that name.
 func (n *Node) Leftovers(ctx context.Context, before Snapshot, patience time.Duration) ([]string, error) {
+	return Leftovers(ctx, before, n.Snapshot, patience)
+}
+
+// Leftovers takes snapshots until nothing differs from an earlier one or
+// patience is over: a process, and with it a namespace, may need a moment to
+// go. It returns what differs in the end.
+func Leftovers(ctx context.Context, before Snapshot, take func(context.Context) (Snapshot, error), patience time.Duration) ([]string, error) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(patience); ; {
-		after, err := n.Snapshot(ctx)
+		after, err := take(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -106,11 +106,32 @@ func (c *Cluster) CLI(ctx context.Context, args ...string) (string, error) {
 
 // tails are the ends of the daemons' logs, to go with an error.
 func (c *Cluster) tails() error {
-	text := tail(c.file("log", "nicferryd.log"))
-	if text == "" {
-		return nil
+	var errs []error
+	for _, name := range []string{"libvirtd", "nicferryd"} {
+		if text := tail(c.file("log", name+".log")); text != "" {
+			errs = append(errs, fmt.Errorf("log of %s ends with:\n%s", name, text))
+		}
 	}
-	return errors.New("log of nicferryd ends with:\n" + text)
+	return errors.Join(errs...)
+}
+
+// Tails are the ends of all logs that tell why something failed, as an error to
+// go with another: the daemons', each guest's console, and each agent's unless
+// its guest does not answer.
+func (c *Cluster) Tails(ctx context.Context) error {
+	errs := []error{c.tails()}
+	for _, n := range c.nodes {
+		errs = append(errs, fmt.Errorf("console of %s ends with:\n%s", n.Name, tail(n.console())))
+		ask, cancel := context.WithTimeout(ctx, answerTime)
+		text, err := n.Command(ask, "tail", "-c", "3000", "--", agentLog).Output()
+		cancel()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, fmt.Errorf("log of nicferry-agent of %s ends with:\n%s", n.Name, text))
+	}
+	return errors.Join(errs...)
 }
 
 // tail is the end of a file, or nothing.

@@ -4,7 +4,6 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -15,33 +14,30 @@ import (
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/lab/story"
 	"github.com/nicferry/nicferry/nic"
 )
 
 // patience bounds the wait for anything that takes well under a second.
 const patience = 20 * time.Second
 
-func (s *story) startDaemons(ctx context.Context) (string, error) {
+func (s *show) startDaemons(ctx context.Context) (string, error) {
 	if err := errors.Join(s.startController(), s.startAgent()); err != nil {
 		return "", err
 	}
-	return until(ctx, "the node to be ready", patience, func() (string, bool, error) {
+	return story.Until(ctx, "the node to be ready", patience, func() (string, bool, error) {
 		out, err := s.cli(ctx, "get", "nodes", "-o", "name")
 		return "node " + strings.TrimSpace(out) + " is ready", err == nil && strings.TrimSpace(out) != "", err
 	})
 }
 
 // run starts a container without a Docker network and with the labels.
-func (s *story) run(ctx context.Context, name string, labels ...string) error {
-	args := []string{"run", "-d", "--init", "--network", "none", "--name", name}
-	for _, l := range labels {
-		args = append(args, "--label", l)
-	}
-	_, err := s.docker(ctx, append(args, s.image)...)
+func (s *show) run(ctx context.Context, name string, labels ...string) error {
+	_, err := s.docker(ctx, story.Create(s.image, name, labels, "run", "-d")...)
 	return err
 }
 
-func (s *story) byDHCP(ctx context.Context) (string, error) {
+func (s *show) byDHCP(ctx context.Context) (string, error) {
 	if err := s.run(ctx, "web", "nicferry.network=lab"); err != nil {
 		return "", err
 	}
@@ -54,13 +50,13 @@ func (s *story) byDHCP(ctx context.Context) (string, error) {
 		return "", err
 	}
 	leases, err := s.lan.Leases()
-	if err != nil || len(leases) != 1 || leases[0].Addr != card.v4 {
-		return "", errors.Join(err, fmt.Errorf("dnsmasq has leases %v; want one of %s", leases, card.v4))
+	if err != nil || len(leases) != 1 || leases[0].Addr != card.V4 {
+		return "", errors.Join(err, fmt.Errorf("dnsmasq has leases %v; want one of %s", leases, card.V4))
 	}
-	return fmt.Sprintf("eth0 %s by DHCP, MAC %s; it pings its gateway %s", card.v4, card.mac, gateway), nil
+	return fmt.Sprintf("eth0 %s by DHCP, MAC %s; it pings its gateway %s", card.V4, card.MAC, gateway), nil
 }
 
-func (s *story) byLabel(ctx context.Context) (string, error) {
+func (s *show) byLabel(ctx context.Context) (string, error) {
 	if err := s.run(ctx, "db", "nicferry.network=fixed", "nicferry.ip=10.77.1.20,fd77::20"); err != nil {
 		return "", err
 	}
@@ -68,11 +64,11 @@ func (s *story) byLabel(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if card.v4.String() != "10.77.1.20" {
-		return "", fmt.Errorf("got %s, want 10.77.1.20", card.v4)
+	if card.V4.String() != "10.77.1.20" {
+		return "", fmt.Errorf("got %s, want 10.77.1.20", card.V4)
 	}
 	for _, addr := range []string{"10.77.1.20", "fd77::20"} {
-		_, err := until(ctx, "an answer from "+addr, patience, func() (bool, bool, error) {
+		_, err := story.Until(ctx, "an answer from "+addr, patience, func() (bool, bool, error) {
 			ping, err := s.lan.Ping(ctx, netip.MustParseAddr(addr), 100*time.Millisecond, 100*time.Millisecond)
 			return true, ping.Received == 1, err
 		})
@@ -83,12 +79,12 @@ func (s *story) byLabel(ctx context.Context) (string, error) {
 	return "eth0 10.77.1.20 and fd77::20; both answer a ping from the LAN", nil
 }
 
-func (s *story) refused(ctx context.Context) (string, error) {
+func (s *show) refused(ctx context.Context) (string, error) {
 	if err := s.run(ctx, "thief", "nicferry.network=fixed", "nicferry.ip=10.77.1.20"); err != nil {
 		return "", err
 	}
-	claim, err := until(ctx, "the claim to be refused", patience, func() (nic.Claim, bool, error) {
-		claim, err := s.claim(ctx, "thief")
+	claim, err := story.Until(ctx, "the claim to be refused", patience, func() (api.ClaimView, bool, error) {
+		claim, err := story.Claim(ctx, s.cli, "thief")
 		return claim, claim.Phase == nic.ClaimRefused && len(claim.Conditions) > 0, err
 	})
 	if err != nil {
@@ -105,7 +101,7 @@ func (s *story) refused(ctx context.Context) (string, error) {
 	return fmt.Sprintf("refused: %s: %s", why.Reason, why.Message), nil
 }
 
-func (s *story) restart(ctx context.Context) (string, error) {
+func (s *show) restart(ctx context.Context) (string, error) {
 	before, err := s.card(ctx, "web")
 	if err != nil {
 		return "", err
@@ -118,67 +114,45 @@ func (s *story) restart(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if before != after {
-		return "", fmt.Errorf("before %s with %s, after %s with %s", before.v4, before.mac, after.v4, after.mac)
+		return "", fmt.Errorf("before %s with %s, after %s with %s", before.V4, before.MAC, after.V4, after.MAC)
 	}
-	return fmt.Sprintf("eth0 is back with the same MAC %s and the same address %s", after.mac, after.v4), nil
+	return fmt.Sprintf("eth0 is back with the same MAC %s and the same address %s", after.MAC, after.V4), nil
 }
 
-func (s *story) killAgent(ctx context.Context) (string, error) {
+func (s *show) killAgent(ctx context.Context) (string, error) {
 	return s.underPing(ctx, "agent", s.agent, s.startAgent)
 }
 
-func (s *story) killController(ctx context.Context) (string, error) {
+func (s *show) killController(ctx context.Context) (string, error) {
 	return s.underPing(ctx, "controller", s.controller, s.startController)
 }
 
-// The ping that runs while a daemon dies and comes back.
-const (
-	pingEvery = 10 * time.Millisecond
-	pingFor   = 5 * time.Second
-)
-
-// underPing kills a daemon a second into a ping of both containers, and starts
-// it again a second later.
-func (s *story) underPing(ctx context.Context, name string, victim *lab.Process, start func() error) (string, error) {
+// underPing kills a daemon and starts it again while web is pinged.
+func (s *show) underPing(ctx context.Context, name string, victim *lab.Process, start func() error) (string, error) {
 	web, err := s.card(ctx, "web")
 	if err != nil {
 		return "", err
 	}
-	type answer struct {
-		ping lab.PingResult
-		err  error
-	}
-	answers := make(chan answer, 1)
-	go func() {
-		ping, err := s.lan.Ping(ctx, web.v4, pingEvery, pingFor)
-		answers <- answer{ping, err}
-	}()
-	time.Sleep(time.Second)
-	err = victim.Kill(ctx)
-	time.Sleep(time.Second)
-	err = errors.Join(err, start())
-	got := <-answers
-	if err := errors.Join(err, got.err); err != nil {
+	ping, err := s.UnderPing(ctx, story.Death{
+		Victim: name,
+		Ping: func(ctx context.Context, every, duration time.Duration) (lab.PingResult, error) {
+			return s.lan.Ping(ctx, web.V4, every, duration)
+		},
+		Kill:  victim.Kill,
+		Start: func(context.Context) error { return start() },
+	})
+	if err != nil {
 		return "", err
 	}
-	s.figures.Pings[name] = got.ping
-	// A ping that sends too rarely would miss a short silence. On a busy machine
-	// it is somewhat late each time.
-	enough := int(0.5 * float64(got.ping.Duration) / float64(pingEvery))
-	if got.ping.Lost != 0 || got.ping.Sent < enough {
-		return "", fmt.Errorf("%s; want none lost of at least %d", got.ping, enough)
-	}
-	if _, err := s.claim(ctx, "web"); err != nil {
-		return "", err // the one that was started again must serve
-	}
-	return got.ping.String(), nil
+	_, err = story.Claim(ctx, s.cli, "web") // the one that was started again must serve
+	return ping.String(), err
 }
 
-func (s *story) remove(ctx context.Context) (string, error) {
+func (s *show) remove(ctx context.Context) (string, error) {
 	if _, err := s.docker(ctx, "rm", "-f", "web", "db", "thief"); err != nil {
 		return "", err
 	}
-	_, err := until(ctx, "all claims and NICs to be gone", patience, func() (bool, bool, error) {
+	_, err := story.Until(ctx, "all claims and NICs to be gone", patience, func() (bool, bool, error) {
 		out, err := s.cli(ctx, "get", "nics", "-o", "name")
 		more, err2 := s.cli(ctx, "get", "claims", "-o", "name")
 		return true, err == nil && err2 == nil && strings.TrimSpace(out+more) == "", errors.Join(err, err2)
@@ -189,14 +163,14 @@ func (s *story) remove(ctx context.Context) (string, error) {
 	if _, err := os.Stat(s.node.Root() + "/sys/class/net/nf-lab"); err == nil {
 		return "", errors.New("the bridge nf-lab is still there")
 	}
-	_, err = until(ctx, "the lease to be given back", patience, func() (bool, bool, error) {
+	_, err = story.Until(ctx, "the lease to be given back", patience, func() (bool, bool, error) {
 		leases, err := s.lan.Leases()
 		return true, err == nil && len(leases) == 0, err
 	})
 	return "the NICs, their claims and addresses, the bridge and the lease are gone", err
 }
 
-func (s *story) stopDaemons(ctx context.Context) (string, error) {
+func (s *show) stopDaemons(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for _, p := range []*lab.Process{s.agent, s.controller} {
@@ -210,49 +184,10 @@ func (s *story) stopDaemons(ctx context.Context) (string, error) {
 	return "both ended by themselves", nil
 }
 
-// claim is the one of a container.
-func (s *story) claim(ctx context.Context, container string) (nic.Claim, error) {
-	out, err := s.cli(ctx, "get", "claims", "-o", "json")
-	if err != nil {
-		return nic.Claim{}, err
-	}
-	var list api.List[api.ClaimView]
-	if err := json.Unmarshal([]byte(out), &list); err != nil {
-		return nic.Claim{}, err
-	}
-	for _, c := range list.Items {
-		if c.Container == container {
-			return c.Claim, nil
-		}
-	}
-	return nic.Claim{}, fmt.Errorf("no claim of container %s", container)
-}
-
-// A card is what a container has as its eth0.
-type card struct {
-	mac string
-	v4  netip.Addr
-}
-
-// card waits until the container has an eth0 with an IPv4 address, as its own
-// tools see it.
-func (s *story) card(ctx context.Context, container string) (card, error) {
-	return until(ctx, "eth0 of "+container, patience, func() (card, bool, error) {
-		out, err := s.docker(ctx, "exec", container, "ip", "-o", "addr", "show", "dev", "eth0")
-		if err != nil {
-			return card{}, false, err
-		}
-		mac, err := s.docker(ctx, "exec", container, "cat", "/sys/class/net/eth0/address")
-		if err != nil {
-			return card{}, false, err
-		}
-		for line := range strings.Lines(out) {
-			fields := strings.Fields(line)
-			if len(fields) > 3 && fields[2] == "inet" {
-				prefix, err := netip.ParsePrefix(fields[3])
-				return card{mac, prefix.Addr()}, err == nil, err
-			}
-		}
-		return card{}, false, errors.New("eth0 has no IPv4 address yet")
+// card waits until the container has an eth0 with an IPv4 address.
+func (s *show) card(ctx context.Context, container string) (story.Card, error) {
+	return story.Until(ctx, "eth0 of "+container, patience, func() (story.Card, bool, error) {
+		card, err := story.Look(ctx, s.docker, container)
+		return card, err == nil, err
 	})
 }

@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/lab/story"
 )
 
-// A story is one run and what it holds open.
-type story struct {
-	opts    Options
-	figures Figures
+// A show is one run and what it holds open.
+type show struct {
+	*story.Story
 
 	node              *lab.Node
 	lan               *lab.Segment
@@ -58,36 +58,34 @@ docker: {socket: %[2]s}
 runDir: %[1]s/agent
 `
 
-// setUp starts the node, its LAN and its image, and writes the configs.
-func (s *story) setUp(ctx context.Context) error {
-	begin := time.Now()
-	var err error
+// startNode starts the node and makes its image.
+func (s *show) startNode(ctx context.Context) (_ string, err error) {
 	if s.node, err = lab.Start(ctx, lab.Options{}); err != nil {
-		return err
+		return "", err
 	}
-	if s.image, err = s.node.Engine.Image(ctx); err != nil {
-		return err
-	}
-	s.line("start a private dockerd and make an image of busybox", time.Since(begin), "in a network, mount and process namespace of their own")
-	begin = time.Now()
+	s.image, err = s.node.Engine.Image(ctx)
+	return "in a network, mount and process namespace of their own", err
+}
+
+// makeLAN makes the node's LAN and writes the configs.
+func (s *show) makeLAN(ctx context.Context) (_ string, err error) {
 	if s.lan, err = s.node.Segment(ctx, lab.SegmentOptions{}); err != nil {
-		return err
+		return "", err
 	}
-	s.line("make a LAN with a router and a real dnsmasq", time.Since(begin), fmt.Sprintf("router %s, wired to %s", s.lan.Gateway(), s.lan.Uplink()))
 	configs := map[string]string{
 		"nicferryd.yaml": fmt.Sprintf(controllerConfig, s.node.Dir(), s.lan.Uplink()),
 		"agent.yaml":     fmt.Sprintf(agentConfig, s.node.Dir(), s.node.Engine.Socket()),
 	}
 	for name, text := range configs {
 		if err := os.WriteFile(s.file(name), []byte(text), 0o600); err != nil {
-			return err
+			return "", err
 		}
 	}
-	return nil
+	return fmt.Sprintf("router %s, wired to %s", s.lan.Gateway(), s.lan.Uplink()), nil
 }
 
 // tearDown ends everything. The node's end is the end of all that is in it.
-func (s *story) tearDown() error {
+func (s *show) tearDown() error {
 	if s.node == nil {
 		return nil
 	}
@@ -100,17 +98,17 @@ func (s *story) tearDown() error {
 	return errors.Join(err, s.node.Close())
 }
 
-func (s *story) file(name string) string    { return filepath.Join(s.node.Dir(), name) }
-func (s *story) program(name string) string { return filepath.Join(s.opts.Bin, name) }
+func (s *show) file(name string) string    { return filepath.Join(s.node.Dir(), name) }
+func (s *show) program(name string) string { return filepath.Join(s.Bin, name) }
 
-func (s *story) startController() (err error) {
+func (s *show) startController() (err error) {
 	s.controller, err = s.node.Spawn(lab.Program{
 		Name: "nicferryd", Args: []string{s.program("nicferryd"), "--config", s.file("nicferryd.yaml")},
 	})
 	return err
 }
 
-func (s *story) startAgent() (err error) {
+func (s *show) startAgent() (err error) {
 	s.agent, err = s.node.Spawn(lab.Program{
 		Name: "nicferry-agent", Args: []string{s.program("nicferry-agent"), "--config", s.file("agent.yaml")},
 	})
@@ -118,7 +116,7 @@ func (s *story) startAgent() (err error) {
 }
 
 // logs are the ends of the daemons' logs, to go with an error.
-func (s *story) logs() error {
+func (s *show) logs() error {
 	var errs []error
 	for _, name := range []string{"nicferryd.log", "nicferry-agent.log"} {
 		text, err := os.ReadFile(s.file(name))
@@ -133,29 +131,12 @@ func (s *story) logs() error {
 }
 
 // cli runs the nicferry command and returns what it prints.
-func (s *story) cli(ctx context.Context, args ...string) (string, error) {
+func (s *show) cli(ctx context.Context, args ...string) (string, error) {
 	return s.node.Run(ctx, s.program("nicferry"), append([]string{"--server", "unix://" + s.file("nicferryd.sock")}, args...)...)
 }
 
 // docker runs Docker's CLI.
-func (s *story) docker(ctx context.Context, args ...string) (string, error) {
+func (s *show) docker(ctx context.Context, args ...string) (string, error) {
 	out, err := s.node.Docker(ctx, args...)
 	return strings.TrimSpace(out), err
-}
-
-// until asks again and again until ask has an answer, within a deadline.
-func until[T any](ctx context.Context, what string, within time.Duration, ask func() (T, bool, error)) (T, error) {
-	var last error
-	for end := time.Now().Add(within); time.Now().Before(end); {
-		answer, ok, err := ask()
-		if ok {
-			return answer, nil
-		}
-		if last = err; ctx.Err() != nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	var none T
-	return none, errors.Join(fmt.Errorf("waited %s for %s", within, what), last, ctx.Err())
 }
