@@ -1,0 +1,65 @@
+package allocator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/nicferry/nicferry/internal/invariant"
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// ReadRecords reads all records of a store as of one revision, for whoever
+// holds them against what must always hold.
+func ReadRecords(ctx context.Context, s store.Store) (invariant.Records, error) {
+	r := invariant.Records{
+		Owners: map[string]string{}, MACs: map[string]string{}, Addrs: map[string]string{}, On: map[string]string{},
+	}
+	all, _, err := s.List(ctx, "", "", 0)
+	if err != nil {
+		return r, fmt.Errorf("read all records: %w", err)
+	}
+	indexes := map[string]map[string]string{ownerRoot: r.Owners, "mac/": r.MACs, "addr/": r.Addrs, "on/": r.On}
+	for _, record := range all {
+		kind, rest, _ := strings.Cut(record.Key, "/")
+		switch kind += "/"; kind {
+		case nicPrefix:
+			r.NICs, err = decoded(r.NICs, record)
+		case claimPrefix:
+			r.Claims, err = decoded(r.Claims, record)
+		case observedKey(""):
+			r.Observed, err = decoded(r.Observed, record)
+		default:
+			if index := indexes[kind]; index != nil {
+				index[rest] = indexed(record.Value)
+			}
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+	return r, nil
+}
+
+// indexed is what an index record points to: the claim or NIC that it says. A
+// reservation that nobody holds at present points to none.
+func indexed(value []byte) string {
+	var id string
+	if json.Unmarshal(value, &id) == nil {
+		return id
+	}
+	var held struct {
+		Claim string `json:"claim"`
+	}
+	if json.Unmarshal(value, &held) == nil {
+		return held.Claim
+	}
+	return string(value)
+}
+
+func decoded[T nic.NIC | nic.Claim | nic.Observed](to []T, record store.Record) ([]T, error) {
+	v, err := store.DecodeJSON[T](record)
+	return append(to, v), err
+}
