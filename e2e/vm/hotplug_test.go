@@ -73,6 +73,7 @@ func TestF22_SecondUnplug(t *testing.T) {
 		s.boot()
 		h := r.hand(r.Virt())
 		h.attach(s.name)
+		s.sees(h.spec.MAC)
 		again(h, s.name)
 		h.want(nic.StateAvailable, patience)
 	})
@@ -178,7 +179,8 @@ func TestF27_NativeIsReportedAndNotHammered(t *testing.T) {
 	asks := &spaced{Conn: r.Virt()}
 	h := r.hand(asks)
 	h.attach(s.name)
-	resume := r.suspend(s.name) // it lets go of nothing
+	s.sees(h.spec.MAC) // what a guest has not powered on goes at once
+	resume := r.suspend(s.name)
 	for begin := time.Now(); time.Since(begin) < 11*time.Second; sleep(t, 100*time.Millisecond) {
 		err := h.p.Detach(t.Context(), h.spec.NIC, nic.InstanceID(s.name))
 		if err != nil && !errors.Is(err, provider.ErrBusy) { // it may be frozen while it powers the card on

@@ -183,20 +183,33 @@ type card struct {
 	Addr netip.Prefix // its first IPv4 address
 }
 
-// eth0 waits until the container's claim is bound, and looks at the card itself.
+// eth0 waits until the container's claim is bound and looks at the card itself.
 func (r *rig) eth0(n *cluster.Node, container string) card {
 	r.t.Helper()
-	r.claimed(container, nic.ClaimBound)
-	out := r.docker(n, "exec", container, "sh", "-ec", "cat /sys/class/net/eth0/address; ip -4 -o addr show dev eth0")
-	mac, rest, _ := strings.Cut(out, "\n")
-	words := strings.Fields(rest)
-	at := slices.Index(words, "inet")
-	if at < 0 {
-		r.t.Fatalf("eth0 of %s has no address: %q", container, out)
-	}
-	addr, err := netip.ParsePrefix(words[at+1])
-	r.must(err)
-	return card{mac, addr}
+	var found card
+	r.until("eth0 of "+container, patience, func(ctx context.Context) error {
+		claim, err := r.claim(ctx, container)
+		if err == nil && claim.Phase != nic.ClaimBound {
+			err = fmt.Errorf("its claim is %s: %v", claim.Phase, claim.Conditions)
+		}
+		if err != nil {
+			return err
+		}
+		out, err := n.Docker(ctx, "exec", container, "sh", "-ec", "cat /sys/class/net/eth0/address; ip -4 -o addr show dev eth0")
+		if err != nil {
+			return err
+		}
+		mac, rest, _ := strings.Cut(out, "\n")
+		words := strings.Fields(rest)
+		at := slices.Index(words, "inet")
+		if at < 0 {
+			return fmt.Errorf("eth0 has no address: %q", out)
+		}
+		found.MAC = mac
+		found.Addr, err = netip.ParsePrefix(words[at+1])
+		return err
+	})
+	return found
 }
 
 // pings demands that an address answers a ping from outside of all guests.

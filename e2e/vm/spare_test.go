@@ -16,6 +16,7 @@ import (
 	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/virt"
+	"github.com/nicferry/nicferry/nic"
 )
 
 // A spare is a small guest of one test, with neither engine nor agent, that may
@@ -89,4 +90,16 @@ func (s *spare) boot() {
 	if err := s.client.AwaitUp(ctx); err != nil {
 		s.r.t.Fatal(fmt.Errorf("boot %s: %w", s.name, err))
 	}
+}
+
+// sees waits until the guest has a link with the MAC.
+func (s *spare) sees(mac nic.MAC) {
+	s.r.t.Helper()
+	s.r.until(s.name+" to see the card", patience, func(ctx context.Context) error {
+		out, err := s.client.Command(ctx, "sh", "-c", "cat /sys/class/net/*/address").Output()
+		if err == nil && !strings.Contains(string(out), mac.String()) {
+			err = fmt.Errorf("its links are %q", out)
+		}
+		return err
+	})
 }

@@ -1,0 +1,161 @@
+//go:build linux
+
+package vm
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/lab/cluster"
+	"github.com/nicferry/nicferry/internal/lab/story"
+	"github.com/nicferry/nicferry/internal/netns/netnstest"
+)
+
+// demoTime bounds a run of the demo, which takes under two minutes where
+// nothing else runs.
+const demoTime = 8 * time.Minute
+
+// demo prepares a run of the demo on a lab of its own, in a folder that must be
+// gone in the end.
+func demo(t *testing.T, args ...string) (cmd *exec.Cmd, dir string) {
+	t.Helper()
+	netnstest.RequireRoot(t)
+	bin, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent, err := os.MkdirTemp("", "nf-demo-") // short: sockets will be in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = filepath.Join(parent, "lab")
+	t.Cleanup(func() {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the lab's folder is still there: %v", err)
+		}
+		if err := errors.Join(cluster.Down(context.WithoutCancel(t.Context()), dir), os.RemoveAll(parent)); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), demoTime)
+	t.Cleanup(cancel)
+	cmd = exec.CommandContext(ctx, filepath.Join(bin, "nicferry-lab"), append([]string{"demo", "--dir", dir}, args...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it cleans up
+	cmd.WaitDelay = 2 * time.Minute
+	return cmd, dir
+}
+
+// played runs the demo to its end and returns its figures, what it said and its
+// exit code.
+func played(t *testing.T, args ...string) (f story.Figures, said string, exit int) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "figures.json")
+	cmd, _ := demo(t, append(args, "--json", path)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if ended := new(exec.ExitError); err != nil && !errors.As(err, &ended) {
+		t.Fatalf("run the demo: %v\n%s", err, out.String())
+	}
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &f)
+	}
+	if err != nil {
+		t.Fatalf("read the demo's figures: %v\n%s", err, out.String())
+	}
+	return f, out.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestDemoOnVirtualMachines(t *testing.T) {
+	t.Run("plain", demoShows)
+	if long() {
+		t.Run("planted", demoSeesAPlantedLeak)
+	}
+}
+
+func demoShows(t *testing.T) {
+	f, said, exit := played(t)
+	if exit != 0 {
+		t.Fatalf("exit %d, want 0:\n%s", exit, said)
+	}
+	t.Log(said)
+	if len(f.Left) > 0 {
+		t.Errorf("left behind: %q", f.Left)
+	}
+	var told strings.Builder
+	for _, s := range f.Steps {
+		told.WriteString(s.What + " → " + s.Result + "\n")
+	}
+	for _, part := range []string{
+		"plugged in before its start", "by DHCP", "10.77.1.20 and fd77::20", "all 12 answer", "docker restart",
+		"0 of 4 hot-plug slots free", "nothing was made for it", "the fifth has its NIC", "six NICs are unplugged",
+	} {
+		if !strings.Contains(told.String(), part) {
+			t.Errorf("no step tells of %q:\n%s", part, told.String())
+		}
+	}
+	for _, victim := range []string{"agent", "controller", "libvirtd"} {
+		if p := f.Pings[victim]; p.Lost != 0 || p.Received != p.Sent || p.Sent < 500 {
+			t.Errorf("%s killed: %s; want none lost of 500 or more", victim, p)
+		}
+	}
+}
+
+// The demo's look into the guests must be able to fail.
+func demoSeesAPlantedLeak(t *testing.T) {
+	f, said, exit := played(t, "--plant")
+	if exit != 1 {
+		t.Errorf("exit %d, want 1:\n%s", exit, said)
+	}
+	if !strings.Contains(strings.Join(f.Left, "\n"), "planted0") {
+		t.Errorf("left behind: %q, want the planted veth", f.Left)
+	}
+}
+
+// Ctrl-C while the guests boot leaves no process and no file.
+func TestDemoOnVirtualMachinesInterrupted(t *testing.T) {
+	cmd, dir := demo(t)
+	var stdout bytes.Buffer
+	cmd.Stdout = &stdout
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		said.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), "guests run kernel") {
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("it ended with %v, want exit code 1", err)
+	}
+	if !strings.Contains(said.String(), "interrupted") {
+		t.Errorf("it says %q", said.String())
+	}
+	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil || len(processes) == 0 {
+		t.Fatalf("list processes: %d, %v", len(processes), err)
+	}
+	for _, path := range processes {
+		if args, err := os.ReadFile(path); err == nil && bytes.Contains(args, []byte(dir)) {
+			t.Errorf("%s is left: %q", path, args)
+		}
+	}
+}
