@@ -94,7 +94,9 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 		return link.Link{}, err
 	}
 	c := link.Change{Name: e.Name, MTU: cmp.Or(e.MTU, d.MTU), Up: new(true), Plain: true, Tuning: new(l.Untuned())}
-	if d.Kind.Made() {
+	// Hardware has its MAC already, unless somebody here has given it another
+	// before we came (F37); some drivers mind being told what they know.
+	if d.Kind.Made() || l.MAC != d.MAC {
 		c.MAC = d.MAC
 	}
 	if d.Kind == nic.Found {
