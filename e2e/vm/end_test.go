@@ -147,6 +147,13 @@ func (r *rig) mend(ctx context.Context) error {
 	if _, err := list[nic.Node](ctx, r.Cluster, "nodes"); err != nil {
 		errs = append(errs, r.StartController(ctx))
 	}
+	domains, err := r.Virt().Domains(ctx)
+	errs = append(errs, err)
+	for _, d := range domains {
+		for _, i := range slices.Concat(ours(d.Live), ours(d.Stored)) {
+			_ = r.Virt().Unplug(ctx, d.Name, i) // one that is in both is gone from both the second time
+		}
+	}
 	for _, n := range r.Nodes() {
 		if r.alive(ctx, n) == nil {
 			continue

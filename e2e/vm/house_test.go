@@ -18,10 +18,11 @@ import (
 // plug, to rename what comes and to give it another MAC. The guest's own NIC is
 // excepted, as it would be where networkd has set it up.
 const houseScript = `
-grep -q ^systemd-network: /etc/passwd || {
-	printf '%s\n' 'systemd-network:x:998:998::/:/usr/sbin/nologin' 'messagebus:x:997:997::/:/usr/sbin/nologin' >>/etc/passwd
-	printf '%s\n' 'systemd-network:x:998:' 'messagebus:x:997:' >>/etc/group
-}
+for user in systemd-network:998 messagebus:997; do
+	grep -q "^${user%:*}:" /etc/passwd && continue
+	echo "${user%:*}:x:${user#*:}:${user#*:}::/:/usr/sbin/nologin" >>/etc/passwd
+	echo "${user%:*}:x:${user#*:}:" >>/etc/group
+done
 mkdir -p /etc/udev/rules.d /etc/systemd/network /run/systemd/netif /run/dbus /run/house
 chown systemd-network:systemd-network /run/systemd/netif
 tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
@@ -41,7 +42,7 @@ until_there() {
 		[ -S "$1" ] && return
 		sleep 0.1
 	done
-	echo "nobody serves $1: $(cat /var/log/*.log)" >&2
+	echo "nobody serves $1: $(tail /var/log/udevd.log /var/log/dbus.log)" >&2
 	exit 1
 }
 start udevd /lib/systemd/systemd-udevd
