@@ -3,6 +3,7 @@ package allocator
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -81,12 +82,16 @@ func (a *Allocator) reacquire(e *edit, claim *nic.Claim, container string, req n
 	if !claim.StoppedAt.IsZero() && !req.Unstarted {
 		claim.StoppedAt, changed = time.Time{}, true
 	}
-	if claim.Container != container {
-		claim.Container, changed = container, true // docker rename
+	if claim.Container != container { // docker rename
+		if err := a.unkeep(e, *claim); err != nil {
+			return false, err
+		}
+		claim.Container, changed = container, true
+		if !a.mayGrant(*claim) {
+			return true, a.keepFor(e, *claim)
+		}
 	}
-	open := claim.Phase == nic.ClaimRefused || claim.Phase == nic.ClaimPending
-	lapsed := !claim.StoppedAt.IsZero()
-	if !open || lapsed || claim.NIC != "" { // a NIC on its way back must be gone before the next
+	if !a.mayGrant(*claim) {
 		return changed, nil
 	}
 	before := *claim
@@ -100,15 +105,26 @@ func (a *Allocator) reacquire(e *edit, claim *nic.Claim, container string, req n
 	return changed || !same, nil
 }
 
+// mayGrant says whether a NIC can be given to the claim now: it waits for one,
+// and its last is gone.
+func (a *Allocator) mayGrant(claim nic.Claim) bool {
+	open := claim.Phase == nic.ClaimRefused || claim.Phase == nic.ClaimPending
+	return open && claim.StoppedAt.IsZero() && claim.NIC == ""
+}
+
 // grant gives the claim its identity, if it has none, and plans a NIC for it;
 // or refuses it with the reason.
 func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
 	network, refusal := a.admit(claim.Request)
-	if refusal == nil && !hasIdentity(claim) {
+	if refusal == nil {
 		var err error
 		if refusal, err = a.identify(e, claim, network); err != nil {
 			return err
 		}
+	}
+	if refusal != nil && refusal.Reason == nic.ReasonWaitingForFormer {
+		await(claim, *refusal)
+		return nil
 	}
 	if refusal != nil {
 		refuse(claim, *refusal)
@@ -167,8 +183,9 @@ func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node ni
 	if n.Spec.Device.Kind != "" {
 		n.Spec.Device.MAC, n.Spec.Device.MTU = claim.Identity.MAC, network.MTU
 	}
-	for _, p := range claim.Identity.Addrs {
-		n.Spec.Addrs = append(n.Spec.Addrs, p.Addr())
+	n.Spec.Addrs = claim.Request.Addrs
+	if network.Addressing != nic.AddrProvider {
+		n.Spec.Addrs = addrsOf(claim.Identity)
 	}
 	n.Layer3 = layer3(network, *claim)
 	claim.NIC = n.ID
@@ -182,6 +199,14 @@ func instanceOf(node nic.Node, provider string) nic.InstanceID {
 		return id
 	}
 	return nic.InstanceID(node.Name)
+}
+
+func addrsOf(id nic.Identity) []netip.Addr {
+	var addrs []netip.Addr
+	for _, p := range id.Addrs {
+		addrs = append(addrs, p.Addr())
+	}
+	return addrs
 }
 
 func because(reason nic.Reason, format string, args ...any) *nic.Condition {

@@ -46,6 +46,8 @@ var (
 	ErrStale    = errors.New("stale") // an older epoch or session: the caller is not the owner any more
 	ErrInvalid  = errors.New("invalid")
 	ErrRefused  = errors.New("refused") // the config does not allow it
+	// ErrExhausted: there is nothing left to give.
+	ErrExhausted = errors.New("exhausted")
 )
 
 // An Allocator serves requests from its methods and does the waiting and
@@ -53,13 +55,16 @@ var (
 type Allocator struct {
 	opts     Options
 	networks map[string]nic.Network
-	size     map[string]int // how many IPv4 addresses each can give
+	spans    map[spansOf][]ipam.Span[netip.Addr] // what they give
 	// gateways of all networks, with the network's name. Two networks may
 	// share a LAN of which only one names the gateway.
 	gateways map[spaceAddr]string
 	queue    *keyed.Queue
 	changes  *changes
 	term     store.Term // set before the queue runs
+	taken    *taken
+	recorded *recorded
+	born     time.Time // when it got its config
 
 	mu       sync.Mutex
 	lastSeen map[string]time.Time // by node
@@ -72,6 +77,12 @@ type Allocator struct {
 type spaceAddr struct {
 	space string
 	addr  netip.Addr
+}
+
+// spansOf names what a network gives of one IP version.
+type spansOf struct {
+	network string
+	ipv6    bool
 }
 
 // New makes an allocator. Its methods work before Run, but nothing is asked of
@@ -95,13 +106,16 @@ func New(opts Options) (*Allocator, error) {
 	a := &Allocator{
 		opts:     opts,
 		networks: map[string]nic.Network{},
-		size:     map[string]int{},
+		spans:    map[spansOf][]ipam.Span[netip.Addr]{},
 		gateways: map[spaceAddr]string{},
 		changes:  newChanges(),
 		lastSeen: map[string]time.Time{},
 		inFlight: map[nic.ID]*flight{},
 		pokes:    map[string]chan struct{}{},
 		slots:    newSlots(),
+		taken:    newTaken(),
+		recorded: newRecorded(),
+		born:     time.Now().UTC(),
 	}
 	for name := range opts.Providers {
 		a.pokes[name] = make(chan struct{}, 1)
@@ -111,15 +125,29 @@ func New(opts Options) (*Allocator, error) {
 			return nil, fmt.Errorf("network %s: no provider %q", n.Name, n.Provider)
 		}
 		a.networks[n.Name] = n
-		a.size[n.Name] = ipam.Size4(n)
 		for _, s := range n.Subnets {
 			if s.Gateway.IsValid() {
 				a.gateways[spaceAddr{n.Space, s.Gateway}] = n.Name
 			}
 		}
 	}
+	for _, n := range opts.Networks {
+		for _, ipv6 := range []bool{false, true} {
+			a.spans[spansOf{n.Name, ipv6}] = ipam.Spans(n, ipv6, a.gatewaysIn(n.Space))
+		}
+	}
 	a.queue = keyed.New(keyed.Options{Work: a.work, Workers: opts.Workers, Log: opts.Log})
 	return a, nil
+}
+
+func (a *Allocator) gatewaysIn(space string) []netip.Addr {
+	var all []netip.Addr
+	for at := range a.gateways {
+		if at.space == space {
+			all = append(all, at.addr)
+		}
+	}
+	return all
 }
 
 // leaderName is what the one allocator at work leads under.
@@ -144,7 +172,11 @@ func (a *Allocator) lead(ctx context.Context) error {
 	defer term.Resign(context.WithoutCancel(ctx))
 	a.term = term
 	ctx, cancel := context.WithCancelCause(ctx)
+	defer a.taken.unfollow()
 	watch, err := a.recover(ctx)
+	if err == nil {
+		err = a.applyConfig(ctx)
+	}
 	if err != nil {
 		cancel(nil)
 		return err
@@ -183,6 +215,9 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.remember(ctx); err != nil {
+		return nil, err
+	}
 	for _, n := range nics {
 		a.changes.learn(n.Value)
 		a.queue.Wake(n.Key)
@@ -191,6 +226,7 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 		a.queue.Wake(c.Key)
 	}
 	a.queue.Wake(refusedKey)
+	a.queue.Wake(forgetKey)
 	a.changes.start(rev)
 	return a.opts.Store.Watch(ctx, "", rev)
 }
@@ -210,6 +246,7 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 		case err != nil:
 			return fmt.Errorf("watch the store: %w", err)
 		}
+		a.seeAddresses(events)
 		for _, e := range events {
 			if a.changes.see(e) {
 				a.queue.Wake(e.Key)

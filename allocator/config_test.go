@@ -154,8 +154,8 @@ func TestAProviderThatIsBackIsNotMissed(t *testing.T) {
 		r.stop()
 		r.startWith(allocator.Options{Store: r.store})
 		r.wait(time.Second)
-		if got := r.claim(claim.ID); len(got.Conditions) != 1 || got.Conditions[0].Reason != nic.ReasonProviderError {
-			t.Fatalf("claim says %+v, want ProviderError", got.Conditions)
+		if got := r.claim(claim.ID); len(got.Conditions) != 2 || got.Conditions[0].Reason != nic.ReasonProviderError || got.Conditions[1].Reason != nic.ReasonConfigChanged {
+			t.Fatalf("claim says %+v, want ProviderError and ConfigChanged", got.Conditions)
 		}
 		r.crash()
 		r.wait(time.Second)

@@ -15,6 +15,17 @@ type edit struct {
 	ctx   context.Context
 	store store.Store
 	ops   []store.Op
+	// undo takes back what was done in memory along with ops, if they are not
+	// committed.
+	undo []func()
+}
+
+// rollBack ends an edit that is not committed.
+func (e *edit) rollBack() {
+	for _, undo := range e.undo {
+		undo()
+	}
+	e.undo = nil
 }
 
 // maxRounds bounds how often a round is repeated because another writer was
@@ -31,6 +42,9 @@ func (a *Allocator) atomically(ctx context.Context, decide func(*edit) error) er
 		err = decide(e)
 		if err == nil && len(e.ops) > 0 {
 			_, err = a.opts.Store.Commit(ctx, e.ops...)
+		}
+		if err != nil {
+			e.rollBack()
 		}
 		if !errors.Is(err, store.ErrConflict) { // decide's own: it read two records that do not go together
 			return err

@@ -1,9 +1,12 @@
 package allocator
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
+	"github.com/nicferry/nicferry/allocator/ipam"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -12,8 +15,11 @@ import (
 //	nic/ID                      nic.NIC
 //	claim/ID                    nic.Claim
 //	owner/NODE/KIND/SANDBOX/IF  the claim's id: the owner index
-//	addr/SPACE/ADDRESS          the claim's id: one holder per address
-//	mac/MAC                     the claim's id: one holder per MAC
+//	addr/SPACE/ADDRESS          nic.Reservation: one holder per address
+//	mac/MAC                     nic.Reservation: one holder per MAC
+//	number/KIND/SCOPE/N         nic.Reservation: one holder per VLAN id, VNI or key
+//	numberof/KIND/SCOPE/OWNER   the number that OWNER has
+//	kept/NODE/IF/NAME           nic.Kept: what a container name has
 //	on/NODE/ID                  the NIC's id: what a node has or is to have
 //	node/NAME                   nic.Node
 //	observed/ID                 nic.Observed, by NIC
@@ -23,26 +29,54 @@ const (
 	claimPrefix = "claim/"
 	nodePrefix  = "node/"
 	ownerRoot   = "owner/"
+
+	addrPrefix     = "addr/"
+	macPrefix      = "mac/"
+	numberPrefix   = "number/"
+	numberOfPrefix = "numberof/"
+	keptPrefix     = "kept/"
+	observedPrefix = "observed/"
 )
 
 func nicKey(id nic.ID) string        { return nicPrefix + string(id) }
 func claimKey(id nic.ClaimID) string { return claimPrefix + string(id) }
 func ownerKey(o nic.Owner) string    { return ownerRoot + o.Key() }
 func ownerPrefix(node string) string { return ownerRoot + node + "/" }
-func macKey(mac nic.MAC) string      { return "mac/" + mac.String() }
+func macKey(mac nic.MAC) string      { return macPrefix + mac.String() }
 func nodeKey(name string) string     { return nodePrefix + name }
-func observedKey(id nic.ID) string   { return "observed/" + string(id) }
+func observedKey(id nic.ID) string   { return observedPrefix + string(id) }
 
 func addrKey(space string, addr netip.Addr) string {
-	return "addr/" + space + "/" + addr.String()
+	return addrPrefix + space + "/" + addr.String()
 }
 
 func onPrefix(node string) string           { return "on/" + node + "/" }
 func onKey(node string, id nic.ID) string   { return onPrefix(node) + string(id) }
 func ledgerKey(provider, key string) string { return "ledger/" + provider + "/" + key }
 
-// addrOfKey is the address of an addr/ key; the zero Addr for any other.
-func addrOfKey(key string) netip.Addr {
-	addr, _ := netip.ParseAddr(key[strings.LastIndexByte(key, '/')+1:])
-	return addr
+func numberKey(kind ipam.NumberKind, scope string, n ipam.Number) string {
+	return fmt.Sprintf("%s%s/%s/%010d", numberPrefix, kind, scope, n)
+}
+
+func numberOfKey(kind ipam.NumberKind, scope, owner string) string {
+	return fmt.Sprintf("%s%s/%s/%s", numberOfPrefix, kind, scope, owner)
+}
+
+func parseNumber(text string) (ipam.Number, bool) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	return ipam.Number(n), err == nil
+}
+
+// maxContainerName bounds the names that identities are kept for, in bytes.
+// Docker itself sets no bound.
+const maxContainerName = 255
+
+// keptKey is where the identity of a container's name is kept; "" if it is none
+// that Docker gives. It is also what a reservation's owner is called.
+func keptKey(o nic.Owner, container string) string {
+	if container == "" || len(container) > maxContainerName ||
+		strings.Trim(container, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "" {
+		return ""
+	}
+	return keptPrefix + o.Node + "/" + o.Interface + "/" + container
 }

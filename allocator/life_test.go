@@ -116,7 +116,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 			says                string
 		}{
 			{"0011", "nope", "", nic.ReasonUnknownNetwork, `no network "nope"`},
-			{"0012", "web", "", nic.ReasonExhausted, "every address of 10.0.0.10-10.0.0.12 is held"},
+			{"0012", "web", "", nic.ReasonExhausted, "every address of 10.0.0.10-10.0.0.12 is taken: 3 of 3 held; held by container \"0001\" on vm1"},
 			{"0013", "web", "10.9.0.1", nic.ReasonAddressNotAllowed, "in none of the subnets of network web"},
 			{"0014", "web", "10.0.0.1", nic.ReasonAddressNotAllowed, "is the gateway"},
 			{"0017", "web2", "10.0.0.1", nic.ReasonAddressNotAllowed, "is the gateway of network web"},

@@ -84,17 +84,20 @@ func (a *Allocator) hold(ctx context.Context, n nic.NIC) error {
 		}
 		setPhase(&n, nic.PhaseHeld)
 		nic.ClearCondition(&n.Conditions)
-		e.update(nicKey(n.ID), n, rev)
 		claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
-		if err != nil || !found || claim.NIC != n.ID || claim.Phase != nic.ClaimPending {
+		if err != nil {
 			return err
 		}
-		if claim.Identity.MAC.IsZero() {
-			claim.Identity.MAC = n.Seen.MAC // the provider drew it
+		if found && claim.NIC == n.ID && claim.Phase == nic.ClaimPending {
+			if claim.Identity.MAC.IsZero() {
+				claim.Identity.MAC = n.Seen.MAC // the provider drew it
+			}
+			a.takeGiven(&claim, &n)
+			setClaimPhase(&claim, nic.ClaimReady)
+			nic.ClearCondition(&claim.Conditions)
+			e.update(claimKey(claim.ID), claim, claimRev)
 		}
-		setClaimPhase(&claim, nic.ClaimReady)
-		nic.ClearCondition(&claim.Conditions)
-		e.update(claimKey(claim.ID), claim, claimRev)
+		e.update(nicKey(n.ID), n, rev)
 		return nil
 	})
 	return a.logged(n, "NIC plugged in", err)

@@ -25,7 +25,7 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 	}
 	var refused []nic.Claim
 	for _, r := range claims {
-		if c := r.Value; c.Phase == nic.ClaimRefused && c.StoppedAt.IsZero() && c.NIC == "" && untilNextTry(c) == 0 {
+		if c := r.Value; (c.Phase == nic.ClaimRefused || awaitsFormer(c)) && a.mayGrant(c) && untilNextTry(c) == 0 {
 			refused = append(refused, c)
 		}
 	}

@@ -23,7 +23,7 @@ func (a *Allocator) Release(ctx context.Context, id nic.ClaimID, epoch uint64) e
 		}
 		a.heard(claim.Owner.Node)
 		if claim.NIC == "" {
-			return forget(e, claim, rev)
+			return a.forget(e, claim, rev)
 		}
 		if claim.Phase == nic.ClaimReleasing {
 			return nil
@@ -53,28 +53,17 @@ func takeBack(e *edit, id nic.ID) error {
 }
 
 // forget ends a claim that holds no NIC: its record, its place in the owner
-// index and everything reserved for it.
-func forget(e *edit, claim nic.Claim, rev store.Rev) error {
+// index and its hold on everything reserved for it.
+func (a *Allocator) forget(e *edit, claim nic.Claim, rev store.Rev) error {
 	e.delete(claimKey(claim.ID), rev)
-	// A MAC that the provider drew is in the identity and was never reserved:
-	// the record under its key may be another claim's.
-	keys := []string{ownerKey(claim.Owner)}
-	if !claim.Identity.MAC.IsZero() {
-		keys = append(keys, macKey(claim.Identity.MAC))
+	holder, ownerRev, found, err := get[nic.ClaimID](e, ownerKey(claim.Owner))
+	if err != nil {
+		return err
 	}
-	for _, p := range claim.Identity.Addrs {
-		keys = append(keys, addrKey(claim.Identity.Space, p.Addr()))
+	if found && holder == claim.ID {
+		e.delete(ownerKey(claim.Owner), ownerRev)
 	}
-	for _, key := range keys {
-		holder, rev, found, err := get[nic.ClaimID](e, key)
-		if err != nil {
-			return err
-		}
-		if found && holder == claim.ID {
-			e.delete(key, rev)
-		}
-	}
-	return nil
+	return a.letGo(e, claim)
 }
 
 // workOnClaim gives back the NIC of a container that does not run, once its
@@ -103,6 +92,10 @@ func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time
 			wait := untilNextTry(claim)
 			retry = wait == 0 && (lacksSlot(claim) || len(claim.Setbacks) > 0)
 			again = shorter(again, wait)
+		}
+		if left, ends := endsBySelf(claim); ends && a.mayGrant(claim) {
+			retry = retry || left == 0
+			again = shorter(again, left)
 		}
 		return nil
 	})

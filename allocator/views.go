@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/nicferry/nicferry/allocator/ipam"
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
@@ -38,6 +37,11 @@ func (a *Allocator) Claim(ctx context.Context, id nic.ClaimID) (api.ClaimView, e
 
 func (a *Allocator) claimView(ctx context.Context, claim nic.Claim) (api.ClaimView, error) {
 	observed, err := a.observed(ctx, claim.NIC)
+	if err != nil {
+		return api.ClaimView{}, err
+	}
+	doubts, err := a.doubts(a.look(ctx), claim)
+	claim.Conditions = append(slices.Clip(claim.Conditions), doubts...)
 	return api.ClaimView{Claim: claim, Observed: observed}, err
 }
 
@@ -140,20 +144,16 @@ func (a *Allocator) heldByNetwork(ctx context.Context) (map[string]int, error) {
 	return held, err
 }
 
-// free counts the IPv4 addresses left in a network's ranges; nil where there
-// are none to give.
+// free counts the IPv4 addresses that a network can give now; nil where there
+// are none to give at any time.
 func (a *Allocator) free(ctx context.Context, n nic.Network) (*int, error) {
-	size := a.size[n.Name]
-	if size == 0 {
+	spans := a.spans[spansOf{n.Name, false}]
+	if len(spans) == 0 {
 		return nil, nil
 	}
-	taken, _, err := a.opts.Store.List(ctx, "addr/"+n.Space+"/", "", 0)
-	for _, r := range taken {
-		if ipam.InRange(n, addrOfKey(r.Key)) {
-			size--
-		}
-	}
-	return &size, err
+	use, err := a.taken.use(ctx, a.opts.Store, n.Space, spans)
+	free := int(use.Free())
+	return &free, err
 }
 
 func afterKey(prefix, after string) string {

@@ -57,7 +57,7 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 	if err == nil && found && claim.NIC == n.ID {
 		w.Claim, w.Epoch, w.Owner, w.Container = claim.ID, claim.Epoch, claim.Owner, claim.Container
 		w.Layer3 = n.Layer3
-		if network, ok := a.networks[n.Network]; ok {
+		if network, ok := a.networks[n.Network]; ok && a.misfit(claim) == "" {
 			w.Layer3 = layer3(network, claim)
 		}
 	}

@@ -28,6 +28,9 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 	if id, ok := strings.CutPrefix(key, claimPrefix); ok {
 		return a.workOnClaim(ctx, nic.ClaimID(id))
 	}
+	if key == forgetKey {
+		return a.forgetDue(ctx)
+	}
 	if key == refusedKey {
 		return 0, a.retryRefused(ctx)
 	}
@@ -105,17 +108,16 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 // unplug brings a returning NIC home: it waits for the node's word that the
 // NIC is out and clean, has it unplugged, and retires it.
 func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
-	if !n.Placed {
-		return 0, a.retireFrom(ctx, n.ID) // the provider was never asked
-	}
 	if told(n) && !n.Clean { // also where the provider sees nothing of it: that is one reader's word
-
 		return 0, a.note(ctx, n.ID, &nic.Condition{
 			Reason:   nic.ReasonWaitingForNode,
 			Message:  fmt.Sprintf("node %s has not reported the NIC out and clean", n.Node),
 			Since:    n.Since,
 			Deadline: n.Since.Add(returnDeadline),
 		})
+	}
+	if !n.Placed {
+		return 0, a.retireFrom(ctx, n.ID) // the provider was never asked
 	}
 	all, err := p.Get(ctx, n.ID)
 	if err != nil {
@@ -224,7 +226,7 @@ func (a *Allocator) end(e *edit, id nic.ID) error {
 
 func (a *Allocator) settle(e *edit, claim nic.Claim, rev store.Rev) error {
 	if claim.Phase == nic.ClaimReleasing {
-		return forget(e, claim, rev)
+		return a.forget(e, claim, rev)
 	}
 	claim.NIC = ""
 	if claim.Phase != nic.ClaimRefused {

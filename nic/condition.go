@@ -13,8 +13,8 @@ type Condition struct {
 	// Message says to a person what is the matter and what would help.
 	Message string    `json:"message"`
 	Since   time.Time `json:"since"`
-	// Deadline is when the wait is given up; zero where it has no end of its
-	// own, such as a refusal.
+	// Deadline is when the wait is given up, or a refusal tried again by itself;
+	// zero where it has no end of its own.
 	Deadline time.Time `json:"deadline,omitzero"`
 }
 
@@ -23,22 +23,29 @@ type Reason string
 
 // The reasons in use. A new one is added here, so that the docs can list all.
 const (
-	ReasonBadRequest         Reason = "BadRequest"         // the label cannot be read, or asks for what cannot be
-	ReasonImageLabel         Reason = "ImageLabel"         // the image asks, and the network takes labels of docker run alone
-	ReasonUnknownNetwork     Reason = "UnknownNetwork"     // no network of that name in the config
-	ReasonAddressTaken       Reason = "AddressTaken"       // the asked address has a holder
-	ReasonAddressNotAllowed  Reason = "AddressNotAllowed"  // outside the network's subnets, or excluded
-	ReasonMACTaken           Reason = "MACTaken"           // the asked MAC has a holder
-	ReasonExhausted          Reason = "Exhausted"          // no free address, slot or quota
-	ReasonProviderError      Reason = "ProviderError"      // the provider's last answer was an error
-	ReasonWaitingForProvider Reason = "WaitingForProvider" // the provider has the order and is at it
-	ReasonWaitingForNode     Reason = "WaitingForNode"     // the node has not reported yet
-	ReasonWaitingForNIC      Reason = "WaitingForNIC"      // the NIC is plugged in, they say, and not in the host namespace
-	ReasonWaitingForDHCP     Reason = "WaitingForDHCP"     // no lease yet
-	ReasonCheckingAddress    Reason = "CheckingAddress"    // an address is probed for another holder before it is set
-	ReasonAddressConflict    Reason = "AddressConflict"    // another holder of the address answers on the wire
-	ReasonGatewayMissing     Reason = "GatewayMissing"     // a gateway does not answer on the wire
-	ReasonNodeError          Reason = "NodeError"          // a step on the node failed
+	ReasonBadRequest         Reason = "BadRequest"          // the label cannot be read, or asks for what cannot be
+	ReasonImageLabel         Reason = "ImageLabel"          // the image asks, and the network takes labels of docker run alone
+	ReasonUnknownNetwork     Reason = "UnknownNetwork"      // no network of that name in the config
+	ReasonAddressTaken       Reason = "AddressTaken"        // the asked address has a holder
+	ReasonAddressNotAllowed  Reason = "AddressNotAllowed"   // outside the network's subnets, or excluded
+	ReasonMACTaken           Reason = "MACTaken"            // the asked MAC has a holder
+	ReasonExhausted          Reason = "Exhausted"           // no free address, slot or quota
+	ReasonProviderError      Reason = "ProviderError"       // the provider's last answer was an error
+	ReasonWaitingForProvider Reason = "WaitingForProvider"  // the provider has the order and is at it
+	ReasonWaitingForNode     Reason = "WaitingForNode"      // the node has not reported yet
+	ReasonWaitingForNIC      Reason = "WaitingForNIC"       // the NIC is plugged in, they say, and not in the host namespace
+	ReasonWaitingForDHCP     Reason = "WaitingForDHCP"      // no lease yet
+	ReasonCheckingAddress    Reason = "CheckingAddress"     // an address is probed for another holder before it is set
+	ReasonAddressConflict    Reason = "AddressConflict"     // another holder of the address answers on the wire
+	ReasonAddressClash       Reason = "AddressClash"        // two claims have one address, one of them at least not by us
+	ReasonWaitingForFormer   Reason = "WaitingForFormer"    // the last container of the name is still giving its NIC back
+	ReasonConfigChanged      Reason = "ConfigChanged"       // the config does not allow any more what the claim has, and keeps
+	ReasonGatewayMissing     Reason = "GatewayMissing"      // a gateway does not answer on the wire
+	ReasonNodeError          Reason = "NodeError"           // a step on the node failed
+	ReasonNodeSilent         Reason = "NodeSilent"          // the node's agent has said nothing for a while
+	ReasonUnreachable        Reason = "ProviderUnreachable" // the provider does not answer
+	ReasonWaitingForSlot     Reason = "WaitingForSlot"      // the slots that are free are promised to other NICs
+	ReasonUnrecorded         Reason = "Unrecorded"          // it had no record, and is being taken back
 )
 
 // SetCondition adds c, or updates the one with its reason. Since stays that of

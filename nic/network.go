@@ -14,6 +14,9 @@ const (
 	AddrDHCP Addressing = "dhcp"
 	// AddrIPAM: the controller gives them out of the network's ranges.
 	AddrIPAM Addressing = "ipam"
+	// AddrProvider: whoever makes the NIC gives them, as clouds do; we record,
+	// never reserve.
+	AddrProvider Addressing = "provider"
 )
 
 // A Network is a named template in the controller's config that NICs come
@@ -54,11 +57,30 @@ type Network struct {
 	// Preplug is how long after its creation a container that is not started
 	// keeps a NIC that is plugged in ahead; 0 is to plug in at the start.
 	Preplug Duration `json:"preplug,omitempty"`
+	// Cooldown is how long the addresses and the MAC of a container that is
+	// gone are given to no other: its peers may still know them as its own.
+	Cooldown Duration `json:"cooldown,omitempty"`
+	// Keep is how long they are kept for a container of the same name on the
+	// same node; once cooled down, only as long as there are others to give.
+	Keep Duration `json:"keep,omitempty"`
+	// Pool is what each node has of the network in reserve.
+	Pool Pool `json:"pool,omitzero"`
 	// Device is the shape of the NICs where the node makes them: kind, and
 	// bridge or parent. Its MAC is always empty.
 	Device Device `json:"device,omitzero"`
 	// Port is how a hypervisor plugs the NICs in; zero elsewhere.
 	Port Port `json:"port,omitzero"`
+}
+
+// A Pool is how many NICs a node has in reserve, plugged in and held by nobody.
+type Pool struct {
+	// Min are made ahead as long as there are slots.
+	Min int `json:"min,omitempty"`
+	// Max is how many are kept, of those that are given back too; never less
+	// than Min, and 0 is no pool.
+	Max int `json:"max,omitempty"`
+	// Idle is how long one beyond Min is kept.
+	Idle Duration `json:"idle,omitempty"`
 }
 
 // IPv6Mode is how containers get IPv6 addresses from the wire.

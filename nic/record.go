@@ -31,7 +31,9 @@ type NIC struct {
 	Seen Seen `json:"seen,omitzero"`
 	// Clean: the node has reported, since it was told to take the NIC out,
 	// that nothing of it is left there.
-	Clean      bool        `json:"clean,omitempty"`
+	Clean bool `json:"clean,omitempty"`
+	// Again counts how often the node was asked to look once more.
+	Again      int         `json:"again,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`
 	Created    time.Time   `json:"created"`
 	// Since is when the phase began.
@@ -76,9 +78,11 @@ type Setback struct {
 // An Identity is what stays with a claim whichever NIC serves it.
 type Identity struct {
 	MAC MAC `json:"mac,omitzero"`
-	// Addrs are reserved for the claim; empty with DHCP.
+	// Addrs are reserved for the claim, unless Given; empty with DHCP.
 	Addrs []netip.Prefix `json:"addrs,omitempty"`
-	// Space is the address space that Addrs are reserved in.
+	// Given: the provider gave Addrs, and they are not reserved.
+	Given bool `json:"given,omitempty"`
+	// Space is the address space that Addrs are in.
 	Space string `json:"space,omitempty"`
 }
 

@@ -1,15 +1,19 @@
 package ipam_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/nicferry/nicferry/allocator/ipam"
 	"github.com/nicferry/nicferry/nic"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
@@ -21,41 +25,43 @@ var lab = nic.Network{
 		{
 			Prefix:  netip.MustParsePrefix("10.0.0.0/29"),
 			Gateway: addr("10.0.0.1"),
-			Ranges:  []nic.Range{rng("10.0.0.1", "10.0.0.3"), rng("10.0.0.5", "10.0.0.6")},
+			Ranges:  []nic.Range{rng("10.0.0.5", "10.0.0.7"), rng("10.0.0.0", "10.0.0.3")},
 			Exclude: []nic.Range{rng("10.0.0.2", "10.0.0.2")},
 		},
 		{
 			Prefix: netip.MustParsePrefix("fd00::/64"),
-			Ranges: []nic.Range{rng("fd00::10", "fd00::11")},
+			Ranges: []nic.Range{rng("fd00::", "fd00::ffff:ffff:ffff:ffff")},
 		},
 	},
 }
 
-func TestPickGoesThroughRangesInOrder(t *testing.T) {
-	taken := map[netip.Addr]bool{}
-	var got []string
-	for {
-		p, ok := ipam.Pick(lab, false, func(a netip.Addr) bool { return taken[a] })
-		if !ok {
-			break
+func TestSpans(t *testing.T) {
+	text := func(n nic.Network, ipv6 bool, gateways ...netip.Addr) string {
+		var parts []string
+		for _, s := range ipam.Spans(n, ipv6, gateways) {
+			parts = append(parts, fmt.Sprintf("%s-%s", s.First, s.Last))
 		}
-		taken[p.Addr()] = true
-		got = append(got, p.String())
+		return strings.Join(parts, " ")
 	}
-	if want := "10.0.0.3/29 10.0.0.5/29 10.0.0.6/29"; strings.Join(got, " ") != want {
-		t.Errorf("got %v, want %s (the gateway and the excluded are never given)", got, want)
-	}
-}
-
-func TestPickStepsOverAWideExclusion(t *testing.T) {
-	n := nic.Network{Subnets: []nic.Subnet{{
+	wide := nic.Network{Subnets: []nic.Subnet{{
 		Prefix:  netip.MustParsePrefix("fd00::/16"),
 		Ranges:  []nic.Range{rng("fd00::1", "fd00:ffff::")},
 		Exclude: []nic.Range{rng("fd00::1", "fd00:fffe::")},
 	}}}
-	p, ok := ipam.Pick(n, true, func(netip.Addr) bool { return false })
-	if !ok || p.Addr() != addr("fd00:fffe::1") {
-		t.Errorf("got %v, %v; want fd00:fffe::1", p, ok)
+	pair := nic.Network{Subnets: []nic.Subnet{{
+		Prefix: netip.MustParsePrefix("10.0.0.0/31"), Ranges: []nic.Range{rng("10.0.0.0", "10.0.0.1")},
+	}}}
+	for _, c := range []struct{ name, got, want string }{
+		{"in the config's order, without network, broadcast, gateway and excluded", text(lab, false), "10.0.0.5-10.0.0.6 10.0.0.3-10.0.0.3"},
+		{"without another network's gateway", text(lab, false, addr("10.0.0.6"), addr("10.9.9.9")), "10.0.0.5-10.0.0.5 10.0.0.3-10.0.0.3"},
+		{"without the routers' anycast address", text(lab, true), "fd00::1-fd00::ffff:ffff:ffff:ffff"},
+		{"a wide exclusion", text(wide, true), "fd00:fffe::1-fd00:ffff::"},
+		{"both ends of a /31", text(pair, false), "10.0.0.0-10.0.0.1"},
+		{"no range", text(pair, true), ""},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, c.got, c.want)
+		}
 	}
 }
 
@@ -90,32 +96,45 @@ func TestPointToPointSubnetsHaveNoSpecialAddresses(t *testing.T) {
 	}
 }
 
-// Whatever the taken set, what Pick gives is free, assignable and in a range,
-// and it only says "none" when every such address is taken.
-func TestPickAgainstBruteForce(t *testing.T) {
+// Whatever ranges, exclusions and gateways there are, the spans hold exactly
+// the addresses of the ranges that Fixed would grant, in the ranges' order.
+func TestSpansAgainstFixed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		ipv6 := rapid.Bool().Draw(t, "ipv6")
-		taken := map[netip.Addr]bool{}
-		var free []netip.Addr
-		for _, s := range lab.Subnets {
-			if s.Prefix.Addr().Is6() != ipv6 {
-				continue
+		bits := rapid.IntRange(24, 32).Draw(t, "bits")
+		prefix := netip.PrefixFrom(addr("10.0.0.128"), bits).Masked()
+		host := rapid.Custom(func(t *rapid.T) netip.Addr {
+			a := prefix.Addr().As4()
+			a[3] += byte(rapid.IntRange(0, 1<<(32-bits)-1).Draw(t, "host"))
+			return netip.AddrFrom4(a)
+		})
+		span := rapid.Custom(func(t *rapid.T) nic.Range {
+			a, b := host.Draw(t, "a"), host.Draw(t, "b")
+			if b.Less(a) {
+				a, b = b, a
 			}
-			for _, r := range s.Ranges {
-				for a := r.First; r.Contains(a); a = a.Next() {
-					taken[a] = rapid.Bool().Draw(t, "taken")
-					if !taken[a] && ipam.Assignable(s, a) == nil {
-						free = append(free, a)
-					}
+			return nic.Range{First: a, Last: b}
+		})
+		n := nic.Network{Subnets: []nic.Subnet{{
+			Prefix: prefix, Gateway: host.Draw(t, "gateway"),
+			Ranges:  rapid.SliceOfN(span, 1, 3).Draw(t, "ranges"),
+			Exclude: rapid.SliceOfN(span, 0, 3).Draw(t, "exclude"),
+		}}}
+		other := host.Draw(t, "other gateway")
+		var want, got []netip.Addr
+		for _, r := range n.Subnets[0].Ranges {
+			for a := r.First; r.Contains(a); a = a.Next() {
+				if _, err := ipam.Fixed(n, a); err == nil && a != other {
+					want = append(want, a)
 				}
 			}
 		}
-		p, ok := ipam.Pick(lab, ipv6, func(a netip.Addr) bool { return taken[a] })
-		if ok != (len(free) > 0) {
-			t.Fatalf("got %v, %v; free are %v", p, ok, free)
+		for _, s := range ipam.Spans(n, false, []netip.Addr{other}) {
+			for a := s.First; a.Compare(s.Last) <= 0; a = a.Next() {
+				got = append(got, a)
+			}
 		}
-		if ok && p.Addr() != free[0] {
-			t.Fatalf("got %v, want the first free of %v", p, free)
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("%+v, other gateway %s:\ngot  %v\nwant %v", n.Subnets, other, got, want)
 		}
 	})
 }

@@ -70,6 +70,8 @@ func (n network) describe(s *sheet) {
 	s.field("MTU", n.mtu())
 	s.field("Hold", n.Hold.String())
 	s.field("Preplug", n.Preplug.String())
+	s.field("Cooldown", n.Cooldown.String())
+	s.field("Keep", n.Keep.String())
 	s.field("Held", strconv.Itoa(n.Held))
 	s.field("Free", n.free())
 	for _, subnet := range n.Subnets {

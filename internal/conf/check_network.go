@@ -28,6 +28,7 @@ func (d *doc) checkNetworks(networks []network, providers providerIndex) {
 		if at := under(path, "provider"); d.good(at) {
 			p = d.checkProvider(at, n.Provider, providers)
 		}
+		d.checkGiven(path, n, p)
 		d.checkDevice(path, n, p)
 		d.checkCabling(cables, path, n)
 	}
@@ -49,6 +50,12 @@ func (d *doc) checkNetwork(path string, n network) {
 	}
 	if n.Preplug < 0 {
 		d.fault(under(path, "preplug"), "%s; want 0s or more, 0s to plug in at the start", n.Preplug)
+	}
+	if n.Cooldown < 0 {
+		d.fault(under(path, "cooldown"), "%s; want 0s or more, 0s to give addresses again at once", n.Cooldown)
+	}
+	if n.Keep < 0 {
+		d.fault(under(path, "keep"), "%s; want 0s or more, 0s to keep nothing", n.Keep)
 	}
 	d.checkAddressing(path, n)
 	for i, s := range n.Subnets {
@@ -86,10 +93,23 @@ func (d *doc) checkAddressing(path string, n network) {
 		for i, s := range n.Subnets {
 			d.checkDHCPSubnet(item(under(path, "subnets"), i), s)
 		}
+	case nic.AddrProvider:
+		for i, s := range n.Subnets {
+			if at := under(item(under(path, "subnets"), i), "ranges"); len(s.Ranges) > 0 {
+				d.fault(at, "is the provider's to say; leave it out, or take addressing ipam")
+			}
+		}
 	default:
 		if at := under(path, "addressing"); d.good(at) {
-			d.checkOneOf(at, n.Addressing, string(nic.AddrDHCP), string(nic.AddrIPAM))
+			d.checkOneOf(at, n.Addressing, string(nic.AddrDHCP), string(nic.AddrIPAM), string(nic.AddrProvider))
 		}
+	}
+}
+
+// checkGiven wants addresses by the provider only from one that gives any.
+func (d *doc) checkGiven(path string, n network, p *Provider) {
+	if p != nil && n.Addressing == string(nic.AddrProvider) && (p.Kind == KindLocal || p.Kind == KindLibvirt) {
+		d.fault(under(path, "addressing"), "provider %s of kind %s gives no addresses; want dhcp or ipam", quote(p.Name), p.Kind)
 	}
 }
 

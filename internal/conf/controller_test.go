@@ -36,6 +36,8 @@ networks:
     space: s
     mtu: 9000
     hold: 90s
+    cooldown: 5s
+    keep: 0s
     subnets:
       # Both ends of the prefix are in the ranges, but excluded; so is a hole. The
       # gateway may be inside.
@@ -83,7 +85,7 @@ func wantFullController() *Controller {
 	plugged := func(name, provider string, port nic.Port) nic.Network {
 		return nic.Network{
 			Name: name, Provider: provider, Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute),
-			Preplug: DefaultPreplug, Probe: nic.ProbeOptimistic, Port: port,
+			Preplug: DefaultPreplug, Cooldown: DefaultCooldown, Keep: DefaultKeep, Probe: nic.ProbeOptimistic, Port: port,
 		}
 	}
 	return &Controller{
@@ -101,6 +103,7 @@ func wantFullController() *Controller {
 		Networks: []nic.Network{
 			{
 				Name: "lab", Provider: "local", Addressing: nic.AddrIPAM, Space: "s", MTU: 9000, Hold: nic.Duration(90 * time.Second), Preplug: DefaultPreplug,
+				Cooldown: nic.Duration(5 * time.Second),
 				Subnets: []nic.Subnet{
 					{
 						Prefix: prefix("10.0.0.0/24"), Gateway: addr("10.0.0.1"),
@@ -116,12 +119,13 @@ func wantFullController() *Controller {
 				Device: nic.Device{Kind: nic.Veth, MTU: 9000, Bridge: bridge},
 			},
 			{
-				Name: "lab2", Provider: "local", Addressing: nic.AddrIPAM, Space: "s", Preplug: DefaultPreplug, Probe: nic.ProbeOptimistic,
+				Name: "lab2", Provider: "local", Addressing: nic.AddrIPAM, Space: "s", Preplug: DefaultPreplug, Cooldown: DefaultCooldown, Keep: DefaultKeep, Probe: nic.ProbeOptimistic,
 				Subnets: []nic.Subnet{{Prefix: prefix("10.0.0.0/16"), Ranges: []nic.Range{span("10.0.0.100", "10.0.0.199")}}},
 				Device:  nic.Device{Kind: nic.Veth, Bridge: bridge},
 			},
 			{
 				Name: "lan", Provider: "local", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute), Preplug: DefaultPreplug,
+				Cooldown: DefaultCooldown, Keep: DefaultKeep,
 				Probe: nic.ProbeOptimistic, DHCPRoutes: true, IPv6: nic.IPv6SLAAC,
 				Subnets: []nic.Subnet{{Prefix: prefix("10.0.0.0/24")}},
 				Routes:  []nic.Route{{To: prefix("172.16.0.0/12"), Via: addr("10.0.0.1")}},

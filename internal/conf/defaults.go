@@ -24,7 +24,12 @@ const (
 	DefaultHold  = nic.Duration(time.Minute)
 	// DefaultPreplug is for people who create and start by hand or by compose.
 	DefaultPreplug = nic.Duration(5 * time.Minute)
-	DefaultProbe   = string(nic.ProbeOptimistic)
+	// DefaultCooldown is how long Linux takes a neighbour for reachable that it
+	// has heard of (15 to 45 s), and what clouds' own tools wait.
+	DefaultCooldown = nic.Duration(30 * time.Second)
+	// DefaultKeep is for people who change a container's image or settings.
+	DefaultKeep  = nic.Duration(time.Hour)
+	DefaultProbe = string(nic.ProbeOptimistic)
 
 	DefaultControllerAddress = "unix://" + DefaultSocket
 	DefaultDockerSocket      = "/var/run/docker.sock"
@@ -52,6 +57,7 @@ func (l *Libvirt) setDefaults() { l.URI = DefaultURI }
 
 func (n *network) setDefaults() {
 	n.Space, n.Hold, n.Preplug = DefaultSpace, DefaultHold, DefaultPreplug
+	n.Cooldown, n.Keep = DefaultCooldown, DefaultKeep
 	n.Probe, n.Announce = DefaultProbe, true
 }
 

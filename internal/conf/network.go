@@ -15,6 +15,8 @@ type network struct {
 	MTU        int          `yaml:"mtu"`
 	Hold       nic.Duration `yaml:"hold"`
 	Preplug    nic.Duration `yaml:"preplug"`
+	Cooldown   nic.Duration `yaml:"cooldown"`
+	Keep       nic.Duration `yaml:"keep"`
 	Subnets    []subnet     `yaml:"subnets"`
 	Routes     []route      `yaml:"routes"`
 	IPv6       string       `yaml:"ipv6"`
@@ -61,7 +63,7 @@ type macvlan struct {
 func (n network) toNIC() nic.Network {
 	to := nic.Network{
 		Name: n.Name, Provider: n.Provider, Addressing: nic.Addressing(n.Addressing),
-		Space: n.Space, MTU: n.MTU, Hold: n.Hold, Preplug: n.Preplug, IPv6: nic.IPv6Mode(n.IPv6), DHCPRoutes: n.DHCPRoutes,
+		Space: n.Space, MTU: n.MTU, Hold: n.Hold, Preplug: n.Preplug, Cooldown: n.Cooldown, Keep: n.Keep, IPv6: nic.IPv6Mode(n.IPv6), DHCPRoutes: n.DHCPRoutes,
 		DNS: nic.DNS(n.DNS), Probe: nic.Probe(n.Probe), Silent: !n.Announce, Metadata: n.Metadata, ImageLabels: n.ImageLabels,
 	}
 	for _, s := range n.Subnets {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nicferry/nicferry/allocator"
@@ -27,6 +28,7 @@ const Config = `  - name: late
     provider: vms
     addressing: ipam
     preplug: 0s
+    cooldown: 0s
     port: {bridge: lan0}
     subnets:
       - {prefix: 10.77.3.0/24, gateway: 10.77.3.1, ranges: [10.77.3.100-10.77.3.199]}
@@ -39,6 +41,8 @@ type Options struct {
 	Rounds int
 	// Cycles is how often one MAC comes and goes. Optional: 200.
 	Cycles int
+	// Only are the parts to measure, of Parts. Optional: all.
+	Only []string
 	// Out is the directory of the figures and reports. Required.
 	Out string
 	// Commit is what is measured. Optional: "unknown".
@@ -53,6 +57,11 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Rounds < 0 || o.Cycles < 0 {
 		return o, fmt.Errorf("%d rounds, %d cycles; want more than none", o.Rounds, o.Cycles)
+	}
+	for _, name := range o.Only {
+		if !slices.Contains(Parts(), name) {
+			return o, fmt.Errorf("no part %q; there are %q", name, Parts())
+		}
 	}
 	if o.Rounds == 0 {
 		o.Rounds = 50
@@ -122,13 +131,21 @@ func (b *bench) measure(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	for _, step := range []func(context.Context) error{b.plugs, b.frozen, b.cycles, b.replies, b.paths} {
-		if err := step(ctx); err != nil {
+	steps := []func(context.Context) error{b.plugs, b.frozen, b.cycles, b.replies, b.paths}
+	for i, name := range Parts() {
+		if len(b.opts.Only) > 0 && !slices.Contains(b.opts.Only, name) {
+			continue
+		}
+		if err := steps[i](ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// Parts are the names of what can be measured, in order: attach and detach, a
+// detach from a frozen guest, cycles of one MAC, containers' starts, traffic.
+func Parts() []string { return []string{"plug", "frozen", "cycles", "replies", "paths"} }
 
 // openProvider makes a provider as the controller does, with a ledger on disk
 // of its own.

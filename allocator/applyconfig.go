@@ -1,0 +1,125 @@
+package allocator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// applyConfig holds the claims there are against the config that the allocator
+// was started with. What fits is brought up to date; what does not fit keeps
+// what it has (P4), and is told: here in the log, and as a condition wherever
+// the claim is shown.
+func (a *Allocator) applyConfig(ctx context.Context) error {
+	claims, _, err := store.ListJSON[nic.Claim](ctx, a.opts.Store, claimPrefix, "", 0)
+	if err != nil {
+		return err
+	}
+	told := map[string]bool{}
+	count := map[string]int{}
+	for _, r := range claims {
+		claim := r.Value
+		if a.spaceChanged(claim) {
+			if err := a.asLeader(ctx, func(e *edit) error { return a.changeSpace(e, claim.ID) }); err != nil {
+				return fmt.Errorf("take claim %s into its network's new space: %w", claim.ID, err)
+			}
+			if claim, _, _, err = get[nic.Claim](a.look(ctx), r.Key); err != nil {
+				return err
+			}
+		}
+		if a.misfit(claim) != "" {
+			count[claim.Request.Network]++
+			continue
+		}
+		if err := a.renewLayer3(ctx, claim); err != nil {
+			return err
+		}
+	}
+	for _, r := range claims {
+		if name := r.Value.Request.Network; count[name] > 0 && !told[name] {
+			told[name] = true
+			a.opts.Log.Warn("config does not fit what containers have, which they keep", "network", name, "claims", count[name],
+				"first", r.Value.ID, "message", a.misfit(r.Value))
+		}
+	}
+	return nil
+}
+
+func (a *Allocator) spaceChanged(claim nic.Claim) bool {
+	network, ok := a.networks[claim.Request.Network]
+	return ok && len(claim.Identity.Addrs) > 0 && claim.Identity.Space != network.Space
+}
+
+// changeSpace reserves a claim's addresses in the space that its network is in
+// now, if all of them are free there. Otherwise all stay where they are.
+func (a *Allocator) changeSpace(e *edit, id nic.ClaimID) error {
+	claim, rev, found, err := get[nic.Claim](e, claimKey(id))
+	if err != nil || !found || !a.spaceChanged(claim) {
+		return err
+	}
+	space := a.networks[claim.Request.Network].Space
+	if !claim.Identity.Given {
+		for _, p := range claim.Identity.Addrs {
+			r, at, found, err := get[nic.Reservation](e, addrKey(space, p.Addr()))
+			if err != nil {
+				return err
+			}
+			if found && !r.OpenTo("", time.Now()) {
+				e.ops = nil
+				return nil
+			}
+			e.put(addrKey(space, p.Addr()), a.reservation(claim), at)
+			if err := letGoOne(e, claim, addrKey(claim.Identity.Space, p.Addr()), nic.Reservation{}); err != nil {
+				return err
+			}
+		}
+	}
+	claim.Identity.Space = space
+	e.update(claimKey(id), claim, rev)
+	return nil
+}
+
+// renewLayer3 stores the addressing that a claim's NIC has by the present
+// config, for the day when the config does not have it any more.
+func (a *Allocator) renewLayer3(ctx context.Context, claim nic.Claim) error {
+	network, ok := a.networks[claim.Request.Network]
+	if !ok || claim.NIC == "" {
+		return nil
+	}
+	now := layer3(network, claim)
+	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(claim.NIC))
+	if err != nil || !found || sameJSON(n.Layer3, now) {
+		return err
+	}
+	return a.change(ctx, claim.NIC, func(n *nic.NIC) bool { n.Layer3 = now; return true })
+}
+
+// sameJSON says whether two records are written alike.
+func sameJSON(a, b nic.Layer3) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
+
+// takeGiven takes the addresses that the provider gave a NIC into its claim's
+// identity, where the network gets its addresses so.
+func (a *Allocator) takeGiven(claim *nic.Claim, n *nic.NIC) {
+	network, ok := a.networks[n.Network]
+	if !ok || network.Addressing != nic.AddrProvider {
+		return
+	}
+	claim.Identity.Addrs, claim.Identity.Given, claim.Identity.Space = nil, true, network.Space
+	for _, addr := range n.Seen.Addrs {
+		bits := addr.BitLen()
+		if s, ok := network.SubnetOf(addr); ok {
+			bits = s.Prefix.Bits()
+		}
+		claim.Identity.Addrs = append(claim.Identity.Addrs, netip.PrefixFrom(addr, bits))
+	}
+	n.Layer3 = layer3(network, *claim)
+}

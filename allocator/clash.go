@@ -1,0 +1,132 @@
+package allocator
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/nicferry/nicferry/allocator/ipam"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// inSpace says of networks whether they are in the address space.
+func (a *Allocator) inSpace(space string) func(network string) bool {
+	return func(network string) bool { n, ok := a.networks[network]; return ok && n.Space == space }
+}
+
+// givenByOthers returns a claim but this one that was seen with the address,
+// and has not got it from us.
+func (a *Allocator) givenByOthers(at spaceAddr, but nic.ClaimID) (nic.ClaimID, bool) {
+	for claim := range a.recorded.others(at.addr, but, a.inSpace(at.space)) {
+		return claim, true
+	}
+	return "", false
+}
+
+// doubts are the conditions of a claim that come of comparing it with the
+// config and with other claims. They are worked out whenever somebody looks, so
+// they are never out of date.
+func (a *Allocator) doubts(e *edit, claim nic.Claim) ([]nic.Condition, error) {
+	if claim.Phase == nic.ClaimReleasing {
+		return nil, nil
+	}
+	var all []nic.Condition
+	if why := a.misfit(claim); why != "" {
+		all = append(all, nic.Condition{
+			Reason: nic.ReasonConfigChanged, Since: a.born,
+			Message: why + "; the claim keeps what it has for as long as it has its NIC",
+		})
+	}
+	network, ok := a.networks[claim.Request.Network]
+	if !ok {
+		return all, nil
+	}
+	clashes, err := a.clashes(e, claim, network.Space)
+	return append(all, clashes...), err
+}
+
+// clashes are the addresses of the claim that another claim has as well.
+func (a *Allocator) clashes(e *edit, claim nic.Claim, space string) ([]nic.Condition, error) {
+	addrs, since := a.recorded.of(claim.NIC)
+	addrs = slices.Clone(addrs)
+	for _, p := range claim.Identity.Addrs {
+		if !slices.Contains(addrs, p.Addr()) {
+			addrs = append(addrs, p.Addr())
+		}
+	}
+	var all []nic.Condition
+	for _, addr := range addrs {
+		others := a.recorded.others(addr, claim.ID, a.inSpace(space))
+		r, _, found, err := get[nic.Reservation](e, addrKey(space, addr))
+		if err != nil {
+			return nil, err
+		}
+		if found && r.Held() && r.Claim != claim.ID {
+			if others == nil {
+				others = map[nic.ClaimID]time.Time{}
+			}
+			others[r.Claim] = since
+		}
+		for other, at := range others {
+			if at.Before(since) {
+				at = since // they clash since the later of the two
+			}
+			all = append(all, nic.Condition{
+				Reason: nic.ReasonAddressClash, Since: at,
+				Message: addr.String() + " is also the address of " + nameOf(e, other) +
+					"; see to it that the DHCP server's pool and the networks' ranges are apart, and remove one of the two containers",
+			})
+		}
+	}
+	slices.SortFunc(all, func(x, y nic.Condition) int { return x.Since.Compare(y.Since) })
+	return all, nil
+}
+
+// misfit says what the config does not allow any more of what the claim has;
+// "" if there is nothing.
+func (a *Allocator) misfit(claim nic.Claim) string {
+	id := claim.Identity
+	if !hasIdentity(&claim) {
+		return ""
+	}
+	network, ok := a.networks[claim.Request.Network]
+	switch {
+	case !ok:
+		return "network " + claim.Request.Network + " is not in the config any more"
+	case network.Addressing != nic.AddrIPAM && len(id.Addrs) > 0 && !recordsOnly(network, id):
+		return "network " + network.Name + " gets its addresses by " + string(network.Addressing) + " now"
+	case network.Addressing == nic.AddrIPAM && len(id.Addrs) == 0:
+		return "network " + network.Name + " gets its addresses by ipam now"
+	case len(id.Addrs) > 0 && id.Space != network.Space:
+		return "network " + network.Name + " is in space " + network.Space + " now, where an address of this claim is taken; it stays reserved in space " + id.Space
+	case network.Addressing != nic.AddrIPAM:
+		return ""
+	}
+	for _, p := range id.Addrs {
+		if why := a.misplaced(network, p); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// recordsOnly says whether the addresses of the identity are what the provider
+// gave.
+func recordsOnly(network nic.Network, id nic.Identity) bool {
+	return network.Addressing == nic.AddrProvider && id.Given
+}
+
+// misplaced says why an address that a claim has would not be given any more.
+func (a *Allocator) misplaced(network nic.Network, p netip.Prefix) string {
+	now, err := ipam.Fixed(network, p.Addr())
+	if err != nil {
+		return err.Error()
+	}
+	if other, ok := a.gateways[spaceAddr{network.Space, p.Addr()}]; ok {
+		return p.Addr().String() + " is the gateway of network " + other + " now"
+	}
+	if now != p {
+		return p.String() + " is in the subnet " + now.Masked().String() + " now"
+	}
+	return ""
+}

@@ -1,0 +1,102 @@
+package allocator
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// recorded has in memory which addresses the nodes say that NICs have, also
+// those that others give: they are reserved by nobody, so they may clash.
+type recorded struct {
+	mu sync.Mutex
+	// network of each NIC.
+	network map[nic.ID]string
+	nics    map[nic.ID]sighting
+	addrs   map[netip.Addr]map[nic.ID]bool
+}
+
+// A sighting is what a node last said of a NIC in a container.
+type sighting struct {
+	claim nic.ClaimID
+	addrs []netip.Addr
+	at    time.Time
+}
+
+func newRecorded() *recorded {
+	return &recorded{network: map[nic.ID]string{}, nics: map[nic.ID]sighting{}, addrs: map[netip.Addr]map[nic.ID]bool{}}
+}
+
+// see notes a changed record, if it is of a NIC or what a node says of one.
+func (r *recorded) see(key string, record store.Record, gone bool) {
+	if text, ok := strings.CutPrefix(key, nicPrefix); ok {
+		n, err := store.DecodeJSON[nic.NIC](record)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.network, nic.ID(text))
+		if !gone && err == nil {
+			r.network[n.ID] = n.Network
+		}
+	}
+	if text, ok := strings.CutPrefix(key, observedPrefix); ok {
+		o, err := store.DecodeJSON[nic.Observed](record)
+		if gone || err != nil || o.State != nic.ObservedIn {
+			o = nic.Observed{}
+		}
+		r.note(nic.ID(text), o)
+	}
+}
+
+func (r *recorded) note(id nic.ID, o nic.Observed) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, addr := range r.nics[id].addrs {
+		delete(r.addrs[addr], id)
+		if len(r.addrs[addr]) == 0 {
+			delete(r.addrs, addr)
+		}
+	}
+	delete(r.nics, id)
+	s := sighting{claim: o.Claim, at: o.At}
+	for _, p := range o.Addrs {
+		if p.Addr().IsLinkLocalUnicast() {
+			continue // made from the MAC, for the one link
+		}
+		s.addrs = append(s.addrs, p.Addr())
+		if r.addrs[p.Addr()] == nil {
+			r.addrs[p.Addr()] = map[nic.ID]bool{}
+		}
+		r.addrs[p.Addr()][id] = true
+	}
+	if len(s.addrs) > 0 {
+		r.nics[id] = s
+	}
+}
+
+// of returns the addresses that a NIC was last seen with, and since when.
+func (r *recorded) of(id nic.ID) ([]netip.Addr, time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.nics[id].addrs, r.nics[id].at
+}
+
+// others returns the claims but this one that were seen with the address on
+// networks for which in holds, and since when.
+func (r *recorded) others(addr netip.Addr, but nic.ClaimID, in func(network string) bool) map[nic.ClaimID]time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var claims map[nic.ClaimID]time.Time
+	for id := range r.addrs[addr] {
+		if s := r.nics[id]; s.claim != but && s.claim != "" && in(r.network[id]) {
+			if claims == nil {
+				claims = map[nic.ClaimID]time.Time{}
+			}
+			claims[s.claim] = s.at
+		}
+	}
+	return claims
+}
