@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/nicferry/nicferry/internal/bench/figures"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/lab/hyper"
 	"github.com/nicferry/nicferry/internal/lab/plugbench"
@@ -23,6 +25,7 @@ type benchCommand struct {
 	lab  cluster.Options
 	opts plugbench.Options
 	keep bool
+	from string
 }
 
 func (b *benchCommand) command() *cobra.Command {
@@ -43,11 +46,17 @@ sockperf must be there: scripts/install-deps vm bench.`,
 	cmd.Flags().IntVar(&b.opts.Cycles, "cycles", 200, "cycles of attach and detach of one MAC")
 	cmd.Flags().StringVar(&b.opts.Out, "out", "build/bench-vm", "directory for the figures and reports")
 	cmd.Flags().StringVar(&b.opts.Commit, "commit", version.Get().Commit, "what is measured, for the reports")
+	cmd.Flags().StringSliceVar(&b.opts.Only, "only", nil, "measure these alone of "+strings.Join(plugbench.Parts(), ", "))
+	cmd.Flags().StringVar(&b.from, "from", "", "measure nothing, and compute the reports again from this file of figures")
 	cmd.Flags().BoolVar(&b.keep, "keep", false, "leave the lab up, and measure in one that was left up")
 	return cmd
 }
 
 func (b *benchCommand) run(cmd *cobra.Command, _ []string) (err error) {
+	if b.from != "" {
+		m, err := figures.Look()
+		return errors.Join(err, plugbench.Tell(b.from, m, b.opts.Out))
+	}
 	if err := needRoot(); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ const (
 )
 
 // seconds is how long each tool sends.
-const seconds = "3"
+const seconds = "2"
 
 // server is the LAN's address for what is not nicferry's; see also fixedServer.
 const (
@@ -51,7 +52,7 @@ type path struct {
 
 // paths measures each path in turn, all of them to the same servers.
 func (b *bench) paths(ctx context.Context) (err error) {
-	rounds := max(3, b.opts.Rounds/5)
+	rounds := max(3, b.opts.Rounds/3)
 	b.tell("%d rounds of traffic on four paths", rounds)
 	for _, program := range []string{"iperf3", "sockperf"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -67,9 +68,14 @@ func (b *bench) paths(ctx context.Context) (err error) {
 		return err
 	}
 	for round := range rounds {
-		for i := range list {
-			if err := b.path(ctx, list[(i+round)%len(list)], round); err != nil {
-				return err
+		// All paths by one tool after the other, so that what disturbs the machine
+		// for a while disturbs all of them.
+		for _, tool := range []func(context.Context, path, int){b.udp, b.tcp, b.rtt} {
+			for i := range list {
+				tool(ctx, list[(i+round)%len(list)], round)
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
 			}
 		}
 	}
@@ -159,25 +165,31 @@ func (b *bench) containers(ctx context.Context, undo *[]func() error) (list []pa
 	return list, nil
 }
 
-// path takes one round's figures of a path.
-func (b *bench) path(ctx context.Context, p path, round int) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+// run runs a tool on a path in the guest.
+func (b *bench) run(ctx context.Context, p path, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	run := func(args ...string) ([]byte, error) {
-		return b.node.Command(ctx, append(append([]string{}, p.enter...), args...)...).Output()
-	}
-	out, err := run("iperf3", "-J", "-c", p.server, "-u", "-b", "0", "-l", "64", "-t", seconds)
-	sent, got, udpErr := parseUDP(out, err)
-	b.file.Add(udpSent, p.name, round, sent, "packets/s", udpErr)
-	b.file.Add(udpGot, p.name, round, got, "packets/s", udpErr)
-	out, err = run("iperf3", "-J", "-c", p.server, "-t", seconds)
-	rate, tcpErr := parseTCP(out, err)
-	b.file.Add(tcp, p.name, round, rate, "kbit/s", tcpErr)
-	out, err = run("sockperf", "ping-pong", "-i", p.server, "-p", "11111", "-t", seconds, "--msg-size", "64", "--full-rtt")
-	middle, slow, rttErr := parseRTT(string(out), err)
-	b.file.Add(middleRTT, p.name, round, middle, "us", rttErr)
-	b.file.Add(slowRTT, p.name, round, slow, "us", rttErr)
-	return ctx.Err()
+	return b.node.Command(ctx, append(slices.Clone(p.enter), args...)...).Output()
+}
+
+func (b *bench) udp(ctx context.Context, p path, round int) {
+	out, err := b.run(ctx, p, "iperf3", "-J", "-c", p.server, "-u", "-b", "0", "-l", "64", "-t", seconds)
+	sent, got, err := parseUDP(out, err)
+	b.file.Add(udpSent, p.name, round, sent, "packets/s", err)
+	b.file.Add(udpGot, p.name, round, got, "packets/s", err)
+}
+
+func (b *bench) tcp(ctx context.Context, p path, round int) {
+	out, err := b.run(ctx, p, "iperf3", "-J", "-c", p.server, "-t", seconds)
+	rate, err := parseTCP(out, err)
+	b.file.Add(tcp, p.name, round, rate, "kbit/s", err)
+}
+
+func (b *bench) rtt(ctx context.Context, p path, round int) {
+	out, err := b.run(ctx, p, "sockperf", "ping-pong", "-i", p.server, "-p", "11111", "-t", seconds, "--msg-size", "64", "--full-rtt")
+	middle, slow, err := parseRTT(string(out), err)
+	b.file.Add(middleRTT, p.name, round, middle, "us", err)
+	b.file.Add(slowRTT, p.name, round, slow, "us", err)
 }
 
 // summary is what is of use of iperf3's JSON.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab/guest"
+	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -24,6 +25,7 @@ type watch struct {
 	rest   []byte // of a line that is not at its end
 
 	mu      sync.Mutex
+	said    bool             // anything at all
 	sights  map[string]sight // by MAC
 	changed chan struct{}    // closed at the next sight
 }
@@ -49,7 +51,24 @@ func (b *bench) startWatch(ctx context.Context) (*watch, error) {
 		_ = w.cmd.Wait() // it is ended by stop, or the next wait tells that nothing comes
 		cancel()
 	}()
+	// It sees nothing until it listens; a change that changes nothing tells.
+	ready, end := context.WithTimeout(ctx, patience)
+	defer end()
+	for !w.heard() {
+		_, err := b.node.Command(ready, "ip", "link", "set", "lo", "alias", "bench").Output()
+		if err = errors.Join(err, retry.Sleep(ready, 100*time.Millisecond)); err != nil {
+			cancel()
+			return nil, fmt.Errorf("watch the guest's links: %w", err)
+		}
+	}
 	return w, nil
+}
+
+// heard says whether any word has come.
+func (w *watch) heard() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.said
 }
 
 func (w *watch) stop() error {
@@ -75,11 +94,12 @@ func (w *watch) Write(text []byte) (int, error) {
 
 func (w *watch) see(line string, now time.Time) {
 	mac := ether.FindStringSubmatch(line)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said = true
 	if mac == nil {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	s := w.sights[mac[1]]
 	gone := strings.HasPrefix(line, "Deleted ")
 	if gone == !s.here {
