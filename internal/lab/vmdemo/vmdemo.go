@@ -32,11 +32,11 @@ type Options struct {
 
 // The bounds of a run, each far above what it takes on two cores.
 const (
-	runTime  = 12 * time.Minute
+	runTime  = 20 * time.Minute
 	downTime = 90 * time.Second
 	logsTime = 20 * time.Second
-	patience = 90 * time.Second // for what takes a few seconds in a guest
-	goTime   = 20 * time.Second // for the last of something to go
+	patience = 3 * time.Minute  // for what takes a few seconds in a guest
+	goTime   = 30 * time.Second // for the last of something to go
 )
 
 // What each guest has.
@@ -97,7 +97,7 @@ func (s *show) inLab(ctx context.Context) (err error) {
 	}()
 	err = s.Play(ctx, story.Scene{What: "bring two virtual machines up, with dockerd and nicferry-agent in each", Play: s.bringUp})
 	if err == nil {
-		s.before, err = s.look(ctx)
+		s.before, err = s.settled(ctx)
 	}
 	if err == nil {
 		err = s.Play(ctx, s.scenes()...)
@@ -111,6 +111,23 @@ func (s *show) inLab(ctx context.Context) (err error) {
 	}
 	down = true
 	return errors.Join(leftErr, s.Play(ctx, story.Scene{What: "take the lab down", Play: s.takeDown}))
+}
+
+// settled looks at the lab until nothing changes by itself: a libvirtd that has
+// just been started runs QEMU now and then to see what it can do.
+func (s *show) settled(ctx context.Context) (lab.Snapshot, error) {
+	return story.Until(ctx, "the lab to come to rest", patience, func() (lab.Snapshot, bool, error) {
+		first, err := s.look(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		second, err := s.look(ctx)
+		diff := lab.Diff(first, second)
+		if len(diff) > 0 {
+			err = errors.Join(err, fmt.Errorf("it changes: %q", diff))
+		}
+		return second, err == nil, err
+	})
 }
 
 // explain says what went wrong, with the ends of all logs unless it was ctrl-C.
