@@ -1,0 +1,104 @@
+package proof
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/rpc"
+	"net/rpc/jsonrpc"
+	"os"
+	"syscall"
+
+	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/internal/store/boltstore"
+	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/local"
+)
+
+// A child is this test binary run as a controller, in a process of its own
+// that can be killed.
+const childEnv = "NICFERRY_PROOF_CHILD"
+
+// A job is what a child is told.
+type job struct {
+	Store, Serve string // the store's file, and the socket to serve on
+	Cloud        string // the socket of the cloud
+	Local        bool   // the provider is local instead, with its ledger in the store
+	Points       string // a file to which each point is written that is passed
+	Kill         string // the point to die at
+}
+
+func runChild(text string) int {
+	var j job
+	err := json.Unmarshal([]byte(text), &j)
+	if err == nil {
+		err = j.run(context.Background())
+	}
+	fmt.Fprintln(os.Stderr, "controller ended:", err)
+	return 1
+}
+
+func (j job) run(ctx context.Context) error {
+	points, err := os.OpenFile(j.Points, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	at := func(point string) {
+		if point == j.Kill {
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // the signal is on its way
+		}
+		fmt.Fprintln(points, point)
+	}
+	bolt, err := boltstore.Open(ctx, j.Store, boltstore.Options{NoSync: true}) // a kill is no power cut
+	if err != nil {
+		return err
+	}
+	records := &marked{Store: bolt, at: at}
+	cloud, err := j.provider(records, at)
+	if err != nil {
+		return err
+	}
+	alloc, err := allocator.New(allocator.Options{
+		Store: records, Providers: map[string]provider.Provider{cloudName: cloud},
+		Networks: lifeNetworks(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Poll: pollEvery,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("unix", j.Serve)
+	if err != nil {
+		return err
+	}
+	server := rpc.NewServer()
+	if err := server.RegisterName("Controller", &served{alloc}); err != nil {
+		return err
+	}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go server.ServeCodec(jsonrpc.NewServerCodec(conn))
+		}
+	}()
+	return alloc.Run(ctx)
+}
+
+func (j job) provider(records store.Store, at func(string)) (provider.Provider, error) {
+	if j.Local {
+		p, err := local.New(local.Options{
+			Name: cloudName, Ledger: allocator.NewLedger(records, cloudName), Nodes: allocator.NewNodes(records, cloudName),
+		})
+		return p, err // its calls are commits, which are points already
+	}
+	client, err := jsonrpc.Dial("unix", j.Cloud)
+	if err != nil {
+		return nil, err
+	}
+	return &markedCalls{Provider: &farCloud{client}, at: at}, nil
+}

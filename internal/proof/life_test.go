@@ -1,0 +1,289 @@
+package proof
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/rpc"
+	"net/rpc/jsonrpc"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/internal/invariant"
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/internal/store/boltstore"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider/fake"
+	"github.com/nicferry/nicferry/provider/local"
+)
+
+const (
+	// pollEvery is how often children look at NICs in transition.
+	pollEvery = 10 * time.Millisecond
+	// lifeHold is how long a stopped container keeps its NIC in a life.
+	lifeHold = 50 * time.Millisecond
+	// stepTime bounds each step of a life, restarts of the child included.
+	stepTime = 60 * time.Second
+)
+
+// lifeNetworks has one network, whose NICs suit a cloud and a node that makes
+// them.
+func lifeNetworks() []nic.Network {
+	return []nic.Network{{
+		Name: "life", Provider: cloudName, Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(lifeHold),
+		Device: nic.Device{Kind: nic.Veth, Bridge: nic.Bridge{Name: "br0"}},
+		Subnets: []nic.Subnet{{
+			Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1"),
+			Ranges: []nic.Range{{First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.0.19")}},
+		}},
+	}}
+}
+
+// A life is that of one container, under a controller that is killed. The node
+// and the cloud live in the test and outlive the controller.
+type life struct {
+	job    job
+	cloud  *fake.Provider // nil with a local provider
+	listen net.Listener
+	agent  *agent
+	pace   time.Duration // of the agent
+
+	kills  []string // the points to die at, in turn
+	hits   int
+	child  *exec.Cmd
+	exited chan error
+	client *rpc.Client
+}
+
+func newLife(t *testing.T, isLocal bool, kills ...string) *life {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "nicferry-proof-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &life{agent: newAgent("vm1"), kills: kills}
+	l.job = job{
+		Store: filepath.Join(dir, "db"), Serve: filepath.Join(dir, "ctl"), Cloud: filepath.Join(dir, "cloud"),
+		Points: filepath.Join(dir, "points"), Local: isLocal,
+	}
+	t.Cleanup(func() {
+		l.end()
+		if l.listen != nil {
+			l.listen.Close()
+		}
+		os.RemoveAll(dir)
+	})
+	if isLocal {
+		return l
+	}
+	l.cloud = fake.New(fake.Options{Name: cloudName, Latency: fake.Latency{
+		Create: 15 * time.Millisecond, Attach: 15 * time.Millisecond, Detach: 15 * time.Millisecond, Delete: 15 * time.Millisecond,
+	}})
+	if err := l.serveCloud(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func (l *life) serveCloud() (err error) {
+	if l.listen, err = net.Listen("unix", l.job.Cloud); err != nil {
+		return err
+	}
+	server := rpc.NewServer()
+	if err := server.RegisterName("Cloud", &servedCloud{l.cloud}); err != nil {
+		return err
+	}
+	go func() {
+		for {
+			conn, err := l.listen.Accept()
+			if err != nil {
+				return
+			}
+			go server.ServeCodec(jsonrpc.NewServerCodec(conn))
+		}
+	}()
+	return nil
+}
+
+// start starts a child, which dies at the next of the kills.
+func (l *life) start() error {
+	l.job.Kill = ""
+	if len(l.kills) > 0 {
+		l.job.Kill = l.kills[0]
+	}
+	text, err := json.Marshal(l.job)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(l.job.Serve); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	log, err := os.OpenFile(l.job.Points+".log", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	l.child = exec.Command(os.Args[0])
+	l.child.Env = append(os.Environ(), childEnv+"="+string(text))
+	l.child.Stderr = log
+	l.child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := l.child.Start(); err != nil {
+		return err
+	}
+	exited := make(chan error, 1)
+	l.exited = exited
+	go func(c *exec.Cmd) { exited <- c.Wait() }(l.child)
+	return nil
+}
+
+// end ends the child, if there is one.
+func (l *life) end() {
+	if l.client != nil {
+		l.client.Close()
+		l.client = nil
+	}
+	if l.child != nil {
+		l.child.Process.Kill()
+		<-l.exited
+		l.child = nil
+	}
+}
+
+// serve sees to it that there is a child, and says whether it answers. When one
+// has died where it was to die, everything is looked at before the next.
+func (l *life) serve() (bool, error) {
+	if l.child == nil {
+		return false, l.start()
+	}
+	select {
+	case err := <-l.exited:
+		l.child = nil
+		if l.client != nil {
+			l.client.Close()
+			l.client = nil
+		}
+		status, ok := errors.AsType[*exec.ExitError](err)
+		if !ok || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL || len(l.kills) == 0 {
+			text, _ := os.ReadFile(l.job.Points + ".log")
+			return false, fmt.Errorf("the controller ended by itself: %v\n%s", err, text)
+		}
+		l.kills, l.hits = l.kills[1:], l.hits+1
+		return false, l.check()
+	default:
+	}
+	if l.client == nil {
+		client, err := jsonrpc.Dial("unix", l.job.Serve)
+		if err != nil {
+			return false, nil // not yet
+		}
+		l.client = client
+	}
+	return true, nil
+}
+
+// step works on the node until the container's claim is as wanted.
+func (l *life) step(what string, is func(claims []nic.Claim) bool) error {
+	for end := time.Now().Add(stepTime); time.Now().Before(end); time.Sleep(l.pace) {
+		answers, err := l.serve()
+		if err != nil {
+			return fmt.Errorf("until %s: %w", what, err)
+		}
+		if !answers {
+			continue
+		}
+		far := farController{l.client}
+		if err := l.agent.work(context.Background(), far); err != nil {
+			return fmt.Errorf("until %s: %w", what, err)
+		}
+		if claims, err := far.Claims(); err == nil && is(claims) {
+			return nil
+		}
+	}
+	text, _ := os.ReadFile(l.job.Points + ".log")
+	return fmt.Errorf("not %s within %s; the controller says\n%s", what, stepTime, text)
+}
+
+// live leads the container from its start to its removal.
+func (l *life) live() error {
+	of := l.agent.run(1, nic.Request{Network: "life"})
+	bound := func(claims []nic.Claim) bool { return len(claims) == 1 && claims[0].Phase == nic.ClaimBound }
+	if err := l.step("bound", bound); err != nil {
+		return err
+	}
+	of.running = false
+	if err := l.step("given back after the hold", func(claims []nic.Claim) bool { return len(claims) == 1 && claims[0].NIC == "" }); err != nil {
+		return err
+	}
+	of.running = true
+	if err := l.step("bound again", bound); err != nil {
+		return err
+	}
+	of.running, of.gone = false, true
+	if err := l.step("gone", func(claims []nic.Claim) bool { return len(claims) == 0 }); err != nil {
+		return err
+	}
+	l.end()
+	if err := l.check(); err != nil {
+		return err
+	}
+	return l.dead(func(s store.Store, left []nic.Seen) error {
+		if len(l.agent.links) > 0 {
+			return fmt.Errorf("left on the node: %v", l.agent.links)
+		}
+		if l.cloud != nil {
+			if made := l.cloud.Counts()[fake.OpCreate].Effects; made != 2 {
+				return fmt.Errorf("%d NICs were made, want 2", made)
+			}
+		}
+		return empty(s, left)
+	})
+}
+
+// check holds what the dead controller has left against what must always hold.
+func (l *life) check() error {
+	return l.dead(func(s store.Store, nics []nic.Seen) error {
+		records, err := allocator.ReadRecords(context.Background(), s)
+		if err != nil {
+			return err
+		}
+		return invariant.Error(invariant.Check(invariant.World{
+			Now: time.Now(), Records: records, Nodes: links([]*agent{l.agent}),
+			Providers: map[string]invariant.Provider{cloudName: {NICs: nics}},
+		}))
+	})
+}
+
+// dead looks into the store of a dead controller, and at the provider.
+func (l *life) dead(look func(store.Store, []nic.Seen) error) error {
+	ctx := context.Background()
+	s, err := boltstore.Open(ctx, l.job.Store, boltstore.Options{NoSync: true})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if l.cloud != nil {
+		return look(s, latest(l.cloud))
+	}
+	p, err := local.New(local.Options{
+		Name: cloudName, Ledger: allocator.NewLedger(s, cloudName), Nodes: allocator.NewNodes(s, cloudName),
+	})
+	if err != nil {
+		return err
+	}
+	nics, err := p.List(ctx)
+	return errors.Join(err, look(s, nics))
+}
+
+// points are those that the life has passed, each once, in order.
+func (l *life) points() ([]string, error) {
+	text, err := os.ReadFile(l.job.Points)
+	return distinct(string(text)), err
+}

@@ -1,0 +1,233 @@
+package proof
+
+import (
+	"context"
+	"errors"
+	"net/rpc"
+	"time"
+
+	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/fake"
+)
+
+// The controller as a child serves it. Names and shapes are net/rpc's.
+type served struct{ alloc *allocator.Allocator }
+
+type (
+	HelloArgs   struct{ Node string }
+	AcquireArgs struct {
+		Owner nic.Owner
+		Name  string
+		Req   nic.Request
+	}
+	ReleaseArgs struct {
+		ID    nic.ClaimID
+		Epoch uint64
+	}
+	ReportArgs struct {
+		Node   string
+		Report nic.NodeReport
+	}
+	WantedArgs struct {
+		Node    string
+		Session uint64
+	}
+	Nothing struct{}
+)
+
+func (s *served) Hello(a HelloArgs, reply *nic.Node) (err error) {
+	*reply, err = s.alloc.Hello(context.Background(), a.Node, nic.Inventory{Boot: "b1"})
+	return err
+}
+
+func (s *served) Acquire(a AcquireArgs, reply *nic.Claim) (err error) {
+	*reply, err = s.alloc.Acquire(context.Background(), a.Owner, a.Name, a.Req)
+	return err
+}
+
+func (s *served) Release(a ReleaseArgs, _ *Nothing) error {
+	return s.alloc.Release(context.Background(), a.ID, a.Epoch)
+}
+
+func (s *served) Report(a ReportArgs, _ *Nothing) error {
+	return s.alloc.Report(context.Background(), a.Node, a.Report)
+}
+
+func (s *served) Wanted(a WantedArgs, reply *[]nic.Wanted) (err error) {
+	*reply, _, err = s.alloc.Wanted(context.Background(), a.Node, a.Session)
+	return err
+}
+
+func (s *served) Claims(_ Nothing, reply *[]nic.Claim) error {
+	views, err := s.alloc.Claims(context.Background(), "", 0)
+	for _, v := range views {
+		*reply = append(*reply, v.Claim)
+	}
+	return err
+}
+
+// farController is a child's controller.
+type farController struct{ client *rpc.Client }
+
+// call gives every error as one that agents expect: the process at the other
+// end is killed at any time.
+func (f farController) call(method string, args, reply any) error {
+	return f.client.Call("Controller."+method, args, reply)
+}
+
+func (f farController) Hello(_ context.Context, node string, _ nic.Inventory) (n nic.Node, err error) {
+	err = f.call("Hello", HelloArgs{node}, &n)
+	return n, err
+}
+
+func (f farController) Acquire(_ context.Context, owner nic.Owner, name string, req nic.Request) (c nic.Claim, err error) {
+	err = f.call("Acquire", AcquireArgs{owner, name, req}, &c)
+	return c, err
+}
+
+func (f farController) Release(_ context.Context, id nic.ClaimID, epoch uint64) error {
+	return f.call("Release", ReleaseArgs{id, epoch}, &Nothing{})
+}
+
+func (f farController) Report(_ context.Context, node string, report nic.NodeReport) error {
+	return f.call("Report", ReportArgs{node, report}, &Nothing{})
+}
+
+func (f farController) Wanted(_ context.Context, node string, session uint64) (w []nic.Wanted, _ uint64, err error) {
+	err = f.call("Wanted", WantedArgs{node, session}, &w)
+	return w, 0, err
+}
+
+// Claims are all that there are.
+func (f farController) Claims() (claims []nic.Claim, err error) {
+	err = f.call("Claims", Nothing{}, &claims)
+	return claims, err
+}
+
+// The cloud as the test serves it to its children.
+type servedCloud struct{ cloud *fake.Provider }
+
+type (
+	AttachArgs struct {
+		ID    nic.ID
+		Place nic.Place
+	}
+	DetachArgs struct {
+		ID nic.ID
+		At nic.InstanceID
+	}
+	CloudReply struct {
+		Kind, Text string // of the error
+		Seen       nic.Seen
+		All        map[nic.ID]nic.Seen
+		List       []nic.Seen
+		Limits     provider.Limits
+	}
+)
+
+// kindOf is the name of an error's kind.
+func kindOf(err error) string {
+	for _, kind := range kinds {
+		if errors.Is(err, kind) {
+			return kind.Error()
+		}
+	}
+	return provider.ErrUnknown.Error()
+}
+
+func (r *CloudReply) fail(err error) error {
+	if err != nil {
+		r.Kind, r.Text = kindOf(err), err.Error()
+	}
+	return nil
+}
+
+func (s *servedCloud) Create(spec nic.Spec, r *CloudReply) (err error) {
+	r.Seen, err = s.cloud.Create(context.Background(), spec)
+	return r.fail(err)
+}
+
+func (s *servedCloud) Attach(a AttachArgs, r *CloudReply) (err error) {
+	r.Seen, err = s.cloud.Attach(context.Background(), a.ID, a.Place)
+	return r.fail(err)
+}
+
+func (s *servedCloud) Detach(a DetachArgs, r *CloudReply) error {
+	return r.fail(s.cloud.Detach(context.Background(), a.ID, a.At))
+}
+
+func (s *servedCloud) Delete(id nic.ID, r *CloudReply) error {
+	return r.fail(s.cloud.Delete(context.Background(), id))
+}
+
+func (s *servedCloud) Get(ids []nic.ID, r *CloudReply) (err error) {
+	r.All, err = s.cloud.Get(context.Background(), ids...)
+	return r.fail(err)
+}
+
+func (s *servedCloud) List(_ Nothing, r *CloudReply) (err error) {
+	r.List, err = s.cloud.List(context.Background())
+	return r.fail(err)
+}
+
+func (s *servedCloud) Limits(at nic.InstanceID, r *CloudReply) (err error) {
+	r.Limits, err = s.cloud.Limits(context.Background(), at)
+	return r.fail(err)
+}
+
+// farCloud is the cloud as a child sees it.
+type farCloud struct{ client *rpc.Client }
+
+func (f *farCloud) call(method string, args any) (CloudReply, error) {
+	var r CloudReply
+	if err := f.client.Call("Cloud."+method, args, &r); err != nil {
+		return r, &provider.Error{Kind: provider.ErrUnknown, Op: method, Err: err}
+	}
+	for _, kind := range kinds {
+		if r.Kind == kind.Error() {
+			return r, &provider.Error{Kind: kind, Op: method, Err: errors.New(r.Text)}
+		}
+	}
+	return r, nil
+}
+
+func (f *farCloud) Info() provider.Info {
+	return provider.Info{Name: cloudName, Kind: fake.Kind, Travel: provider.Carry, WorstCall: time.Second}
+}
+
+func (f *farCloud) Create(_ context.Context, spec nic.Spec) (nic.Seen, error) {
+	r, err := f.call("Create", spec)
+	return r.Seen, err
+}
+
+func (f *farCloud) Attach(_ context.Context, id nic.ID, place nic.Place) (nic.Seen, error) {
+	r, err := f.call("Attach", AttachArgs{id, place})
+	return r.Seen, err
+}
+
+func (f *farCloud) Detach(_ context.Context, id nic.ID, at nic.InstanceID) error {
+	_, err := f.call("Detach", DetachArgs{id, at})
+	return err
+}
+
+func (f *farCloud) Delete(_ context.Context, id nic.ID) error {
+	_, err := f.call("Delete", id)
+	return err
+}
+
+func (f *farCloud) Get(_ context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen, error) {
+	r, err := f.call("Get", ids)
+	return r.All, err
+}
+
+func (f *farCloud) List(context.Context) ([]nic.Seen, error) {
+	r, err := f.call("List", Nothing{})
+	return r.List, err
+}
+
+func (f *farCloud) Limits(_ context.Context, at nic.InstanceID) (provider.Limits, error) {
+	r, err := f.call("Limits", at)
+	return r.Limits, err
+}
