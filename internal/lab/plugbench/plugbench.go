@@ -109,10 +109,14 @@ func Run(ctx context.Context, lab *cluster.Cluster, opts Options) (err error) {
 	if b.file, err = figures.Create(path, opts.Commit); err != nil {
 		return err
 	}
-	if err := errors.Join(b.measure(ctx), b.file.Close()); err != nil {
+	b.file.Add("load", "before", 0, int64(100*m.Load), loadUnit, nil)
+	err = b.measure(ctx)
+	if after, lookErr := figures.Look(); lookErr == nil {
+		b.file.Add("load", "after", 0, int64(100*after.Load), loadUnit, nil)
+	}
+	if err := errors.Join(err, b.file.Close()); err != nil {
 		return fmt.Errorf("measure the lab: %w", err)
 	}
-	m.Stolen()
 	return Tell(path, m, opts.Out)
 }
 

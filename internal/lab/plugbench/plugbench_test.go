@@ -90,19 +90,20 @@ func TestTell(t *testing.T) {
 		f.Add(udpGot, pathDocker, round, 4400, "packets/s", nil)
 		f.Add(cycle, ours, round, 200000, "us", nil)
 	}
+	f.Add("load", "before", 0, 300, loadUnit, nil)
 	f.Add(detach, ours, 20, 6000000, "us", nil)
 	f.Add(cycle, ours, 20, 1, "us", errors.New("the domain has it 2 times <b>"))
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	err = Tell(path, figures.Machine{Kernel: "6.1", CPUs: 2, Load: 3}, dir)
+	err = Tell(path, figures.Machine{Kernel: "6.1", CPUs: 2}, dir)
 	if err == nil || !strings.Contains(err.Error(), "1 run") {
 		t.Errorf("got %v, want it to say that a run failed", err)
 	}
 	for name, wants := range map[string][]string{
 		"bench-vm.md": {
-			"abc123", "TCG guest", "shared with others", "| 0.92 × [0.92, 0.92] | at most 1.1 × | yes |", "6000 ms | less than 5 s | **no** |",
-			"1 of 21 | none | **no** |", "3.98 × [3.98, 3.98] | at least 3.0 × | yes |", "| virsh --live | 20 | 0 | 60.0 | 60.0 | 60.0 | 0.92 [0.92, 0.92] |",
+			"abc123", "TCG guest", "busy with other work", "load 3.00 before", "| 0.92 × [0.92, 0.92] | at most 1.1 × | yes |", "6000 ms | less than 5 s | no |",
+			"1 of 21 | none | no |", "3.98 × [3.98, 3.98] | at least 3.0 × | yes |", "| virsh --live | 20 | 0 | 60.0 | 60.0 | 60.0 | 0.92 [0.92, 0.92] |",
 		},
 		"bench-vm.html": {"abc123", "TCG guest", "<svg", "17.5", "2 times &lt;b&gt;"},
 	} {

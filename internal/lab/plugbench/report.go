@@ -22,9 +22,11 @@ func Tell(from string, m figures.Machine, dir string) error {
 		return err
 	}
 	tables, failed := makeTables(all)
-	r := report{Commit: commit, Where: where(m), Tables: tables, Promises: promises(tables)}
-	if busy := m.Busy(); busy != "" {
-		r.Shared = strings.ToUpper(busy[:1]) + busy[1:] + ": it was shared with others, so ratios are of use and absolute times are not."
+	r := report{Commit: commit, Where: where(m, all), Tables: tables, Promises: promises(tables)}
+	for _, l := range all {
+		if l.Unit == loadUnit && l.Value > int64(100*m.CPUs) {
+			r.Shared = "The machine was busy with other work: ratios are of use, absolute times are not."
+		}
 	}
 	var page strings.Builder
 	if err := pageTemplate.Execute(&page, r); err != nil {
@@ -69,12 +71,24 @@ var notes = map[string]string{
 // Note is for the templates.
 func (t table) Note() string { return notes[t.Title] }
 
-func where(m figures.Machine) string {
+// loadUnit is of the machine's load, which is written down with the figures.
+const loadUnit = "hundredths"
+
+func where(m figures.Machine, all []figures.Record) string {
+	load := "its load was not written down"
+	for _, r := range all {
+		if r.Unit == loadUnit && r.What == "before" {
+			load = fmt.Sprintf("load %.2f before the start", float64(r.Value)/100)
+		}
+		if r.Unit == loadUnit && r.What == "after" {
+			load += fmt.Sprintf(", %.2f at the end with the guest's own", float64(r.Value)/100)
+		}
+	}
 	machine := "bare metal"
 	if m.Hypervisor {
-		machine = fmt.Sprintf("a virtual machine, which lost %.1f %% of its time to others", 100*m.Steal)
+		machine = "itself a virtual machine"
 	}
-	return fmt.Sprintf("%s, Linux %s, %d × %s, %s; load %.2f before the start", time.Now().UTC().Format(time.DateOnly), m.Kernel, m.CPUs, m.CPU, machine, m.Load)
+	return fmt.Sprintf("Written %s on Linux %s, %d × %s, %s; %s", time.Now().UTC().Format(time.DateOnly), m.Kernel, m.CPUs, m.CPU, machine, load)
 }
 
 func (r report) markdown() string {
@@ -107,10 +121,14 @@ func (r report) markdown() string {
 
 // Word says whether the promise is kept.
 func (p promise) Word() string {
+	word := "no"
 	if p.Kept {
-		return "yes"
+		word = "yes"
 	}
-	return "**no**"
+	if !p.Sure {
+		word += ", by the median; the interval allows both"
+	}
+	return word
 }
 
 // Against is the row's ratio.

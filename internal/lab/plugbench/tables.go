@@ -47,7 +47,10 @@ var units = map[string]struct {
 // makeTables makes them in the order of the file.
 func makeTables(all []figures.Record) (tables []table, failed int) {
 	for _, r := range all {
-		u := units[r.Unit]
+		u, ok := units[r.Unit]
+		if !ok {
+			continue // of the machine
+		}
 		t := slices.IndexFunc(tables, func(t table) bool { return t.Title == r.Measure })
 		if t < 0 {
 			t, tables = len(tables), append(tables, table{Title: r.Measure, Unit: u.name})
@@ -125,6 +128,8 @@ func pairs(a, b []figures.Record) (x, y []int64) {
 type promise struct {
 	What, Is, Want string
 	Kept           bool
+	// Sure: the whole interval keeps it, or breaks it, and not the median alone.
+	Sure bool
 }
 
 func promises(tables []table) (list []promise) {
@@ -143,21 +148,21 @@ func promises(tables []table) (list []promise) {
 		if w == nil || w.ratio == 0 {
 			return
 		}
-		word, kept := "at most", w.ratio <= bound
+		word, kept, sure := "at most", w.ratio <= bound, (w.low <= bound) == (w.high <= bound)
 		if least {
-			word, kept = "at least", w.ratio >= bound
+			word, kept, sure = "at least", w.ratio >= bound, (w.low >= bound) == (w.high >= bound)
 		}
-		list = append(list, promise{what, fmt.Sprintf("%.2f × [%.2f, %.2f]", w.ratio, w.low, w.high), fmt.Sprintf("%s %.1f ×", word, bound), kept})
+		list = append(list, promise{what, fmt.Sprintf("%.2f × [%.2f, %.2f]", w.ratio, w.low, w.high), fmt.Sprintf("%s %.1f ×", word, bound), kept, sure})
 	}
 	against(attach, virshLive, "attach until the guest sees the link, to `virsh --live`, p50", overVirsh, false)
 	against(attach, virshBoth, "the same to `virsh --live --config`, which does as much", overVirsh, false)
 	for _, measure := range []string{detach, frozen} {
 		if w := find(measure, ours); w != nil {
-			list = append(list, promise{"longest of " + strconv.Itoa(len(w.Values)) + ": " + measure, number(w.Max) + " ms", "less than 5 s", w.Max < noStall/1000})
+			list = append(list, promise{"longest of " + strconv.Itoa(len(w.Values)) + ": " + measure, number(w.Max) + " ms", "less than 5 s", w.Max < noStall/1000, true})
 		}
 	}
 	if w := find(cycle, ours); w != nil {
-		list = append(list, promise{"cycles of one MAC that lost or doubled it", fmt.Sprintf("%d of %d", w.Failed, len(w.raw)), "none", w.Failed == 0})
+		list = append(list, promise{"cycles of one MAC that lost or doubled it", fmt.Sprintf("%d of %d", w.Failed, len(w.raw)), "none", w.Failed == 0, true})
 	}
 	against(udpGot, pathDocker, "packets/s of the hot-plugged NIC to docker0's", overDocker, true)
 	return list
