@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/allocator/ipam"
+	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/keyed"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
@@ -38,6 +39,8 @@ type Options struct {
 	// UnseenAfter is how long a node may wait for a NIC that its provider calls
 	// attached, before the NIC is taken back; default 30 s.
 	UnseenAfter time.Duration
+	// Sweep is the background comparison with providers and nodes; nil is none.
+	Sweep *Sweep
 }
 
 // The errors that callers branch on.
@@ -64,6 +67,7 @@ type Allocator struct {
 	term     store.Term // set before the queue runs
 	taken    *taken
 	recorded *recorded
+	spares   *spares
 	born     time.Time // when it got its config
 
 	mu       sync.Mutex
@@ -71,6 +75,11 @@ type Allocator struct {
 	inFlight map[nic.ID]*flight
 	pokes    map[string]chan struct{} // by provider: its poller is to think again
 	slots    *slots
+	outages  map[string]outage // by provider
+	sweeps   api.Sweeps
+	leads    bool
+	began    time.Time
+	censuses *censuses
 }
 
 // A spaceAddr is an address in its address space.
@@ -113,8 +122,12 @@ func New(opts Options) (*Allocator, error) {
 		inFlight: map[nic.ID]*flight{},
 		pokes:    map[string]chan struct{}{},
 		slots:    newSlots(),
+		outages:  map[string]outage{},
+		began:    time.Now(),
+		censuses: newCensuses(),
 		taken:    newTaken(),
 		recorded: newRecorded(),
+		spares:   newSpares(),
 		born:     time.Now().UTC(),
 	}
 	for name := range opts.Providers {
@@ -171,6 +184,8 @@ func (a *Allocator) lead(ctx context.Context) error {
 	}
 	defer term.Resign(context.WithoutCancel(ctx))
 	a.term = term
+	a.setLeading(true)
+	defer a.setLeading(false)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer a.taken.unfollow()
 	watch, err := a.recover(ctx)
@@ -186,6 +201,7 @@ func (a *Allocator) lead(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel(nil)
 	wg.Go(func() { a.queue.Run(ctx) })
+	wg.Go(func() { a.sweep(ctx) })
 	for name := range a.opts.Providers {
 		wg.Go(func() { a.poll(ctx, name) })
 		wg.Go(func() { a.listen(ctx, name) })
@@ -201,6 +217,19 @@ func (a *Allocator) lead(ctx context.Context) error {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// leading says whether this controller does the work.
+func (a *Allocator) leading() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.leads
+}
+
+func (a *Allocator) setLeading(leads bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.leads = leads
 }
 
 // recover wakes every NIC and claim: their records say where they were, and
@@ -220,6 +249,7 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	}
 	for _, n := range nics {
 		a.changes.learn(n.Value)
+		a.spares.learn(n.Value)
 		a.queue.Wake(n.Key)
 	}
 	for _, c := range claims {
@@ -227,6 +257,13 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	}
 	a.queue.Wake(refusedKey)
 	a.queue.Wake(forgetKey)
+	nodes, _, err := store.ListJSON[nic.Node](ctx, a.opts.Store, nodePrefix, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, node := range nodes {
+		a.queue.Wake(poolRoot + node.Value.Name)
+	}
 	a.changes.start(rev)
 	return a.opts.Store.Watch(ctx, "", rev)
 }
@@ -247,6 +284,7 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 			return fmt.Errorf("watch the store: %w", err)
 		}
 		a.seeAddresses(events)
+		a.wakePools(events)
 		for _, e := range events {
 			if a.changes.see(e) {
 				a.queue.Wake(e.Key)

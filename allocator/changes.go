@@ -28,10 +28,13 @@ type mark struct {
 	unseen        bool
 	state         nic.State
 	device        nic.DeviceKind
+	again         int
+	holder        nic.ClaimID
+	reuse         bool
 }
 
 func markOf(n nic.NIC) mark {
-	return mark{n.Node, n.Phase, n.Placed, n.Clean, unseen(n) != nil, n.Seen.State, n.Seen.Device.Kind}
+	return mark{n.Node, n.Phase, n.Placed, n.Clean, unseen(n) != nil, n.Seen.State, n.Seen.Device.Kind, n.Again, n.Holder, n.Reuse}
 }
 
 func newChanges() *changes {

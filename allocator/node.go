@@ -52,8 +52,13 @@ func (a *Allocator) withLife(node nic.Node) nic.Node {
 	if at, ok := a.lastSeen[node.Name]; ok {
 		node.LastSeen = at
 	}
-	if time.Since(node.LastSeen) > a.opts.SilentAfter {
+	node.Conditions = a.outageConditions(node)
+	if time.Since(node.LastSeen) > a.opts.SilentAfter && node.Phase != nic.NodeLost {
 		node.Phase = nic.NodeSilent
+		nic.SetCondition(&node.Conditions, nic.Condition{
+			Reason: nic.ReasonNodeSilent, Since: node.LastSeen,
+			Message: "its agent has said nothing since; its NICs, MACs and addresses stay reserved until it is back, or until: nicferry node forget " + node.Name,
+		})
 	}
 	return node
 }
@@ -63,7 +68,7 @@ func (a *Allocator) withLife(node nic.Node) nic.Node {
 // a NIC or claim that has moved on is passed over: the node will see so itself
 // in what is wanted of it.
 func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeReport) error {
-	return a.atomically(ctx, func(e *edit) error {
+	err := a.atomically(ctx, func(e *edit) error {
 		node, rev, found, err := get[nic.Node](e, nodeKey(name))
 		switch {
 		case err != nil:
@@ -89,13 +94,17 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 		}
 		return nil
 	})
+	if err == nil && report.Census != nil {
+		a.censuses.put(name, *report.Census)
+	}
+	return err
 }
 
 // observe takes one NIC's report: its own record, and what follows for the
 // NIC and its claim.
 func (a *Allocator) observe(e *edit, node string, o nic.Observed) error {
 	n, rev, found, err := get[nic.NIC](e, nicKey(o.NIC))
-	if err != nil || !found || n.Node != node {
+	if err != nil || !found || n.Node != node || n.Turn != o.Turn {
 		return err
 	}
 	cleaned := n.Phase == nic.PhaseReturning && o.State == nic.ObservedClean && !n.Clean

@@ -19,6 +19,7 @@ func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err erro
 	if err != nil {
 		return a.failed(ctx, n, err)
 	}
+	a.reached(n.Provider, nil)
 	return 0, a.change(ctx, n.ID, func(n *nic.NIC) bool {
 		if n.Phase != nic.PhasePlanned || reflect.DeepEqual(n.Seen, seen) {
 			return false
@@ -32,6 +33,7 @@ func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err erro
 // failed sorts a provider's error: what can never work is given up and told to
 // the user, everything else is tried again after a back-off, after a look.
 func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Duration, error) {
+	a.reached(n.Provider, err)
 	hopeless := errors.Is(err, provider.ErrInvalid) || errors.Is(err, provider.ErrDenied) ||
 		errors.Is(err, provider.ErrUnsupported) || errors.Is(err, provider.ErrExhausted)
 	if n.Phase == nic.PhasePlanned && hopeless {
@@ -68,6 +70,9 @@ func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) e
 		return takeBack(e, n.ID)
 	})
 	if err == nil {
+		if n.Holder == "" {
+			a.spares.failed(n)
+		}
 		a.opts.Log.Warn("NIC given up", "nic", n.ID, "claim", n.Holder, "network", n.Network, "node", n.Node,
 			"reason", why.Reason, "message", why.Message)
 	}
@@ -82,19 +87,19 @@ func (a *Allocator) hold(ctx context.Context, n nic.NIC) error {
 		if err != nil || !found || n.Phase != nic.PhasePlanned {
 			return err
 		}
-		setPhase(&n, nic.PhaseHeld)
 		nic.ClearCondition(&n.Conditions)
+		if n.Holder == "" {
+			setPhase(&n, nic.PhaseSpare)
+			e.update(nicKey(n.ID), n, rev)
+			return nil
+		}
+		setPhase(&n, nic.PhaseHeld)
 		claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
 		if err != nil {
 			return err
 		}
 		if found && claim.NIC == n.ID && claim.Phase == nic.ClaimPending {
-			if claim.Identity.MAC.IsZero() {
-				claim.Identity.MAC = n.Seen.MAC // the provider drew it
-			}
-			a.takeGiven(&claim, &n)
-			setClaimPhase(&claim, nic.ClaimReady)
-			nic.ClearCondition(&claim.Conditions)
+			a.hand(&claim, &n)
 			e.update(claimKey(claim.ID), claim, claimRev)
 		}
 		e.update(nicKey(n.ID), n, rev)

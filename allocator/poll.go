@@ -141,6 +141,7 @@ func (a *Allocator) pollOne(ctx context.Context, name string, due map[nic.ID]fli
 		ids = append(ids, id)
 	}
 	all, err := p.Get(ctx, ids...)
+	a.reached(name, err)
 	if err != nil {
 		if ctx.Err() == nil {
 			a.opts.Log.Warn("provider did not answer", "provider", name, "nics", len(ids), "err", err)

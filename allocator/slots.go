@@ -134,7 +134,10 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 			n.Node, limits.NICs, cmp.Or(limits.Slot, "slot"), n.Provider))
 	}
 	if !a.slots.promise(n.ID, m, limits.Free, before) {
-		return slotAgain, nil
+		return slotAgain, a.note(ctx, n.ID, &nic.Condition{
+			Reason: nic.ReasonWaitingForSlot, Since: n.Since, Deadline: n.Since.Add(plugDeadline),
+			Message: fmt.Sprintf("%d slots are free on %s at provider %s, and promised to NICs before this one", limits.Free, n.Node, n.Provider),
+		})
 	}
 	spec := n.Spec
 	if placer, ok := provider.As[provider.Placer](p); ok {
@@ -151,6 +154,7 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 			return false
 		}
 		n.Spec, n.Placed = spec, true
+		nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForSlot)
 		return true
 	})
 }

@@ -52,7 +52,7 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 	if err != nil || !found || !told(n) || n.Phase == nic.PhasePlanned || n.Phase == nic.PhaseRetiring {
 		return nic.Wanted{}, false, err
 	}
-	w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: n.Seen.Device, Network: n.Network}
+	w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: n.Seen.Device, Network: n.Network, Again: n.Again, Turn: n.Turn}
 	claim, _, found, err := get[nic.Claim](e, claimKey(n.Holder))
 	if err == nil && found && claim.NIC == n.ID {
 		w.Claim, w.Epoch, w.Owner, w.Container = claim.ID, claim.Epoch, claim.Owner, claim.Container

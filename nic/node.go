@@ -9,6 +9,9 @@ type NodePhase string
 const (
 	NodeReady  NodePhase = "ready"  // its agent reports
 	NodeSilent NodePhase = "silent" // no word for a while; nothing is taken from it
+	// NodeLost: an operator has said that the node is gone for good. Its NICs
+	// and claims are being given up, and its record goes after them.
+	NodeLost NodePhase = "lost"
 )
 
 // A Node is a machine that runs containers and an agent.
@@ -23,6 +26,9 @@ type Node struct {
 	Session   uint64    `json:"session"`
 	Inventory Inventory `json:"inventory"`
 	LastSeen  time.Time `json:"lastSeen"`
+	// Conditions are what keeps the node, or the providers of its NICs, from
+	// being served at present. They are worked out when the node is shown.
+	Conditions []Condition `json:"conditions,omitempty"`
 }
 
 // An Inventory is what an agent says of its machine when it starts.

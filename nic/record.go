@@ -32,6 +32,11 @@ type NIC struct {
 	// Clean: the node has reported, since it was told to take the NIC out,
 	// that nothing of it is left there.
 	Clean bool `json:"clean,omitempty"`
+	// Reuse: once it is clean it may stay, for others.
+	Reuse bool `json:"reuse,omitempty"`
+	// Turn grows each time that it stays. What a node says of an earlier turn
+	// is passed over.
+	Turn uint64 `json:"turn,omitempty"`
 	// Again counts how often the node was asked to look once more.
 	Again      int         `json:"again,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`

@@ -15,7 +15,10 @@ type Wanted struct {
 	// for it, and report it clean.
 	Gone   bool   `json:"gone,omitempty"`
 	Device Device `json:"device"`
-	// Claim is the holder; the rest is empty without one.
+	// Turn is the NIC's, and comes back in what is said of it.
+	Turn uint64 `json:"turn,omitempty"`
+	// Claim is the holder. Without one the NIC is kept ready in the host
+	// namespace, clean and down, and the rest is empty.
 	Claim ClaimID `json:"claim,omitempty"`
 	Epoch uint64  `json:"epoch,omitempty"`
 	Owner Owner   `json:"owner,omitzero"`
@@ -23,6 +26,9 @@ type Wanted struct {
 	Container string `json:"container,omitempty"`
 	Network   string `json:"network,omitempty"`
 	Layer3    Layer3 `json:"layer3,omitzero"`
+	// Again grows when the node is to look at the NIC once more although
+	// nothing else has changed.
+	Again int `json:"again,omitempty"`
 }
 
 // Layer3 is the addressing that a NIC gets inside the container.
@@ -67,6 +73,7 @@ type Observed struct {
 	NIC   ID            `json:"nic"`
 	Claim ClaimID       `json:"claim,omitempty"`
 	Epoch uint64        `json:"epoch,omitempty"`
+	Turn  uint64        `json:"turn,omitempty"`
 	State ObservedState `json:"state"`
 	// Running: the container that owns the claim runs.
 	Running bool `json:"running,omitempty"`
@@ -84,4 +91,6 @@ type Observed struct {
 type NodeReport struct {
 	Session uint64     `json:"session"`
 	NICs    []Observed `json:"nics"`
+	// Census is a fresh look at the whole node; nil for none this time.
+	Census *Census `json:"census,omitempty"`
 }

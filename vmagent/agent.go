@@ -85,6 +85,7 @@ type Agent struct {
 	// arrivals tells of NICs that are plugged in.
 	arrivals *hotplug.Watcher
 	cache    cache
+	censuses *censuses
 	links    *link.Handle // for the pulse alone: a question may be out for long
 	pulse    *doctor.Pulse
 	wires    *dhcp.Listener
@@ -99,6 +100,7 @@ func New(opts Options) (*Agent, error) {
 	}
 	a := &Agent{opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), arrivals: hotplug.NewWatcher(opts.Host), cache: cache{dir: opts.RunDir}, wires: dhcp.NewListener(), wires6: dhcp6.NewListener(), lans: announce.NewListener()}
 	a.report = newReporter(opts)
+	a.censuses = newCensuses()
 	a.queue = keyed.New(keyed.Options{Work: a.reconcile, Workers: opts.Workers, Log: opts.Log})
 	a.asks = newAsks(opts)
 	var err error
@@ -176,6 +178,7 @@ func (a *Agent) holdSession(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel(nil)
 	wg.Go(func() { cancel(a.report.run(ctx, session)) })
+	wg.Go(func() { a.takeCensuses(ctx) })
 	rev, err := a.refresh(ctx, session)
 	if err != nil {
 		return err
@@ -222,6 +225,7 @@ func (a *Agent) refresh(ctx context.Context, session uint64) (uint64, error) {
 			if err := a.cache.saveWanted(wanted); err != nil {
 				a.opts.Log.Warn("cache not written", "err", err)
 			}
+			a.censuses.ask(rev)
 			return rev, nil
 		}
 		if ctx.Err() != nil || a.opts.Superseded(err) {

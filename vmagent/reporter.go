@@ -21,6 +21,7 @@ type reporter struct {
 	mu     sync.Mutex
 	unsent map[nic.ID]nic.Observed
 	sent   map[nic.ID]nic.Observed
+	census *nic.Census // the last one, until it is sent
 }
 
 func newReporter(opts Options) *reporter {
@@ -48,11 +49,23 @@ func (r *reporter) say(o nic.Observed) (moved bool) {
 		return moved
 	}
 	r.unsent[o.NIC] = o
+	r.wake()
+	return moved
+}
+
+// count has a census sent, instead of an older one that has not been sent yet.
+func (r *reporter) count(c nic.Census) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.census = &c
+	r.wake()
+}
+
+func (r *reporter) wake() {
 	select {
 	case r.some <- struct{}{}:
 	default:
 	}
-	return moved
 }
 
 // began fills in since when the conditions without a beginning are there.
@@ -113,17 +126,20 @@ func (r *reporter) run(ctx context.Context, session uint64) error {
 
 func (r *reporter) flush(ctx context.Context, session uint64) error {
 	r.mu.Lock()
-	batch := maps.Clone(r.unsent)
+	batch, census := maps.Clone(r.unsent), r.census
 	r.mu.Unlock()
-	if len(batch) == 0 {
+	if len(batch) == 0 && census == nil {
 		return nil
 	}
-	report := nic.NodeReport{Session: session, NICs: slices.Collect(maps.Values(batch))}
+	report := nic.NodeReport{Session: session, NICs: slices.Collect(maps.Values(batch)), Census: census}
 	if err := r.opts.Controller.Report(ctx, r.opts.Node, report); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.census == census {
+		r.census = nil
+	}
 	for id, o := range batch {
 		r.sent[id] = o
 		if now, ok := r.unsent[id]; ok && sameWord(now, o) {

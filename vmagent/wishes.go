@@ -55,6 +55,13 @@ func (ws *wishes) of(key string) []nic.Wanted {
 	return slices.Clone(ws.byKey[key])
 }
 
+// all returns every wish.
+func (ws *wishes) all() []nic.Wanted {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return slices.Concat(slices.Collect(maps.Values(ws.byKey))...)
+}
+
 func (ws *wishes) keys() []string {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()

@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": code,
 			"fail": fail,
+			"harm": harm,
 		},
 	})
 }
@@ -73,6 +74,25 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 type backendKey struct{}
+
+// harm gives the backend something to find, and a node that is silent with a
+// claim and a NIC.
+func harm(ts *testscript.TestScript, _ bool, _ []string) {
+	b := ts.Value(backendKey{}).(*apitest.Backend)
+	b.PutFindings(
+		api.Finding{Kind: api.FindingUnrecorded, NIC: "nic-00000000000000e1", Provider: "local", Node: "n1", Message: "is attached\nand has no record", Remedy: "take it back"},
+		api.Finding{Kind: api.FindingForeign, Node: "n1", Link: "nf0123456789ab", Message: "carries no mark"},
+	)
+	b.PutNode(nic.Node{
+		Schema: 1, Name: "lost", Phase: nic.NodeSilent, LastSeen: time.Now().Add(-3 * time.Hour),
+		Conditions: []nic.Condition{{Reason: nic.ReasonNodeSilent, Message: "no word", Since: time.Now()}},
+	})
+	b.PutClaim(api.ClaimView{Claim: nic.Claim{
+		ID: "clm-00000000000000c7", Owner: nic.Owner{Node: "lost"}, Container: "db", NIC: "nic-00000000000000a7",
+		Identity: nic.Identity{MAC: nic.MAC{2, 0, 0, 0, 0, 7}, Addrs: []netip.Prefix{netip.MustParsePrefix("10.1.0.7/24")}},
+	}})
+	b.PutNIC(api.NICView{NIC: nic.NIC{ID: "nic-00000000000000a7", Node: "lost"}})
+}
 
 // fail makes the backend's next call of a method end with an API error.
 func fail(ts *testscript.TestScript, neg bool, args []string) {

@@ -16,7 +16,7 @@ func nodeKind() kind {
 	return kind{
 		name: "nodes", aliases: []string{"node"},
 		columns: []string{"NODE", "PHASE", "SESSION", "KERNEL", "DOCKER", "AGENT", "LAST-SEEN"},
-		wide:    []string{"BOOT", "INSTANCES"},
+		wide:    []string{"BOOT", "INSTANCES", "REASON"},
 		list: func(ctx context.Context, c *client.Client) ([]thing, error) {
 			nodes, err := c.Nodes(ctx)
 			return things(nodes, newNode), err
@@ -45,10 +45,11 @@ func (n node) instances() string {
 }
 
 func (n node) cells(now time.Time) []string {
+	condition := newest(n.Conditions)
 	return []string{
-		n.Name, string(n.Phase), strconv.FormatUint(n.Session, 10), n.Inventory.Kernel, n.Inventory.Docker,
+		n.Name, with(string(n.Phase), string(condition.Reason)), strconv.FormatUint(n.Session, 10), n.Inventory.Kernel, n.Inventory.Docker,
 		n.Inventory.AgentVersion, age(now, n.LastSeen),
-		n.Inventory.Boot, n.instances(),
+		n.Inventory.Boot, n.instances(), condition.Message,
 	}
 }
 
@@ -63,4 +64,5 @@ func (n node) describe(s *sheet) {
 	s.field("Kernel", n.Inventory.Kernel)
 	s.field("Docker", n.Inventory.Docker)
 	s.field("Agent", n.Inventory.AgentVersion)
+	s.conditions(n.Conditions)
 }

@@ -10,6 +10,9 @@ import (
 func TestGuardsAreMissedWhenTheyAreOff(t *testing.T) {
 	t.Parallel()
 	for _, guard := range []struct{ number, folder string }{
+		{"F03", "./internal/proof"},
+		{"F05", "./allocator"},
+		{"F06", "./allocator"},
 		{"F20", "./provider/libvirt"},
 		{"F24", "./provider/libvirt"},
 		{"F31", "./vmagent/ferry"},

@@ -28,6 +28,7 @@ type Backend struct {
 	nodes    map[string]nic.Node
 	networks map[string]api.NetworkView
 	faults   map[string]error
+	findings []api.Finding
 }
 
 // New makes an empty backend with the given networks.

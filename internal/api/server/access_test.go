@@ -68,6 +68,11 @@ func checkAccess(t *testing.T, ctl *tlsController, operation, method, path, name
 		body = `{"boot":"b","kernel":"k","docker":"d","agentVersion":"v"}`
 	case "report":
 		body = `{"session":1,"nics":[]}`
+	case "audit":
+		body = `{}`
+	case "forget-node":
+		ctl.backend.PutNode(nic.Node{Name: "n1", Phase: nic.NodeSilent})
+		body = `{"dryRun":true}`
 	}
 	allowed := name == "an admin" || operation == "version"
 	switch operation {

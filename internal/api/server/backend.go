@@ -12,6 +12,7 @@ import (
 type Backend interface {
 	Agents
 	Reader
+	Auditor
 }
 
 // Agents is what agents call. Every call may come again after a lost reply.
@@ -54,4 +55,14 @@ type Reader interface {
 	// Networks returns all networks, by name.
 	Networks(ctx context.Context) ([]api.NetworkView, error)
 	Network(ctx context.Context, name string) (api.NetworkView, error)
+}
+
+// Auditor is what operators ask for when things are not as they should be.
+type Auditor interface {
+	// Audit compares store, providers and nodes, and begins to mend if asked. A
+	// controller that does not lead refuses to mend.
+	Audit(ctx context.Context, fix bool) (api.Audit, error)
+	// ForgetNode gives up a node for good. One that reports: refused. An unknown
+	// one: not found.
+	ForgetNode(ctx context.Context, node string, dryRun bool) (api.Forgotten, error)
 }

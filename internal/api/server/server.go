@@ -48,6 +48,7 @@ func New(opts Options) http.Handler {
 	s.nicRoutes()
 	s.nodeRoutes()
 	s.networkRoutes()
+	s.auditRoutes()
 	s.watchRoute()
 	s.versionRoute()
 	document, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")

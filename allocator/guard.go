@@ -1,0 +1,14 @@
+//go:build !weak
+
+package allocator
+
+// The build tag weak switches these off, and the tests for F05 and F06 must
+// notice.
+const (
+	// secondSource has what a provider's list says of a NIC confirmed by a look
+	// at the NIC alone (F05).
+	secondSource = true
+	// looksAround spares a NIC that somebody may be at work on: one with a
+	// record in whatever phase, one that a claim names, and one that moves (F06).
+	looksAround = true
+)

@@ -1,0 +1,8 @@
+//go:build weak
+
+package allocator
+
+const (
+	secondSource = false
+	looksAround  = false
+)

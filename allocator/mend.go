@@ -1,0 +1,235 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// errMoved is for a finding that is not so any more at the moment of acting.
+var errMoved = errors.New("it has changed meanwhile; nothing was done")
+
+// mend acts upon a finding. All but plugAgain is a record that the life cycle
+// works on then, as on any other: nothing is deleted here.
+func (a *Allocator) mend(ctx context.Context, f finding) error {
+	switch f.does {
+	case collect:
+		return a.collect(ctx, f)
+	case restore:
+		return a.restore(ctx, f)
+	case plugAgain:
+		return a.plugAgain(ctx, f)
+	case lookAgain:
+		return a.change(ctx, f.NIC, func(n *nic.NIC) bool { n.Again++; return true })
+	case renew:
+		return a.renew(ctx, f)
+	case sendHome:
+		return a.sendHome(ctx, f)
+	case release:
+		return a.releaseFound(ctx, f)
+	case dropIndex:
+		return a.dropIndex(ctx, f)
+	}
+	return errMoved
+}
+
+// collect writes a record for a NIC that has none, on its way home: the node
+// takes it out, the provider unplugs and deletes it, and the record ends with
+// it.
+func (a *Allocator) collect(ctx context.Context, f finding) error {
+	n := a.strayRecord(f)
+	return a.asLeader(ctx, func(e *edit) error {
+		now, rev, found, err := get[nic.NIC](e, nicKey(f.NIC))
+		if err != nil {
+			return err
+		}
+		if found && keeps(now) {
+			return errMoved
+		}
+		e.update(nicKey(n.ID), n, rev)
+		if n.Node == "" {
+			return nil
+		}
+		return e.ensure(onKey(n.Node, n.ID), n.ID)
+	})
+}
+
+// ensure puts a NIC's index record if it is not there.
+func (e *edit) ensure(key string, id nic.ID) error {
+	_, rev, _, err := get[nic.ID](e, key)
+	e.update(key, id, rev)
+	return err
+}
+
+// strayRecord is what can be said of a NIC without a record.
+func (a *Allocator) strayRecord(f finding) nic.NIC {
+	now := time.Now().UTC()
+	n := nic.NIC{
+		Schema: nic.Schema, ID: f.NIC, Provider: f.Provider, Node: f.Node, Instance: f.seen.Place.Instance,
+		Phase: nic.PhaseReturning, Seen: f.seen, Placed: f.Provider != "", Created: now, Since: now,
+		Spec:       nic.Spec{NIC: f.NIC, Node: f.Node, MAC: f.seen.MAC, Addrs: f.seen.Addrs, Device: f.seen.Device},
+		Conditions: []nic.Condition{*because(nic.ReasonUnrecorded, "%s", f.Message)},
+	}
+	if f.stray.NIC == "" {
+		return n
+	}
+	n.Seen.Device = a.recipeOf(f.stray)
+	n.Seen.MAC, n.Spec.MAC, n.Spec.Device = n.Seen.Device.MAC, n.Seen.Device.MAC, n.Seen.Device
+	for _, name := range slices.Sorted(maps.Keys(a.networks)) {
+		network := a.networks[name]
+		if d := network.Device; d.Kind == n.Seen.Device.Kind && d.Bridge.Name == n.Seen.Device.Bridge.Name && d.Parent == n.Seen.Device.Parent {
+			n.Network, n.Provider = name, network.Provider
+		}
+	}
+	if n.Provider == "" { // whose it was nobody knows; none is asked, since it is not placed
+		n.Provider = slices.Min(slices.Collect(maps.Keys(a.opts.Providers)))
+	}
+	return n
+}
+
+// recipeOf is by what a node can remove what it made. The config knows more of a
+// bridge than its name: whether it goes with its last NIC.
+func (a *Allocator) recipeOf(s nic.Stray) nic.Device {
+	d := nic.Device{Kind: nic.DeviceKind(s.Kind), MAC: s.MAC, Parent: s.Parent, Bridge: nic.Bridge{Name: s.Bridge}}
+	if d.MAC.IsZero() {
+		d.MAC = nic.NewMAC() // it names nothing here: the mark does
+	}
+	for _, network := range a.networks {
+		known := network.Device.Bridge
+		if d.Kind == nic.Veth && known.Name != "" && (known.Name == s.Bridge || s.Bridge == "") {
+			d.Bridge = known
+		}
+	}
+	if d.Kind == nic.Veth && d.Bridge.Name == "" {
+		d.Bridge.Name = "none"
+	}
+	return d
+}
+
+// restore writes the record of a NIC anew that a claim has, and that is where
+// the claim needs it: its container loses no packet.
+func (a *Allocator) restore(ctx context.Context, f finding) error {
+	return a.asLeader(ctx, func(e *edit) error {
+		claim, rev, found, err := get[nic.Claim](e, claimKey(f.Claim))
+		if err != nil || !found || claim.NIC != f.NIC {
+			return errors.Join(err, errMoved)
+		}
+		if _, _, there, err := get[nic.NIC](e, nicKey(f.NIC)); err != nil || there {
+			return errors.Join(err, errMoved)
+		}
+		now := time.Now().UTC()
+		network := a.networks[claim.Request.Network]
+		n := nic.NIC{
+			Schema: nic.Schema, ID: f.NIC, Tenant: claim.Tenant, Network: claim.Request.Network, Provider: f.Provider,
+			Node: claim.Owner.Node, Instance: f.seen.Place.Instance, Phase: nic.PhaseHeld, Placed: true, Holder: claim.ID,
+			Seen: f.seen, Layer3: layer3(network, claim), Created: now, Since: now,
+			Spec: nic.Spec{
+				NIC: f.NIC, Network: claim.Request.Network, Tenant: claim.Tenant, Node: claim.Owner.Node, MAC: f.seen.MAC,
+				Addrs: f.seen.Addrs, MTU: network.MTU, Device: f.seen.Device, Port: network.Port,
+			},
+		}
+		if !n.Seen.Device.Kind.Made() {
+			n.Spec.Device = nic.Device{}
+		}
+		if claim.Phase == nic.ClaimReleasing || claim.Phase == nic.ClaimPending {
+			n.Phase = nic.PhaseReturning // it was on its way home
+		}
+		e.check(claimKey(claim.ID), rev)
+		e.create(nicKey(n.ID), n)
+		return e.ensure(onKey(n.Node, n.ID), n.ID)
+	})
+}
+
+// plugAgain repeats the two verbs that bring a NIC to its node. Each is nothing
+// new to a provider that has done it.
+func (a *Allocator) plugAgain(ctx context.Context, f finding) error {
+	p, ok := a.opts.Providers[f.Provider]
+	if !ok {
+		return errMoved
+	}
+	ctx, cancel := context.WithTimeout(ctx, callsPerRun*worstCall(p))
+	defer cancel()
+	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(f.NIC))
+	if err != nil || !found || n.Phase != nic.PhaseHeld && n.Phase != nic.PhaseSpare {
+		return errors.Join(err, errMoved)
+	}
+	if _, err := p.Create(ctx, n.Spec); err != nil {
+		return fmt.Errorf("make %s known to provider %s again: %w", n.ID, n.Provider, err)
+	}
+	_, err = p.Attach(ctx, n.ID, nic.Place{Node: n.Node, Instance: n.Instance})
+	if err != nil && !errors.Is(err, provider.ErrBusy) {
+		return fmt.Errorf("plug %s in again: %w", n.ID, err)
+	}
+	return a.change(ctx, n.ID, func(n *nic.NIC) bool { n.Again++; return true })
+}
+
+// renew takes a NIC that is nowhere from its claim, which gets another.
+func (a *Allocator) renew(ctx context.Context, f finding) error {
+	return a.asLeader(ctx, func(e *edit) error {
+		claim, rev, found, err := get[nic.Claim](e, claimKey(f.Claim))
+		if err != nil || !found || claim.NIC != f.NIC {
+			return errors.Join(err, errMoved)
+		}
+		if _, _, there, err := get[nic.NIC](e, nicKey(f.NIC)); err != nil || there {
+			return errors.Join(err, errMoved)
+		}
+		if err := e.drop(onKey(claim.Owner.Node, f.NIC)); err != nil {
+			return err
+		}
+		if err := e.drop(observedKey(f.NIC)); err != nil {
+			return err
+		}
+		if claim.Phase != nic.ClaimReleasing && claim.Phase != nic.ClaimRefused {
+			setClaimPhase(&claim, nic.ClaimPending)
+		}
+		return a.settle(e, claim, rev)
+	})
+}
+
+// sendHome takes a NIC back that no claim holds.
+func (a *Allocator) sendHome(ctx context.Context, f finding) error {
+	return a.asLeader(ctx, func(e *edit) error {
+		n, _, found, err := get[nic.NIC](e, nicKey(f.NIC))
+		if err != nil || !found || n.Phase != nic.PhaseHeld {
+			return errors.Join(err, errMoved)
+		}
+		claim, rev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+		if err != nil || found && claim.NIC == n.ID {
+			return errors.Join(err, errMoved)
+		}
+		e.check(claimKey(n.Holder), rev)
+		return takeBack(e, n.ID)
+	})
+}
+
+func (a *Allocator) releaseFound(ctx context.Context, f finding) error {
+	claim, _, found, err := get[nic.Claim](a.look(ctx), claimKey(f.Claim))
+	if err != nil || !found {
+		return errors.Join(err, errMoved)
+	}
+	return a.Release(ctx, claim.ID, claim.Epoch)
+}
+
+// dropIndex removes an index's record, unless it leads somewhere by now.
+func (a *Allocator) dropIndex(ctx context.Context, f finding) error {
+	return a.asLeader(ctx, func(e *edit) error {
+		r, err := a.read(ctx)
+		if err != nil {
+			return err
+		}
+		c := comparison{facts: facts{before: r, after: r}}
+		c.indexes()
+		for _, still := range c.out {
+			if still.index == f.index {
+				return e.drop(f.index)
+			}
+		}
+		return errMoved
+	})
+}

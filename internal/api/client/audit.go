@@ -1,0 +1,25 @@
+package client
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/nicferry/nicferry/internal/api"
+)
+
+// Audit compares what the store, the providers and the nodes say. With fix it
+// begins to mend what can be. It takes some seconds where a node or a provider
+// does not answer.
+func (c *Client) Audit(ctx context.Context, fix bool) (api.Audit, error) {
+	var out api.Audit
+	err := c.do(ctx, http.MethodPost, "/v1/audit", api.AuditRequest{Fix: fix}, &out)
+	return out, err
+}
+
+// ForgetNode gives up a node that is gone for good, or only says what that would
+// give up. A node that reports: refused. No such node: not found.
+func (c *Client) ForgetNode(ctx context.Context, node string, dryRun bool) (api.Forgotten, error) {
+	var out api.Forgotten
+	err := c.do(ctx, http.MethodPost, nodePath(node)+"/forget", api.ForgetRequest{DryRun: dryRun}, &out)
+	return out, err
+}
