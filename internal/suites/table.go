@@ -41,7 +41,7 @@ func table() []suite {
 			Packages: []string{"./..."},
 			Except:   []string{"internal/archtest", "internal/buildtest", "e2e"},
 			Budget:   2 * time.Minute,
-			Minimum:  910,
+			Minimum:  945,
 			Race:     true,
 		},
 		{
