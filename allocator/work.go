@@ -80,7 +80,7 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 	}
 	switch n.Seen.State {
 	case "":
-		seen, err := p.Create(ctx, n.Spec)
+		seen, err := p.Create(ctx, tokened(n))
 		return a.seen(ctx, n, seen, err)
 	case nic.StateAvailable:
 		seen, err := p.Attach(ctx, n.ID, nic.Place{Node: n.Node, Instance: n.Instance})
@@ -172,7 +172,7 @@ func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) 
 		err := p.Delete(ctx, n.ID)
 		switch {
 		case err == nil:
-			return deleteAgain, nil
+			return a.deleting(ctx, n)
 		case errors.Is(err, provider.ErrBusy): // plugged in still: it was not seen when it was to be unplugged
 			if detachErr := p.Detach(ctx, n.ID, cmp.Or(n.Seen.Place.Instance, n.Instance)); detachErr != nil {
 				err = errors.Join(err, detachErr)
@@ -187,6 +187,21 @@ func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) 
 	}
 	err := a.asLeader(ctx, func(e *edit) error { return a.end(e, n.ID) })
 	return 0, a.logged(n, "NIC deleted", err)
+}
+
+// deleting says when to ask again after a NIC that the provider is deleting:
+// soon, and then less and less often. A delete that takes long is shown.
+func (a *Allocator) deleting(ctx context.Context, n nic.NIC) (time.Duration, error) {
+	since := time.Since(n.Since)
+	again := min(max(deleteAgain, since/2), 4*a.opts.Poll)
+	if since < returnDeadline {
+		return again, nil
+	}
+	return again, a.note(ctx, n.ID, &nic.Condition{
+		Reason:  nic.ReasonWaitingForProvider,
+		Message: fmt.Sprintf("provider %s has been told to delete the NIC and does not say that it is gone", n.Provider),
+		Since:   n.Since, Deadline: n.Since.Add(returnDeadline),
+	})
 }
 
 // hiddenFor is how long the provider may still not show a retiring NIC that it
