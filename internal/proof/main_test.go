@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -10,6 +11,13 @@ import (
 func TestMain(m *testing.M) {
 	if job := os.Getenv(childEnv); job != "" {
 		os.Exit(runChild(job))
+	}
+	lives := "25"
+	if long() {
+		lives = "500"
+	}
+	if err := flag.Set("rapid.checks", lives); err != nil { // the command line may say otherwise
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }
