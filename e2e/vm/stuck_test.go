@@ -44,6 +44,8 @@ func TestF42_AStuckKernel(t *testing.T) {
 	hold := n.Command(ctx, "/run/holdlinks")
 	hold.Stdin, hold.Stdout, hold.Stderr = read, said, said
 	r.must(hold.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- hold.Wait() }()
 	r.until("the kernel to hold its lock", patience, func(context.Context) error { return said.has("held") })
 	start := time.Now()
 	stuck := make(chan error, 1)
@@ -63,7 +65,7 @@ func TestF42_AStuckKernel(t *testing.T) {
 		t.Errorf("the agent has %d threads while the kernel is stuck, and had %d", now, threads)
 	}
 	r.must(write.Close())
-	r.must(hold.Wait())
+	r.must(<-ended)
 	r.must(<-stuck)
 	r.until("the agent to say that the kernel answers", patience, func(ctx context.Context) error {
 		return r.agentSays(ctx, n, "the kernel answers again")
