@@ -125,6 +125,10 @@ func (r runner) command(ctx context.Context, args []string) *exec.Cmd {
 	return cmd
 }
 
+// countsKey is the attribute by which a test tells how much it has tried; see
+// testing.T.Attr.
+const countsKey = "counts"
+
 // read takes go test's output to its end and prints what failed as it fails,
 // and a line for each package.
 func (r runner) read(in io.Reader, s suite, t *tally) error {
@@ -136,6 +140,8 @@ func (r runner) read(in io.Reader, s suite, t *tally) error {
 		case len(bytes.TrimSpace(line)) == 0:
 		case json.Unmarshal(line, &e) != nil:
 			fmt.Fprintf(r.Out, "   %s", line) // not an event: a word of the go command
+		case e.Action == "attr" && e.Key == countsKey:
+			fmt.Fprintf(r.Out, "   %s\n", e.Value)
 		default:
 			if end := t.add(e); end != nil {
 				printEnd(r.Out, *end)

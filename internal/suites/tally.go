@@ -14,6 +14,7 @@ type event struct {
 	Test       string
 	Elapsed    float64 // seconds
 	Output     string
+	Key, Value string // of an attribute
 }
 
 // How a test, or a package, ended.

@@ -95,3 +95,16 @@ func TestTallyKeepsTheWorstOfRepeatedRuns(t *testing.T) {
 		t.Errorf("got %+v, want 1 failed", c)
 	}
 }
+
+func TestCountsArePrinted(t *testing.T) {
+	var ta tally
+	var out bytes.Buffer
+	in := `{"Action":"attr","Package":"p","Test":"TestA","Key":"counts","Value":"hit 2 of 2"}` + "\n" +
+		`{"Action":"attr","Package":"p","Test":"TestA","Key":"other","Value":"nobody's"}` + "\n"
+	if err := (runner{Out: &out}).read(strings.NewReader(in), suite{}, &ta); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != "   hit 2 of 2\n" {
+		t.Errorf("printed %q", out.String())
+	}
+}
