@@ -17,7 +17,6 @@ import (
 // fill leaves so many of a domain's ports free, until the test ends.
 func (r *rig) fill(domain string, free int) {
 	r.t.Helper()
-	var cards []virt.Interface
 	has := func(ctx context.Context) (taken []virt.Interface, slots virt.Slots, err error) {
 		d, err := r.Virt().Domain(ctx, domain)
 		taken = slices.DeleteFunc(d.Live, func(i virt.Interface) bool { return !strings.HasPrefix(i.Alias, "ua-filler-") })
@@ -44,7 +43,6 @@ func (r *rig) fill(domain string, free int) {
 	for n := range slots.Free - free {
 		i := virt.Interface{Alias: fmt.Sprintf("ua-filler-%d", n), MAC: nic.NewMAC(), Port: lanPort()}
 		r.must(r.Virt().Plug(r.t.Context(), domain, i))
-		cards = append(cards, i)
 	}
 }
 
