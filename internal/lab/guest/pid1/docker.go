@@ -44,27 +44,35 @@ type docker struct {
 	ready   time.Duration // from boot
 }
 
-// run runs dockerd until ctx ends. It is not started again after it ends by
-// itself: who kills it in a test starts it again, too.
+// dockerTries is how often dockerd is started until it answers: it gives its
+// containerd a time that a guest on a busy machine may exceed, and ends then.
+const dockerTries = 3
+
+// run runs dockerd until ctx ends. It is not started again after it has
+// answered: who kills it in a test starts it again, too.
 func (d *docker) run(ctx context.Context) {
-	cmd, err := d.start()
-	if err != nil {
-		d.err = fmt.Errorf("start dockerd: %w", err)
-		close(d.settled)
-		d.log.Error("there is no engine", "error", d.err)
-		return
+	var cmd *exec.Cmd
+	var ended <-chan struct{}
+	if d.err = d.mountData(); d.err == nil {
+		for range dockerTries {
+			cmd, ended, d.err = d.try(ctx)
+			if !errors.Is(d.err, errEnded) {
+				break
+			}
+			d.log.Warn("dockerd is started again", "error", d.err)
+		}
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		err := cmd.Wait()
-		d.log.Info("dockerd ended", "error", err)
-	}()
-	if d.err = awaitDocker(ctx, ended); d.err == nil {
+	if d.err != nil {
+		d.err = fmt.Errorf("start dockerd: %w", d.err)
+		d.log.Error("there is no engine", "error", d.err)
+	} else {
 		d.ready = uptime()
 		d.log.Info("dockerd answers", "uptime", d.ready)
 	}
 	close(d.settled)
+	if cmd == nil {
+		return
+	}
 	<-ctx.Done()
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -73,10 +81,25 @@ func (d *docker) run(ctx context.Context) {
 	}
 }
 
-func (d *docker) start() (*exec.Cmd, error) {
-	if err := d.mountData(); err != nil {
-		return nil, err
+// errEnded means that dockerd ended before it answered.
+var errEnded = errors.New("dockerd ended at once")
+
+// try starts dockerd once and waits until it answers.
+func (d *docker) try(ctx context.Context) (*exec.Cmd, <-chan struct{}, error) {
+	cmd, err := d.start()
+	if err != nil {
+		return nil, nil, err
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		err := cmd.Wait()
+		d.log.Info("dockerd ended", "error", err)
+	}()
+	return cmd, ended, awaitDocker(ctx, ended)
+}
+
+func (d *docker) start() (*exec.Cmd, error) {
 	log, err := os.OpenFile(dockerLog, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open its log: %w", err)
@@ -159,7 +182,7 @@ func awaitDocker(ctx context.Context, ended <-chan struct{}) error {
 		select {
 		case <-tick.C:
 		case <-ended:
-			return errors.Join(errors.New("dockerd ended at once"), lastOf(dockerLog))
+			return errors.Join(errEnded, lastOf(dockerLog))
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("wait for dockerd's first answer: %w", context.Cause(ctx)), lastOf(dockerLog))
 		}
