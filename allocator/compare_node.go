@@ -104,14 +104,24 @@ func (c *comparison) strayOn(node string, s nic.Stray) {
 	case s.NIC == "":
 		f.Kind = api.FindingForeign
 		f.Message = fmt.Sprintf("looks like nicferry's (%s, MAC %s) and carries no mark of it: it is left alone", kindOfLink(s), s.MAC)
-	case c.recorded(s.NIC) || c.claimed(s.NIC):
-		return // its record knows better, and has the node look
+	case c.recorded(s.NIC) || c.claimed(s.NIC) || c.listed(s.NIC):
+		return // its record knows better, or its provider
 	case made:
 		f.Message, f.does = fmt.Sprintf("is a %s with the mark of a NIC that has no record", s.Kind), collect
 	default:
 		f.Message = fmt.Sprintf("is %s with the mark of a NIC that has no record; its provider has to unplug it", kindOfLink(s))
 	}
 	c.add(f)
+}
+
+// listed says whether a provider has the NIC, and has been compared.
+func (c *comparison) listed(id nic.ID) bool {
+	for _, s := range c.providers {
+		if seen, sure := s.says(id); sure && seen.State != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func kindOfLink(s nic.Stray) string {
@@ -134,6 +144,12 @@ func (c *comparison) indexes() {
 			add(key, "is the index of a claim that has no record")
 		case ownerKey(claim.Owner) != key:
 			add(key, fmt.Sprintf("is the index of claim %s, which is another owner's", claim.ID))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.after.reserved)) {
+		r := c.after.reserved[key]
+		if _, ok := c.after.claims[r.Claim]; !ok && r.Held() && r.Claim != "" {
+			add(key, fmt.Sprintf("is reserved for claim %s, which has no record", r.Claim))
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.after.on)) {

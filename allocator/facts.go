@@ -28,8 +28,9 @@ type reading struct {
 	claims   map[nic.ClaimID]nic.Claim
 	nodes    map[string]nic.Node
 	observed map[nic.ID]nic.Observed
-	owners   map[string]nic.ClaimID // by key
-	on       map[string]nic.ID      // by key
+	owners   map[string]nic.ClaimID     // by key
+	on       map[string]nic.ID          // by key
+	reserved map[string]nic.Reservation // of addresses and MACs, by key
 }
 
 // said is what a provider says in its list, and then of single NICs: the second
@@ -45,6 +46,7 @@ func (a *Allocator) read(ctx context.Context) (reading, error) {
 	r := reading{
 		nics: map[nic.ID]nic.NIC{}, claims: map[nic.ClaimID]nic.Claim{}, nodes: map[string]nic.Node{},
 		observed: map[nic.ID]nic.Observed{}, owners: map[string]nic.ClaimID{}, on: map[string]nic.ID{},
+		reserved: map[string]nic.Reservation{},
 	}
 	all, _, err := a.opts.Store.List(ctx, "", "", 0)
 	if err != nil {
@@ -63,6 +65,8 @@ func (a *Allocator) read(ctx context.Context) (reading, error) {
 			err = into(r.observed, nic.ID(rest), record)
 		case ownerRoot:
 			err = into(r.owners, record.Key, record)
+		case addrPrefix, macPrefix:
+			err = into(r.reserved, record.Key, record)
 		case onRoot:
 			err = into(r.on, record.Key, record)
 		}

@@ -54,7 +54,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: await REGEXP VERB ARG…")
 	}
 	verbs := map[string]command{
-		"docker": (*rig).docker, "compose": (*rig).compose, "nicferry": (*rig).nicferry, "node": (*rig).onNode, "lan": (*rig).onLAN, "leases": (*rig).leases, "log": (*rig).log,
+		"docker": (*rig).docker, "compose": (*rig).compose, "nicferry": (*rig).nicferry, "audit": (*rig).audit, "node": (*rig).onNode, "lan": (*rig).onLAN, "leases": (*rig).leases, "log": (*rig).log,
 	}
 	verb, ok := verbs[args[1]]
 	if !ok {

@@ -82,6 +82,7 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	defer func() { err = errors.Join(err, closeProviders(providers)) }()
 	alloc, err := allocator.New(allocator.Options{
 		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log,
+		Sweep: sweepOf(c.Sweep),
 	})
 	if err != nil {
 		return err
@@ -125,6 +126,14 @@ func listen(c *conf.Controller, log *slog.Logger) ([]net.Listener, error) {
 		return nil, errors.Join(err, socket.Close())
 	}
 	return []net.Listener{socket, port}, nil
+}
+
+// sweepOf is the sweep that the config asks for; nil for none.
+func sweepOf(s conf.Sweep) *allocator.Sweep {
+	if s.Off {
+		return nil
+	}
+	return &allocator.Sweep{Every: s.Every.D(), Grace: s.Grace.D()}
 }
 
 func closeAll(listeners []net.Listener) error {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nicferry/nicferry/nic"
 )
@@ -19,10 +20,26 @@ func (d *doc) checkController(f *controllerFile) {
 		d.checkListen("listen", f.Listen)
 	}
 	d.checkLog(f.Log)
+	d.checkSweep(f.Sweep)
 	d.checkProviders(f.Providers)
 	known := d.indexProviders(f.Providers)
 	d.checkNodes(f.Nodes, f.Providers, known)
 	d.checkNetworks(f.Networks, known)
+}
+
+// The least times of a sweep. Each one lists all of every provider.
+const (
+	minSweep = nic.Duration(time.Second)
+	minGrace = nic.Duration(time.Second)
+)
+
+func (d *doc) checkSweep(s Sweep) {
+	if d.good("sweep.every") && s.Every < minSweep {
+		d.fault("sweep.every", "%s; want %s or more; to have none, off: true", s.Every, minSweep)
+	}
+	if d.good("sweep.grace") && s.Grace < minGrace {
+		d.fault("sweep.grace", "%s; want %s or more: what begins or ends is a difference for a moment", s.Grace, minGrace)
+	}
 }
 
 func (d *doc) checkProviders(providers []Provider) {

@@ -18,6 +18,7 @@ type Controller struct {
 	Listen    *Listen
 	Store     string
 	Log       Log
+	Sweep     Sweep
 	Providers []Provider
 	// Nodes are the machines that may join; nil lets any node join. Ask by
 	// Instances.
@@ -67,6 +68,15 @@ type Listen struct {
 	ClientCA string `yaml:"clientCA,required"`
 }
 
+// Sweep is how often the records are compared with the providers and the nodes
+// in the background.
+type Sweep struct {
+	Every nic.Duration `yaml:"every"`
+	// Grace is how long a difference must have stood before it is mended.
+	Grace nic.Duration `yaml:"grace"`
+	Off   bool         `yaml:"off"`
+}
+
 // A Node is a machine that may join.
 type Node struct {
 	// Instances are the machine's ids at the providers, by provider.
@@ -81,6 +91,7 @@ type controllerFile struct {
 	Listen      *Listen         `yaml:"listen"`
 	Store       string          `yaml:"store"`
 	Log         Log             `yaml:"log"`
+	Sweep       Sweep           `yaml:"sweep"`
 	Providers   []Provider      `yaml:"providers,required"`
 	Nodes       map[string]Node `yaml:"nodes"`
 	Networks    []network       `yaml:"networks"`
@@ -104,7 +115,7 @@ func ParseController(file string, data []byte) (*Controller, error) {
 		return nil, err
 	}
 	c := &Controller{
-		Socket: f.Socket, SocketGroup: f.SocketGroup, Listen: f.Listen, Store: f.Store, Log: f.Log,
+		Socket: f.Socket, SocketGroup: f.SocketGroup, Listen: f.Listen, Store: f.Store, Log: f.Log, Sweep: f.Sweep,
 		Providers: f.Providers, Nodes: f.Nodes,
 	}
 	for _, n := range f.Networks {

@@ -18,6 +18,10 @@ const (
 	DefaultLogLevel  = "info"
 	DefaultLogFormat = "auto"
 
+	// DefaultSweep is seldom, since each costs a list call of every provider.
+	DefaultSweep = nic.Duration(10 * time.Minute)
+	DefaultGrace = nic.Duration(30 * time.Second)
+
 	DefaultSlots = 128
 	DefaultURI   = "qemu:///system"
 	DefaultSpace = "default"
@@ -47,7 +51,10 @@ func setDefaults(v reflect.Value) {
 func (f *controllerFile) setDefaults() {
 	f.Socket, f.Store = DefaultSocket, DefaultStore
 	f.Log.setDefaults()
+	f.Sweep.setDefaults()
 }
+
+func (s *Sweep) setDefaults() { *s = Sweep{Every: DefaultSweep, Grace: DefaultGrace} }
 
 func (l *Log) setDefaults() { *l = Log{Level: DefaultLogLevel, Format: DefaultLogFormat} }
 
