@@ -165,7 +165,7 @@ ip link set %[2]s address %[4]s; ip link set %[1]s address 02:00:00:00:00:37; ip
 func TestF09_AGuestWithoutTheDriver(t *testing.T) {
 	r := use(t)
 	n := r.node(1)
-	const autoprobe = "/sys/bus/pci/drivers_autoprobe"
+	const autoprobe = "/sys/bus/virtio/drivers_autoprobe"
 	r.t.Cleanup(func() {
 		if err := n.Command(context.Background(), "sh", "-ec", "echo 1 >"+autoprobe).Run(); err != nil {
 			t.Error(err)
