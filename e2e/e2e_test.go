@@ -28,4 +28,5 @@ func TestF32_S12_StrayProcess(t *testing.T) { script(t, "F32_stray_process") }
 func TestF63_AddressConflict(t *testing.T)  { script(t, "conflict") }
 func TestIPv6FromTheWire(t *testing.T)      { script(t, "ipv6_from_the_wire") }
 func TestNames(t *testing.T)                { script(t, "names") }
+func TestInvariants(t *testing.T)           { script(t, "invariants") }
 func TestSuperseded(t *testing.T)           { script(t, "superseded") }

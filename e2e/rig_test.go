@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/lab/promise"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -107,11 +108,11 @@ func scriptOn(t *testing.T, name string, prepare func(*rig)) {
 			"crowd":        crowd,
 			"restarts":     restarts,
 			"stray":        onRig((*rig).stray),
-			"harm":         onRig((*rig).harm),
 			"peak":         onRig((*rig).peak),
 			"dhcp-options": onRig((*rig).dhcpOptions),
 			"ra":           onRig((*rig).routerAdvertisements),
 			"await":        await,
+			"invariants":   onRig((*rig).invariants),
 		},
 	})
 }
@@ -189,6 +190,11 @@ func (r *rig) leave(ctx context.Context) error {
 	if r.before == nil {
 		return nil // the set-up failed, and has said so
 	}
+	if r.programs["controller"] != nil && r.programs["agent"] != nil {
+		if _, err := r.invariants(ctx); err != nil {
+			return err
+		}
+	}
 	ids, err := r.docker(ctx, "ps", "-aq")
 	if err != nil {
 		return err
@@ -208,11 +214,20 @@ func (r *rig) leave(ctx context.Context) error {
 			return err
 		}
 	}
+	if _, err := r.invariants(ctx); err != nil {
+		return err
+	}
 	left, err := r.node.Leftovers(ctx, r.before, 5*time.Second)
 	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("left behind:\n  %s", strings.Join(left, "\n  "))
 	}
 	return err
+}
+
+// invariants demands that what must always hold of records, providers and the
+// node does, once what moves has come to rest.
+func (r *rig) invariants(ctx context.Context, _ ...string) (string, error) {
+	return "", promise.Await(ctx, promise.Options{Node: r.node, Config: r.file("nicferryd.yaml")}, 10*time.Second)
 }
 
 // awaitEmpty waits until the controller has neither claims nor NICs.
