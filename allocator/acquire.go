@@ -140,6 +140,9 @@ func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
 		claim.StoppedAt = time.Now().UTC() // it gets its NIC when it is started
 		return nil
 	}
+	if took, err := a.takeSpare(e, claim, network, node); took || err != nil {
+		return err
+	}
 	a.plan(e, claim, network, node)
 	return nil
 }
@@ -170,27 +173,36 @@ func (a *Allocator) admit(req nic.Request) (nic.Network, *nic.Condition) {
 // plan records a NIC for the claim. Nothing has been asked of the provider
 // yet: the record is the intent.
 func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node nic.Node) {
-	now := time.Now().UTC()
-	n := nic.NIC{
-		Schema: nic.Schema, ID: nic.NewID(), Tenant: claim.Tenant, Network: network.Name,
-		Provider: network.Provider, Node: node.Name, Instance: instanceOf(node, network.Provider),
-		Phase: nic.PhasePlanned, Holder: claim.ID, Created: now, Since: now,
-	}
-	n.Spec = nic.Spec{
-		NIC: n.ID, Network: network.Name, Tenant: claim.Tenant, Node: node.Name,
-		MAC: claim.Identity.MAC, MTU: network.MTU, Device: network.Device, Port: network.Port,
-	}
-	if n.Spec.Device.Kind != "" {
-		n.Spec.Device.MAC, n.Spec.Device.MTU = claim.Identity.MAC, network.MTU
-	}
-	n.Spec.Addrs = claim.Request.Addrs
-	if network.Addressing != nic.AddrProvider {
+	n := newNIC(network, node, claim.Tenant, claim.Identity.MAC)
+	n.Holder = claim.ID
+	switch {
+	case network.Addressing == nic.AddrProvider:
+		n.Spec.Addrs = claim.Request.Addrs
+	case network.Pool.Max == 0: // otherwise others may have it later
 		n.Spec.Addrs = addrsOf(claim.Identity)
 	}
 	n.Layer3 = layer3(network, *claim)
 	claim.NIC = n.ID
 	e.create(nicKey(n.ID), n)
 	e.create(onKey(n.Node, n.ID), n.ID)
+}
+
+// newNIC is a NIC of the network for the node that is to be made.
+func newNIC(network nic.Network, node nic.Node, tenant string, mac nic.MAC) nic.NIC {
+	now := time.Now().UTC()
+	n := nic.NIC{
+		Schema: nic.Schema, ID: nic.NewID(), Tenant: tenant, Network: network.Name,
+		Provider: network.Provider, Node: node.Name, Instance: instanceOf(node, network.Provider),
+		Phase: nic.PhasePlanned, Created: now, Since: now,
+	}
+	n.Spec = nic.Spec{
+		NIC: n.ID, Network: network.Name, Tenant: tenant, Node: node.Name,
+		MAC: mac, MTU: network.MTU, Device: network.Device, Port: network.Port,
+	}
+	if n.Spec.Device.Kind != "" {
+		n.Spec.Device.MAC, n.Spec.Device.MTU = mac, network.MTU
+	}
+	return n
 }
 
 // instanceOf is the node's id at a provider.

@@ -115,6 +115,9 @@ func (i *identifying) run() (*nic.Condition, error) {
 // that nobody holds.
 func (i *identifying) chooseMAC() (*nic.Condition, error) {
 	asked, draw := i.claim.Request.MAC, i.former.MAC
+	if ok, err := i.spareMAC(); ok || err != nil {
+		return nil, err
+	}
 	for {
 		mac := asked
 		if mac.IsZero() {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/nicferry/nicferry/allocator/pool"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -111,6 +112,9 @@ func (a *Allocator) observe(e *edit, node string, o nic.Observed) error {
 	if cleaned {
 		n.Clean = true
 		nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForNode)
+	}
+	if stateOf(n) == pool.Spare && o.State == nic.ObservedMade {
+		a.spares.came(n)
 	}
 	news := a.noteUnseen(&n, o) || cleaned
 	if news {

@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -52,9 +53,10 @@ func indexed(value []byte) string {
 	}
 	var held struct {
 		Claim string `json:"claim"`
+		Owner string `json:"owner"`
 	}
 	if json.Unmarshal(value, &held) == nil {
-		return held.Claim
+		return cmp.Or(held.Claim, string(nicIDOf(held.Owner)))
 	}
 	return string(value)
 }

@@ -42,7 +42,7 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 	short := map[machine]int{}
 	var errs []error
 	for _, c := range refused {
-		if lacksSlot(c) {
+		if lacksSlot(c) && !a.hasSpare(ctx, c) {
 			m, got, err := room.take(c)
 			if err != nil {
 				errs = append(errs, err)
@@ -122,7 +122,12 @@ func (a *Allocator) makeRoom(ctx context.Context, short map[machine]int) error {
 			if n.Seen.State != nic.StateAvailable && n.Seen.State != "" {
 				short[machineOf(n)]--
 			}
+		case nic.PhaseSpare, nic.PhaseCooling:
+			short[machineOf(n)]-- // the pools give theirs first
 		case nic.PhasePlanned, nic.PhaseHeld:
+			if n.Holder == "" {
+				short[machineOf(n)]--
+			}
 			held = append(held, n)
 		}
 	}

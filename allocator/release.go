@@ -31,7 +31,7 @@ func (a *Allocator) Release(ctx context.Context, id nic.ClaimID, epoch uint64) e
 		setClaimPhase(&claim, nic.ClaimReleasing)
 		nic.ClearCondition(&claim.Conditions)
 		e.update(claimKey(id), claim, rev)
-		return takeBack(e, claim.NIC)
+		return a.takeBackFor(e, claim)
 	})
 }
 

@@ -91,7 +91,7 @@ func startAfresh(e *edit, node string) error {
 // noteUnseen takes a node's word on whether a NIC that is plugged in has come
 // up there, and reports whether that is news. The deadline is by our clock.
 func (a *Allocator) noteUnseen(n *nic.NIC, o nic.Observed) bool {
-	waits := n.Phase == nic.PhaseHeld && o.State == nic.ObservedWaiting &&
+	waits := inUse(*n) && o.State == nic.ObservedWaiting &&
 		slices.ContainsFunc(o.Conditions, func(c nic.Condition) bool { return c.Reason == nic.ReasonWaitingForNIC })
 	switch {
 	case !waits:
@@ -105,6 +105,10 @@ func (a *Allocator) noteUnseen(n *nic.NIC, o nic.Observed) bool {
 		Since: now, Deadline: now.Add(a.opts.UnseenAfter),
 	})
 }
+
+// inUse says whether the NIC is to be seen on its node: in a container or ready
+// for one.
+func inUse(n nic.NIC) bool { return n.Phase == nic.PhaseHeld || n.Phase == nic.PhaseSpare }
 
 // unseen is the condition of a NIC that its node waits for; nil without.
 func unseen(n nic.NIC) *nic.Condition {
@@ -129,7 +133,7 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 	why := because(nic.ReasonWaitingForNIC, "not seen within %s: %s", a.opts.UnseenAfter, halfThatFailed(n, all[n.ID], err))
 	err = a.asLeader(ctx, func(e *edit) error {
 		now, _, found, err := get[nic.NIC](e, nicKey(n.ID))
-		if err != nil || !found || now.Phase != nic.PhaseHeld || unseen(now) == nil {
+		if err != nil || !found || !inUse(now) || unseen(now) == nil {
 			return err
 		}
 		claim, rev, found, err := get[nic.Claim](e, claimKey(n.Holder))
@@ -145,6 +149,9 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 		return takeBack(e, n.ID)
 	})
 	if err == nil {
+		if n.Holder == "" {
+			a.spares.failed(n)
+		}
 		a.opts.Log.Warn("NIC taken back, its node has not seen it", "nic", n.ID, "claim", n.Holder, "network", n.Network,
 			"node", n.Node, "message", why.Message)
 	}

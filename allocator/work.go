@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nicferry/nicferry/allocator/pool"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
@@ -33,6 +34,9 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 	}
 	if key == refusedKey {
 		return 0, a.retryRefused(ctx)
+	}
+	if node, ok := strings.CutPrefix(key, poolRoot); ok {
+		return a.refill(ctx, node)
 	}
 	id := nic.ID(strings.TrimPrefix(key, nicPrefix))
 	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(id))
@@ -60,6 +64,8 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 		return a.unplug(ctx, p, n)
 	case nic.PhaseRetiring:
 		return a.retire(ctx, p, n)
+	case nic.PhaseCooling:
+		return a.thaw(ctx, n)
 	}
 	a.landed(id)
 	if err := a.unnote(ctx, n); err != nil {
@@ -118,6 +124,10 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 	}
 	if !n.Placed {
 		return 0, a.retireFrom(ctx, n.ID) // the provider was never asked
+	}
+	if stateOf(n) == pool.Clean { // its node's pools decide, and wake it
+		a.queue.Wake(poolRoot + n.Node)
+		return 0, nil
 	}
 	all, err := p.Get(ctx, n.ID)
 	if err != nil {
@@ -231,6 +241,9 @@ func (a *Allocator) end(e *edit, id nic.ID) error {
 		if err := e.drop(key); err != nil {
 			return err
 		}
+	}
+	if err := a.letMACGo(e, n); err != nil {
+		return err
 	}
 	claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
 	if err != nil || !found || claim.NIC != id {

@@ -1,0 +1,317 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/allocator/pool"
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// poolRoot is the root of the queue's keys for the reserves of the nodes. They
+// are no records'.
+const poolRoot = "pool/"
+
+// A spare that comes to nothing keeps its network from the next on that node
+// for spareGap, and each further one for twice as long, up to spareGapMax. What
+// has no room is looked at again after roomAgain: slots are freed by others too.
+const (
+	spareGap    = 5 * time.Second
+	spareGapMax = time.Hour
+	roomAgain   = time.Minute
+)
+
+// reserves is what there is on one node for its pools to decide about.
+type reserves struct {
+	networks []pool.Network
+	items    []pool.Item
+	counted  map[pool.Machine]int // items that their provider counts as plugged in
+}
+
+func (r reserves) of(network string) pool.Network {
+	at := slices.IndexFunc(r.networks, func(n pool.Network) bool { return n.Name == network })
+	return r.networks[at]
+}
+
+// reserves reads a node's NICs.
+func (a *Allocator) reserves(e *edit, name string) (reserves, error) {
+	r := reserves{counted: map[pool.Machine]int{}}
+	node, _, _, err := get[nic.Node](e, nodeKey(name))
+	if err != nil {
+		return r, err
+	}
+	node.Name = name
+	for _, n := range a.networks {
+		r.networks = append(r.networks, pool.Network{
+			Name: n.Name, Pool: n.Pool, Paused: a.spares.pausedFor(name, n.Name) > 0,
+			Machine: pool.Machine{Provider: n.Provider, Instance: instanceOf(node, n.Provider)},
+		})
+	}
+	ids, _, err := store.ListJSON[nic.ID](e.ctx, e.store, onPrefix(name), "", 0)
+	if err != nil {
+		return r, err
+	}
+	for _, id := range ids {
+		n, _, found, err := get[nic.NIC](e, nicKey(id.Value))
+		if err != nil {
+			return r, err
+		}
+		if !found {
+			continue
+		}
+		it := pool.Item{
+			ID: n.ID, Network: n.Network, Machine: pool.Machine{Provider: n.Provider, Instance: n.Instance}, Tenant: n.Tenant, MAC: n.Spec.MAC,
+			State: stateOf(n), Since: n.Since,
+		}
+		if network, ok := a.networks[n.Network]; ok {
+			it.Stale = staleFor(n, network, instanceOf(node, network.Provider))
+		}
+		if it.State == pool.Spare || it.State == pool.Cooling {
+			o, _, _, err := get[nic.Observed](e, observedKey(n.ID))
+			if err != nil {
+				return r, err
+			}
+			it.Ready = o.State == nic.ObservedMade && o.Turn == n.Turn
+		}
+		switch n.Seen.State {
+		case nic.StateAttaching, nic.StateAttached, nic.StateDetaching:
+			r.counted[it.Machine]++
+		}
+		r.items = append(r.items, it)
+	}
+	return r, nil
+}
+
+// refill brings the reserves of one node to where they should be. It decides
+// for the whole node at once, and one at a time.
+func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, error) {
+	e := a.look(ctx)
+	// Before and after the NICs: a claim that is served or refused in between
+	// counts twice, and not as none.
+	before, err := a.waitingForSlots(e, name)
+	if err != nil {
+		return 0, err
+	}
+	r, err := a.reserves(e, name)
+	if err != nil {
+		return 0, err
+	}
+	demand, err := a.waitingForSlots(e, name)
+	if err != nil {
+		return 0, err
+	}
+	for _, d := range before {
+		if !slices.ContainsFunc(demand, func(x pool.Demand) bool { return x.Claim == d.Claim }) {
+			demand = append(demand, d)
+		}
+	}
+	node, _, found, err := get[nic.Node](e, nodeKey(name))
+	if err != nil {
+		return 0, err
+	}
+	if !found || a.withLife(node).Phase != nic.NodeReady {
+		for i := range r.networks {
+			r.networks[i].Paused = true
+		}
+	}
+	now := time.Now()
+	plan := pool.Decide(now, plenty(r.networks), r.networks, r.items, demand)
+	if len(demand) > 0 || len(plan.Create) > 0 { // only then does it matter how much room there is
+		capacity, err := a.capacity(ctx, r)
+		if err != nil {
+			return 0, err
+		}
+		plan = pool.Decide(now, capacity, r.networks, r.items, demand)
+	}
+	if err := a.carryOut(ctx, plan, node); err != nil {
+		return 0, fmt.Errorf("bring the spare NICs of node %s to what its pools want: %w", name, err)
+	}
+	var again time.Duration
+	if plan.Missing > 0 || slices.ContainsFunc(r.networks, func(n pool.Network) bool { return n.Paused && n.Pool.Min > 0 }) {
+		again = roomAgain
+	}
+	if !plan.Again.IsZero() {
+		again = shorter(again, max(time.Until(plan.Again), time.Millisecond))
+	}
+	for _, n := range r.networks {
+		again = shorter(again, a.spares.pausedFor(name, n.Name))
+	}
+	return again, nil
+}
+
+func (a *Allocator) carryOut(ctx context.Context, plan pool.Plan, node nic.Node) error {
+	var errs []error
+	for _, id := range plan.Keep {
+		errs = append(errs, a.cool(ctx, id))
+	}
+	for _, r := range plan.Retire {
+		errs = append(errs, a.shed(ctx, r))
+	}
+	for _, network := range plan.Create {
+		errs = append(errs, a.makeSpare(ctx, a.networks[network], node))
+	}
+	if len(plan.Give) > 0 {
+		a.queue.Wake(refusedKey) // which asks for them again
+	}
+	return errors.Join(errs...)
+}
+
+// plenty is more room than anybody needs.
+func plenty(networks []pool.Network) map[pool.Machine]int {
+	all := map[pool.Machine]int{}
+	for _, n := range networks {
+		all[n.Machine] = 1 << 20
+	}
+	return all
+}
+
+// capacity is how many NICs of ours each machine of a node can hold: what is
+// free, and what we have.
+func (a *Allocator) capacity(ctx context.Context, r reserves) (map[pool.Machine]int, error) {
+	all := map[pool.Machine]int{}
+	for _, n := range r.networks {
+		if _, asked := all[n.Machine]; asked {
+			continue
+		}
+		p := a.opts.Providers[n.Machine.Provider]
+		ctx, cancel := context.WithTimeout(ctx, worstCall(p))
+		limits, err := p.Limits(ctx, n.Machine.Instance)
+		cancel()
+		switch {
+		case errors.Is(err, provider.ErrNotFound) || errors.Is(err, provider.ErrInvalid):
+			all[n.Machine] = 0 // the node is none of the provider's
+		case err != nil:
+			return nil, err
+		default:
+			all[n.Machine] = limits.Free + r.counted[n.Machine]
+		}
+	}
+	return all, nil
+}
+
+// waitingForSlots are the node's claims that were refused for want of a slot.
+func (a *Allocator) waitingForSlots(e *edit, node string) ([]pool.Demand, error) {
+	owners, _, err := store.ListJSON[nic.ClaimID](e.ctx, e.store, ownerPrefix(node), "", 0)
+	if err != nil {
+		return nil, err
+	}
+	var demand []pool.Demand
+	for _, o := range owners {
+		c, _, found, err := get[nic.Claim](e, claimKey(o.Value))
+		if err != nil {
+			return nil, err
+		}
+		if found && c.Phase == nic.ClaimRefused && lacksSlot(c) && a.mayGrant(c) {
+			demand = append(demand, pool.Demand{
+				Claim: c.ID, Network: c.Request.Network, Tenant: c.Tenant, MAC: c.Identity.MAC, Ahead: c.Request.Unstarted,
+			})
+		}
+	}
+	return demand, nil
+}
+
+// spares remembers which node each NIC is on, to wake its pools, and which
+// networks have spares that come to nothing there. It is the leader's memory
+// alone.
+type spares struct {
+	mu     sync.Mutex
+	nodes  map[nic.ID]string
+	pauses map[spareOf]pause
+}
+
+type spareOf struct{ node, network string }
+
+type pause struct {
+	until time.Time
+	gap   time.Duration
+}
+
+func newSpares() *spares {
+	return &spares{nodes: map[nic.ID]string{}, pauses: map[spareOf]pause{}}
+}
+
+// failed notes a spare that has come to nothing.
+func (s *spares) failed(n nic.NIC) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := spareOf{n.Node, n.Network}
+	gap := min(max(2*s.pauses[of].gap, spareGap), spareGapMax)
+	s.pauses[of] = pause{time.Now().Add(gap), gap}
+}
+
+// came notes one that its node has.
+func (s *spares) came(n nic.NIC) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.pauses, spareOf{n.Node, n.Network})
+}
+
+// learn notes where a NIC is that was there before the watch.
+func (s *spares) learn(n nic.NIC) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nodes[n.ID] = n.Node
+}
+
+func (s *spares) pausedFor(node, network string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(0, time.Until(s.pauses[spareOf{node, network}].until))
+}
+
+// see says of which node the pools have to decide anew after a change; "" if of
+// none.
+func (s *spares) see(e store.Event) string {
+	if id, ok := strings.CutPrefix(e.Key, nicPrefix); ok {
+		return s.seeNIC(nic.ID(id), e)
+	}
+	if node, ok := strings.CutPrefix(e.Key, nodePrefix); ok {
+		return node
+	}
+	if strings.HasPrefix(e.Key, claimPrefix) && !e.Gone {
+		if c, err := store.DecodeJSON[nic.Claim](e.Record); err == nil && c.Phase == nic.ClaimRefused {
+			return c.Owner.Node
+		}
+	}
+	return ""
+}
+
+func (s *spares) seeNIC(id nic.ID, e store.Event) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	node := s.nodes[id]
+	if e.Gone {
+		delete(s.nodes, id)
+		return node
+	}
+	if n, err := store.DecodeJSON[nic.NIC](e.Record); err == nil {
+		s.nodes[id], node = n.Node, n.Node
+	}
+	return node
+}
+
+// wakePools has the pools of changed nodes decided anew.
+func (a *Allocator) wakePools(events []store.Event) {
+	for _, e := range events {
+		if node := a.spares.see(e); node != "" && a.pooled() {
+			a.queue.Wake(poolRoot + node)
+		}
+	}
+}
+
+// pooled says whether any network has a pool.
+func (a *Allocator) pooled() bool {
+	for _, n := range a.networks {
+		if n.Pool.Max > 0 {
+			return true
+		}
+	}
+	return false
+}
