@@ -67,6 +67,7 @@ type Allocator struct {
 	term     store.Term // set before the queue runs
 	taken    *taken
 	recorded *recorded
+	spares   *spares
 	born     time.Time // when it got its config
 
 	mu       sync.Mutex
@@ -126,6 +127,7 @@ func New(opts Options) (*Allocator, error) {
 		censuses: newCensuses(),
 		taken:    newTaken(),
 		recorded: newRecorded(),
+		spares:   newSpares(),
 		born:     time.Now().UTC(),
 	}
 	for name := range opts.Providers {
@@ -247,6 +249,7 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	}
 	for _, n := range nics {
 		a.changes.learn(n.Value)
+		a.spares.learn(n.Value)
 		a.queue.Wake(n.Key)
 	}
 	for _, c := range claims {
@@ -254,6 +257,13 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	}
 	a.queue.Wake(refusedKey)
 	a.queue.Wake(forgetKey)
+	nodes, _, err := store.ListJSON[nic.Node](ctx, a.opts.Store, nodePrefix, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, node := range nodes {
+		a.queue.Wake(poolRoot + node.Value.Name)
+	}
 	a.changes.start(rev)
 	return a.opts.Store.Watch(ctx, "", rev)
 }
@@ -274,6 +284,7 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 			return fmt.Errorf("watch the store: %w", err)
 		}
 		a.seeAddresses(events)
+		a.wakePools(events)
 		for _, e := range events {
 			if a.changes.see(e) {
 				a.queue.Wake(e.Key)

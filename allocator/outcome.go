@@ -70,6 +70,9 @@ func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) e
 		return takeBack(e, n.ID)
 	})
 	if err == nil {
+		if n.Holder == "" {
+			a.spares.failed(n)
+		}
 		a.opts.Log.Warn("NIC given up", "nic", n.ID, "claim", n.Holder, "network", n.Network, "node", n.Node,
 			"reason", why.Reason, "message", why.Message)
 	}
@@ -84,19 +87,19 @@ func (a *Allocator) hold(ctx context.Context, n nic.NIC) error {
 		if err != nil || !found || n.Phase != nic.PhasePlanned {
 			return err
 		}
-		setPhase(&n, nic.PhaseHeld)
 		nic.ClearCondition(&n.Conditions)
+		if n.Holder == "" {
+			setPhase(&n, nic.PhaseSpare)
+			e.update(nicKey(n.ID), n, rev)
+			return nil
+		}
+		setPhase(&n, nic.PhaseHeld)
 		claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
 		if err != nil {
 			return err
 		}
 		if found && claim.NIC == n.ID && claim.Phase == nic.ClaimPending {
-			if claim.Identity.MAC.IsZero() {
-				claim.Identity.MAC = n.Seen.MAC // the provider drew it
-			}
-			a.takeGiven(&claim, &n)
-			setClaimPhase(&claim, nic.ClaimReady)
-			nic.ClearCondition(&claim.Conditions)
+			a.hand(&claim, &n)
 			e.update(claimKey(claim.ID), claim, claimRev)
 		}
 		e.update(nicKey(n.ID), n, rev)

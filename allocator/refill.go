@@ -33,6 +33,7 @@ type reserves struct {
 	networks []pool.Network
 	items    []pool.Item
 	counted  map[pool.Machine]int // items that their provider counts as plugged in
+	served   map[nic.ClaimID]bool // claims that have an item
 }
 
 func (r reserves) of(network string) pool.Network {
@@ -42,7 +43,7 @@ func (r reserves) of(network string) pool.Network {
 
 // reserves reads a node's NICs.
 func (a *Allocator) reserves(e *edit, name string) (reserves, error) {
-	r := reserves{counted: map[pool.Machine]int{}}
+	r := reserves{counted: map[pool.Machine]int{}, served: map[nic.ClaimID]bool{}}
 	node, _, _, err := get[nic.Node](e, nodeKey(name))
 	if err != nil {
 		return r, err
@@ -84,6 +85,9 @@ func (a *Allocator) reserves(e *edit, name string) (reserves, error) {
 		case nic.StateAttaching, nic.StateAttached, nic.StateDetaching:
 			r.counted[it.Machine]++
 		}
+		if it.State == pool.Held {
+			r.served[n.Holder] = true
+		}
 		r.items = append(r.items, it)
 	}
 	return r, nil
@@ -93,8 +97,8 @@ func (a *Allocator) reserves(e *edit, name string) (reserves, error) {
 // for the whole node at once, and one at a time.
 func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, error) {
 	e := a.look(ctx)
-	// Before and after the NICs: a claim that is served or refused in between
-	// counts twice, and not as none.
+	// Before and after the NICs, so that none is missed that is served or refused
+	// in between.
 	before, err := a.waitingForSlots(e, name)
 	if err != nil {
 		return 0, err
@@ -112,6 +116,7 @@ func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, err
 			demand = append(demand, d)
 		}
 	}
+	demand = slices.DeleteFunc(demand, func(d pool.Demand) bool { return r.served[d.Claim] })
 	node, _, found, err := get[nic.Node](e, nodeKey(name))
 	if err != nil {
 		return 0, err

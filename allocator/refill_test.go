@@ -260,6 +260,11 @@ func TestSparesMakeRoom(t *testing.T) {
 		r.count(nic.PhaseSpare, 2)
 		if made := r.cloud.Counts()[fake.OpCreate].Effects; made != 4 {
 			t.Errorf("%d NICs were made, want 4: two, the claim's, and one again", made)
+			for _, c := range r.asks() {
+				if c.Effect || c.Err != nil || c.Op == "attach" {
+					t.Log(c.At.Format("05.000"), c.Op, c.ID, c.State, c.Err)
+				}
+			}
 		}
 	})
 }
