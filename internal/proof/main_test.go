@@ -12,7 +12,7 @@ func TestMain(m *testing.M) {
 	if job := os.Getenv(childEnv); job != "" {
 		os.Exit(runChild(job))
 	}
-	lives := "25"
+	lives := "15"
 	if long() {
 		lives = "500"
 	}

@@ -34,6 +34,28 @@ func (w *world) bound(of *container) func() bool {
 	}
 }
 
+// F02: the attach is refused, and the roll-back's own calls fail too, each
+// three times.
+func TestF02_ARollBackThatFails(t *testing.T) {
+	for _, kind := range kinds[1:] { // but for the lie that there is no NIC
+		inWorld(t, slowly(), func(w *world) error {
+			w.cloud.Fail(fake.OpAttach, provider.ErrDenied)
+			for range 3 {
+				for _, op := range []string{fake.OpGet, fake.OpDetach, fake.OpDelete} {
+					w.cloud.Fail(op, kind)
+				}
+			}
+			of := w.agents[0].run(1, nic.Request{Network: "few"})
+			err := w.until(time.Hour, fmt.Sprintf("bound after a roll-back that was %s", kind), w.bound(of))
+			if n := len(latest(w.cloud)); n != 1 {
+				err = errors.Join(err, fmt.Errorf("%s: the cloud has %d NICs, want 1", kind, n))
+			}
+			of.running, of.gone = false, true
+			return errors.Join(err, w.check(), w.pass(10*time.Minute), w.empty())
+		})
+	}
+}
+
 // F03: 50 creates whose replies are lost, some while the controller restarts,
 // make 50 NICs.
 func TestF03_OneNICForEachRequest(t *testing.T) {
@@ -211,16 +233,16 @@ func TestF17_AnExhaustedSubnet(t *testing.T) {
 	})
 }
 
-// A short provider leaves half of what there is out of its answers.
+// A short provider leaves half of what there is out of its answers, or all.
 type short struct {
 	provider.Provider
-	on atomic.Bool
+	on, none atomic.Bool
 }
 
 func (s *short) Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen, error) {
 	seen, err := s.Provider.Get(ctx, ids...)
 	for id := range seen {
-		if s.on.Load() && id[len(id)-1]&1 == 0 {
+		if s.on.Load() && (s.none.Load() || id[len(id)-1]&1 == 0) {
 			delete(seen, id)
 		}
 	}
@@ -232,10 +254,13 @@ func (s *short) List(ctx context.Context) ([]nic.Seen, error) {
 	if s.on.Load() {
 		all = all[:len(all)/2]
 	}
+	if s.none.Load() {
+		all = nil
+	}
 	return all, err
 }
 
-// F51: half of the NICs are missing from what the cloud says, before and after
+// F51: half of the NICs, or all, are missing from what the cloud says, before and after
 // a start. Nothing that is in use is freed, unplugged or made anew.
 func TestF51_AShortListFreesNothing(t *testing.T) {
 	inWorld(t, slowly(), func(w *world) error {
@@ -255,12 +280,14 @@ func TestF51_AShortListFreesNothing(t *testing.T) {
 		}
 		was := latest(w.cloud)
 		s.on.Store(true)
-		for range 3 {
-			if err := errors.Join(w.crash(), w.pass(20*time.Minute), w.check()); err != nil {
+		for round := range 3 {
+			s.none.Store(round == 1)
+			if err := errors.Join(w.crash(), w.pass(7*time.Minute), w.check()); err != nil {
 				return err
 			}
 		}
 		s.on.Store(false)
+		s.none.Store(false)
 		if err := w.pass(10 * time.Minute); err != nil {
 			return err
 		}

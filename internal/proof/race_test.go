@@ -186,7 +186,7 @@ func (r *race) carry(a *agent) error {
 // F15: 64 that acquire, 64 that release, and one that stops and starts, all at
 // once. No NIC is given out and unplugged at the same time.
 func TestF15_RaceRun(t *testing.T) {
-	span := 10 * time.Second
+	span := 6 * time.Second
 	if long() {
 		span = 3 * time.Minute
 	}
