@@ -94,7 +94,7 @@ func (r *rig) openVSwitch() {
 		_, err := r.Host().Run(ctx, "ovs-vsctl", "--timeout=5", "--no-wait", "init")
 		return err
 	})
-	r.must(r.Host().Launch(r.t.Context(), lab.Program{Name: "ovs-vswitchd", Args: []string{"ovs-vswitchd", "unix:/run/openvswitch/db.sock"}}))
+	r.must(r.Host().Launch(r.t.Context(), lab.Program{Name: "ovs-vswitchd", Args: []string{"ovs-vswitchd", "--pidfile", "unix:/run/openvswitch/db.sock"}}))
 	r.script("ovs-vsctl --timeout=30 add-br ovs0 -- set bridge ovs0 datapath_type=netdev", "ovs-vsctl --timeout=30 del-br ovs0")
 	for vlan, addr := range map[string]string{"100": "10.88.0.1/24", "200": "10.88.0.2/24"} {
 		r.script(strings.NewReplacer("VLAN", vlan, "ADDR", addr).Replace(`ip netns add vlanVLAN
