@@ -65,6 +65,16 @@ func (a *Agent) makeReady(ctx context.Context, w nic.Wanted, said *nic.Observed)
 	return nil
 }
 
+// keepReady has a NIC that nobody holds ready in the host namespace, wiped and
+// down, whatever its last container or the host itself has made of it.
+func (a *Agent) keepReady(ctx context.Context, w nic.Wanted, said *nic.Observed) error {
+	said.State = nic.ObservedWaiting
+	if err := a.pullOut(ctx, w, dead); err != nil {
+		return err
+	}
+	return a.makeReady(ctx, w, said)
+}
+
 // watchArrivals looks out for NICs that are plugged in, until ctx ends.
 func (a *Agent) watchArrivals(ctx context.Context) {
 	backoff := retry.Backoff{First: 100 * time.Millisecond, Max: 10 * time.Second}

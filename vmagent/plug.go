@@ -45,11 +45,50 @@ type plug struct {
 // plugs holds the plugs of all NICs. A plug itself belongs to its container's
 // worker and needs no lock.
 type plugs struct {
-	mu  sync.Mutex
-	all map[nic.ID]*plug
+	mu    sync.Mutex
+	all   map[nic.ID]*plug
+	locks map[nic.ID]*nicLock
 }
 
-func newPlugs() *plugs { return &plugs{all: map[nic.ID]*plug{}} }
+// A nicLock is held by the worker that is at a NIC.
+type nicLock struct {
+	sync.Mutex
+	users int // that hold it or wait for it
+}
+
+func newPlugs() *plugs { return &plugs{all: map[nic.ID]*plug{}, locks: map[nic.ID]*nicLock{}} }
+
+// lock waits until no other worker is at the NIC, and keeps others away until
+// the function that it returns is called.
+func (ps *plugs) lock(id nic.ID) (unlock func()) {
+	ps.mu.Lock()
+	l := ps.locks[id]
+	if l == nil {
+		l = &nicLock{}
+		ps.locks[id] = l
+	}
+	l.users++
+	ps.mu.Unlock()
+	l.Lock()
+	return func() {
+		l.Unlock()
+		ps.mu.Lock()
+		defer ps.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(ps.locks, id)
+		}
+	}
+}
+
+// held is the plug of a NIC if it is the worker's; nil if not.
+func (ps *plugs) held(key string, id nic.ID) *plug {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if p := ps.all[id]; p != nil && p.key == key {
+		return p
+	}
+	return nil
+}
 
 // of returns the plug of a wanted NIC, an empty one at first.
 func (ps *plugs) of(w nic.Wanted) *plug {

@@ -24,8 +24,9 @@ func (a *Agent) reconcile(ctx context.Context, key string) (again time.Duration,
 	errs := []error{a.plugs.dropUnwished(key, wishes)}
 	for _, w := range wishes {
 		if w.NIC != "" {
-			errs = append(errs, about(w, a.serve(ctx, c, w, wishes)))
-			again = max(again, a.nameHolders(w))
+			wait, err := a.serveNow(ctx, c, w, wishes)
+			errs = append(errs, about(w, err))
+			again = max(again, wait)
 		}
 	}
 	switch {
@@ -65,8 +66,8 @@ func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*c
 		if w.NIC == "" {
 			continue
 		}
-		p := a.plugs.of(w)
-		if p.ns == nil {
+		p := a.plugs.held(key, w.NIC)
+		if p == nil || p.ns == nil {
 			continue
 		}
 		switch at, err := netns.InProcess(p.pid); {
@@ -79,16 +80,30 @@ func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*c
 	return nil, nil
 }
 
+// serveNow is serve for a wish that still holds. A NIC of a pool passes from
+// one worker to another: the last must have let go of it, and not come back
+// with a wish of before.
+func (a *Agent) serveNow(ctx context.Context, c *containers.Container, w nic.Wanted, wishes []nic.Wanted) (time.Duration, error) {
+	defer a.plugs.lock(w.NIC)()
+	if !a.wishes.holds(w) {
+		return 0, nil // whoever is to serve the new one has been woken
+	}
+	err := a.serve(ctx, c, w, wishes)
+	return a.nameHolders(w), err
+}
+
 // serve brings one NIC to where it belongs. wishes are all those of its
 // container.
 func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted, wishes []nic.Wanted) error {
 	var err error
-	said := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, MAC: w.Device.MAC, Running: c != nil && c.Running, Unstarted: c != nil && c.Unstarted}
+	said := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, Turn: w.Turn, MAC: w.Device.MAC, Running: c != nil && c.Running, Unstarted: c != nil && c.Unstarted}
 	switch {
 	case w.Gone:
 		err = a.giveBack(ctx, c, w)
 		a.writeNames(c, wishes, &said)
 		said.State = nic.ObservedClean
+	case w.Claim == "":
+		err = a.keepReady(ctx, w, &said)
 	case said.Unstarted:
 		err = a.makeReady(ctx, w, &said)
 	case !said.Running:

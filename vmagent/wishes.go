@@ -62,6 +62,16 @@ func (ws *wishes) all() []nic.Wanted {
 	return slices.Concat(slices.Collect(maps.Values(ws.byKey))...)
 }
 
+// holds says whether the same is still wanted of the wish's NIC, and by the
+// same.
+func (ws *wishes) holds(w nic.Wanted) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return slices.ContainsFunc(ws.byKey[keyOf(w)], func(now nic.Wanted) bool {
+		return now.NIC == w.NIC && now.Gone == w.Gone && now.Claim == w.Claim && now.Turn == w.Turn
+	})
+}
+
 func (ws *wishes) keys() []string {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
