@@ -76,8 +76,8 @@ func (r *rig) bound(name, network string) nic.Claim {
 	return r.wants(claim.ID, nic.ClaimBound, time.Second)
 }
 
-// all is a census without anything amiss.
-func all(claims ...nic.Claim) count {
+// allOf is a census without anything amiss.
+func allOf(claims ...nic.Claim) count {
 	return func() (c nic.Census) {
 		for _, claim := range claims {
 			c.NICs = append(c.NICs, claim.NIC)
@@ -154,7 +154,7 @@ func (r *rig) effects() map[string]int {
 func TestAuditOfWhatIsRightFindsNothing(t *testing.T) {
 	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
 		web, db := r.bound("a001", "web"), r.bound("a002", "lab")
-		defer r.answers(all(web, db))()
+		defer r.answers(allOf(web, db))()
 		before := r.effects()
 		for range 3 {
 			r.audit(true)
@@ -165,20 +165,23 @@ func TestAuditOfWhatIsRightFindsNothing(t *testing.T) {
 	})
 }
 
-// Each way to break things by hand is named, and mended but for what is not
-// ours.
-func TestAuditNamesAndMends(t *testing.T) {
-	for name, c := range map[string]struct {
-		harm func(r *rig, web nic.Claim, census *counted)
-		kind api.FindingKind
-		also []api.FindingKind
-		// left are the kinds that a fix does not mend.
-		left []api.FindingKind
-		// then is what must be so when all is mended; the claim is bound anyway
-		// unless it is gone.
-		then func(r *rig, web nic.Claim)
-		gone bool
-	}{
+// A harm is one way to break things by hand.
+type harm struct {
+	harm func(r *rig, web nic.Claim, census *counted)
+	kind api.FindingKind
+	also []api.FindingKind
+	// left are the kinds that a fix does not mend.
+	left []api.FindingKind
+	// then is what must be so when all is mended; the claim is bound anyway
+	// unless it is gone.
+	then func(r *rig, web nic.Claim)
+	gone bool
+}
+
+// harms are those at the provider and on the node, and recordHarms those in the
+// store.
+func harms() map[string]harm {
+	return map[string]harm{
 		"planted at the provider": {
 			harm: func(r *rig, _ nic.Claim, _ *counted) { r.plant("") },
 			kind: api.FindingUnrecorded,
@@ -243,6 +246,11 @@ func TestAuditNamesAndMends(t *testing.T) {
 			},
 			kind: api.FindingForeign, left: []api.FindingKind{api.FindingForeign},
 		},
+	}
+}
+
+func recordHarms() map[string]harm {
+	return map[string]harm{
 		"the NIC's record is removed": {
 			harm: func(r *rig, web nic.Claim, _ *counted) { r.drop("nic/" + string(web.NIC)) },
 			kind: api.FindingClaimWithoutNIC,
@@ -275,11 +283,19 @@ func TestAuditNamesAndMends(t *testing.T) {
 			kind: api.FindingClaimWithoutContainer, gone: true,
 			then: func(r *rig, _ nic.Claim) { r.onlyInCloud() },
 		},
-	} {
+	}
+}
+
+// Each way to break things by hand is named, and mended but for what is not
+// ours.
+func TestAuditNamesAndMends(t *testing.T) {
+	all := harms()
+	maps.Copy(all, recordHarms())
+	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
 				web := r.bound("a001", "web")
-				census := &counted{now: all(web)()}
+				census := &counted{now: allOf(web)()}
 				defer r.answers(census.get)()
 				c.harm(r, web, census)
 				want := append(c.also, c.kind)
@@ -384,5 +400,31 @@ func TestOnlyTheLeaderMends(t *testing.T) {
 			t.Errorf("audit with fix by a controller that does not lead: %v", err)
 		}
 		r.start()
+	})
+}
+
+// What somebody has plugged into another node is unplugged there, and then
+// plugged in where it belongs.
+func TestAuditUnplugsElsewhere(t *testing.T) {
+	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
+		if _, err := r.alloc.Hello(t.Context(), "vm2", nic.Inventory{}); err != nil {
+			t.Fatal(err)
+		}
+		web := r.bound("a001", "web")
+		defer r.answers(allOf(web))()
+		_, attach := r.cloud.Attach(t.Context(), web.NIC, nic.Place{Instance: "vm2"})
+		if !errors.Is(attach, provider.ErrElsewhere) {
+			t.Fatalf("the fake has it twice: %v", attach)
+		}
+		if err := r.cloud.Detach(t.Context(), web.NIC, "vm1"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.cloud.Attach(t.Context(), web.NIC, nic.Place{Instance: "vm2"}); err != nil {
+			t.Fatal(err)
+		}
+		r.audit(true, api.FindingNotAtProvider, api.FindingNodeSilent) // vm2 has no agent here
+		r.audit(true, api.FindingNotAtProvider, api.FindingNodeSilent)
+		r.audit(false, api.FindingNodeSilent)
+		r.onlyInCloud(web.NIC)
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/nicferry/nicferry/internal/api"
-	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -19,6 +18,7 @@ const (
 	tellOnly  remedy = ""
 	collect   remedy = "take it back and delete it"
 	restore   remedy = "write its record anew"
+	elsewhere remedy = "have the provider unplug it from all other nodes"
 	plugAgain remedy = "have the provider plug it in again"
 	lookAgain remedy = "have the node look again, which makes it anew"
 	renew     remedy = "give the claim a new NIC"
@@ -34,7 +34,6 @@ type finding struct {
 	seen  nic.Seen  // for collect, restore
 	stray nic.Stray // for collect of what a node has
 	index string    // for dropIndex: the key
-	rev   store.Rev
 }
 
 // key is what makes a finding the same as an earlier one.
@@ -172,9 +171,9 @@ func (c *comparison) plugged(name string, s said, n nic.NIC) {
 	case !sure:
 		f.Kind, f.Message = api.FindingContradiction, fmt.Sprintf("%s's list; asked for it alone the provider says %s", f.Message, cmp.Or(string(seen.State), "nothing"))
 	case seen.State == nic.StateFailed:
-		f.Message += ": " + seen.Reason
+		f.Message, f.does = f.Message+": "+seen.Reason, elsewhere
 	case seen.State == nic.StateAttached:
-		f.Message = fmt.Sprintf("is plugged into %s and belongs on %s; unplug it there", seen.Place.Instance, n.Instance)
+		f.Message, f.does = fmt.Sprintf("is plugged into %s and belongs on %s", seen.Place.Instance, n.Instance), elsewhere
 	case moving(seen.State) && seen.State != "":
 		f.Message += "; it is looked at again when that has ended"
 	default:

@@ -133,7 +133,8 @@ func (f facts) doubts(name string) (ids []nic.ID) {
 		}
 	}
 	for id, n := range f.after.nics {
-		if n.Provider == name && f.inUse(n) && list[id].State != nic.StateAttached {
+		right := list[id].State == nic.StateAttached && list[id].Place.Instance == n.Instance
+		if n.Provider == name && f.inUse(n) && !right {
 			ids = append(ids, id)
 		}
 	}

@@ -23,6 +23,8 @@ func (a *Allocator) mend(ctx context.Context, f finding) error {
 		return a.collect(ctx, f)
 	case restore:
 		return a.restore(ctx, f)
+	case elsewhere:
+		return a.unplugElsewhere(ctx, f)
 	case plugAgain:
 		return a.plugAgain(ctx, f)
 	case lookAgain:
@@ -144,6 +146,37 @@ func (a *Allocator) restore(ctx context.Context, f finding) error {
 		e.create(nicKey(n.ID), n)
 		return e.ensure(onKey(n.Node, n.ID), n.ID)
 	})
+}
+
+// unplugElsewhere has the provider unplug a NIC from every node but its own:
+// somebody has plugged it in there by other means. From where it is not, nothing
+// is unplugged.
+func (a *Allocator) unplugElsewhere(ctx context.Context, f finding) error {
+	p, ok := a.opts.Providers[f.Provider]
+	if !ok {
+		return errMoved
+	}
+	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(f.NIC))
+	if err != nil || !found || n.Phase != nic.PhaseHeld && n.Phase != nic.PhaseSpare {
+		return errors.Join(err, errMoved)
+	}
+	nodes, err := a.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes {
+		at := instanceOf(node, f.Provider)
+		if at == n.Instance {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, worstCall(p))
+		err := p.Detach(ctx, n.ID, at)
+		cancel()
+		if err != nil && !errors.Is(err, provider.ErrElsewhere) && !errors.Is(err, provider.ErrNotFound) {
+			return fmt.Errorf("unplug %s from %s: %w", n.ID, at, err)
+		}
+	}
+	return nil
 }
 
 // plugAgain repeats the two verbs that bring a NIC to its node. Each is nothing

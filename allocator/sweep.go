@@ -93,8 +93,11 @@ func (s *sweeper) run(ctx context.Context) {
 }
 
 // byItself says whether the sweep may act. Whether a container is gone is its
-// agent's to say, which asks three sources; an operator may overrule it.
-func (f finding) byItself() bool { return f.does != tellOnly && f.does != release }
+// agent's to say, which asks three sources, and what somebody has plugged into
+// another node may be in use there; an operator may overrule both.
+func (f finding) byItself() bool {
+	return f.does != tellOnly && f.does != release && f.does != elsewhere
+}
 
 func (a *Allocator) count(do func(*api.Sweeps)) {
 	a.mu.Lock()

@@ -83,9 +83,9 @@ func (r *rig) calls() map[string]int {
 func TestF01_TheSweepCollectsWhatHasNoRecord(t *testing.T) {
 	bubble(t, fake.Options{Lag: 20 * time.Second, Latency: fake.Latency{Delete: 20 * time.Second}}, func(t *testing.T, r *rig) {
 		web := r.bound("a001", "web")
-		defer r.answers(all(web))()
+		defer r.answers(allOf(web))()
 		r.sweeping()
-		defer r.answers(all(web))()
+		defer r.answers(allOf(web))()
 		leak := r.plant("")
 		foreign := fake.Foreign{ProviderID: "eni-1", Name: string(leak), Instance: "vm1"}
 		r.cloud.Plant(foreign)
@@ -142,13 +142,13 @@ func TestF05_AnOldAnswerDestroysNothing(t *testing.T) {
 		}
 		r.wait(time.Hour)
 		one, two := r.bound("a002", "web"), r.bound("a003", "web")
-		stop := r.answers(all(one, two))
+		stop := r.answers(allOf(one, two))
 		cloud.read(func([]nic.Seen) []nic.Seen { return hourAgo }, nil)
 		before := r.calls()
 		r.wait(5 * time.Minute)
 		stop()
 		r.sweeping()
-		defer r.answers(all(one, two))()
+		defer r.answers(allOf(one, two))()
 		r.wait(5 * time.Minute)
 		if now := r.calls(); !maps.Equal(before, now) {
 			t.Errorf("an old answer led to calls: %v, then %v", before, now)
@@ -173,7 +173,7 @@ func TestF05_AnOldAnswerDestroysNothing(t *testing.T) {
 func TestF06_TheSweepLeavesASlowAttachAlone(t *testing.T) {
 	bubble(t, fake.Options{Latency: fake.Latency{Attach: 4 * time.Minute}}, func(t *testing.T, r *rig) {
 		r.sweeping()
-		defer r.answers(all())()
+		defer r.answers(allOf())()
 		slow := r.acquire("a001", "web")
 		foreign := fake.Foreign{ProviderID: "eni-1", Name: string(slow.NIC), Instance: "vm2"}
 		r.cloud.Plant(foreign)
@@ -196,7 +196,7 @@ func TestF06_TheSweepLeavesASlowAttachAlone(t *testing.T) {
 func TestF06_WhatMovesIsLeftAlone(t *testing.T) {
 	bubble(t, fake.Options{Latency: fake.Latency{Attach: 6 * time.Minute}}, func(t *testing.T, r *rig) {
 		r.sweeping()
-		defer r.answers(all())()
+		defer r.answers(allOf())()
 		id := r.plant("vm1")
 		r.wait(6*time.Minute - 5*time.Second)
 		if n := r.calls(); n[fake.OpDetach]+n[fake.OpDelete] > 0 {
@@ -221,7 +221,7 @@ func TestF51_AShortAnswerFreesNothing(t *testing.T) {
 			},
 			func(seen map[nic.ID]nic.Seen) { delete(seen, two.NIC) })
 		r.sweeping()
-		defer r.answers(all(one, two))()
+		defer r.answers(allOf(one, two))()
 		before := r.effects()
 		r.wait(10 * time.Minute)
 		if now := r.effects(); !maps.Equal(before, now) {
@@ -248,7 +248,7 @@ func TestF51_AnErrorIsNoList(t *testing.T) {
 		web := r.bound("a001", "web")
 		r.plant("")
 		r.sweeping()
-		defer r.answers(all(web))()
+		defer r.answers(allOf(web))()
 		before := r.calls()
 		for range 20 {
 			r.cloud.Fail(fake.OpList, provider.ErrThrottled)
@@ -265,7 +265,7 @@ func TestF51_AnErrorIsNoList(t *testing.T) {
 func TestF14_CollectedWhenGoneNotWhenSaid(t *testing.T) {
 	bubble(t, fake.Options{Latency: fake.Latency{Delete: 20 * time.Second}}, func(t *testing.T, r *rig) {
 		leak := r.plant("")
-		defer r.answers(all())()
+		defer r.answers(allOf())()
 		r.wait(time.Second)
 		if _, err := r.alloc.Audit(t.Context(), true); err != nil {
 			t.Fatal(err)
