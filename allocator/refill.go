@@ -32,8 +32,10 @@ const (
 type reserves struct {
 	networks []pool.Network
 	items    []pool.Item
-	counted  map[pool.Machine]int // items that their provider counts as plugged in
-	served   map[nic.ClaimID]bool // claims that have an item
+	// counted are the items that their provider counts as plugged in, and maybe
+	// those of which we cannot know: it may be plugging them in this moment.
+	counted, maybe map[pool.Machine]int
+	served         map[nic.ClaimID]bool // claims that have an item
 }
 
 func (r reserves) of(network string) pool.Network {
@@ -43,7 +45,7 @@ func (r reserves) of(network string) pool.Network {
 
 // reserves reads a node's NICs.
 func (a *Allocator) reserves(e *edit, name string) (reserves, error) {
-	r := reserves{counted: map[pool.Machine]int{}, served: map[nic.ClaimID]bool{}}
+	r := reserves{counted: map[pool.Machine]int{}, maybe: map[pool.Machine]int{}, served: map[nic.ClaimID]bool{}}
 	node, _, _, err := get[nic.Node](e, nodeKey(name))
 	if err != nil {
 		return r, err
@@ -84,6 +86,8 @@ func (a *Allocator) reserves(e *edit, name string) (reserves, error) {
 		switch n.Seen.State {
 		case nic.StateAttaching, nic.StateAttached, nic.StateDetaching:
 			r.counted[it.Machine]++
+		case nic.StateCreating, nic.StateAvailable:
+			r.maybe[it.Machine]++
 		}
 		if it.State == pool.Held {
 			r.served[n.Holder] = true
@@ -133,7 +137,12 @@ func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, err
 		if err != nil {
 			return 0, err
 		}
-		plan = pool.Decide(now, capacity, r.networks, r.items, demand)
+		careful := pool.Decide(now, capacity, r.networks, r.items, demand)
+		for m, maybe := range r.maybe {
+			capacity[m] += maybe
+		}
+		plan = pool.Decide(now, capacity, r.networks, r.items, demand) // nothing goes for room that there may be
+		plan.Create, plan.Missing = careful.Create, careful.Missing
 	}
 	if err := a.carryOut(ctx, plan, node); err != nil {
 		return 0, fmt.Errorf("bring the spare NICs of node %s to what its pools want: %w", name, err)

@@ -56,7 +56,11 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 			}
 		}
 		err := a.atomically(ctx, func(e *edit) error {
-			_, err := a.acquire(e, c.Owner, c.Container, c.Request)
+			got, err := a.acquire(e, c.Owner, c.Container, c.Request)
+			if got.ID != c.ID { // it was released meanwhile: this would be another, which nobody wants
+				e.ops = nil
+				e.rollBack()
+			}
 			return err
 		})
 		if err != nil {

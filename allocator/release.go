@@ -85,7 +85,7 @@ func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time
 			if again = a.holdLeft(claim); again == 0 {
 				setClaimPhase(&claim, nic.ClaimPending)
 				e.update(claimKey(id), claim, rev)
-				return takeBack(e, claim.NIC)
+				return a.takeBackFor(e, claim) // the container may be gone for good before it is clean
 			}
 		}
 		if claim.Phase == nic.ClaimRefused && claim.StoppedAt.IsZero() && claim.NIC == "" {

@@ -67,7 +67,7 @@ func (a *Allocator) spareFor(e *edit, claim nic.Claim, network nic.Network, node
 // hasSpare says whether the claim would get a NIC without a further slot.
 func (a *Allocator) hasSpare(ctx context.Context, claim nic.Claim) bool {
 	network, ok := a.networks[claim.Request.Network]
-	if !ok {
+	if !ok || !claim.Identity.MAC.IsZero() { // a MAC that is a claim's is no spare's
 		return false
 	}
 	_, ok, err := a.spareFor(a.look(ctx), claim, network, claim.Owner.Node, claim.Identity.MAC)
@@ -93,8 +93,9 @@ func (i *identifying) spareMAC() (bool, error) {
 	return true, nil
 }
 
-// takeBackFor is takeBack for a claim whose container is gone for good: what it
-// had may serve others, where the network has a pool.
+// takeBackFor is takeBack for a claim whose container is done with the NIC. It
+// may serve others, where the network has a pool, once the container is gone
+// for good.
 func (a *Allocator) takeBackFor(e *edit, claim nic.Claim) error {
 	n, rev, found, err := get[nic.NIC](e, nicKey(claim.NIC))
 	if err != nil || !found {

@@ -292,8 +292,8 @@ func networks() []nic.Network {
 		{Name: "veth", Provider: "local", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(time.Minute), Subnets: []nic.Subnet{subnet}, Device: veth},
 		{Name: "macvlan", Provider: "local", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(time.Minute), Subnets: []nic.Subnet{child}, Device: nic.Device{Kind: nic.Macvlan, Parent: "wire0"}},
 		{Name: "brief", Provider: "local", Addressing: nic.AddrIPAM, Space: "brief", Subnets: []nic.Subnet{subnet}, Device: veth}, // without a hold
-		{Name: "pool", Provider: "local", Addressing: nic.AddrIPAM, Space: "pool", Subnets: []nic.Subnet{subnet}, Device: veth, Pool: pool},
-		{Name: "pool-plugged", Provider: "cloud", Addressing: nic.AddrIPAM, Space: "pool-plugged", Subnets: []nic.Subnet{plugged}, Pool: pool},
+		{Name: "pool", Provider: "local", Addressing: nic.AddrIPAM, Space: "pool", Hold: nic.Duration(time.Minute), Subnets: []nic.Subnet{subnet}, Device: veth, Pool: pool},
+		{Name: "pool-plugged", Provider: "cloud", Addressing: nic.AddrIPAM, Space: "pool-plugged", Hold: nic.Duration(time.Minute), Subnets: []nic.Subnet{plugged}, Pool: pool},
 		{Name: "dhcp", Provider: "local", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(time.Minute), Device: veth},
 	}
 }

@@ -196,7 +196,7 @@ func (d *deciding) slots(m Machine) (free, leaving int) {
 // makeRoom retires spares for claims that have no slot.
 func (d *deciding) makeRoom(m Machine, unmet int) {
 	free, leaving := d.slots(m)
-	for short := unmet - free - leaving; short > 0; short-- {
+	for short := unmet - max(0, free) - leaving; short > 0; short-- {
 		it, ok := d.sacrifice(m, false)
 		if !ok {
 			return
@@ -246,7 +246,7 @@ func (d *deciding) fill(m Machine, unmet int) {
 			missing += lack[n.Name]
 		}
 	}
-	coming := free + leaving - unmet
+	coming := max(0, free) + leaving - unmet
 	for room := free - unmet; room > 0 && missing > 0; {
 		for _, n := range d.networks {
 			if lack[n.Name] > 0 && n.Machine == m && room > 0 {
