@@ -57,12 +57,35 @@ func (d *doc) checkNetwork(path string, n network) {
 	if n.Keep < 0 {
 		d.fault(under(path, "keep"), "%s; want 0s or more, 0s to keep nothing", n.Keep)
 	}
+	if n.Pool != nil {
+		d.checkPool(under(path, "pool"), *n.Pool)
+	}
 	d.checkAddressing(path, n)
 	for i, s := range n.Subnets {
 		d.checkSubnet(item(under(path, "subnets"), i), s)
 	}
 	d.checkRoutes(path, n)
 	d.checkWire(path, n)
+}
+
+// maxPool is more NICs than any VM can hold.
+const maxPool = 1024
+
+func (d *doc) checkPool(path string, p pool) {
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"min", p.Min}, {"max", p.Max}} {
+		if f.value < 0 || f.value > maxPool {
+			d.fault(under(path, f.name), "%d; want 0 to %d", f.value, maxPool)
+		}
+	}
+	if at := under(path, "max"); d.given(at) && d.good(at) && d.good(under(path, "min")) && p.Max < p.Min {
+		d.fault(at, "%d is less than min, %d", p.Max, p.Min)
+	}
+	if p.Idle < 0 {
+		d.fault(under(path, "idle"), "%s; want 0s or more", p.Idle)
+	}
 }
 
 // checkWire checks what a network says of its wire: the mode of IPv6, DNS, and

@@ -23,6 +23,8 @@ const (
 	DefaultGrace = nic.Duration(30 * time.Second)
 
 	DefaultSlots = 128
+	// DefaultIdle outlives a rollout, which ends one container and begins another.
+	DefaultIdle  = nic.Duration(10 * time.Minute)
 	DefaultURI   = "qemu:///system"
 	DefaultSpace = "default"
 	DefaultHold  = nic.Duration(time.Minute)
@@ -67,6 +69,8 @@ func (n *network) setDefaults() {
 	n.Cooldown, n.Keep = DefaultCooldown, DefaultKeep
 	n.Probe, n.Announce = DefaultProbe, true
 }
+
+func (p *pool) setDefaults() { p.Idle = DefaultIdle }
 
 // setDefaults leaves the node's name, which is the machine's.
 func (f *agentFile) setDefaults() {

@@ -15,6 +15,7 @@ type network struct {
 	MTU        int          `yaml:"mtu"`
 	Hold       nic.Duration `yaml:"hold"`
 	Preplug    nic.Duration `yaml:"preplug"`
+	Pool       *pool        `yaml:"pool"`
 	Cooldown   nic.Duration `yaml:"cooldown"`
 	Keep       nic.Duration `yaml:"keep"`
 	Subnets    []subnet     `yaml:"subnets"`
@@ -30,6 +31,13 @@ type network struct {
 	Veth        *veth        `yaml:"veth"`
 	Macvlan     *macvlan     `yaml:"macvlan"`
 	Port        *portSection `yaml:"port"`
+}
+
+// pool is what each node has in reserve.
+type pool struct {
+	Min  int          `yaml:"min"`
+	Max  int          `yaml:"max"`
+	Idle nic.Duration `yaml:"idle"`
 }
 
 type subnet struct {
@@ -65,6 +73,9 @@ func (n network) toNIC() nic.Network {
 		Name: n.Name, Provider: n.Provider, Addressing: nic.Addressing(n.Addressing),
 		Space: n.Space, MTU: n.MTU, Hold: n.Hold, Preplug: n.Preplug, Cooldown: n.Cooldown, Keep: n.Keep, IPv6: nic.IPv6Mode(n.IPv6), DHCPRoutes: n.DHCPRoutes,
 		DNS: nic.DNS(n.DNS), Probe: nic.Probe(n.Probe), Silent: !n.Announce, Metadata: n.Metadata, ImageLabels: n.ImageLabels,
+	}
+	if n.Pool != nil {
+		to.Pool = nic.Pool{Min: n.Pool.Min, Max: max(n.Pool.Min, n.Pool.Max), Idle: n.Pool.Idle}
 	}
 	for _, s := range n.Subnets {
 		to.Subnets = append(to.Subnets, nic.Subnet(s))
