@@ -34,7 +34,7 @@ func (s *countingStore) List(ctx context.Context, prefix, after string, limit in
 	return s.Store.List(ctx, prefix, after, limit)
 }
 
-// An address out of a /16 of which 60,000 are taken costs one look at its own
+// An address out of a range of which 6,000 are taken costs one look at its own
 // reservation, and not one at each.
 func TestAFullNetworkIsNotReadThrough(t *testing.T) {
 	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
