@@ -43,8 +43,18 @@ func (r reserves) of(network string) pool.Network {
 	return r.networks[at]
 }
 
-// reserves reads a node's NICs.
-func (a *Allocator) reserves(e *edit, name string) (reserves, error) {
+// idsOn are the NICs of a node.
+func idsOn(e *edit, node string) ([]nic.ID, error) {
+	all, _, err := store.ListJSON[nic.ID](e.ctx, e.store, onPrefix(node), "", 0)
+	ids := make([]nic.ID, len(all))
+	for i, id := range all {
+		ids[i] = id.Value
+	}
+	return ids, err
+}
+
+// reserves reads NICs of a node.
+func (a *Allocator) reserves(e *edit, name string, ids []nic.ID) (reserves, error) {
 	r := reserves{counted: map[pool.Machine]int{}, maybe: map[pool.Machine]int{}, served: map[nic.ClaimID]bool{}}
 	node, _, _, err := get[nic.Node](e, nodeKey(name))
 	if err != nil {
@@ -57,12 +67,8 @@ func (a *Allocator) reserves(e *edit, name string) (reserves, error) {
 			Machine: pool.Machine{Provider: n.Provider, Instance: instanceOf(node, n.Provider)},
 		})
 	}
-	ids, _, err := store.ListJSON[nic.ID](e.ctx, e.store, onPrefix(name), "", 0)
-	if err != nil {
-		return r, err
-	}
 	for _, id := range ids {
-		n, _, found, err := get[nic.NIC](e, nicKey(id.Value))
+		n, _, found, err := get[nic.NIC](e, nicKey(id))
 		if err != nil {
 			return r, err
 		}
@@ -107,7 +113,11 @@ func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, err
 	if err != nil {
 		return 0, err
 	}
-	r, err := a.reserves(e, name)
+	ids, err := idsOn(e, name)
+	if err != nil {
+		return 0, err
+	}
+	r, err := a.reserves(e, name, ids)
 	if err != nil {
 		return 0, err
 	}
@@ -236,8 +246,14 @@ func (a *Allocator) waitingForSlots(e *edit, node string) ([]pool.Demand, error)
 // alone.
 type spares struct {
 	mu     sync.Mutex
-	nodes  map[nic.ID]string
+	nics   map[nic.ID]spareMark
 	pauses map[spareOf]pause
+}
+
+// A spareMark is what of a NIC matters to the pools of its node.
+type spareMark struct {
+	node  string
+	state pool.State
 }
 
 type spareOf struct{ node, network string }
@@ -248,7 +264,7 @@ type pause struct {
 }
 
 func newSpares() *spares {
-	return &spares{nodes: map[nic.ID]string{}, pauses: map[spareOf]pause{}}
+	return &spares{nics: map[nic.ID]spareMark{}, pauses: map[spareOf]pause{}}
 }
 
 // failed notes a spare that has come to nothing.
@@ -271,7 +287,19 @@ func (s *spares) came(n nic.NIC) {
 func (s *spares) learn(n nic.NIC) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.nodes[n.ID] = n.Node
+	s.nics[n.ID] = spareMark{n.Node, stateOf(n)}
+}
+
+// on are a node's NICs that nobody holds.
+func (s *spares) on(node string) (ids []nic.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, m := range s.nics {
+		if m.node == node && (m.state == pool.Making || m.state == pool.Spare || m.state == pool.Cooling) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (s *spares) pausedFor(node, network string) time.Duration {
@@ -300,15 +328,18 @@ func (s *spares) see(e store.Event) string {
 func (s *spares) seeNIC(id nic.ID, e store.Event) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	node := s.nodes[id]
+	before := s.nics[id]
 	if e.Gone {
-		delete(s.nodes, id)
-		return node
+		delete(s.nics, id)
+		return before.node
 	}
-	if n, err := store.DecodeJSON[nic.NIC](e.Record); err == nil {
-		s.nodes[id], node = n.Node, n.Node
+	n, err := store.DecodeJSON[nic.NIC](e.Record)
+	now := spareMark{n.Node, stateOf(n)}
+	if err != nil || now == before {
+		return ""
 	}
-	return node
+	s.nics[id] = now
+	return n.Node
 }
 
 // wakePools has the pools of changed nodes decided anew.

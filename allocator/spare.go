@@ -56,7 +56,15 @@ func (a *Allocator) spareFor(e *edit, claim nic.Claim, network nic.Network, node
 	if network.Pool.Max == 0 || given {
 		return pool.Item{}, false, nil
 	}
-	r, err := a.reserves(e, node)
+	ids := a.spares.on(node) // what the leader has seen; a choice is checked when it is written
+	if !a.leading() {
+		all, err := idsOn(e, node)
+		if err != nil {
+			return pool.Item{}, false, err
+		}
+		ids = all
+	}
+	r, err := a.reserves(e, node, ids)
 	if err != nil {
 		return pool.Item{}, false, err
 	}
