@@ -12,6 +12,7 @@ func TestFullNode(t *testing.T)             { script(t, "full") }
 func TestRestart(t *testing.T)              { script(t, "restart") }
 func TestTwoNICs(t *testing.T)              { script(t, "two") }
 func TestPreplug(t *testing.T)              { script(t, "preplug") }
+func TestPool(t *testing.T)                 { script(t, "pool") }
 func TestP4_KillUnderPing(t *testing.T)     { script(t, "P4_kill_under_ping") }
 func TestF53_GoneWhileAway(t *testing.T)    { script(t, "F53_gone_while_away") }
 func TestF30_HostileContainer(t *testing.T) { script(t, "F30_hostile_container") }
