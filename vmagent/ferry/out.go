@@ -159,6 +159,12 @@ func (f *Ferry) wipe(ctx context.Context, id nic.ID, d nic.Device) error {
 	}
 	l := at.Link
 	clean.Tuning = new(l.Untuned())
+	// A card that was plugged in a moment ago keeps its name. To rename it while
+	// udev works on its arrival has that fail, and networkd then take it for one
+	// that nobody has spoken for (F36).
+	if d.Kind == nic.Found && l.Alias == "" {
+		clean.Name = l.Name
+	}
 	if dirt := dirty(l, clean); dirt != "" {
 		if err := f.host.DropAltNames(l); err != nil {
 			return err
