@@ -88,6 +88,9 @@ func goTest(s suite, long bool) []string {
 	if s.Race {
 		args = append(args, "-race")
 	}
+	if !long && len(s.LongOnly) > 0 {
+		args = append(args, "-skip=^("+strings.Join(s.LongOnly, "|")+")$")
+	}
 	return args
 }
 

@@ -71,6 +71,8 @@ func checkStatus(claims []claim, exist map[string]bool, results map[string]strin
 				problem = "does not exist"
 			case results == nil || results[test] == passed:
 				continue
+			case results[test] == "" && isLongOnly(top):
+				continue // docs/test-long.md has what came of it
 			case results[test] == "":
 				problem = "did not run"
 			case results[test] == skipped:
