@@ -108,6 +108,7 @@ func scriptOn(t *testing.T, name string, prepare func(*rig)) {
 			"crowd":        crowd,
 			"restarts":     restarts,
 			"stray":        onRig((*rig).stray),
+			"harm":         onRig((*rig).harm),
 			"peak":         onRig((*rig).peak),
 			"dhcp-options": onRig((*rig).dhcpOptions),
 			"ra":           onRig((*rig).routerAdvertisements),
