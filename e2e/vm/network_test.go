@@ -231,7 +231,8 @@ func looksFiltered(r *rig, v virt.Interface, c card) {
 		}
 		r.in("filtered", undo)
 	}
-	lost("IP address", "ip addr add 10.77.0.66/24 dev eth0", "ip addr del 10.77.0.66/24 dev eth0", "-I 10.77.0.66 "+router)
+	// On lo, because the agent takes what it has not set from eth0.
+	lost("IP address", "ip addr add 10.77.0.66/32 dev lo", "ip addr del 10.77.0.66/32 dev lo", "-I 10.77.0.66 "+router)
 	lost("MAC", "ip link set eth0 address 02:00:00:00:00:66", "ip link set eth0 address "+c.MAC, router)
 	out := r.lan("ip", "neigh")
 	if strings.Contains(out, "10.77.0.66") || strings.Contains(out, "02:00:00:00:00:66") {
