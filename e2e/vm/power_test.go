@@ -24,6 +24,7 @@ func TestF25_PowerCycle(t *testing.T) {
 	r.run(n, "web", "--restart", "always", "--label", "nicferry.network=lab")
 	before := r.eth0(n, "web")
 	live, _ := r.cards("vm1")
+	r.sh(n, "sync") // else dockerd may have lost its container with the power
 	r.must(r.Virt().Destroy(t.Context(), "vm1"))
 	if now, stored := r.cards("vm1"); len(now) != 0 || len(stored) != 1 || stored[0].Alias != live[0].Alias || stored[0].MAC != live[0].MAC {
 		t.Fatalf("off, vm1 has live %+v and stored %+v; it had %+v", now, stored, live)
