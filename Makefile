@@ -64,8 +64,8 @@ test: go deps-test ## everything, or SUITE="name…": installs what it needs, pr
 	@$(SUITES) test $(SUITE)
 
 .PHONY: test-long
-test-long: go deps-test ## everything three times in random order, with the long tests; writes docs/test-long.md
-	@$(SUITES) test -long $(SUITE)
+test-long: go deps-test ## everything TIMES=3 times in random order, with the long tests; writes docs/test-long.md
+	@$(SUITES) test -long -times $(or $(TIMES),3) $(SUITE)
 
 OUT ?= build/bench
 N ?= 100

@@ -19,8 +19,8 @@ import (
 const longRunsFile = "docs/test-long.md"
 
 const longRunsHead = "# The last long runs\n" + `
-` + "`make test-long` runs each test three times in random order, with the parts that are too\n" +
-	"long for `make test`, and writes its rows here.\n" + `
+` + "`make test-long` runs each test in random order, three times or `TIMES=n`, with the parts\n" +
+	"that are too long for `make test`, and writes its rows here.\n" + `
 | suite | passed | failed | skipped | seconds | date (UTC) | commit | machine |
 |---|---|---|---|---|---|---|---|
 `

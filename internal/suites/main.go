@@ -67,7 +67,8 @@ func run(ctx context.Context, root string, args []string, out io.Writer) int {
 func runTest(ctx context.Context, root string, args []string, out io.Writer) int {
 	flags := flag.NewFlagSet("test", flag.ContinueOnError)
 	flags.SetOutput(out)
-	long := flags.Bool("long", false, "three times, in random order, with the long tests")
+	long := flags.Bool("long", false, "in random order, with the long tests")
+	times := flags.Int("times", 3, "how often each test runs with -long")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -76,7 +77,7 @@ func runTest(ctx context.Context, root string, args []string, out io.Writer) int
 		fmt.Fprintln(out, "suites:", err)
 		return 2
 	}
-	r := runner{Root: root, Out: out, Long: *long}
+	r := runner{Root: root, Out: out, Long: *long, Times: *times}
 	start, commit := time.Now(), commitOf(ctx, root)
 	var done []outcome
 	for _, s := range chosen {
@@ -87,7 +88,7 @@ func runTest(ctx context.Context, root string, args []string, out io.Writer) int
 		faults = append(faults, err.Error())
 	}
 	if *long && ctx.Err() == nil {
-		if err := saveLongRuns(filepath.Join(root, longRunsFile), done, start, commit, machine()); err != nil {
+		if err := saveLongRuns(filepath.Join(root, longRunsFile), done, start, commit, fmt.Sprintf("%s; each test %d times", machine(), *times)); err != nil {
 			faults = append(faults, err.Error())
 		}
 	}

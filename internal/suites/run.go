@@ -17,7 +17,9 @@ import (
 type runner struct {
 	Root string    // required: the module's folder
 	Out  io.Writer // required
-	Long bool      // three times, shuffled, with NICFERRY_LONG=1
+	Long bool      // shuffled, with NICFERRY_LONG=1
+	// Times is how often each test runs in a long run. Required with Long.
+	Times int
 }
 
 // An outcome is what came of one suite.
@@ -46,7 +48,7 @@ func (r runner) run(ctx context.Context, s suite) outcome {
 	if len(packages) == 0 {
 		return refuse("no package matches %s", strings.Join(s.Packages, " "))
 	}
-	cmd := r.command(ctx, append(goTest(s, r.Long), packages...))
+	cmd := r.command(ctx, append(r.goTest(s), packages...))
 	var stray bytes.Buffer
 	cmd.Stderr = &stray
 	stdout, err := cmd.StdoutPipe()
@@ -75,10 +77,10 @@ func (r runner) run(ctx context.Context, s suite) outcome {
 const tags = "libvirt,libvirt_dlopen"
 
 // goTest is the command line up to the packages.
-func goTest(s suite, long bool) []string {
+func (r runner) goTest(s suite) []string {
 	limit, runs, shuffle := 3*s.Budget, 1, "off"
-	if long {
-		limit, runs, shuffle = 30*s.Budget, 3, "on"
+	if r.Long {
+		limit, runs, shuffle = 30*s.Budget, r.Times, "on"
 	}
 	// The vet suite looks at all code with all of vet's checks.
 	args := []string{
@@ -88,7 +90,7 @@ func goTest(s suite, long bool) []string {
 	if s.Race {
 		args = append(args, "-race")
 	}
-	if !long && len(s.LongOnly) > 0 {
+	if !r.Long && len(s.LongOnly) > 0 {
 		args = append(args, "-skip=^("+strings.Join(s.LongOnly, "|")+")$")
 	}
 	return args
