@@ -68,11 +68,11 @@ func table() []suite {
 			About:    "NICs hot-plugged into real virtual machines, whatever libvirt, the guests or people do meanwhile",
 			Packages: []string{"./e2e/vm"},
 			Budget:   7 * time.Minute,
-			Minimum:  60,
+			Minimum:  70,
 			LongOnly: []string{
 				"TestDemoOnVirtualMachines", "TestDemoOnVirtualMachinesInterrupted", // as `make demo` shows
 				"TestLibvirtLabByHand", "TestPorts", "TestConformanceNative",
-				"TestF28_LibvirtdKilledUnderTheController",
+				"TestF28_LibvirtdKilledUnderTheController", "TestRebootWithContainers", "TestAuditAfterVirsh",
 			},
 		},
 	}
