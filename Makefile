@@ -60,7 +60,7 @@ check: go deps-test ## gofumpt, vet, staticcheck, archtest and the fast tests wi
 	@$(SUITES) test build base
 
 .PHONY: test
-test: go deps-test ## everything, or SUITE="name…": installs what it needs, prints time per suite, ends with a count
+test: go deps-test ## every suite but vm, or SUITE="name…": installs what it needs, prints time per suite, ends with a count
 	@$(SUITES) test $(SUITE)
 
 .PHONY: test-long
