@@ -36,7 +36,7 @@ func upCommand() *cobra.Command {
 and virtual machines, all in namespaces of their own. Your libvirt, your network
 and your files are not touched. It stays up until 'nicferry-lab down'.`,
 		Example: `  nicferry-lab up
-  nicferry-lab exec vm1 -- docker run -d --network none --label nicferry.network=lab nicferry-lab sleep 600
+  nicferry-lab exec vm1 -- docker run -d --network none --label nicferry.network=lab nicferry-lab/busybox sleep 600
   nicferry-lab down`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

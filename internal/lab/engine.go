@@ -95,16 +95,25 @@ func (e *Engine) args(config string) []string {
 	return args
 }
 
-// awaitReady asks until the engine answers, because it has no other sign that
-// cannot be confused with containerd's.
+// awaitReady waits until the engine answers.
 func (e *Engine) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
+	return AwaitEngine(ctx, e.Socket(), 10*time.Millisecond, e.process.Done())
+}
+
+// ErrEngineEnded means that dockerd ended before it answered.
+var ErrEngineEnded = errors.New("dockerd ended at once")
+
+// AwaitEngine asks at the socket, every so often, until dockerd answers: it has
+// no other sign that cannot be confused with containerd's. ErrEngineEnded is its
+// end before that, which ended tells; else the error is the cause of ctx's end.
+func AwaitEngine(ctx context.Context, socket string, every time.Duration, ended <-chan struct{}) error {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", e.Socket())
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}
 	defer transport.CloseIdleConnections()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/_ping", nil)
@@ -119,10 +128,10 @@ func (e *Engine) awaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
-		case <-e.process.Done():
-			return errors.New("dockerd ended at once")
+		case <-ended:
+			return ErrEngineEnded
 		case <-ctx.Done():
-			return fmt.Errorf("wait for dockerd's first answer: %w", ctx.Err())
+			return fmt.Errorf("wait for dockerd's first answer: %w", context.Cause(ctx))
 		}
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
 )
 
@@ -56,7 +55,7 @@ func (d *docker) run(ctx context.Context) {
 	if d.err = d.mountData(); d.err == nil {
 		for range dockerTries {
 			cmd, ended, d.err = d.try(ctx)
-			if !errors.Is(d.err, errEnded) {
+			if !errors.Is(d.err, lab.ErrEngineEnded) {
 				break
 			}
 			d.log.Warn("dockerd is started again", "error", d.err)
@@ -80,9 +79,6 @@ func (d *docker) run(ctx context.Context) {
 	case <-time.After(dockerStop):
 	}
 }
-
-// errEnded means that dockerd ended before it answered.
-var errEnded = errors.New("dockerd ended at once")
 
 // try starts dockerd once and waits until it answers.
 func (d *docker) try(ctx context.Context) (*exec.Cmd, <-chan struct{}, error) {
@@ -157,36 +153,15 @@ func diskBySerial(serial string) (string, error) {
 	return "", fmt.Errorf("no disk has serial number %q", serial)
 }
 
-// awaitDocker asks until dockerd answers: it has no other sign that cannot be
-// confused with containerd's.
+// awaitDocker waits until dockerd answers.
 func awaitDocker(ctx context.Context, ended <-chan struct{}) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, dockerTime, fmt.Errorf("it did not answer within %s", dockerTime))
 	defer cancel()
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", dockerSocket)
-	}}
-	defer transport.CloseIdleConnections()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/_ping", nil)
-		if err != nil {
-			return fmt.Errorf("ask dockerd: %w", err)
-		}
-		if resp, err := transport.RoundTrip(req); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ended:
-			return errors.Join(errEnded, lastOf(dockerLog))
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("wait for dockerd's first answer: %w", context.Cause(ctx)), lastOf(dockerLog))
-		}
+	err := lab.AwaitEngine(ctx, dockerSocket, 50*time.Millisecond, ended)
+	if err != nil {
+		return errors.Join(err, lastOf(dockerLog))
 	}
+	return nil
 }
 
 // lastOf is the end of a log, as an error that explains another.
