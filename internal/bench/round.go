@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -39,13 +40,15 @@ type attachment struct {
 
 // pause lets the kernel finish what the last run left it to do: the death of a
 // namespace holds the lock that every change of a link needs.
-const pause = 30 * time.Millisecond
+const pause = 50 * time.Millisecond
 
-// rounds lets each tool do one run, over and over, and records all of them.
+// rounds lets each tool do one run, over and over in a shuffled order, and records all of them.
 func (w *world) rounds(ctx context.Context, file *figures.File, measure string, tools []tool, n int, end time.Time) error {
 	for round := -1; round < n && time.Now().Before(end); round++ {
-		for i := range tools {
-			t := tools[(i+max(round, 0))%len(tools)] // nobody is always after the same
+		// Nobody is always after the same: what one leaves for the kernel to do,
+		// the next pays for. The same order in every run of the program.
+		for _, i := range rand.New(rand.NewPCG(1, uint64(round+1))).Perm(len(tools)) {
+			t := tools[i]
 			making, took, err := w.run(ctx, t, measure)
 			if ctx.Err() != nil {
 				return fmt.Errorf("measure %s: %w", measure, ctx.Err())
