@@ -44,7 +44,7 @@ func (a *Allocator) acquire(e *edit, owner nic.Owner, container string, req nic.
 	if err != nil {
 		return nic.Claim{}, err
 	}
-	now := time.Now().UTC()
+	now := a.now()
 	if !found {
 		claim := nic.Claim{
 			Schema: nic.Schema, ID: nic.NewClaimID(), Owner: owner, Container: container,
@@ -123,21 +123,21 @@ func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
 		}
 	}
 	if refusal != nil && refusal.Reason == nic.ReasonWaitingForFormer {
-		await(claim, *refusal)
+		a.await(claim, *refusal)
 		return nil
 	}
 	if refusal != nil {
-		refuse(claim, *refusal)
+		a.refuse(claim, *refusal)
 		return nil
 	}
-	if tired := overtried(claim); tired != nil {
-		refuse(claim, *tired)
+	if tired := a.overtried(claim); tired != nil {
+		a.refuse(claim, *tired)
 		return nil
 	}
 	nic.ClearCondition(&claim.Conditions)
-	setClaimPhase(claim, nic.ClaimPending)
+	a.setClaimPhase(claim, nic.ClaimPending)
 	if claim.Request.Unstarted && a.aheadLeft(*claim) == 0 {
-		claim.StoppedAt = time.Now().UTC() // it gets its NIC when it is started
+		claim.StoppedAt = a.now() // it gets its NIC when it is started
 		return nil
 	}
 	if took, err := a.takeSpare(e, claim, network, node); took || err != nil {
@@ -150,21 +150,21 @@ func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
 // admit checks a request for what needs no look at other records.
 func (a *Allocator) admit(req nic.Request) (nic.Network, *nic.Condition) {
 	if len(req.Faults) > 0 {
-		return nic.Network{}, because(nic.ReasonBadRequest, "%s", req.Faults)
+		return nic.Network{}, a.because(nic.ReasonBadRequest, "%s", req.Faults)
 	}
 	network, ok := a.networks[req.Network]
 	switch {
 	case !ok:
-		return nic.Network{}, because(nic.ReasonUnknownNetwork,
+		return nic.Network{}, a.because(nic.ReasonUnknownNetwork,
 			"no network %q in the controller's config; 'nicferry get networks' lists them", req.Network)
 	case req.FromImage && !network.ImageLabels:
-		return nic.Network{}, because(nic.ReasonImageLabel,
+		return nic.Network{}, a.because(nic.ReasonImageLabel,
 			"the label comes from the image; network %s takes those of docker run alone, unless its config says imageLabels: true", network.Name)
 	case network.Addressing == nic.AddrDHCP && len(req.Addrs) > 0:
-		return nic.Network{}, because(nic.ReasonBadRequest,
+		return nic.Network{}, a.because(nic.ReasonBadRequest,
 			"network %s gets its addresses by DHCP: reserve %s at the DHCP server, or use a network with addressing ipam", network.Name, req.Addrs[0])
 	case !req.MAC.IsZero() && a.opts.Providers[network.Provider].Info().DrawsMACs:
-		return nic.Network{}, because(nic.ReasonBadRequest,
+		return nic.Network{}, a.because(nic.ReasonBadRequest,
 			"the provider of network %s draws the MACs; remove the label", network.Name)
 	}
 	return network, nil
@@ -173,7 +173,7 @@ func (a *Allocator) admit(req nic.Request) (nic.Network, *nic.Condition) {
 // plan records a NIC for the claim. Nothing has been asked of the provider
 // yet: the record is the intent.
 func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node nic.Node) {
-	n := newNIC(network, node, claim.Tenant, claim.Identity.MAC)
+	n := a.newNIC(network, node, claim.Tenant, claim.Identity.MAC)
 	n.Holder = claim.ID
 	switch {
 	case network.Addressing == nic.AddrProvider:
@@ -188,8 +188,8 @@ func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node ni
 }
 
 // newNIC is a NIC of the network for the node that is to be made.
-func newNIC(network nic.Network, node nic.Node, tenant string, mac nic.MAC) nic.NIC {
-	now := time.Now().UTC()
+func (k clock) newNIC(network nic.Network, node nic.Node, tenant string, mac nic.MAC) nic.NIC {
+	now := k.now()
 	n := nic.NIC{
 		Schema: nic.Schema, ID: nic.NewID(), Tenant: tenant, Network: network.Name,
 		Provider: network.Provider, Node: node.Name, Instance: instanceOf(node, network.Provider),
@@ -221,30 +221,18 @@ func addrsOf(id nic.Identity) []netip.Addr {
 	return addrs
 }
 
-func because(reason nic.Reason, format string, args ...any) *nic.Condition {
-	return &nic.Condition{Reason: reason, Message: fmt.Sprintf(format, args...), Since: time.Now().UTC()}
+func (k clock) because(reason nic.Reason, format string, args ...any) *nic.Condition {
+	return &nic.Condition{Reason: reason, Message: fmt.Sprintf(format, args...), Since: k.now()}
 }
 
 // sayTheSame compares what people read.
 func sayTheSame(a, b nic.Condition) bool { return a.Reason == b.Reason && a.Message == b.Message }
 
 // refuse leaves the claim with that one condition.
-func refuse(claim *nic.Claim, c nic.Condition) {
-	setClaimPhase(claim, nic.ClaimRefused)
+func (k clock) refuse(claim *nic.Claim, c nic.Condition) {
+	k.setClaimPhase(claim, nic.ClaimRefused)
 	if len(claim.Conditions) == 1 && claim.Conditions[0].Reason == c.Reason {
 		c.Since = claim.Conditions[0].Since
 	}
 	claim.Conditions = []nic.Condition{c}
-}
-
-func setClaimPhase(claim *nic.Claim, phase nic.ClaimPhase) {
-	if claim.Phase != phase {
-		claim.Phase, claim.Since = phase, time.Now().UTC()
-	}
-}
-
-func setPhase(n *nic.NIC, phase nic.Phase) {
-	if n.Phase != phase {
-		n.Phase, n.Since = phase, time.Now().UTC()
-	}
 }

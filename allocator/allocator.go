@@ -39,6 +39,9 @@ type Options struct {
 	// UnseenAfter is how long a node may wait for a NIC that its provider calls
 	// attached, before the NIC is taken back; default 30 s.
 	UnseenAfter time.Duration
+	// Wall is the wall clock, which is read when the allocator is made; after that
+	// it goes by the time that passes. Default is time.Now.
+	Wall func() time.Time
 	// Sweep is the background comparison with providers and nodes; nil is none.
 	Sweep *Sweep
 }
@@ -51,11 +54,14 @@ var (
 	ErrRefused  = errors.New("refused") // the config does not allow it
 	// ErrExhausted: there is nothing left to give.
 	ErrExhausted = errors.New("exhausted")
+	// ErrStore: the store takes no records at present; the same again later.
+	ErrStore = errors.New("the controller's store takes no records")
 )
 
 // An Allocator serves requests from its methods and does the waiting and
 // calling in Run.
 type Allocator struct {
+	clock
 	opts     Options
 	networks map[string]nic.Network
 	spans    map[spansOf][]ipam.Span[netip.Addr] // what they give
@@ -76,10 +82,12 @@ type Allocator struct {
 	pokes    map[string]chan struct{} // by provider: its poller is to think again
 	slots    *slots
 	outages  map[string]outage // by provider
-	sweeps   api.Sweeps
-	leads    bool
-	began    time.Time
-	censuses *censuses
+	// storeOutage is nil while the store takes records.
+	storeOutage *outage
+	sweeps      api.Sweeps
+	leads       bool
+	began       time.Time
+	censuses    *censuses
 }
 
 // A spaceAddr is an address in its address space.
@@ -112,7 +120,12 @@ func New(opts Options) (*Allocator, error) {
 	if opts.Instances == nil {
 		opts.Instances = func(string) (map[string]nic.InstanceID, bool) { return nil, true }
 	}
+	if opts.Wall == nil {
+		opts.Wall = time.Now
+	}
+	own := newClock(opts.Wall)
 	a := &Allocator{
+		clock:    own,
 		opts:     opts,
 		networks: map[string]nic.Network{},
 		spans:    map[spansOf][]ipam.Span[netip.Addr]{},
@@ -125,11 +138,12 @@ func New(opts Options) (*Allocator, error) {
 		outages:  map[string]outage{},
 		began:    time.Now(),
 		censuses: newCensuses(),
-		taken:    newTaken(),
+		taken:    newTaken(own),
 		recorded: newRecorded(),
 		spares:   newSpares(),
-		born:     time.Now().UTC(),
+		born:     own.now(),
 	}
+	a.opts.Store = heedful{opts.Store, a.stored}
 	for name := range opts.Providers {
 		a.pokes[name] = make(chan struct{}, 1)
 	}
@@ -202,6 +216,7 @@ func (a *Allocator) lead(ctx context.Context) error {
 	defer cancel(nil)
 	wg.Go(func() { a.queue.Run(ctx) })
 	wg.Go(func() { a.sweep(ctx) })
+	wg.Go(func() { a.tellSteps(ctx, a.opts.Log) })
 	for name := range a.opts.Providers {
 		wg.Go(func() { a.poll(ctx, name) })
 		wg.Go(func() { a.listen(ctx, name) })

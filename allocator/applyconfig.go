@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
@@ -69,7 +68,7 @@ func (a *Allocator) changeSpace(e *edit, id nic.ClaimID) error {
 			if err != nil {
 				return err
 			}
-			if found && !r.OpenTo("", time.Now()) {
+			if found && !r.OpenTo("", a.now()) {
 				e.ops = nil
 				return nil
 			}

@@ -12,6 +12,7 @@ import (
 // mattered is written or checked at the revision it was read at, so that a
 // commit which passes was decided on the truth.
 type edit struct {
+	clock
 	ctx   context.Context
 	store store.Store
 	ops   []store.Op
@@ -78,7 +79,9 @@ func get[T any](e *edit, key string) (v T, rev store.Rev, found bool, err error)
 }
 
 // look is an edit that only reads.
-func (a *Allocator) look(ctx context.Context) *edit { return &edit{ctx: ctx, store: a.opts.Store} }
+func (a *Allocator) look(ctx context.Context) *edit {
+	return &edit{clock: a.clock, ctx: ctx, store: a.opts.Store}
+}
 
 func (e *edit) create(key string, v any)                { e.put(key, v, 0) }
 func (e *edit) update(key string, v any, rev store.Rev) { e.put(key, v, rev) }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -54,7 +55,7 @@ func (a *Allocator) ForgetNode(ctx context.Context, name string, dryRun bool) (a
 func (a *Allocator) mayForget(node nic.Node) error {
 	if node.Phase != nic.NodeSilent && node.Phase != nic.NodeLost {
 		return fmt.Errorf("forget node %q: %w: it reports, last %s ago; end its agent first, and wait %s",
-			node.Name, ErrRefused, time.Since(node.LastSeen).Round(time.Second), a.opts.SilentAfter)
+			node.Name, ErrRefused, a.since(node.LastSeen).Round(time.Second), a.opts.SilentAfter)
 	}
 	// Right after our own start a node that lives may not have come back yet.
 	if left := a.opts.SilentAfter - time.Since(a.began); left > 0 {
@@ -65,7 +66,8 @@ func (a *Allocator) mayForget(node nic.Node) error {
 }
 
 // giveUpNode takes the operator's word for the node's: its NICs are clean, its
-// containers gone. Each commit leaves what the next run of it goes on with.
+// containers gone, and none of its names comes again. Each commit leaves what the
+// next run of it goes on with.
 func (a *Allocator) giveUpNode(ctx context.Context, given api.Forgotten, claims []nic.Claim) error {
 	err := a.atomically(ctx, func(e *edit) error {
 		node, rev, found, err := get[nic.Node](e, nodeKey(given.Node))
@@ -90,6 +92,9 @@ func (a *Allocator) giveUpNode(ctx context.Context, given api.Forgotten, claims 
 			return err
 		}
 	}
+	if err := a.giveUpNames(ctx, given.Node); err != nil {
+		return err
+	}
 	return a.atomically(ctx, func(e *edit) error {
 		node, rev, found, err := get[nic.Node](e, nodeKey(given.Node))
 		if err != nil || !found || node.Phase != nic.NodeLost {
@@ -100,19 +105,56 @@ func (a *Allocator) giveUpNode(ctx context.Context, given api.Forgotten, claims 
 	})
 }
 
-// giveUpNIC sends a NIC home that nobody can report clean any more.
+// giveUpNIC sends a NIC home that nobody can report clean any more, whatever it
+// was: also one that was in reserve, or that was to be.
 func (a *Allocator) giveUpNIC(ctx context.Context, id nic.ID) error {
 	return a.atomically(ctx, func(e *edit) error {
 		n, rev, found, err := get[nic.NIC](e, nicKey(id))
 		if err != nil || !found || n.Phase == nic.PhaseRetiring {
 			return err
 		}
-		if n.Phase.CanBecome(nic.PhaseReturning) {
-			setPhase(&n, nic.PhaseReturning)
+		if n.Phase == nic.PhaseCooling {
+			a.setPhase(&n, nic.PhaseSpare)
 		}
-		n.Clean = true
+		if n.Phase.CanBecome(nic.PhaseReturning) {
+			a.setPhase(&n, nic.PhaseReturning)
+		}
+		n.Clean, n.Reuse = true, false
 		nic.ClearCondition(&n.Conditions)
 		e.update(nicKey(id), n, rev)
 		return nil
 	})
+}
+
+// giveUpNames forgets what the node's container names were to have again. What
+// was theirs cools down and is anybody's then.
+func (a *Allocator) giveUpNames(ctx context.Context, node string) error {
+	names, _, err := store.ListJSON[nic.Kept](ctx, a.opts.Store, keptOf(node), "", 0)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		err := a.atomically(ctx, func(e *edit) error {
+			k, rev, found, err := get[nic.Kept](e, name.Key)
+			if err != nil || !found || k.Claim != "" { // one that a claim still has goes with it
+				return err
+			}
+			e.delete(name.Key, rev)
+			for _, key := range reservedKeys(k.Identity) {
+				r, rev, found, err := get[nic.Reservation](e, key)
+				if err != nil {
+					return err
+				}
+				if found && !r.Held() && r.Owner == name.Key {
+					r.Owner, r.Until = "", r.Free
+					e.update(key, r, rev)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("forget what %s was to have again: %w", name.Key, err)
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package allocator_test
 import (
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,61 @@ func TestForgetNeedsAControllerThatHasWaited(t *testing.T) {
 		r.wait(2 * time.Minute)
 		if _, err := r.alloc.ForgetNode(t.Context(), "vm1", false); err != nil {
 			t.Errorf("forget later: %v", err)
+		}
+	})
+}
+
+// A node is forgotten with all that it has in reserve, in whatever state, and
+// with what its container names were to have again.
+func TestForgetNodeWithSparesAndNames(t *testing.T) {
+	bubblePools(t, pooled(8), map[string]nic.Pool{"web": {Min: 1, Max: 4, Idle: nic.Duration(24 * time.Hour)}}, func(t *testing.T, r *rig) {
+		r.setPools(map[string]nic.Pool{"web": {Min: 1, Max: 4, Idle: nic.Duration(24 * time.Hour)}}, 10*time.Minute, time.Hour)
+		holds, cools, leaves := r.acquireAs("0001", "one", "web"), r.acquireAs("0002", "two", "web"), r.acquireAs("0003", "three", "web")
+		r.live(20 * time.Second)
+		r.giveBack(r.claim(cools.ID))
+		r.live(5 * time.Second)
+		r.count(nic.PhaseCooling, 1)
+		r.giveBack(r.claim(leaves.ID)) // whose NIC nobody reports clean any more
+		r.wait(3 * time.Minute)
+		r.count(nic.PhaseHeld, 1)
+		r.count(nic.PhaseSpare, 1)
+		r.count(nic.PhaseReturning, 1)
+		given, err := r.alloc.ForgetNode(t.Context(), "vm1", false)
+		if err != nil || len(given.NICs) != 4 || len(given.Claims) != 2 {
+			t.Fatalf("given up is %+v, %v", given, err)
+		}
+		r.wait(time.Minute)
+		if seen, err := r.cloud.List(t.Context()); err != nil || len(seen) > 0 {
+			t.Errorf("left at the provider: %+v, %v", seen, err)
+		}
+		records, _, err := r.store.List(t.Context(), "", "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rec := range records {
+			switch kind, _, _ := strings.Cut(rec.Key, "/"); kind {
+			case "leader", "addr", "mac": // these cool down
+				if strings.Contains(string(rec.Value), "kept/") {
+					t.Errorf("for a name that never comes again: %s = %s", rec.Key, rec.Value)
+				}
+			default:
+				t.Errorf("left in the store: %s = %s", rec.Key, rec.Value)
+			}
+		}
+
+		// A new machine of that name is another one.
+		if r.node, err = r.alloc.Hello(t.Context(), "vm1", nic.Inventory{Boot: "b2"}); err != nil {
+			t.Fatal(err)
+		}
+		if again := r.acquireAs("0004", "one", "web"); again.Identity.MAC == holds.Identity.MAC {
+			t.Errorf("the new machine's container got what the old one's had, which may be alive: %+v", again)
+		}
+		r.live(11 * time.Minute)
+		r.count(nic.PhaseHeld, 1)
+		r.count(nic.PhaseSpare, 1)
+		records, _, err = r.store.List(t.Context(), "addr/", "", 0)
+		if err != nil || len(records) > 2 {
+			t.Errorf("addresses after the cool-down: %+v, %v", records, err)
 		}
 	})
 }

@@ -2,8 +2,8 @@
 
 package allocator
 
-// The build tag weak switches these off, and the tests for F05 and F06 must
-// notice.
+// The build tag weak switches these off, and the tests for F05, F06 and F66
+// must notice.
 const (
 	// secondSource has what a provider's list says of a NIC confirmed by a look
 	// at the NIC alone (F05).
@@ -11,4 +11,6 @@ const (
 	// looksAround spares a NIC that somebody may be at work on: one with a
 	// record in whatever phase, one that a claim names, and one that moves (F06).
 	looksAround = true
+	// ownClock keeps what is stored from ending when the wall clock is set (F66).
+	ownClock = true
 )

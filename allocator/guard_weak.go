@@ -5,4 +5,5 @@ package allocator
 const (
 	secondSource = false
 	looksAround  = false
+	ownClock     = false
 )

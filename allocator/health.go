@@ -24,10 +24,10 @@ func (a *Allocator) Health(ctx context.Context) error {
 	select {
 	case err := <-answered:
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("ask the store: %w", err)
+			return fmt.Errorf("ask the store: %w: %w", ErrStore, err)
 		}
 	case <-ctx.Done():
-		return fmt.Errorf("ask the store: %w", ctx.Err())
+		return fmt.Errorf("ask the store: %w: %w", ErrStore, ctx.Err())
 	}
 	if key, age := a.queue.Longest(); age > stuckAfter {
 		return fmt.Errorf("work on %s has not ended for %s", key, age.Round(time.Second))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/nicferry/nicferry/allocator/ipam"
 	"github.com/nicferry/nicferry/internal/store"
@@ -79,7 +78,7 @@ func (i *identifying) letGoOld() error {
 
 // open says whether the claim may have what a reservation is for.
 func (i *identifying) open(r nic.Reservation, found bool) bool {
-	return !found || r.Claim == i.claim.ID || r.OpenTo(i.owner, time.Now())
+	return !found || r.Claim == i.claim.ID || r.OpenTo(i.owner, i.a.now())
 }
 
 func (i *identifying) run() (*nic.Condition, error) {
@@ -105,7 +104,7 @@ func (i *identifying) run() (*nic.Condition, error) {
 		}
 	}
 	if len(i.id.Addrs) == 0 {
-		return because(nic.ReasonBadRequest,
+		return i.a.because(nic.ReasonBadRequest,
 			"network %s has no range to choose from: ask for an address with %s", i.network.Name, nic.LabelIP), nil
 	}
 	return nil, nil
@@ -146,10 +145,10 @@ func (i *identifying) chooseMAC() (*nic.Condition, error) {
 func (i *identifying) fixedAddr(want netip.Addr) (*nic.Condition, error) {
 	addr, notAllowed := ipam.Fixed(i.network, want)
 	if notAllowed != nil {
-		return because(nic.ReasonAddressNotAllowed, "%s", notAllowed), nil
+		return i.a.because(nic.ReasonAddressNotAllowed, "%s", notAllowed), nil
 	}
 	if other, ok := i.a.gateways[spaceAddr{i.network.Space, want}]; ok {
-		return because(nic.ReasonAddressNotAllowed, "%s is the gateway of network %s", want, other), nil
+		return i.a.because(nic.ReasonAddressNotAllowed, "%s is the gateway of network %s", want, other), nil
 	}
 	r, rev, found, err := get[nic.Reservation](i.e, addrKey(i.network.Space, want))
 	switch {
@@ -159,7 +158,7 @@ func (i *identifying) fixedAddr(want netip.Addr) (*nic.Condition, error) {
 		return i.takenBy(nic.ReasonAddressTaken, want.String(), r)
 	}
 	if other, ok := i.a.givenByOthers(spaceAddr{i.network.Space, want}, i.claim.ID); ok {
-		return because(nic.ReasonAddressTaken, "%s was given by others to %s", want, nameOf(i.e, other)), nil
+		return i.a.because(nic.ReasonAddressTaken, "%s was given by others to %s", want, nameOf(i.e, other)), nil
 	}
 	i.id.Addrs = append(i.id.Addrs, addr)
 	i.reserve = append(i.reserve, reserved{addrKey(i.network.Space, want), rev})
@@ -170,9 +169,9 @@ func (i *identifying) fixedAddr(want netip.Addr) (*nic.Condition, error) {
 // when it has.
 func (i *identifying) takenBy(reason nic.Reason, what string, r nic.Reservation) (*nic.Condition, error) {
 	if r.Held() {
-		return because(reason, "%s is held by %s", what, nameOf(i.e, r.Claim)), nil
+		return i.a.because(reason, "%s is held by %s", what, nameOf(i.e, r.Claim)), nil
 	}
-	c := because(reason, "%s cools down until %s, after a container that is gone", what, r.Free.Format("15:04:05 MST"))
+	c := i.a.because(reason, "%s cools down until %s, after a container that is gone", what, r.Free.Format("15:04:05 MST"))
 	c.Deadline = r.Free
 	return c, nil
 }
@@ -235,7 +234,7 @@ func (i *identifying) full(ipv6 bool, none shortage[netip.Addr]) *nic.Condition 
 		}
 	}
 	what := fmt.Sprintf("network %s: every address of %s is taken", i.network.Name, ipam.Ranges(i.network, ipv6))
-	c := because(nic.ReasonExhausted, "%s", ipam.Full(what, none.use, holders))
+	c := i.a.because(nic.ReasonExhausted, "%s", ipam.Full(what, none.use, holders))
 	c.Deadline = none.use.Next
 	return c
 }

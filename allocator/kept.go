@@ -29,7 +29,7 @@ func (a *Allocator) former(e *edit, claim nic.Claim, network nic.Network) (nic.I
 		return nic.Identity{}, nil, err
 	}
 	if k.Claim == "" {
-		if k.Identity.Space != network.Space || !time.Now().Before(k.Until) {
+		if k.Identity.Space != network.Space || !a.now().Before(k.Until) {
 			return nic.Identity{}, nil, nil
 		}
 		return k.Identity, nil, nil
@@ -40,10 +40,10 @@ func (a *Allocator) former(e *edit, claim nic.Claim, network nic.Network) (nic.I
 		return nic.Identity{}, nil, err
 	}
 	end := claim.Created.Add(formerDeadline)
-	if !time.Now().Before(end) {
+	if !a.now().Before(end) {
 		return nic.Identity{}, nil, nil
 	}
-	wait := because(nic.ReasonWaitingForFormer,
+	wait := a.because(nic.ReasonWaitingForFormer,
 		"the last container %q is still giving back its NIC and with it the address and MAC (claim %s)", claim.Container, last.ID)
 	wait.Deadline = end
 	return nic.Identity{}, wait, nil
@@ -94,8 +94,16 @@ func (a *Allocator) unkeep(e *edit, claim nic.Claim) error {
 // letGo ends the claim's hold on what it has reserved: it cools down, and is
 // kept for the next container of the name.
 func (a *Allocator) letGo(e *edit, claim nic.Claim) error {
+	node, _, found, err := get[nic.Node](e, nodeKey(claim.Owner.Node))
+	if err != nil {
+		return err
+	}
+	comes := found && node.Phase != nic.NodeLost // of a node that is forgotten, no name comes again
 	keys := reservedKeys(claim.Identity)
 	r, keep := a.resting(claim)
+	if !comes {
+		r.Owner, r.Until = "", r.Free
+	}
 	for _, key := range keys {
 		if err := letGoOne(e, claim, key, r); err != nil {
 			return err
@@ -109,8 +117,12 @@ func (a *Allocator) letGo(e *edit, claim nic.Claim) error {
 	if err != nil || !found || k.Claim != claim.ID {
 		return err
 	}
+	if !comes {
+		e.delete(name, rev)
+		return nil
+	}
 	e.update(name, nic.Kept{
-		Schema: nic.Schema, Network: claim.Request.Network, Identity: claim.Identity, Until: time.Now().UTC().Add(keep),
+		Schema: nic.Schema, Network: claim.Request.Network, Identity: claim.Identity, Until: a.now().Add(keep),
 	}, rev)
 	return nil
 }
@@ -143,7 +155,7 @@ func (a *Allocator) resting(claim nic.Claim) (nic.Reservation, time.Duration) {
 	if cool == 0 && (keep == 0 || r.Owner == "") {
 		return r, keep
 	}
-	now := time.Now().UTC()
+	now := a.now()
 	r.Free, r.Until = now.Add(cool), now.Add(cool)
 	if r.Owner != "" {
 		r.Until = now.Add(max(cool, keep))
@@ -164,9 +176,9 @@ func reservedKeys(id nic.Identity) []string {
 }
 
 // await leaves the claim without a NIC, with that one wait.
-func await(claim *nic.Claim, c nic.Condition) {
-	refuse(claim, c)
-	setClaimPhase(claim, nic.ClaimPending)
+func (k clock) await(claim *nic.Claim, c nic.Condition) {
+	k.refuse(claim, c)
+	k.setClaimPhase(claim, nic.ClaimPending)
 }
 
 // awaitsFormer says whether the claim waits for the last container of its name.
@@ -177,10 +189,10 @@ func awaitsFormer(claim nic.Claim) bool {
 
 // endsBySelf is how long what keeps a claim from its NIC lasts at most, and
 // whether it has an end at all.
-func endsBySelf(claim nic.Claim) (time.Duration, bool) {
+func (k clock) endsBySelf(claim nic.Claim) (time.Duration, bool) {
 	for _, c := range claim.Conditions {
 		if !c.Deadline.IsZero() {
-			return max(0, time.Until(c.Deadline)), true
+			return max(0, k.until(c.Deadline)), true
 		}
 	}
 	return 0, false
@@ -195,7 +207,7 @@ const forgetTogetherMax = 100
 
 // forgetDue forgets what is over, and says when to look again.
 func (a *Allocator) forgetDue(ctx context.Context) (time.Duration, error) {
-	keys, again := a.taken.due(time.Now())
+	keys, again := a.taken.due(a.now())
 	for batch := range slices.Chunk(keys, forgetTogetherMax) {
 		err := a.asLeader(ctx, func(e *edit) error {
 			for _, key := range batch {
@@ -203,7 +215,7 @@ func (a *Allocator) forgetDue(ctx context.Context) (time.Duration, error) {
 				if err != nil {
 					return err
 				}
-				if found && !r.Held() && !time.Now().Before(r.Until) {
+				if found && !r.Held() && !a.now().Before(r.Until) {
 					e.delete(key, rev)
 				}
 			}

@@ -78,5 +78,7 @@ func keptKey(o nic.Owner, container string) string {
 		strings.Trim(container, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "" {
 		return ""
 	}
-	return keptPrefix + o.Node + "/" + o.Interface + "/" + container
+	return keptOf(o.Node) + o.Interface + "/" + container
 }
+
+func keptOf(node string) string { return keptPrefix + node + "/" }

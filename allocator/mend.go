@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
@@ -71,12 +70,12 @@ func (e *edit) ensure(key string, id nic.ID) error {
 
 // strayRecord is what can be said of a NIC without a record.
 func (a *Allocator) strayRecord(f finding) nic.NIC {
-	now := time.Now().UTC()
+	now := a.now()
 	n := nic.NIC{
 		Schema: nic.Schema, ID: f.NIC, Provider: f.Provider, Node: f.Node, Instance: f.seen.Place.Instance,
 		Phase: nic.PhaseReturning, Seen: f.seen, Placed: f.Provider != "", Created: now, Since: now,
 		Spec:       nic.Spec{NIC: f.NIC, Node: f.Node, MAC: f.seen.MAC, Addrs: f.seen.Addrs, Device: f.seen.Device},
-		Conditions: []nic.Condition{*because(nic.ReasonUnrecorded, "%s", f.Message)},
+		Conditions: []nic.Condition{*a.because(nic.ReasonUnrecorded, "%s", f.Message)},
 	}
 	if f.stray.NIC == "" {
 		return n
@@ -125,7 +124,7 @@ func (a *Allocator) restore(ctx context.Context, f finding) error {
 		if _, _, there, err := get[nic.NIC](e, nicKey(f.NIC)); err != nil || there {
 			return errors.Join(err, errMoved)
 		}
-		now := time.Now().UTC()
+		now := a.now()
 		network := a.networks[claim.Request.Network]
 		n := nic.NIC{
 			Schema: nic.Schema, ID: f.NIC, Tenant: claim.Tenant, Network: claim.Request.Network, Provider: f.Provider,
@@ -219,7 +218,7 @@ func (a *Allocator) renew(ctx context.Context, f finding) error {
 			return err
 		}
 		if claim.Phase != nic.ClaimReleasing && claim.Phase != nic.ClaimRefused {
-			setClaimPhase(&claim, nic.ClaimPending)
+			a.setClaimPhase(&claim, nic.ClaimPending)
 		}
 		return a.settle(e, claim, rev)
 	})

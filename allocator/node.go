@@ -28,7 +28,7 @@ func (a *Allocator) Hello(ctx context.Context, name string, inv nic.Inventory) (
 		}
 		node = nic.Node{
 			Schema: nic.Schema, Name: name, Instances: instances, Phase: nic.NodeReady,
-			Session: old.Session + 1, Inventory: inv, LastSeen: time.Now().UTC(),
+			Session: old.Session + 1, Inventory: inv, LastSeen: a.now(),
 		}
 		e.update(nodeKey(name), node, rev)
 		if old.Inventory.Boot != "" && old.Inventory.Boot != inv.Boot {
@@ -43,7 +43,7 @@ func (a *Allocator) Hello(ctx context.Context, name string, inv nic.Inventory) (
 func (a *Allocator) heard(node string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.lastSeen[node] = time.Now().UTC()
+	a.lastSeen[node] = a.now()
 }
 
 // withLife fills in what is only in memory: when the node was last heard.
@@ -53,8 +53,11 @@ func (a *Allocator) withLife(node nic.Node) nic.Node {
 	if at, ok := a.lastSeen[node.Name]; ok {
 		node.LastSeen = at
 	}
-	node.Conditions = a.outageConditions(node)
-	if time.Since(node.LastSeen) > a.opts.SilentAfter && node.Phase != nic.NodeLost {
+	node.Conditions = append(a.storeCondition(), a.outageConditions(func(name string) bool {
+		_, ok := node.Instances[name]
+		return ok || len(node.Instances) == 0
+	})...)
+	if a.since(node.LastSeen) > a.opts.SilentAfter && node.Phase != nic.NodeLost {
 		node.Phase = nic.NodeSilent
 		nic.SetCondition(&node.Conditions, nic.Condition{
 			Reason: nic.ReasonNodeSilent, Since: node.LastSeen,
@@ -125,7 +128,7 @@ func (a *Allocator) observe(e *edit, node string, o nic.Observed) error {
 		return err
 	}
 	if !sameWord(old, o) {
-		o.At = time.Now().UTC()
+		o.At = a.now()
 		e.update(observedKey(o.NIC), o, oldRev)
 		if !news {
 			e.check(nicKey(n.ID), rev) // what is said of a NIC must not outlive its record
@@ -154,7 +157,7 @@ func moveClaim(e *edit, o nic.Observed, missing *nic.Condition) error {
 	case o.Running:
 		claim.StoppedAt = time.Time{}
 	case claim.StoppedAt.IsZero() && !claim.Request.Unstarted:
-		claim.StoppedAt = time.Now().UTC()
+		claim.StoppedAt = e.now()
 	}
 	switch {
 	case missing != nil:
@@ -164,9 +167,9 @@ func moveClaim(e *edit, o nic.Observed, missing *nic.Condition) error {
 	}
 	switch {
 	case o.State == nic.ObservedIn && claim.Phase == nic.ClaimReady:
-		setClaimPhase(&claim, nic.ClaimBound)
+		e.setClaimPhase(&claim, nic.ClaimBound)
 	case o.State != nic.ObservedIn && claim.Phase == nic.ClaimBound:
-		setClaimPhase(&claim, nic.ClaimReady)
+		e.setClaimPhase(&claim, nic.ClaimReady)
 	}
 	if changed || claim.Phase != before.Phase || !claim.StoppedAt.Equal(before.StoppedAt) {
 		e.update(claimKey(claim.ID), claim, rev)

@@ -62,7 +62,7 @@ func (a *Allocator) ReturnNumber(ctx context.Context, kind ipam.NumberKind, scop
 		if err != nil || !found || r.Owner != owner {
 			return err
 		}
-		r.Free = time.Now().UTC().Add(numberQuarantine)
+		r.Free = a.now().Add(numberQuarantine)
 		r.Until = r.Free
 		e.update(numberKey(kind, scope, number), r, rev)
 		return nil

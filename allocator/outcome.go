@@ -41,9 +41,9 @@ func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Dura
 		if errors.Is(err, provider.ErrExhausted) {
 			reason = nic.ReasonExhausted
 		}
-		return 0, a.giveUp(ctx, n, because(reason, "%s", err))
+		return 0, a.giveUp(ctx, n, a.because(reason, "%s", err))
 	}
-	if noteErr := a.note(ctx, n.ID, because(nic.ReasonProviderError, "%s", err)); noteErr != nil {
+	if noteErr := a.note(ctx, n.ID, a.because(nic.ReasonProviderError, "%s", err)); noteErr != nil {
 		return 0, errors.Join(err, noteErr)
 	}
 	a.lookLater(n)
@@ -62,9 +62,9 @@ func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) e
 		}
 		if found && claim.NIC == n.ID && claim.Phase == nic.ClaimPending {
 			if n.Placed { // it has been made, or may have been
-				setBack(&claim, *why)
+				a.setBack(&claim, *why)
 			}
-			refuse(&claim, *why)
+			a.refuse(&claim, *why)
 			e.update(claimKey(claim.ID), claim, rev)
 		}
 		return takeBack(e, n.ID)
@@ -89,11 +89,11 @@ func (a *Allocator) hold(ctx context.Context, n nic.NIC) error {
 		}
 		nic.ClearCondition(&n.Conditions)
 		if n.Holder == "" {
-			setPhase(&n, nic.PhaseSpare)
+			a.setPhase(&n, nic.PhaseSpare)
 			e.update(nicKey(n.ID), n, rev)
 			return nil
 		}
-		setPhase(&n, nic.PhaseHeld)
+		a.setPhase(&n, nic.PhaseHeld)
 		claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
 		if err != nil {
 			return err
@@ -121,7 +121,7 @@ func (a *Allocator) retireFrom(ctx context.Context, id nic.ID) error {
 		if !n.Phase.CanBecome(nic.PhaseRetiring) {
 			return false
 		}
-		setPhase(n, nic.PhaseRetiring)
+		a.setPhase(n, nic.PhaseRetiring)
 		nic.ClearCondition(&n.Conditions)
 		return true
 	})

@@ -138,7 +138,7 @@ func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, err
 			r.networks[i].Paused = true
 		}
 	}
-	now := time.Now()
+	now := a.now()
 	plan := pool.Decide(now, plenty(r.networks), r.networks, r.items, demand)
 	if len(demand) > 0 || len(plan.Create) > 0 { // only then does it matter how much room there is
 		capacity, err := a.capacity(ctx, r)
@@ -160,7 +160,7 @@ func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, err
 		again = roomAgain
 	}
 	if !plan.Again.IsZero() {
-		again = shorter(again, max(time.Until(plan.Again), time.Millisecond))
+		again = shorter(again, max(a.until(plan.Again), time.Millisecond))
 	}
 	for _, n := range r.networks {
 		again = shorter(again, a.spares.pausedFor(name, n.Name))

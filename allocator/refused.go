@@ -25,7 +25,7 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 	}
 	var refused []nic.Claim
 	for _, r := range claims {
-		if c := r.Value; (c.Phase == nic.ClaimRefused || awaitsFormer(c)) && a.mayGrant(c) && untilNextTry(c) == 0 {
+		if c := r.Value; (c.Phase == nic.ClaimRefused || awaitsFormer(c)) && a.mayGrant(c) && a.untilNextTry(c) == 0 {
 			refused = append(refused, c)
 		}
 	}
@@ -168,9 +168,9 @@ func isAhead(claim nic.Claim) bool {
 // lapse gives up waiting for a container that was never started. Its claim
 // stays, with all that it has but the NIC.
 func lapse(e *edit, claim nic.Claim, rev store.Rev) error {
-	claim.StoppedAt = time.Now().UTC()
+	claim.StoppedAt = e.now()
 	if claim.NIC != "" {
-		setClaimPhase(&claim, nic.ClaimPending)
+		e.setClaimPhase(&claim, nic.ClaimPending)
 	}
 	e.update(claimKey(claim.ID), claim, rev)
 	if claim.NIC == "" {
@@ -181,5 +181,5 @@ func lapse(e *edit, claim nic.Claim, rev store.Rev) error {
 
 // aheadLeft is how long a container that was never started is still waited for.
 func (a *Allocator) aheadLeft(claim nic.Claim) time.Duration {
-	return max(0, time.Until(claim.Created.Add(a.networks[claim.Request.Network].Preplug.D())))
+	return max(0, a.until(claim.Created.Add(a.networks[claim.Request.Network].Preplug.D())))
 }

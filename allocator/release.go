@@ -28,7 +28,7 @@ func (a *Allocator) Release(ctx context.Context, id nic.ClaimID, epoch uint64) e
 		if claim.Phase == nic.ClaimReleasing {
 			return nil
 		}
-		setClaimPhase(&claim, nic.ClaimReleasing)
+		a.setClaimPhase(&claim, nic.ClaimReleasing)
 		nic.ClearCondition(&claim.Conditions)
 		e.update(claimKey(id), claim, rev)
 		return a.takeBackFor(e, claim)
@@ -45,7 +45,7 @@ func takeBack(e *edit, id nic.ID) error {
 	if !n.Phase.CanBecome(nic.PhaseReturning) {
 		return nil // on its way already
 	}
-	setPhase(&n, nic.PhaseReturning)
+	e.setPhase(&n, nic.PhaseReturning)
 	n.Clean = false
 	nic.ClearCondition(&n.Conditions)
 	e.update(nicKey(id), n, rev)
@@ -83,17 +83,17 @@ func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time
 			}
 		case claim.NIC != "" && !claim.StoppedAt.IsZero() && claim.Phase != nic.ClaimPending: // pending: on its way back already
 			if again = a.holdLeft(claim); again == 0 {
-				setClaimPhase(&claim, nic.ClaimPending)
+				a.setClaimPhase(&claim, nic.ClaimPending)
 				e.update(claimKey(id), claim, rev)
 				return a.takeBackFor(e, claim) // the container may be gone for good before it is clean
 			}
 		}
 		if claim.Phase == nic.ClaimRefused && claim.StoppedAt.IsZero() && claim.NIC == "" {
-			wait := untilNextTry(claim)
+			wait := a.untilNextTry(claim)
 			retry = wait == 0 && (lacksSlot(claim) || len(claim.Setbacks) > 0)
 			again = shorter(again, wait)
 		}
-		if left, ends := endsBySelf(claim); ends && a.mayGrant(claim) {
+		if left, ends := a.endsBySelf(claim); ends && a.mayGrant(claim) {
 			retry = retry || left == 0
 			again = shorter(again, left)
 		}
@@ -120,5 +120,5 @@ func (a *Allocator) holdLeft(claim nic.Claim) time.Duration {
 		return 0
 	}
 	end := claim.StoppedAt.Add(a.networks[claim.Request.Network].Hold.D())
-	return max(0, time.Until(end))
+	return max(0, a.until(end))
 }

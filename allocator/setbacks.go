@@ -22,23 +22,23 @@ const (
 )
 
 // setBack notes that a NIC was made for the claim in vain.
-func setBack(claim *nic.Claim, why nic.Condition) {
-	forgetOld(claim)
-	claim.Setbacks = append(slices.Clip(claim.Setbacks), nic.Setback{At: time.Now().UTC(), Reason: why.Reason, Message: why.Message})
+func (k clock) setBack(claim *nic.Claim, why nic.Condition) {
+	k.forgetOld(claim)
+	claim.Setbacks = append(slices.Clip(claim.Setbacks), nic.Setback{At: k.now(), Reason: why.Reason, Message: why.Message})
 	claim.Setbacks = claim.Setbacks[max(0, len(claim.Setbacks)-maxSetbacks):]
 }
 
-func forgetOld(claim *nic.Claim) {
+func (k clock) forgetOld(claim *nic.Claim) {
 	old := 0
-	for old < len(claim.Setbacks) && time.Since(claim.Setbacks[old].At) >= tryWindow {
+	for old < len(claim.Setbacks) && k.since(claim.Setbacks[old].At) >= tryWindow {
 		old++
 	}
 	claim.Setbacks = claim.Setbacks[old:]
 }
 
 // untilNextTry is how long no further NIC may be made for the claim; 0 for now.
-func untilNextTry(claim nic.Claim) time.Duration {
-	return max(0, time.Until(nextTry(claim)))
+func (k clock) untilNextTry(claim nic.Claim) time.Duration {
+	return max(0, k.until(nextTry(claim)))
 }
 
 // nextTry is when the next NIC may be made; zero without setbacks.
@@ -54,13 +54,13 @@ func nextTry(claim nic.Claim) time.Time {
 }
 
 // overtried says why no further NIC is made for the claim; nil if one is.
-func overtried(claim *nic.Claim) *nic.Condition {
-	forgetOld(claim)
-	if untilNextTry(*claim) == 0 {
+func (k clock) overtried(claim *nic.Claim) *nic.Condition {
+	k.forgetOld(claim)
+	if k.untilNextTry(*claim) == 0 {
 		return nil
 	}
 	last := claim.Setbacks[len(claim.Setbacks)-1]
-	return because(last.Reason, "NICs made in vain within the hour: %d, the next is made at %s; the last: %s",
+	return k.because(last.Reason, "NICs made in vain within the hour: %d, the next is made at %s; the last: %s",
 		len(claim.Setbacks), nextTry(*claim).Format("15:04:05 MST"), last.Message)
 }
 
@@ -99,7 +99,7 @@ func (a *Allocator) noteUnseen(n *nic.NIC, o nic.Observed) bool {
 	case unseen(*n) != nil:
 		return false
 	}
-	now := time.Now().UTC()
+	now := a.now()
 	return nic.SetCondition(&n.Conditions, nic.Condition{
 		Reason: nic.ReasonWaitingForNIC, Message: "plugged in, says the provider: " + halfThatFailed(*n, n.Seen, nil),
 		Since: now, Deadline: now.Add(a.opts.UnseenAfter),
@@ -126,11 +126,11 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 	if c == nil {
 		return 0, nil
 	}
-	if left := time.Until(c.Deadline); left > 0 {
+	if left := a.until(c.Deadline); left > 0 {
 		return left, nil
 	}
 	all, err := p.Get(ctx, n.ID)
-	why := because(nic.ReasonWaitingForNIC, "not seen within %s: %s", a.opts.UnseenAfter, halfThatFailed(n, all[n.ID], err))
+	why := a.because(nic.ReasonWaitingForNIC, "not seen within %s: %s", a.opts.UnseenAfter, halfThatFailed(n, all[n.ID], err))
 	err = a.asLeader(ctx, func(e *edit) error {
 		now, _, found, err := get[nic.NIC](e, nicKey(n.ID))
 		if err != nil || !found || !inUse(now) || unseen(now) == nil {
@@ -141,8 +141,8 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 			return err
 		}
 		if found && claim.NIC == n.ID && claim.Phase != nic.ClaimReleasing {
-			setBack(&claim, *why)
-			setClaimPhase(&claim, nic.ClaimPending)
+			a.setBack(&claim, *why)
+			a.setClaimPhase(&claim, nic.ClaimPending)
 			nic.SetCondition(&claim.Conditions, *why)
 			e.update(claimKey(claim.ID), claim, rev)
 		}

@@ -130,7 +130,7 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 	}
 	if limits.Free <= 0 {
 		a.admitNext(m) // it shall hear the same
-		return 0, a.giveUp(ctx, n, because(nic.ReasonExhausted, "%s: 0 of %d %ss free for NICs of provider %s",
+		return 0, a.giveUp(ctx, n, a.because(nic.ReasonExhausted, "%s: 0 of %d %ss free for NICs of provider %s",
 			n.Node, limits.NICs, cmp.Or(limits.Slot, "slot"), n.Provider))
 	}
 	if !a.slots.promise(n.ID, m, limits.Free, before) {

@@ -30,8 +30,8 @@ func (a *Allocator) takeSpare(e *edit, claim *nic.Claim, network nic.Network, no
 	n.Layer3 = layer3(network, *claim)
 	nic.ClearCondition(&n.Conditions)
 	if n.Phase != nic.PhasePlanned {
-		setPhase(&n, nic.PhaseSpare) // where it cools
-		setPhase(&n, nic.PhaseHeld)
+		a.setPhase(&n, nic.PhaseSpare) // where it cools
+		a.setPhase(&n, nic.PhaseHeld)
 		a.hand(claim, &n)
 	}
 	e.update(nicKey(n.ID), n, rev)
@@ -45,7 +45,7 @@ func (a *Allocator) hand(claim *nic.Claim, n *nic.NIC) {
 		claim.Identity.MAC = n.Seen.MAC // the provider drew it
 	}
 	a.takeGiven(claim, n)
-	setClaimPhase(claim, nic.ClaimReady)
+	a.setClaimPhase(claim, nic.ClaimReady)
 	nic.ClearCondition(&claim.Conditions)
 }
 
@@ -111,7 +111,7 @@ func (a *Allocator) takeBackFor(e *edit, claim nic.Claim) error {
 	}
 	reuse := a.networks[n.Network].Pool.Max > 0 && n.Phase == nic.PhaseHeld && n.Seen.State == nic.StateAttached
 	if n.Phase.CanBecome(nic.PhaseReturning) {
-		setPhase(&n, nic.PhaseReturning)
+		a.setPhase(&n, nic.PhaseReturning)
 		n.Clean, n.Reuse = false, reuse
 		nic.ClearCondition(&n.Conditions)
 		e.update(nicKey(n.ID), n, rev)
@@ -148,7 +148,7 @@ func (a *Allocator) cool(ctx context.Context, id nic.ID) error {
 		if err := e.keepMAC(n); err != nil {
 			return err
 		}
-		setPhase(&n, nic.PhaseCooling)
+		a.setPhase(&n, nic.PhaseCooling)
 		n.Holder, n.Layer3, n.Clean, n.Reuse, n.Conditions = "", nic.Layer3{}, false, false, nil
 		n.Turn++
 		e.update(nicKey(id), n, rev)
@@ -179,7 +179,7 @@ func (e *edit) keepMAC(n nic.NIC) error {
 	if err != nil {
 		return err
 	}
-	if found && !r.OpenTo("", time.Now()) && r.Owner != own.Owner {
+	if found && !r.OpenTo("", e.now()) && r.Owner != own.Owner {
 		return fmt.Errorf("MAC %s of NIC %s is held by another: %w", n.Spec.MAC, n.ID, store.ErrConflict)
 	}
 	e.update(key, own, rev)
@@ -200,21 +200,21 @@ func (a *Allocator) letMACGo(e *edit, n nic.NIC) error {
 		e.delete(macKey(n.Spec.MAC), rev)
 		return nil
 	}
-	end := time.Now().UTC().Add(cool)
+	end := a.now().Add(cool)
 	e.update(macKey(n.Spec.MAC), nic.Reservation{Schema: nic.Schema, Network: n.Network, Free: end, Until: end}, rev)
 	return nil
 }
 
 // thaw ends a NIC's cooling when it is time.
 func (a *Allocator) thaw(ctx context.Context, n nic.NIC) (time.Duration, error) {
-	if left := time.Until(n.Since.Add(a.coolingOf(n))); left > 0 {
+	if left := a.until(n.Since.Add(a.coolingOf(n))); left > 0 {
 		return left, nil
 	}
 	return 0, a.change(ctx, n.ID, func(n *nic.NIC) bool {
 		if n.Phase != nic.PhaseCooling {
 			return false
 		}
-		setPhase(n, nic.PhaseSpare)
+		a.setPhase(n, nic.PhaseSpare)
 		return true
 	})
 }
@@ -242,9 +242,9 @@ func (a *Allocator) shed(ctx context.Context, r pool.Retirement) error {
 			n.Reuse = false
 		case pool.Making, pool.Spare, pool.Cooling:
 			if n.Phase == nic.PhaseCooling {
-				setPhase(&n, nic.PhaseSpare)
+				a.setPhase(&n, nic.PhaseSpare)
 			}
-			setPhase(&n, nic.PhaseReturning)
+			a.setPhase(&n, nic.PhaseReturning)
 			n.Clean = false
 			nic.ClearCondition(&n.Conditions)
 			gone = true
@@ -267,7 +267,7 @@ func (a *Allocator) makeSpare(ctx context.Context, network nic.Network, node nic
 		if !a.opts.Providers[network.Provider].Info().DrawsMACs {
 			mac = nic.NewMAC()
 		}
-		n := newNIC(network, node, "", mac)
+		n := a.newNIC(network, node, "", mac)
 		if !mac.IsZero() {
 			e.create(macKey(mac), nic.Reservation{Schema: nic.Schema, Owner: nicKey(n.ID), Network: network.Name})
 		}

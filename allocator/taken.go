@@ -18,6 +18,7 @@ import (
 // learnt. The leader keeps it up to date by its watch; elsewhere it is read
 // afresh for each choice.
 type taken struct {
+	clock
 	mu   sync.Mutex
 	live bool
 	// doubt: something was noted that a change may have overtaken. Before
@@ -31,8 +32,8 @@ type taken struct {
 	next time.Time // when the leader looks at ends again; zero if it does not
 }
 
-func newTaken() *taken {
-	t := &taken{}
+func newTaken(c clock) *taken {
+	t := &taken{clock: c}
 	t.clear()
 	return t
 }
@@ -167,7 +168,7 @@ type choosing[K ipam.Key] struct {
 // If all are taken it says so.
 func (c choosing[K]) choose(e *edit) (choice[K], *shortage[K], error) {
 	for {
-		now := time.Now()
+		now := e.now()
 		k, none, err := c.pick(e, now)
 		if none != nil || err != nil {
 			return choice[K]{}, none, err
@@ -218,7 +219,7 @@ func (t *taken) use(ctx context.Context, s store.Store, space string, spans []ip
 			return ipam.Usage{}, err
 		}
 	}
-	return poolOf(t.addrs, space).Use(spans, time.Now()), nil
+	return poolOf(t.addrs, space).Use(spans, t.now()), nil
 }
 
 // due takes out the keys that are to be forgotten by now, and says when to look

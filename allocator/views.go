@@ -42,6 +42,9 @@ func (a *Allocator) claimView(ctx context.Context, claim nic.Claim) (api.ClaimVi
 	}
 	doubts, err := a.doubts(a.look(ctx), claim)
 	claim.Conditions = append(slices.Clip(claim.Conditions), doubts...)
+	if claim.Phase != nic.ClaimBound && claim.Phase != nic.ClaimReady {
+		claim.Conditions = a.withOutages(claim.Conditions, a.networks[claim.Request.Network].Provider)
+	}
 	return api.ClaimView{Claim: claim, Observed: observed}, err
 }
 
@@ -71,6 +74,9 @@ func (a *Allocator) NIC(ctx context.Context, id nic.ID) (api.NICView, error) {
 
 func (a *Allocator) nicView(ctx context.Context, n nic.NIC) (api.NICView, error) {
 	observed, err := a.observed(ctx, n.ID)
+	if !inUse(n) {
+		n.Conditions = a.withOutages(n.Conditions, n.Provider)
+	}
 	return api.NICView{NIC: n, Observed: observed}, err
 }
 

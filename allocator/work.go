@@ -52,7 +52,7 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 	a.countSlot(n)
 	p, ok := a.opts.Providers[n.Provider]
 	if !ok {
-		return 0, a.note(ctx, id, because(nic.ReasonProviderError,
+		return 0, a.note(ctx, id, a.because(nic.ReasonProviderError,
 			"no provider %q in the controller's config: put it back, or this NIC cannot be given back", n.Provider))
 	}
 	ctx, cancel := context.WithTimeout(ctx, callsPerRun*worstCall(p))
@@ -77,8 +77,8 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 // plug brings a planned NIC to its node: place, create, attach. Each step's
 // outcome is stored before the next begins, and each may be repeated.
 func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
-	if time.Since(n.Since) > plugDeadline {
-		return 0, a.giveUp(ctx, n, because(nic.ReasonProviderError,
+	if a.since(n.Since) > plugDeadline {
+		return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError,
 			"provider %s has not plugged the NIC in within %s; its last word: %s", n.Provider, plugDeadline, lastWord(n)))
 	}
 	if !n.Placed {
@@ -93,11 +93,11 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 		return a.seen(ctx, n, seen, err)
 	case nic.StateAttached:
 		if n.Seen.Place.Instance != n.Instance {
-			return 0, a.giveUp(ctx, n, because(nic.ReasonProviderError, "plugged into %s instead of %s", n.Seen.Place.Instance, n.Instance))
+			return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError, "plugged into %s instead of %s", n.Seen.Place.Instance, n.Instance))
 		}
 		return 0, a.hold(ctx, n)
 	case nic.StateFailed, nic.StateDeleting:
-		return 0, a.giveUp(ctx, n, because(nic.ReasonProviderError, "provider %s: NIC is %s: %s", n.Provider, n.Seen.State, n.Seen.Reason))
+		return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError, "provider %s: NIC is %s: %s", n.Provider, n.Seen.State, n.Seen.Reason))
 	}
 	a.lookAt(n, n.Seen.State) // creating, attaching, detaching: the poller looks
 	if err := a.note(ctx, n.ID, &nic.Condition{
@@ -108,7 +108,7 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 	}); err != nil {
 		return 0, err
 	}
-	return plugDeadline - time.Since(n.Since) + time.Second, nil
+	return plugDeadline - a.since(n.Since) + time.Second, nil
 }
 
 // unplug brings a returning NIC home: it waits for the node's word that the
@@ -161,7 +161,7 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 // overdue shows a detach that does not end (F10). It is waited for, however
 // long: what may still be in a guest is not given to anybody else.
 func (a *Allocator) overdue(ctx context.Context, n nic.NIC, seen nic.Seen) error {
-	if time.Since(n.Since) < returnDeadline {
+	if a.since(n.Since) < returnDeadline {
 		return nil
 	}
 	return a.note(ctx, n.ID, &nic.Condition{
@@ -191,7 +191,7 @@ func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) 
 		case !errors.Is(err, provider.ErrNotFound):
 			return a.failed(ctx, n, err)
 		}
-		if hidden := hiddenFor(p, n); hidden > 0 {
+		if hidden := a.hiddenFor(p, n); hidden > 0 {
 			return min(hidden, time.Second), nil // too young for "not found" to be proof
 		}
 	}
@@ -202,7 +202,7 @@ func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) 
 // deleting says when to ask again after a NIC that the provider is deleting:
 // soon, and then less and less often. A delete that takes long is shown.
 func (a *Allocator) deleting(ctx context.Context, n nic.NIC) (time.Duration, error) {
-	since := time.Since(n.Since)
+	since := a.since(n.Since)
 	again := min(max(deleteAgain, since/2), 4*a.opts.Poll)
 	if since < returnDeadline {
 		return again, nil
@@ -217,7 +217,7 @@ func (a *Allocator) deleting(ctx context.Context, n nic.NIC) (time.Duration, err
 // hiddenFor is how long the provider may still not show a retiring NIC that it
 // has. It may have been made at any time until the plugging was given up, which
 // is bounded both by the phases and by the deadline.
-func hiddenFor(p provider.Provider, n nic.NIC) time.Duration {
+func (k clock) hiddenFor(p provider.Provider, n nic.NIC) time.Duration {
 	visible := p.Info().VisibleAfter
 	if visible == 0 {
 		return 0
@@ -226,7 +226,7 @@ func hiddenFor(p provider.Provider, n nic.NIC) time.Duration {
 	if n.Since.Before(made) {
 		made = n.Since
 	}
-	return visible - time.Since(made)
+	return visible - k.since(made)
 }
 
 // end removes the NIC's record and settles its holder: a releasing claim ends

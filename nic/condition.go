@@ -46,6 +46,9 @@ const (
 	ReasonUnreachable        Reason = "ProviderUnreachable" // the provider does not answer
 	ReasonWaitingForSlot     Reason = "WaitingForSlot"      // the slots that are free are promised to other NICs
 	ReasonUnrecorded         Reason = "Unrecorded"          // it had no record, and is being taken back
+	ReasonStoreUnreachable   Reason = "StoreUnreachable"    // the controller's store takes no records: nothing new begins
+	ReasonNotLeading         Reason = "NotLeading"          // the controller answers and does no work
+	ReasonStuck              Reason = "Stuck"               // a step of the controller's work does not end
 )
 
 // SetCondition adds c, or updates the one with its reason. Since stays that of

@@ -53,6 +53,8 @@ func TestScripts(t *testing.T) {
 			"code": code,
 			"fail": fail,
 			"harm": harm,
+
+			"trouble": trouble,
 		},
 	})
 }
@@ -92,6 +94,15 @@ func harm(ts *testscript.TestScript, _ bool, _ []string) {
 		Identity: nic.Identity{MAC: nic.MAC{2, 0, 0, 0, 0, 7}, Addrs: []netip.Prefix{netip.MustParsePrefix("10.1.0.7/24")}},
 	}})
 	b.PutNIC(api.NICView{NIC: nic.NIC{ID: "nic-00000000000000a7", Node: "lost"}})
+}
+
+// trouble gives the backend something to say of itself.
+func trouble(ts *testscript.TestScript, _ bool, _ []string) {
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d - time.Second) }
+	ts.Value(backendKey{}).(*apitest.Backend).PutTroubles(
+		nic.Condition{Reason: nic.ReasonStoreUnreachable, Message: "write store.db:\nno space left on device", Since: ago(3 * time.Hour)},
+		nic.Condition{Reason: nic.ReasonUnreachable, Message: "provider vms does not answer", Since: ago(15 * time.Minute)},
+	)
 }
 
 // fail makes the backend's next call of a method end with an API error.

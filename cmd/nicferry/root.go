@@ -82,6 +82,7 @@ Exit codes: 0 ok, 1 failed, 2 usage or a faulty config, 3 not found, 4 refused,
 	root.AddCommand(
 		(&getCommand{app: a}).command(),
 		(&describeCommand{app: a}).command(),
+		(&statusCommand{app: a}).command(),
 		(&auditCommand{app: a}).command(),
 		nodeCommand(a),
 		(&doctorCommand{app: a}).command(),

@@ -159,5 +159,6 @@ func kinds() []server.Kind {
 		{Err: allocator.ErrStale, Code: api.CodeConflict},
 		{Err: allocator.ErrInvalid, Code: api.CodeInvalid},
 		{Err: allocator.ErrRefused, Code: api.CodeRefused},
+		{Err: allocator.ErrStore, Code: api.CodeUnavailable},
 	}
 }

@@ -72,3 +72,17 @@ func (b *Backend) ForgetNode(_ context.Context, node string, dryRun bool) (api.F
 	b.commit()
 	return given, nil
 }
+
+// PutTroubles is what Status says from then on.
+func (b *Backend) PutTroubles(troubles ...nic.Condition) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.troubles = troubles
+}
+
+// Status returns what PutTroubles was given.
+func (b *Backend) Status(context.Context) []nic.Condition {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.troubles)
+}

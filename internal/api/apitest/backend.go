@@ -29,6 +29,7 @@ type Backend struct {
 	networks map[string]api.NetworkView
 	faults   map[string]error
 	findings []api.Finding
+	troubles []nic.Condition
 }
 
 // New makes an empty backend with the given networks.

@@ -23,3 +23,8 @@ func (c *Client) ForgetNode(ctx context.Context, node string, dryRun bool) (api.
 	err := c.do(ctx, http.MethodPost, nodePath(node)+"/forget", api.ForgetRequest{DryRun: dryRun}, &out)
 	return out, err
 }
+
+// Status says what keeps the controller from its work.
+func (c *Client) Status(ctx context.Context) (api.Status, error) {
+	return one[api.Status](ctx, c, "/v1/", "status")
+}

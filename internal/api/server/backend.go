@@ -65,4 +65,7 @@ type Auditor interface {
 	// ForgetNode gives up a node for good. One that reports: refused. An unknown
 	// one: not found.
 	ForgetNode(ctx context.Context, node string, dryRun bool) (api.Forgotten, error)
+	// Status says what keeps the controller from its work; none is well. It
+	// answers within seconds, whatever does not answer it.
+	Status(ctx context.Context) []nic.Condition
 }

@@ -22,8 +22,3 @@ func (s *server) networkRoutes() {
 		return s.Backend.Network(ctx, in.Name)
 	})
 }
-
-func (s *server) versionRoute() {
-	op := s.operation("version", http.MethodGet, "/v1/version", "Say which program answers")
-	serve(s, op, func(context.Context, *none) (api.Version, error) { return s.Version, nil })
-}

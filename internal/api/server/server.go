@@ -50,7 +50,7 @@ func New(opts Options) http.Handler {
 	s.networkRoutes()
 	s.auditRoutes()
 	s.watchRoute()
-	s.versionRoute()
+	s.statusRoutes()
 	document, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
 	if err != nil {
 		panic(fmt.Sprintf("encode the OpenAPI document: %v", err))
