@@ -26,7 +26,7 @@ func ReadDomain(live, stored string) (Domain, error) {
 	if err == nil {
 		d.Name, d.UUID = x.Name, x.UUID
 		d.Hotplug = hotplugMode(x)
-		d.Slots, err = countSlots(x, current)
+		d.Slots, d.Ports, err = countSlots(x, current)
 	}
 	if err == nil && live != "" {
 		d.Live, err = x.interfaces()
@@ -37,6 +37,9 @@ func ReadDomain(live, stored string) (Domain, error) {
 		}
 		if err == nil {
 			d.Stored, err = x.interfaces()
+		}
+		if err == nil && live != "" {
+			err = d.dropPorts(stored)
 		}
 	}
 	if err != nil {
@@ -93,13 +96,12 @@ func (x definition) interfaces() ([]Interface, error) {
 }
 
 // countSlots counts the ports that devices are plugged into at run time, and
-// those of them with no device behind them. A port's bus is its index.
-func countSlots(x definition, text string) (Slots, error) {
+// lists those of them with no device behind them. A port's bus is its index.
+func countSlots(x definition, text string) (s Slots, ports []string, err error) {
 	used, err := usedBuses(text)
 	if err != nil {
-		return Slots{}, err
+		return Slots{}, nil, err
 	}
-	var s Slots
 	for _, c := range x.Controllers {
 		if c.Type != "pci" || c.Index == nil || (c.Model != "pcie-root-port" && c.Model != "pcie-switch-downstream-port") {
 			continue
@@ -110,9 +112,20 @@ func countSlots(x definition, text string) (Slots, error) {
 		s.Total++
 		if !used[fmt.Sprintf("0x%02x", *c.Index)] {
 			s.Free++
+			ports = append(ports, fmt.Sprintf("0000:%02x:00.0", *c.Index))
 		}
 	}
-	return s, nil
+	return s, ports, nil
+}
+
+// dropPorts drops those that the stored definition has something behind.
+func (d *Domain) dropPorts(stored string) error {
+	used, err := usedBuses(stored)
+	d.Ports = slices.DeleteFunc(d.Ports, func(address string) bool {
+		_, bus, _ := strings.Cut(address, ":")
+		return used["0x"+bus[:2]]
+	})
+	return err
 }
 
 // usedBuses finds the buses, such as 0x05, that any device of the guest is on,

@@ -83,6 +83,7 @@ var texts = []struct {
 	{"non unique alias", ErrTaken},
 	{"already exists", ErrTaken},
 	{"already in use", ErrTaken},
+	{"double use of PCI", ErrTaken},
 	{"no device found with alias", ErrNoInterface},
 	{"does not support hotplugging", ErrUnsupported},
 	{"hotplug is not supported", ErrUnsupported},

@@ -16,7 +16,8 @@ import (
 // done. It returns when libvirt has done its part; the guest sees the card later,
 // and one that is frozen when it wakes.
 //
-// ErrTaken is an alias that another MAC has or a MAC that another alias has;
+// ErrTaken is an alias that another MAC has, a MAC that another alias has, or an
+// address in use;
 // ErrNoSlot a machine that is full; ErrInconclusive calls for a look. An
 // interface that is being unplugged is still there: Plug then only mends the
 // stored half, so let it go first.

@@ -62,7 +62,11 @@ type Domain struct {
 	// what it will have at its next start.
 	Live, Stored []Interface
 	Slots        Slots
-	Hotplug      HotplugMode
+	// Ports are the addresses, such as 0000:05:00.0, at which a card can be
+	// plugged in now: behind the empty ports, and free in the stored definition
+	// too. In the order of the definition.
+	Ports   []string
+	Hotplug HotplugMode
 	// Transient: it has no stored definition, and is gone once it is off.
 	Transient bool
 }
@@ -83,7 +87,7 @@ type Interface struct {
 	// LinkDown: the guest sees no carrier.
 	LinkDown bool
 	// Address is the card's PCI address in the guest, such as 0000:05:00.0;
-	// empty where none is given yet.
+	// empty where none is given yet: then libvirt chooses.
 	Address string
 	// Target is the device on the host, such as vnet3; empty while off.
 	Target string

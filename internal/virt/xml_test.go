@@ -50,10 +50,15 @@ func TestReadDomain(t *testing.T) {
 	}
 	expect := Domain{
 		Name: "vm2", UUID: d.UUID, State: Running, Live: []Interface{live}, Stored: []Interface{stored},
-		Slots: Slots{Total: 2, Free: 1}, Hotplug: ACPI,
+		Slots: Slots{Total: 2, Free: 1}, Ports: []string{"0000:02:00.0"}, Hotplug: ACPI,
 	}
 	if diff := cmp.Diff(expect, d); diff != "" || !isUUID(d.UUID) {
 		t.Errorf("read (-want +got):\n%s", diff)
+	}
+	// A port that is empty now, and not at the next start.
+	moved := strings.ReplaceAll(golden(t, "stored.xml"), "type='pci' domain='0x0000' bus='0x01'", "type='pci' domain='0x0000' bus='0x02'")
+	if d, err = ReadDomain(golden(t, "live.xml"), moved); err != nil || d.Slots.Free != 1 || len(d.Ports) > 0 {
+		t.Errorf("another address in the stored definition: %+v, %v", d, err)
 	}
 	if d, err = ReadDomain(golden(t, "live.xml"), ""); err != nil || !d.Transient || d.Stored != nil {
 		t.Errorf("a transient domain: %+v, %v", d, err)
@@ -97,8 +102,8 @@ func TestSlotsAndHotplugMode(t *testing.T) {
 			t.Parallel()
 			text := fmt.Sprintf("<domain type='qemu'><name>vm</name><os><type arch='x86_64' machine='%s'>hvm</type></os><features>%s</features><devices>%s</devices>%s</domain>",
 				c.machine, c.features, c.devices, c.rest)
-			if d, err := ReadDomain("", text); err != nil || d.Slots != c.slots || d.Hotplug != c.mode {
-				t.Errorf("%+v, %s, %v; want %+v, %s", d.Slots, d.Hotplug, err, c.slots, c.mode)
+			if d, err := ReadDomain("", text); err != nil || d.Slots != c.slots || d.Hotplug != c.mode || len(d.Ports) != d.Slots.Free {
+				t.Errorf("%+v, %q, %s, %v; want %+v, %s", d.Slots, d.Ports, d.Hotplug, err, c.slots, c.mode)
 			}
 		})
 	}
