@@ -34,7 +34,7 @@ func (p *Provider) attach(ctx context.Context, id nic.ID, place nic.Place) (nic.
 	if err != nil {
 		return nic.Seen{}, err
 	}
-	d, err := hv.Domain(ctx, string(place.Instance))
+	d, err := p.domain(ctx, hv, string(place.Instance))
 	if errors.Is(err, virt.ErrNoDomain) {
 		err = noDomain(provider.ErrInvalid, place.Instance)
 	}
@@ -48,11 +48,11 @@ func (p *Provider) attach(ctx context.Context, id nic.ID, place nic.Place) (nic.
 	defer release()
 	var plan plan
 	err = p.log.Change(ctx, id, func(h ledgerlog.History) (*ledgerlog.Step, error) {
-		domains, err := hv.Domains(ctx)
+		domains, err := p.domains(ctx, hv)
 		if err != nil {
 			return nil, err
 		}
-		plan, err = planAttach(h, domains, d.UUID, place, p.lastAsked(id))
+		plan, err = p.planAttach(h, domains, d.UUID, place)
 		return plan.step, err
 	})
 	if err != nil {
@@ -71,12 +71,13 @@ type plan struct {
 	step *ledgerlog.Step // nil where it is recorded already
 	plug bool            // something is missing in the domain
 	mend bool            // only in its stored definition
+	rest time.Duration   // to let pass before
 	card virt.Interface
 	id   nic.ID
 	uuid string
 }
 
-func planAttach(h ledgerlog.History, domains []virt.Domain, uuid string, place nic.Place, asked time.Time) (plan, error) {
+func (p *Provider) planAttach(h ledgerlog.History, domains []virt.Domain, uuid string, place nic.Place) (plan, error) {
 	if h.Last.Do == ledgerlog.Erase {
 		return plan{}, kindf(provider.ErrNotFound, "is being deleted")
 	}
@@ -100,7 +101,7 @@ func planAttach(h ledgerlog.History, domains []virt.Domain, uuid string, place n
 	if len(sites) == 0 && underway(h.Last, domains) && h.Last.Machine != uuid {
 		return plan{}, kindf(provider.ErrElsewhere, "being plugged into %s", h.Last.Place.Instance)
 	}
-	if here.live != nil && leaving(h.Last, d, asked) {
+	if here.live != nil && leaving(h.Last, d, p.lastAsked(h.ID)) {
 		return plan{}, kindf(provider.ErrBusy, "is on its way out of %s, whose guest has not let it go", d.Name)
 	}
 	next := plan{id: h.ID, uuid: uuid, card: card(h.Spec)}
@@ -113,8 +114,9 @@ func planAttach(h ledgerlog.History, domains []virt.Domain, uuid string, place n
 			return plan{}, err
 		}
 		next.plug = true
+		next.card.Address, next.rest = p.ports.longestEmpty(d)
 	}
-	s := ledgerlog.Step{Do: ledgerlog.Attach, Place: place, Machine: uuid, At: time.Now()}
+	s := ledgerlog.Step{Do: ledgerlog.Attach, Place: place, Machine: uuid, At: time.Now().Add(next.rest)}
 	recorded := h.Last.Do == s.Do && h.Last.Place == s.Place && h.Last.Machine == s.Machine
 	if !recorded || next.plug && !underway(h.Last, domains) {
 		next.step = &s
@@ -159,7 +161,7 @@ func hasRoom(d virt.Domain, h ledgerlog.History) error {
 
 // plug calls the hypervisor. What it has refused is taken back whole.
 func (p *Provider) plug(ctx context.Context, hv Hypervisor, plan plan) error {
-	err := hv.Plug(ctx, plan.uuid, plan.card)
+	err := p.plugAfterRest(ctx, hv, plan)
 	switch {
 	case err == nil:
 		return nil
@@ -176,6 +178,21 @@ func (p *Provider) plug(ctx context.Context, hv Hypervisor, plan plan) error {
 		}
 	}
 	return also(err, p.undo(ctx, hv, plan))
+}
+
+// plugAfterRest keeps the domain's lock meanwhile: all its empty ports rest.
+func (p *Provider) plugAfterRest(ctx context.Context, hv Hypervisor, plan plan) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(plan.rest):
+	}
+	err := hv.Plug(ctx, plan.uuid, plan.card)
+	if errors.Is(err, virt.ErrTaken) && plan.card.Address != "" { // perhaps it is the port, by other hands
+		plan.card.Address = ""
+		err = hv.Plug(ctx, plan.uuid, plan.card)
+	}
+	return err
 }
 
 // undo takes out what a refused plug may have left, and records that the NIC
@@ -220,7 +237,7 @@ func (p *Provider) attached(ctx context.Context, hv Hypervisor, plan plan) (nic.
 		err := kindf(provider.ErrBusy, "another controller has changed it meanwhile")
 		return nic.Seen{}, also(err, p.takeOut(ctx, hv, plan))
 	}
-	d, err := hv.Domain(ctx, plan.uuid)
+	d, err := p.domain(ctx, hv, plan.uuid)
 	if errors.Is(err, virt.ErrNoDomain) {
 		return nic.Seen{}, noDomain(provider.ErrInvalid, h.Last.Place.Instance)
 	}

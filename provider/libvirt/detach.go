@@ -11,13 +11,11 @@ import (
 	"github.com/nicferry/nicferry/provider/ledgerlog"
 )
 
-// How long to wait before a guest is asked again to let a card go. With native
-// hot-plug a second request while the first one blinks is refused, and guests
-// have been seen to take the pair of them for a cancelled one (F27).
-const (
-	spacingACPI   = time.Second
-	spacingNative = 5 * time.Second
-)
+// spacing is how long to wait before a guest is asked again to let a card go.
+// With native hot-plug a second request while the first one blinks is refused,
+// and guests have been seen to take the pair of them for a cancelled one (F27).
+// With ACPI a guest that has heard of it already does it twice; see resting.
+const spacing = 5 * time.Second
 
 // Detach implements provider.Provider. Nil means that the guest was asked: the
 // NIC is available when no definition of the domain has it. A guest that is
@@ -40,7 +38,7 @@ func (p *Provider) detach(ctx context.Context, id nic.ID, instance nic.InstanceI
 	if err != nil {
 		return err
 	}
-	domains, err := hv.Domains(ctx)
+	domains, err := p.domains(ctx, hv)
 	if err != nil {
 		return err
 	}
@@ -54,7 +52,7 @@ func (p *Provider) detach(ctx context.Context, id nic.ID, instance nic.InstanceI
 	var s site
 	var fresh bool // the step is this call's
 	err = p.log.Change(ctx, id, func(h ledgerlog.History) (step *ledgerlog.Step, err error) {
-		s, step, err = planDetach(ctx, hv, h, instance)
+		s, step, err = p.planDetach(ctx, hv, h, instance)
 		fresh = step != nil
 		return step, err
 	})
@@ -79,8 +77,8 @@ func target(domains []virt.Domain, h ledgerlog.History, instance nic.InstanceID)
 
 // planDetach returns the site to take the NIC out of, if there is one, and the
 // step to record.
-func planDetach(ctx context.Context, hv Hypervisor, h ledgerlog.History, instance nic.InstanceID) (site, *ledgerlog.Step, error) {
-	domains, err := hv.Domains(ctx)
+func (p *Provider) planDetach(ctx context.Context, hv Hypervisor, h ledgerlog.History, instance nic.InstanceID) (site, *ledgerlog.Step, error) {
+	domains, err := p.domains(ctx, hv)
 	if err != nil {
 		return site{}, nil, err
 	}
@@ -146,10 +144,6 @@ type request struct {
 func (p *Provider) mayAsk(id nic.ID, s site, fresh bool) (last request, ok bool) {
 	if s.live == nil {
 		return request{}, true
-	}
-	spacing := spacingACPI
-	if s.domain.Hotplug == virt.Native {
-		spacing = spacingNative
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

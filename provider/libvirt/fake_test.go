@@ -1,6 +1,7 @@
 package libvirt_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,12 +18,17 @@ const (
 	// blinks is how long a guest with native hot-plug takes to power a card on;
 	// it takes no request until then.
 	blinks = 1500 * time.Millisecond
+	// late is how long after a guest has let a card go it does so again, for a
+	// request that it was told of twice.
+	late = 400 * time.Millisecond
 )
 
 // A hyper is a hypervisor in memory that behaves as libvirt does: a plug is
 // done when the call returns, an unplug when the guest has let go, which a
 // frozen guest does when it wakes and a booting one forgets. One with native
-// hot-plug takes no request while it powers the card on.
+// hot-plug takes no request while it powers the card on. One with ACPI is told
+// of all open requests anew with each plug and unplug, and carries each out
+// twice then; see domain.changed.
 type hyper struct {
 	mu      sync.Mutex
 	domains []*domain
@@ -40,6 +46,17 @@ type domain struct {
 	booting bool // the guest takes no notice of requests
 	leaving map[string]time.Time
 	plugged map[string]time.Time
+	twice   map[string]bool      // those leaving that the guest was told of again
+	ejects  map[string]time.Time // late ones, by address
+}
+
+// changed tells the guest of all open requests again.
+func (d *domain) changed() {
+	for alias := range d.leaving {
+		if d.Hotplug == virt.ACPI {
+			d.twice[alias] = true
+		}
+	}
 }
 
 // The ops of a hyper.
@@ -102,15 +119,19 @@ func (h *hyper) Plug(ctx context.Context, id string, i virt.Interface) error {
 		if on && live < 0 && d.free() == 0 {
 			return fmt.Errorf("no more available PCI slots: %w", virt.ErrNoSlot)
 		}
+		if i.Address != "" && slices.ContainsFunc(d.Live, func(c virt.Interface) bool { return c.Address == i.Address }) {
+			return fmt.Errorf("double use of PCI address %s: %w", i.Address, virt.ErrTaken)
+		}
 		if on && live < 0 {
 			plugged := i
-			plugged.Address, plugged.Target = d.address(d.Live), "vnet9"
+			plugged.Address, plugged.Target = cmp.Or(i.Address, d.address(d.Live)), "vnet9"
+			d.changed()
 			d.Live = append(d.Live, plugged)
 			d.plugged[i.Alias] = time.Now()
 			h.tell(virt.Event{Kind: virt.DeviceAdded, UUID: d.UUID, Alias: i.Alias})
 		}
 		if stored < 0 && !d.Transient {
-			i.Address = d.address(d.Stored)
+			i.Address = cmp.Or(i.Address, d.address(d.Stored))
 			d.Stored = append(d.Stored, i)
 		}
 		return nil
@@ -137,6 +158,7 @@ func (h *hyper) Unplug(ctx context.Context, id string, i virt.Interface) error {
 			return nil
 		}
 		h.asked = append(h.asked, time.Now())
+		d.changed()
 		if _, already := d.leaving[i.Alias]; already {
 			return nil
 		}
@@ -186,9 +208,28 @@ func (h *hyper) pass() {
 				continue
 			}
 			delete(d.leaving, alias)
-			d.Live = slices.DeleteFunc(d.Live, func(c virt.Interface) bool { return c.Alias == alias })
-			h.tell(virt.Event{Kind: virt.DeviceRemoved, UUID: d.UUID, Alias: alias})
+			for _, c := range d.Live {
+				if c.Alias == alias && d.twice[alias] {
+					d.ejects[c.Address] = due.Add(late)
+				}
+			}
+			delete(d.twice, alias)
+			h.gone(d, func(c virt.Interface) bool { return c.Alias == alias })
 		}
+		for address, due := range d.ejects {
+			if d.State == virt.Running && !time.Now().Before(due) {
+				delete(d.ejects, address)
+				h.gone(d, func(c virt.Interface) bool { return c.Address == address })
+			}
+		}
+	}
+}
+
+// gone takes the card out of the running domain, and says so.
+func (h *hyper) gone(d *domain, is func(virt.Interface) bool) {
+	if at := slices.IndexFunc(d.Live, is); at >= 0 {
+		h.tell(virt.Event{Kind: virt.DeviceRemoved, UUID: d.UUID, Alias: d.Live[at].Alias})
+		d.Live = slices.Delete(d.Live, at, at+1)
 	}
 }
 
@@ -218,8 +259,16 @@ func (d *domain) copy() virt.Domain {
 	c := d.Domain
 	c.Live, c.Stored = slices.Clone(d.Live), slices.Clone(d.Stored)
 	c.Slots = virt.Slots{Total: d.ports, Free: d.free()}
+	taken := slices.Concat(d.Live, d.Stored)
+	for n := range d.ports {
+		if a := address(n + 1); !slices.ContainsFunc(taken, func(c virt.Interface) bool { return c.Address == a }) {
+			c.Ports = append(c.Ports, a)
+		}
+	}
 	return c
 }
+
+func address(n int) string { return fmt.Sprintf("0000:%02x:00.0", n) }
 
 func (d *domain) free() int {
 	used := d.Live
@@ -238,7 +287,7 @@ func letsGo(mode virt.HotplugMode) time.Duration {
 
 func (d *domain) address(taken []virt.Interface) string {
 	for n := 1; ; n++ {
-		a := fmt.Sprintf("0000:%02x:00.0", n)
+		a := address(n)
 		if !slices.ContainsFunc(taken, func(c virt.Interface) bool { return c.Address == a }) {
 			return a
 		}

@@ -11,6 +11,9 @@ import (
 // the tests for F20 notice.
 const rereads = true
 
+// rests is switched off for the tests for F22.
+const rests = true
+
 // isOurs says whether a card is the NIC's. The tag weak makes it take the MAC
 // for enough, and the tests for F24 must notice.
 func isOurs(i virt.Interface, alias string, mac nic.MAC) bool {

@@ -7,7 +7,10 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-const rereads = false
+const (
+	rereads = false
+	rests   = false
+)
 
 func isOurs(i virt.Interface, alias string, mac nic.MAC) bool {
 	return i.MAC == mac || mac.IsZero() && i.Alias == alias

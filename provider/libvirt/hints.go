@@ -97,7 +97,7 @@ func (p *Provider) tellRemoval(ctx context.Context, id nic.ID, uuid string) {
 func (p *Provider) survey(ctx context.Context, hv Hypervisor) {
 	call, cancel := context.WithTimeout(ctx, worstCall)
 	defer cancel()
-	domains, err := hv.Domains(call)
+	domains, err := p.domains(call, hv)
 	if err != nil {
 		if ctx.Err() == nil {
 			p.opts.Log.Warn("domains cannot be listed", "err", err)

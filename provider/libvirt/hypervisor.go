@@ -17,7 +17,8 @@ type Hypervisor interface {
 	// Plug puts i into the live and the stored definition: into the stored
 	// alone while the domain is off, and into the live alone if it has no other.
 	// A definition that has it already, by alias and MAC, is left as it is; one
-	// with the alias or the MAC on another card is virt.ErrTaken.
+	// with the alias or the MAC on another card, or another device at i's
+	// address, is virt.ErrTaken.
 	Plug(ctx context.Context, domain string, i virt.Interface) error
 	// Unplug takes i, as Domain has listed it, out of the definitions that have
 	// it: exactly the card with its alias, its MAC and, where it was listed, its

@@ -61,6 +61,7 @@ type Provider struct {
 	log   ledgerlog.Log
 	conn  *connection
 	locks *locks
+	ports ports
 
 	mu    sync.Mutex
 	asked map[nic.ID]request          // the last unplug that was asked of the guest
@@ -88,6 +89,7 @@ func New(o Options) (*Provider, error) {
 	return &Provider{
 		opts: o, log: ledgerlog.Log{Ledger: o.Ledger},
 		conn: newConnection(o.Open), locks: newLocks(),
+		ports: ports{since: map[string]map[string]time.Time{}},
 		asked: map[nic.ID]request{}, told: map[string]virt.HotplugMode{},
 	}, nil
 }

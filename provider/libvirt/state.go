@@ -163,7 +163,7 @@ func (p *Provider) judgeAll(ctx context.Context, histories map[nic.ID]*ledgerlog
 	if err != nil {
 		return nil, err
 	}
-	domains, err := hv.Domains(ctx)
+	domains, err := p.domains(ctx, hv)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (p *Provider) Create(ctx context.Context, spec nic.Spec) (nic.Seen, error) 
 		if err != nil {
 			return nic.Seen{}, fail(err)
 		}
-		if domains, err = hv.Domains(ctx); err != nil {
+		if domains, err = p.domains(ctx, hv); err != nil {
 			return nic.Seen{}, fail(err)
 		}
 	}
@@ -47,7 +47,7 @@ func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
 		return fail(err)
 	}
 	plugged := func(h ledgerlog.History) error {
-		domains, err := hv.Domains(ctx)
+		domains, err := p.domains(ctx, hv)
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ func (h *hyper) define(name string, mode virt.HotplugMode, ports int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.born++
-	d := &domain{ports: ports, leaving: map[string]time.Time{}, plugged: map[string]time.Time{}}
+	d := &domain{ports: ports, leaving: map[string]time.Time{}, plugged: map[string]time.Time{}, twice: map[string]bool{}, ejects: map[string]time.Time{}}
 	d.Name, d.UUID = name, fmt.Sprintf("00000000-0000-4000-8000-%012d", h.born)
 	d.State, d.Hotplug = virt.Off, mode
 	h.domains = append(h.domains, d)
@@ -63,6 +63,7 @@ func (h *hyper) destroy(name string) {
 	h.hand(name, func(d *domain) {
 		d.State, d.Live = virt.Off, nil
 		clear(d.leaving)
+		clear(d.ejects)
 	})
 }
 
