@@ -35,8 +35,23 @@ type hand struct {
 func (r *rig) hand(hv libvirt.Hypervisor) *hand {
 	r.t.Helper()
 	h := &hand{r: r, hv: hv, ledger: providertest.NewLedger(), log: &journal{}}
-	h.spec = nic.Spec{NIC: nic.NewID(), Network: "lab", Tenant: "default", Node: "test", MAC: nic.NewMAC(), Port: lanPort()}
 	h.restart()
+	h.make()
+	return h
+}
+
+// another is another NIC of the same provider.
+func (h *hand) another() *hand {
+	h.r.t.Helper()
+	o := &hand{r: h.r, p: h.p, hv: h.hv, ledger: providertest.NewLedger(), log: h.log} // the ledger stays empty
+	o.make()
+	return o
+}
+
+func (h *hand) make() {
+	r := h.r
+	r.t.Helper()
+	h.spec = nic.Spec{NIC: nic.NewID(), Network: "lab", Tenant: "default", Node: "test", MAC: nic.NewMAC(), Port: lanPort()}
 	_, err := h.p.Create(r.t.Context(), h.spec)
 	r.must(err)
 	r.t.Cleanup(func() {
@@ -46,7 +61,6 @@ func (r *rig) hand(hv libvirt.Hypervisor) *hand {
 			r.t.Error(err)
 		}
 	})
-	return h
 }
 
 // restart puts a provider in the old one's place that knows what the ledger

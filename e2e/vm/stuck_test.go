@@ -22,31 +22,12 @@ import (
 func TestF42_AStuckKernel(t *testing.T) {
 	r := use(t)
 	n := r.node(1)
-	program := filepath.Join(t.TempDir(), "holdlinks")
-	build := exec.Command("go", "build", "-o", program, "./holdlinks")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build holdlinks: %v\n%s", err, out)
-	}
-	data, err := os.ReadFile(program)
-	r.must(err)
-	r.must(n.Put(t.Context(), "/run/holdlinks", 0o755, bytes.NewReader(data)))
-
 	r.watched(n)
 	r.run(n, "before", "--label", "nicferry.network=lab")
 	before := r.eth0(n, "before")
 	pid, threads := r.agentThreads(n)
 
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	read, write := io.Pipe()
-	said := &monitor{}
-	hold := n.Command(ctx, "/run/holdlinks")
-	hold.Stdin, hold.Stdout, hold.Stderr = read, said, said
-	r.must(hold.Start())
-	ended := make(chan error, 1)
-	go func() { ended <- hold.Wait() }()
-	r.until("the kernel to hold its lock", patience, func(context.Context) error { return said.has("held") })
+	release := r.holdLinks(n)
 	start := time.Now()
 	stuck := make(chan error, 1)
 	go func() { // this waits for the kernel as well
@@ -64,8 +45,7 @@ func TestF42_AStuckKernel(t *testing.T) {
 	if _, now := r.agentThreads(n); now > threads+8 {
 		t.Errorf("the agent has %d threads while the kernel is stuck, and had %d", now, threads)
 	}
-	r.must(write.Close())
-	r.must(<-ended)
+	release()
 	r.must(<-stuck)
 	r.until("the agent to say that the kernel answers", patience, func(ctx context.Context) error {
 		return r.agentSays(ctx, n, "the kernel answers again")
@@ -74,6 +54,37 @@ func TestF42_AStuckKernel(t *testing.T) {
 	r.pings(before.Addr.Addr())
 	if now, _ := r.agentThreads(n); now != pid {
 		t.Errorf("the agent was process %s and is %s", pid, now)
+	}
+}
+
+// holdLinks has the guest's kernel hold its lock for links until release is
+// called or the test ends.
+func (r *rig) holdLinks(n *node) (release func()) {
+	r.t.Helper()
+	program := filepath.Join(r.t.TempDir(), "holdlinks")
+	build := exec.Command("go", "build", "-o", program, "./holdlinks")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		r.t.Fatalf("build holdlinks: %v\n%s", err, out)
+	}
+	data, err := os.ReadFile(program)
+	r.must(err)
+	r.must(n.Put(r.t.Context(), "/run/holdlinks", 0o755, bytes.NewReader(data)))
+
+	ctx, cancel := context.WithCancel(r.t.Context())
+	r.t.Cleanup(cancel)
+	read, write := io.Pipe()
+	said := &monitor{}
+	hold := n.Command(ctx, "/run/holdlinks")
+	hold.Stdin, hold.Stdout, hold.Stderr = read, said, said
+	r.must(hold.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- hold.Wait() }()
+	r.until("the kernel to hold its lock", patience, func(context.Context) error { return said.has("held") })
+	return func() {
+		r.t.Helper()
+		r.must(write.Close())
+		r.must(<-ended)
 	}
 }
 
