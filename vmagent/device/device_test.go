@@ -179,6 +179,12 @@ func TestForeignThingsAreLeftAlone(t *testing.T) {
 		{"other kind", func(id nic.ID) []string {
 			return []string{"link", "add", id.LinkName("nf"), "type", "bridge"}
 		}},
+		{"a veth without our mark", func(id nic.ID) []string {
+			return []string{"link", "add", id.LinkName("nf"), "type", "veth", "peer", "name", id.LinkName("nt")}
+		}},
+		{"a veth with another's mark", func(id nic.ID) []string {
+			return []string{"link", "add", id.LinkName("nf"), "alias", "theirs", "type", "veth", "peer", "name", "far0"}
+		}},
 		{"temporary name", func(id nic.ID) []string {
 			return []string{"link", "add", id.LinkName("nt"), "type", "bridge"}
 		}},
@@ -203,6 +209,9 @@ func TestForeignThingsAreLeftAlone(t *testing.T) {
 				t.Error("made the NIC over something that is not ours")
 			} else if len(d.Bridge.Uplinks) > 0 && !strings.Contains(err.Error(), `a port of "other0" already`) {
 				t.Errorf("got %v; want the bridge named that has the uplink", err)
+			}
+			if err := m.Remove(t.Context(), id, d); err != nil && !errors.Is(err, ErrForeign) {
+				t.Errorf("remove: %v", err)
 			}
 			for _, was := range before {
 				now, err := m.host.ByIndex(was.Index)

@@ -34,7 +34,7 @@ func (m *Maker) Locate(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 	}
 	switch d.Kind {
 	case nic.Veth:
-		at, found, err = m.locateVeth(id, namespaces)
+		at, found, err = m.locateVeth(id, d, namespaces)
 	case nic.Macvlan:
 		at, found, err = m.search(namespaces, m.macvlanIn(id, d))
 	default:
@@ -48,11 +48,11 @@ func (m *Maker) Locate(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 
 // locateVeth asks the end on the host for its peer. The kernel names the
 // peer's index and the number of its namespace, and these two are exact.
-func (m *Maker) locateVeth(id nic.ID, namespaces []*netns.Namespace) (Place, bool, error) {
+func (m *Maker) locateVeth(id nic.ID, d nic.Device, namespaces []*netns.Namespace) (Place, bool, error) {
 	if at, found, err := m.vethAtHome(id); err != nil || found {
 		return at, found, err
 	}
-	end, found, err := m.hostEnd(id)
+	end, found, err := m.hostEnd(id, d)
 	if err != nil || !found {
 		return Place{}, false, err
 	}

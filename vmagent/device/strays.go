@@ -22,7 +22,7 @@ func (m *Maker) Remake(ctx context.Context, id nic.ID, d nic.Device) error {
 	if d.Kind != nic.Veth {
 		return nil
 	}
-	end, found, err := m.hostEnd(id)
+	end, found, err := m.hostEnd(id, d)
 	if err == nil && found {
 		err = m.host.Delete(end)
 	}

@@ -17,7 +17,7 @@ func (m *Maker) ensureVeth(id nic.ID, d nic.Device) error {
 	if err != nil {
 		return err
 	}
-	end, found, err := m.hostEnd(id)
+	end, found, err := m.hostEnd(id, d)
 	if err != nil {
 		return err
 	}
@@ -116,16 +116,18 @@ func (m *Maker) fixInnerEnd(id nic.ID, d nic.Device, end link.Link) error {
 
 // hostEnd finds the NIC's end on the host. By name first, because that is one
 // message; somebody may have renamed it, so by alias then.
-func (m *Maker) hostEnd(id nic.ID) (end link.Link, found bool, err error) {
+func (m *Maker) hostEnd(id nic.ID, d nic.Device) (end link.Link, found bool, err error) {
 	name := id.LinkName(hostPrefix)
 	end, err = m.host.ByName(name)
 	if err == nil {
-		// One without alias is ours too: it was made a moment before a crash.
-		if end.Name == name && end.Kind == link.KindVeth && (end.Alias == string(id) || end.Alias == "") {
+		// One without alias was made a moment before a crash, if it has the MAC
+		// that it was made with.
+		ours := end.Alias == string(id) || end.Alias == "" && end.MAC == hostEndMAC(d.MAC)
+		if end.Name == name && end.Kind == link.KindVeth && ours {
 			return end, true, nil
 		}
-		return link.Link{}, false, fmt.Errorf("interface %q %w (kind %q, alias %q): remove or rename it",
-			name, ErrForeign, end.Kind, end.Alias)
+		return link.Link{}, false, fmt.Errorf("interface %q %w (kind %q, alias %q, MAC %s): remove or rename it",
+			name, ErrForeign, end.Kind, end.Alias, end.MAC)
 	}
 	if !errors.Is(err, link.ErrNotFound) {
 		return link.Link{}, false, err
@@ -148,7 +150,7 @@ func (m *Maker) hostEnd(id nic.ID) (end link.Link, found bool, err error) {
 // removeVeth deletes the end on the host: the other goes with it, whichever
 // namespace it hides in.
 func (m *Maker) removeVeth(id nic.ID, d nic.Device) error {
-	end, found, err := m.hostEnd(id)
+	end, found, err := m.hostEnd(id, d)
 	if err != nil {
 		return err
 	}
