@@ -21,6 +21,10 @@ type flight struct {
 	returning bool
 	next      time.Time
 	wait      time.Duration // between the look before and the next
+	// asked is when the provider was last asked to bring it on, and patience how
+	// long after it is asked again.
+	asked    time.Time
+	patience time.Duration
 }
 
 // lookAt has the poller look at a NIC in that state, soon and then less and
@@ -39,7 +43,10 @@ func (a *Allocator) take(n nic.NIC, state nic.State, first time.Duration) {
 		return // its looks go on as they are
 	}
 	first = min(first, a.opts.Poll)
-	a.inFlight[n.ID] = &flight{provider: n.Provider, state: state, returning: returning, next: time.Now().Add(first), wait: first}
+	now := time.Now()
+	a.inFlight[n.ID] = &flight{
+		provider: n.Provider, state: state, returning: returning, next: now.Add(first), wait: first, asked: now, patience: attachAgain,
+	}
 	a.poke(n.Provider)
 }
 

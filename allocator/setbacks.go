@@ -127,7 +127,7 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 		return 0, nil
 	}
 	if left := a.until(c.Deadline); left > 0 {
-		return left, nil
+		return a.replug(ctx, p, n, left), nil
 	}
 	all, err := p.Get(ctx, n.ID)
 	why := a.because(nic.ReasonWaitingForNIC, "not seen within %s: %s", a.opts.UnseenAfter, halfThatFailed(n, all[n.ID], err))

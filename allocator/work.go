@@ -108,6 +108,9 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 	}); err != nil {
 		return 0, err
 	}
+	if n.Seen.State == nic.StateAttaching {
+		return a.insist(ctx, p, n)
+	}
 	return plugDeadline - a.since(n.Since) + time.Second, nil
 }
 
