@@ -22,10 +22,7 @@ import (
 // TestConformance runs the conformance suite of providers against guests that
 // really let go of their cards.
 func TestConformance(t *testing.T) {
-	// Under load one of eight cards that came and went at once once did not get
-	// attached within 10 s of an Attach that had succeeded. Why is not known.
-	pick := func(name string) bool { return long() || name != "F15_ConcurrentNICs" }
-	conform(t, use(t), 100*time.Millisecond, pick, "vm1", "vm2")
+	conform(t, use(t), 100*time.Millisecond, func(string) bool { return true }, "vm1", "vm2")
 }
 
 // nativeCases are those of the suite that are about an unplug under way, which
