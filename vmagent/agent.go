@@ -98,11 +98,12 @@ func New(opts Options) (*Agent, error) {
 	if opts.Workers == 0 {
 		opts.Workers = 8
 	}
-	a := &Agent{opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), arrivals: hotplug.NewWatcher(opts.Host), cache: cache{dir: opts.RunDir}, wires: dhcp.NewListener(), wires6: dhcp6.NewListener(), lans: announce.NewListener()}
-	a.report = newReporter(opts)
-	a.censuses = newCensuses()
+	a := &Agent{
+		opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), report: newReporter(opts),
+		asks: newAsks(opts), censuses: newCensuses(), cache: cache{dir: opts.RunDir}, arrivals: hotplug.NewWatcher(opts.Host),
+		wires: dhcp.NewListener(), wires6: dhcp6.NewListener(), lans: announce.NewListener(),
+	}
 	a.queue = keyed.New(keyed.Options{Work: a.reconcile, Workers: opts.Workers, Log: opts.Log})
-	a.asks = newAsks(opts)
 	var err error
 	if a.maker, err = device.New(opts.Host); err != nil {
 		return nil, err

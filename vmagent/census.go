@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -97,7 +96,7 @@ func (a *Agent) takeCensus(ctx context.Context, rev uint64) (nic.Census, error) 
 // container.
 func (a *Agent) countContainer(ctx context.Context, key string, mine []nic.Wanted, census *nic.Census) (known bool, err error) {
 	var at []*netns.Namespace
-	if !strings.HasPrefix(key, "nic-") {
+	if !ofNIC(key) {
 		c, err := a.opts.Engine.Get(ctx, key)
 		if known = !errors.Is(err, containers.ErrNotFound); known && err != nil {
 			return true, err

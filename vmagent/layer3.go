@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/announce"
@@ -85,20 +84,4 @@ func withoutOrphans(l3 nic.Layer3) nic.Layer3 {
 	l3.Gateways = slices.DeleteFunc(slices.Clone(l3.Gateways), func(gw netip.Addr) bool { return !has(gw) })
 	l3.Routes = slices.DeleteFunc(slices.Clone(l3.Routes), func(r nic.Route) bool { return !has(r.Via) })
 	return l3
-}
-
-// dhcpDeadline is how long a container waits for its first lease before the
-// wait is shown as overdue. It goes on waiting, and keeps its NIC.
-const dhcpDeadline = time.Minute
-
-// waitingForDHCP tells what is waited for since when, and what the trouble is.
-func waitingForDHCP(said *nic.Observed, protocol string, since time.Time, trouble error) {
-	waiting := nic.Condition{
-		Reason: nic.ReasonWaitingForDHCP, Message: "no " + protocol + " server has given a lease yet",
-		Since: since.UTC(), Deadline: since.Add(dhcpDeadline).UTC(),
-	}
-	if trouble != nil {
-		waiting.Message += ": " + trouble.Error()
-	}
-	nic.SetCondition(&said.Conditions, waiting)
 }

@@ -1,6 +1,8 @@
 package vmagent
 
 import (
+	"time"
+
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/dhcp"
@@ -90,4 +92,20 @@ func (a *Agent) lease6Options(ns *netns.Namespace, index int, w nic.Wanted) dhcp
 		Wake:   func() { a.queue.Wake(key) },
 		Log:    a.opts.Log.With("nic", w.NIC, "claim", w.Claim),
 	}
+}
+
+// dhcpDeadline is how long a container waits for its first lease before the
+// wait is shown as overdue. It goes on waiting, and keeps its NIC.
+const dhcpDeadline = time.Minute
+
+// waitingForDHCP tells what is waited for since when, and what the trouble is.
+func waitingForDHCP(said *nic.Observed, protocol string, since time.Time, trouble error) {
+	waiting := nic.Condition{
+		Reason: nic.ReasonWaitingForDHCP, Message: "no " + protocol + " server has given a lease yet",
+		Since: since.UTC(), Deadline: since.Add(dhcpDeadline).UTC(),
+	}
+	if trouble != nil {
+		waiting.Message += ": " + trouble.Error()
+	}
+	nic.SetCondition(&said.Conditions, waiting)
 }

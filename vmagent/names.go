@@ -8,17 +8,6 @@ import (
 	"github.com/nicferry/nicferry/vmagent/etc"
 )
 
-// staying are the wishes of a container for NICs that it has or is to have.
-func staying(wishes []nic.Wanted) []nic.Wanted {
-	var stay []nic.Wanted
-	for _, w := range wishes {
-		if w.NIC != "" && !w.Gone {
-			stay = append(stay, w)
-		}
-	}
-	return stay
-}
-
 // writeNames brings a running container's resolv.conf and hosts up to date with
 // all its NICs. What goes wrong there is told and not more: the container can
 // bring it about at will, and a card without names is better than none.

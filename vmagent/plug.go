@@ -35,8 +35,8 @@ type plug struct {
 	// whether somebody keeps it alive.
 	left   netns.ID
 	leftAt time.Time
-	// layer3 is the addressing that was last worked out, and lease the name
-	// servers that came with it.
+	// layer3 is the addressing that was last worked out, and leaseDNS the name
+	// servers that came with its leases.
 	layer3   nic.Layer3
 	leaseDNS []nic.DNS
 	saidMTU  int // what the lease was last seen to say

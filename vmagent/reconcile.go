@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/netns"
@@ -33,7 +32,7 @@ func (a *Agent) reconcile(ctx context.Context, key string) (again time.Duration,
 	case c == nil:
 		a.asks.put(key, func(ctx context.Context) error { return a.release(ctx, wishes) })
 	case c.Running, c.Unstarted:
-		a.asks.put(key, func(ctx context.Context) error { return a.ask(ctx, *c, wishes) })
+		a.asks.put(key, func(ctx context.Context) error { return a.acquire(ctx, *c, wishes) })
 	default:
 		a.asks.put(key, nil)
 	}
@@ -45,7 +44,7 @@ func (a *Agent) reconcile(ctx context.Context, key string) (again time.Duration,
 // must both lack it, and its process must not live on (an engine that was
 // started over an empty data root lists nothing).
 func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*containers.Container, error) {
-	if strings.HasPrefix(key, "nic-") {
+	if ofNIC(key) {
 		return nil, nil
 	}
 	c, err := a.opts.Engine.Get(ctx, key)
@@ -149,49 +148,4 @@ func (a *Agent) tell(w nic.Wanted, said nic.Observed) {
 	}
 	a.opts.Log.Info(what, "nic", w.NIC, "claim", w.Claim, "container", w.Container,
 		"interface", w.Owner.Interface, "network", w.Network, "mac", said.MAC, "addrs", said.Addrs)
-}
-
-// ask acquires a claim for each interface that the container's labels ask for
-// and that has no NIC yet, or whose claim has an older name of the container.
-func (a *Agent) ask(ctx context.Context, c containers.Container, wishes []nic.Wanted) error {
-	var errs []error
-	for _, req := range nic.Requests(c.Labels, c.ImageLabels) {
-		served := slices.ContainsFunc(wishes, func(w nic.Wanted) bool {
-			return w.NIC != "" && !w.Gone && w.Owner.Interface == req.Interface && w.Container == c.Name
-		})
-		if served {
-			continue
-		}
-		req.Unstarted = c.Unstarted
-		if c.SharesNetwork() {
-			req.Faults.Add(nic.LabelPrefix+"*", "the container runs with --network %s and has no network namespace of its own; start it with --network none", c.NetworkMode)
-		}
-		owner := nic.Owner{Node: a.opts.Node, Kind: nic.OwnerContainer, Sandbox: c.ID, Interface: req.Interface}
-		claim, err := a.opts.Controller.Acquire(ctx, owner, c.Name, req)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("acquire a NIC for %s of container %s: %w", req.Interface, c.Name, err))
-			continue
-		}
-		if why, news := a.refused.news(claim); news {
-			a.opts.Log.Warn("claim refused", "claim", claim.ID, "container", c.Name, "interface", req.Interface,
-				"reason", why.Reason, "message", why.Message)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// release gives back the claims of a container that is gone.
-func (a *Agent) release(ctx context.Context, wishes []nic.Wanted) error {
-	var errs []error
-	for _, w := range wishes {
-		if w.Claim == "" || w.Gone {
-			continue
-		}
-		if err := a.opts.Controller.Release(ctx, w.Claim, w.Epoch); err != nil {
-			errs = append(errs, fmt.Errorf("release claim %s: %w", w.Claim, err))
-			continue
-		}
-		a.refused.forget(w.Claim)
-	}
-	return errors.Join(errs...)
 }

@@ -26,6 +26,12 @@ func keyOf(w nic.Wanted) string {
 	return string(w.NIC)
 }
 
+// ofNIC says whether the key is that of a NIC that no container holds.
+func ofNIC(key string) bool {
+	_, err := nic.ParseID(key)
+	return err == nil
+}
+
 // replace takes the whole new list and returns the keys whose wishes differ.
 func (ws *wishes) replace(list []nic.Wanted) (changed []string) {
 	next := map[string][]nic.Wanted{}
@@ -76,4 +82,15 @@ func (ws *wishes) keys() []string {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	return slices.Collect(maps.Keys(ws.byKey))
+}
+
+// staying are the wishes of a container for NICs that it has or is to have.
+func staying(wishes []nic.Wanted) []nic.Wanted {
+	var stay []nic.Wanted
+	for _, w := range wishes {
+		if w.NIC != "" && !w.Gone {
+			stay = append(stay, w)
+		}
+	}
+	return stay
 }

@@ -1,0 +1,56 @@
+package vmagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/containers"
+)
+
+// acquire asks for a claim for each interface that the container's labels ask for
+// and that has no NIC yet, or whose claim has an older name of the container.
+func (a *Agent) acquire(ctx context.Context, c containers.Container, wishes []nic.Wanted) error {
+	var errs []error
+	for _, req := range nic.Requests(c.Labels, c.ImageLabels) {
+		served := slices.ContainsFunc(wishes, func(w nic.Wanted) bool {
+			return w.NIC != "" && !w.Gone && w.Owner.Interface == req.Interface && w.Container == c.Name
+		})
+		if served {
+			continue
+		}
+		req.Unstarted = c.Unstarted
+		if c.SharesNetwork() {
+			req.Faults.Add(nic.LabelPrefix+"*", "the container runs with --network %s and has no network namespace of its own; start it with --network none", c.NetworkMode)
+		}
+		owner := nic.Owner{Node: a.opts.Node, Kind: nic.OwnerContainer, Sandbox: c.ID, Interface: req.Interface}
+		claim, err := a.opts.Controller.Acquire(ctx, owner, c.Name, req)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("acquire a NIC for %s of container %s: %w", req.Interface, c.Name, err))
+			continue
+		}
+		if why, news := a.refused.news(claim); news {
+			a.opts.Log.Warn("claim refused", "claim", claim.ID, "container", c.Name, "interface", req.Interface,
+				"reason", why.Reason, "message", why.Message)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// release gives back the claims of a container that is gone.
+func (a *Agent) release(ctx context.Context, wishes []nic.Wanted) error {
+	var errs []error
+	for _, w := range wishes {
+		if w.Claim == "" || w.Gone {
+			continue
+		}
+		if err := a.opts.Controller.Release(ctx, w.Claim, w.Epoch); err != nil {
+			errs = append(errs, fmt.Errorf("release claim %s: %w", w.Claim, err))
+			continue
+		}
+		a.refused.forget(w.Claim)
+	}
+	return errors.Join(errs...)
+}
