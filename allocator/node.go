@@ -3,7 +3,6 @@ package allocator
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/nicferry/nicferry/allocator/pool"
@@ -127,7 +126,7 @@ func (a *Allocator) observe(e *edit, node string, o nic.Observed) error {
 	if err != nil {
 		return err
 	}
-	if !sameWord(old, o) {
+	if !o.Repeats(old) {
 		o.At = a.now()
 		e.update(observedKey(o.NIC), o, oldRev)
 		if !news {
@@ -175,11 +174,4 @@ func moveClaim(e *edit, o nic.Observed, missing *nic.Condition) error {
 		e.update(claimKey(claim.ID), claim, rev)
 	}
 	return nil
-}
-
-// sameWord says whether a node repeats itself. The lease's end moves with each
-// renewal and is worth a record; the time of the report is not.
-func sameWord(a, b nic.Observed) bool {
-	a.At, b.At = time.Time{}, time.Time{}
-	return reflect.DeepEqual(a, b)
 }

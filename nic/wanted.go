@@ -2,6 +2,7 @@ package nic
 
 import (
 	"net/netip"
+	"reflect"
 	"time"
 )
 
@@ -85,6 +86,13 @@ type Observed struct {
 	LeaseEnds  time.Time   `json:"leaseEnds,omitzero"`
 	Conditions []Condition `json:"conditions,omitempty"`
 	At         time.Time   `json:"at"`
+}
+
+// Repeats says whether a node says the same as in an earlier word about the NIC,
+// whenever it said so. The lease's end moves with each renewal, and is news.
+func (o Observed) Repeats(earlier Observed) bool {
+	o.At, earlier.At = time.Time{}, time.Time{}
+	return reflect.DeepEqual(o, earlier)
 }
 
 // A NodeReport carries what changed on a node since its last report.

@@ -3,7 +3,6 @@ package vmagent
 import (
 	"context"
 	"maps"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -44,7 +43,7 @@ func (r *reporter) say(o nic.Observed) (moved bool) {
 	}
 	began(o.Conditions, last.Conditions, o.At)
 	moved = last.State != o.State
-	if sent, ok := r.sent[o.NIC]; ok && sameWord(sent, o) {
+	if sent, ok := r.sent[o.NIC]; ok && o.Repeats(sent) {
 		delete(r.unsent, o.NIC)
 		return moved
 	}
@@ -82,11 +81,6 @@ func began(conditions, before []nic.Condition, now time.Time) {
 			}
 		}
 	}
-}
-
-func sameWord(a, b nic.Observed) bool {
-	a.At, b.At = time.Time{}, time.Time{}
-	return reflect.DeepEqual(a, b)
 }
 
 // keepOnly forgets what was said of NICs that have no wish any more.
@@ -142,7 +136,7 @@ func (r *reporter) flush(ctx context.Context, session uint64) error {
 	}
 	for id, o := range batch {
 		r.sent[id] = o
-		if now, ok := r.unsent[id]; ok && sameWord(now, o) {
+		if now, ok := r.unsent[id]; ok && now.Repeats(o) {
 			delete(r.unsent, id)
 		}
 	}
