@@ -11,8 +11,9 @@ type Reservation struct {
 	Schema int `json:"schema"`
 	// Claim is the holder of an address or a MAC; empty once it has ended.
 	Claim ClaimID `json:"claim,omitempty"`
-	// Owner is the container name that the claim is or was of, as KeptKey
-	// writes it, or the holder of a number; empty where it has no name.
+	// Owner is the container name that the claim is or was of, as the store's
+	// key of its Kept has it; or the NIC that has its MAC for itself, as a spare;
+	// or the holder of a number. Empty where there is none.
 	Owner   string `json:"owner,omitempty"`
 	Network string `json:"network,omitempty"`
 	// Free is when others may have it; zero while it is held.
