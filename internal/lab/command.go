@@ -43,7 +43,7 @@ func (n *Node) Run(ctx context.Context, name string, args ...string) (string, er
 
 // outside prepares a program to run on the machine itself.
 func outside(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, lookup(name), args...)
+	cmd := exec.CommandContext(ctx, Lookup(name), args...)
 	cmd.Env = environ()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the terminal's ctrl-C is for us alone
 	cmd.WaitDelay = 5 * time.Second

@@ -34,8 +34,8 @@ func (e *Engine) Image(ctx context.Context) (string, error) {
 // ImageImport returns the arguments with which Docker's CLI makes ImageName of
 // the archive on its standard input, and the archive.
 func ImageImport(ctx context.Context) (args []string, archive io.Reader, err error) {
-	busybox := lookup("busybox")
-	if err := checkStatic(busybox); err != nil {
+	busybox := Lookup("busybox")
+	if err := CheckStatic(busybox); err != nil {
 		return nil, nil, fmt.Errorf("make image: %w", err)
 	}
 	list, err := output(outside(ctx, busybox, "--list"), "busybox", []string{"--list"})

@@ -44,8 +44,8 @@ func Tools() []Tool {
 func Missing() []Tool {
 	var missing []Tool
 	for _, t := range Tools() {
-		path := lookup(t.Name)
-		if !filepath.IsAbs(path) || t.Name == "busybox" && checkStatic(path) != nil {
+		path := Lookup(t.Name)
+		if !filepath.IsAbs(path) || t.Name == "busybox" && CheckStatic(path) != nil {
 			missing = append(missing, t)
 		}
 	}
@@ -69,14 +69,7 @@ func ready() error {
 
 // Lookup finds a program also where an ordinary PATH does not look. A name that
 // is found nowhere comes back as it is, for exec to complain about.
-func Lookup(name string) string { return lookup(name) }
-
-// CheckStatic refuses a program that needs a dynamic linker.
-func CheckStatic(path string) error { return checkStatic(path) }
-
-// lookup finds a program also where an ordinary PATH does not look. A name
-// that is found nowhere comes back as it is, for exec to complain about.
-func lookup(name string) string {
+func Lookup(name string) string {
 	if path, err := exec.LookPath(name); err == nil {
 		return path
 	}
@@ -88,8 +81,8 @@ func lookup(name string) string {
 	return name
 }
 
-// checkStatic refuses a program that needs a dynamic linker.
-func checkStatic(path string) error {
+// CheckStatic refuses a program that needs a dynamic linker.
+func CheckStatic(path string) error {
 	file, err := elf.Open(path)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)

@@ -132,7 +132,7 @@ func (s *show) logs() error {
 
 // cli runs the nicferry command and returns what it prints.
 func (s *show) cli(ctx context.Context, args ...string) (string, error) {
-	return s.node.Run(ctx, s.program("nicferry"), append([]string{"--server", "unix://" + s.file("nicferryd.sock")}, args...)...)
+	return s.node.Run(ctx, s.program("nicferry"), append([]string{"--controller", "unix://" + s.file("nicferryd.sock")}, args...)...)
 }
 
 // docker runs Docker's CLI.

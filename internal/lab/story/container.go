@@ -13,8 +13,8 @@ import (
 	"github.com/nicferry/nicferry/internal/api"
 )
 
-// Tool runs a command line tool with arguments and returns what it prints.
-type Tool func(ctx context.Context, args ...string) (string, error)
+// A CLI runs a command line tool with arguments and returns what it prints.
+type CLI func(ctx context.Context, args ...string) (string, error)
 
 // Create is docker's arguments for a container without a Docker network and
 // with the labels; verb is create, or run and its options.
@@ -27,7 +27,7 @@ func Create(image, name string, labels []string, verb ...string) []string {
 }
 
 // Claim asks the nicferry command for the claim of a container's first NIC.
-func Claim(ctx context.Context, nicferry Tool, container string) (api.ClaimView, error) {
+func Claim(ctx context.Context, nicferry CLI, container string) (api.ClaimView, error) {
 	out, err := nicferry(ctx, "get", "claims", "-o", "json")
 	if err != nil {
 		return api.ClaimView{}, err
@@ -52,7 +52,7 @@ type Card struct {
 
 // Look reads a container's card as its own tools see it. Without an IPv4
 // address it is an error.
-func Look(ctx context.Context, docker Tool, container string) (Card, error) {
+func Look(ctx context.Context, docker CLI, container string) (Card, error) {
 	out, err := docker(ctx, "exec", container, "sh", "-ec", "cat /sys/class/net/eth0/address; ip -o addr show dev eth0")
 	if err != nil {
 		return Card{}, err

@@ -92,7 +92,7 @@ func (s *show) takeDown(ctx context.Context) (string, error) {
 }
 
 // docker runs Docker's CLI in a guest, within a deadline.
-func (s *show) docker(guest string) story.Tool {
+func (s *show) docker(guest string) story.CLI {
 	return func(ctx context.Context, args ...string) (string, error) {
 		node, err := s.lab.Node(guest)
 		if err != nil {
