@@ -4,112 +4,72 @@ package device
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"regexp"
+	"slices"
 
 	"github.com/nicferry/nicferry/internal/link"
-	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
 )
 
-// Remake replaces a veth whose inner end is in a namespace that nobody can
-// find: with the end on the host the other goes, wherever it hides. Other
-// kinds, and a NIC that is gone, are left to Ensure.
-func (m *Maker) Remake(ctx context.Context, id nic.ID, d nic.Device) error {
-	if err := check(ctx, id, d); err != nil {
-		return err
-	}
-	if d.Kind != nic.Veth {
-		return nil
-	}
-	end, found, err := m.hostEnd(id, d)
-	if err == nil && found {
-		err = m.host.Delete(end)
-	}
-	if err == nil {
-		err = m.ensureVeth(id, d)
-	}
-	if err != nil {
-		return fmt.Errorf("remake %s %s: %w", d.Kind, id, err)
-	}
-	return nil
-}
+// ownName is a name such as we give; anybody may give it too.
+var ownName = regexp.MustCompile(`^(` + hostPrefix + `|` + homePrefix + `)[0-9a-f]{12}$`)
 
-// DropStrays removes what a dead container made, in its namespace, on the
-// parent of its macvlan: the kernel puts a macvlan on a macvlan beside it. The
-// NICs that are ours stay. It does nothing for other kinds.
-func (m *Maker) DropStrays(ctx context.Context, d nic.Device, dead *netns.Namespace) error {
-	if d.Kind != nic.Macvlan || ctx.Err() != nil {
-		return ctx.Err()
+// Strays lists the links of the host namespace that look like NICs of ours and
+// are none of the wanted: by our mark, which is a NIC's id as the alias, by a
+// MAC as we draw them, or by a name as we give them. Of a veth it lists the end
+// with the mark alone.
+func (m *Maker) Strays(ctx context.Context, wanted []nic.Wanted) ([]nic.Stray, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
-	parent, err := m.host.ByName(d.Parent)
-	if errors.Is(err, link.ErrNotFound) {
-		return nil
-	}
-	if err == nil {
-		err = m.dropOn(parent, dead, func(l link.Link) bool {
-			return marked(l) && l.Index == indexOf(nic.ID(l.Alias))
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("remove links on %q from %s: %w", d.Parent, dead.ID(), err)
-	}
-	return nil
-}
-
-// DropChildren removes what rides on l, a link of the host namespace, in the
-// other namespaces. The kernel leaves a VLAN or macvlan on its parent when
-// that moves, and the next container's traffic would reach the last one.
-func (m *Maker) DropChildren(l link.Link, namespaces ...*netns.Namespace) error {
-	for _, ns := range namespaces {
-		if err := m.dropOn(l, ns, func(link.Link) bool { return false }); err != nil {
-			return fmt.Errorf("remove links on %q from %s: %w", l.Name, ns.ID(), err)
-		}
-	}
-	return nil
-}
-
-func (m *Maker) dropOn(parent link.Link, ns *netns.Namespace, spare func(link.Link) bool) error {
-	h, err := link.Open(ns)
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	children, err := m.childrenIn(h, parent)
-	if err != nil {
-		return err
-	}
-	for _, l := range children {
-		if spare(l) {
-			continue
-		}
-		if err := h.Delete(l); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// childrenIn lists what rides, in the namespace of h, on a link of the host's.
-func (m *Maker) childrenIn(h *link.Handle, parent link.Link) (children []link.Link, err error) {
-	all, err := h.Links()
+	links, err := m.host.Links()
 	if err != nil {
 		return nil, err
 	}
-	host := link.SameNamespace
-	if h.Namespace().ID() != m.host.Namespace().ID() {
-		// After the listing, which makes the kernel number the namespaces that
-		// it has to name there.
-		if host, err = h.NSID(m.host.Namespace()); err != nil || host == link.SameNamespace {
-			return nil, err // nothing there refers to the host
+	strays := []nic.Stray{}
+	for _, l := range links {
+		if l.Kind == link.KindBridge || !looksOurs(l) || isWanted(l, wanted) || isPeer(l, links) {
+			continue
+		}
+		s := nic.Stray{Link: l.Name, Kind: l.Kind, MAC: l.MAC, Bridge: nameIn(links, l.Master)}
+		if marked(l) {
+			s.NIC = nic.ID(l.Alias)
+		}
+		if l.Kind == link.KindMacvlan && l.ParentNSID == link.SameNamespace {
+			s.Parent = nameIn(links, l.ParentIndex)
+		}
+		strays = append(strays, s)
+	}
+	return strays, nil
+}
+
+func looksOurs(l link.Link) bool {
+	return marked(l) || l.MAC.Drawn() || l.PermMAC.Drawn() || ownName.MatchString(l.Name)
+}
+
+func isWanted(l link.Link, wanted []nic.Wanted) bool {
+	return slices.ContainsFunc(wanted, func(w nic.Wanted) bool {
+		if w.NIC == "" {
+			return false
+		}
+		return l.Alias == string(w.NIC) || !marked(l) && (l.MAC == w.Device.MAC || l.PermMAC == w.Device.MAC) ||
+			l.Name == w.NIC.LinkName(hostPrefix) && l.Alias == "" // half made
+	})
+}
+
+// isPeer says whether l is the unmarked end of a veth whose other end is listed.
+func isPeer(l link.Link, links []link.Link) bool {
+	return l.Kind == link.KindVeth && !marked(l) && l.ParentNSID == link.SameNamespace &&
+		slices.ContainsFunc(links, func(o link.Link) bool {
+			return o.Index == l.ParentIndex && o.Kind == link.KindVeth && marked(o)
+		})
+}
+
+func nameIn(links []link.Link, index int) string {
+	for _, l := range links {
+		if l.Index == index && index != 0 {
+			return l.Name
 		}
 	}
-	for _, l := range all {
-		// A veth names its peer in the place of a parent, hardware itself.
-		itself := host == link.SameNamespace && l.Index == parent.Index
-		if l.ParentIndex == parent.Index && l.ParentNSID == host && l.Kind != link.KindVeth && !itself {
-			children = append(children, l)
-		}
-	}
-	return children, nil
+	return ""
 }

@@ -3,6 +3,7 @@
 package device
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -160,4 +161,27 @@ func (m *Maker) removeVeth(id nic.ID, d nic.Device) error {
 		}
 	}
 	return m.dropBridge(d.Bridge)
+}
+
+// Remake replaces a veth whose inner end is in a namespace that nobody can
+// find: with the end on the host the other goes, wherever it hides. Other
+// kinds, and a NIC that is gone, are left to Ensure.
+func (m *Maker) Remake(ctx context.Context, id nic.ID, d nic.Device) error {
+	if err := check(ctx, id, d); err != nil {
+		return err
+	}
+	if d.Kind != nic.Veth {
+		return nil
+	}
+	end, found, err := m.hostEnd(id, d)
+	if err == nil && found {
+		err = m.host.Delete(end)
+	}
+	if err == nil {
+		err = m.ensureVeth(id, d)
+	}
+	if err != nil {
+		return fmt.Errorf("remake %s %s: %w", d.Kind, id, err)
+	}
+	return nil
 }

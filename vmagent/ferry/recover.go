@@ -63,7 +63,7 @@ func (f *Ferry) Recover(ctx context.Context, id nic.ID, d nic.Device, from *netn
 		return Stray{}, false, err
 	}
 	if from != nil && from.ID() != f.host.Namespace().ID() {
-		if err := f.device.DropStrays(ctx, d, from); err != nil {
+		if err := f.device.DropSiblings(ctx, d, from); err != nil {
 			return wrap(err)
 		}
 	}
@@ -96,7 +96,7 @@ func (f *Ferry) search(ctx context.Context, id nic.ID, d nic.Device, from *netns
 	if err := f.Out(ctx, id, d, at.Namespace); err != nil {
 		return Stray{}, false, err
 	}
-	return s, true, f.device.DropStrays(ctx, d, at.Namespace)
+	return s, true, f.device.DropSiblings(ctx, d, at.Namespace)
 }
 
 // others is the namespace as a list to search, empty without one.

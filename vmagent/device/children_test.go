@@ -50,7 +50,7 @@ func TestS12_MacvlanInDisguise(t *testing.T) {
 		t.Errorf("located %+v, %t, %v; want mine", at.Link, found, err)
 	}
 	for range 2 {
-		must(t, m.DropStrays(t.Context(), d, inside))
+		must(t, m.DropSiblings(t.Context(), d, inside))
 	}
 	h, err := link.Open(inside)
 	must(t, err)
