@@ -147,6 +147,7 @@ func New(opts Options) (*Allocator, error) {
 	for name := range opts.Providers {
 		a.pokes[name] = make(chan struct{}, 1)
 	}
+	a.opts.Providers = a.pace(opts.Providers)
 	for _, n := range opts.Networks {
 		if _, ok := opts.Providers[n.Provider]; !ok {
 			return nil, fmt.Errorf("network %s: no provider %q", n.Name, n.Provider)
@@ -202,6 +203,7 @@ func (a *Allocator) lead(ctx context.Context) error {
 	defer a.setLeading(false)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer a.taken.unfollow()
+	defer a.endPaces()
 	watch, err := a.recover(ctx)
 	if err == nil {
 		err = a.applyConfig(ctx)

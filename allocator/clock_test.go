@@ -98,4 +98,3 @@ func TestF66_ANextControllerTakesTheWallClock(t *testing.T) {
 		})
 	}
 }
-

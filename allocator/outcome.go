@@ -25,7 +25,7 @@ func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err erro
 			return false
 		}
 		n.Seen = seen
-		nic.ClearCondition(&n.Conditions, nic.ReasonProviderError)
+		nic.ClearCondition(&n.Conditions, nic.ReasonProviderError, nic.ReasonWaitingForTurn)
 		return true
 	})
 }
@@ -33,6 +33,10 @@ func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err erro
 // failed sorts a provider's error: what can never work is given up and told to
 // the user, everything else is tried again after a back-off, after a look.
 func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Duration, error) {
+	if errors.Is(err, errTurn) {
+		return turnAgain, a.note(ctx, n.ID, a.because(nic.ReasonWaitingForTurn,
+			"provider %s takes no more calls at present; the nodes take turns", n.Provider))
+	}
 	a.reached(n.Provider, err)
 	hopeless := errors.Is(err, provider.ErrInvalid) || errors.Is(err, provider.ErrDenied) ||
 		errors.Is(err, provider.ErrUnsupported) || errors.Is(err, provider.ErrExhausted)

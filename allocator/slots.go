@@ -122,6 +122,11 @@ func (a *Allocator) admitNext(m machine) {
 // place settles what the spec leaves open, after a look at whether the node
 // has room, so that nothing is made for a node that is full.
 func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
+	if paced, ok := p.(*paced); ok { // while it waits for its turn it has no deadline
+		if err := paced.book(n.ID); err != nil {
+			return a.failed(ctx, n, err)
+		}
+	}
 	m := machineOf(n)
 	before := a.slots.on(m)
 	limits, err := p.Limits(ctx, n.Instance)
@@ -153,8 +158,8 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 		if n.Phase != nic.PhasePlanned || n.Placed {
 			return false
 		}
-		n.Spec, n.Placed = spec, true
-		nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForSlot)
+		n.Spec, n.Placed, n.Asked = spec, true, a.now()
+		nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForSlot, nic.ReasonWaitingForTurn)
 		return true
 	})
 }

@@ -32,7 +32,9 @@ func (f *fullable) Commit(ctx context.Context, ops ...store.Op) (store.Rev, erro
 
 type errDisk struct{}
 
-func (*errDisk) Error() string { return "commit to /var/lib/nicferry/store.db: no space left on device" }
+func (*errDisk) Error() string {
+	return "commit to /var/lib/nicferry/store.db: no space left on device"
+}
 func (*errDisk) Unwrap() error { return syscall.ENOSPC }
 
 // tells wants exactly these conditions of the controller.

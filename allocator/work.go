@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,11 +39,17 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 	if node, ok := strings.CutPrefix(key, poolRoot); ok {
 		return a.refill(ctx, node)
 	}
-	id := nic.ID(strings.TrimPrefix(key, nicPrefix))
+	return a.workOnNIC(ctx, nic.ID(strings.TrimPrefix(key, nicPrefix)))
+}
+
+func (a *Allocator) workOnNIC(ctx context.Context, id nic.ID) (time.Duration, error) {
+	begin := time.Now()
 	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(id))
 	if err != nil {
 		return 0, err
 	}
+	n.ID = id
+	defer a.refund(n, begin)
 	if !found {
 		a.landed(id)
 		a.countSlot(nic.NIC{ID: id})
@@ -77,7 +84,7 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 // plug brings a planned NIC to its node: place, create, attach. Each step's
 // outcome is stored before the next begins, and each may be repeated.
 func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
-	if a.since(n.Since) > plugDeadline {
+	if a.since(plugBegan(n)) > plugDeadline && (n.Placed || !waitsForTurn(n)) {
 		return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError,
 			"provider %s has not plugged the NIC in within %s; its last word: %s", n.Provider, plugDeadline, lastWord(n)))
 	}
@@ -104,14 +111,28 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 		Reason:   nic.ReasonWaitingForProvider,
 		Message:  fmt.Sprintf("provider %s says that the NIC is %s", n.Provider, n.Seen.State),
 		Since:    n.Since,
-		Deadline: n.Since.Add(plugDeadline),
+		Deadline: plugBegan(n).Add(plugDeadline),
 	}); err != nil {
 		return 0, err
 	}
 	if n.Seen.State == nic.StateAttaching {
 		return a.insist(ctx, p, n)
 	}
-	return plugDeadline - a.since(n.Since) + time.Second, nil
+	return plugDeadline - a.since(plugBegan(n)) + time.Second, nil
+}
+
+// plugBegan is when the deadline of a plugging began: when the NIC was placed,
+// or planned before that.
+func plugBegan(n nic.NIC) time.Time {
+	if n.Asked.IsZero() {
+		return n.Since
+	}
+	return n.Asked
+}
+
+// waitsForTurn says whether the NIC is not made yet because others are before it.
+func waitsForTurn(n nic.NIC) bool {
+	return slices.ContainsFunc(n.Conditions, func(c nic.Condition) bool { return c.Reason == nic.ReasonWaitingForTurn })
 }
 
 // unplug brings a returning NIC home: it waits for the node's word that the
@@ -225,11 +246,18 @@ func (k clock) hiddenFor(p provider.Provider, n nic.NIC) time.Duration {
 	if visible == 0 {
 		return 0
 	}
-	made := n.Created.Add(plugDeadline + callsPerRun*worstCall(p))
+	made := later(n.Created, n.Asked).Add(plugDeadline + callsPerRun*worstCall(p))
 	if n.Since.Before(made) {
 		made = n.Since
 	}
 	return visible - k.since(made)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // end removes the NIC's record and settles its holder: a releasing claim ends

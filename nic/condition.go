@@ -45,6 +45,7 @@ const (
 	ReasonNodeSilent         Reason = "NodeSilent"          // the node's agent has said nothing for a while
 	ReasonUnreachable        Reason = "ProviderUnreachable" // the provider does not answer
 	ReasonWaitingForSlot     Reason = "WaitingForSlot"      // the slots that are free are promised to other NICs
+	ReasonWaitingForTurn     Reason = "WaitingForTurn"      // the provider is not asked more often than it allows
 	ReasonUnrecorded         Reason = "Unrecorded"          // it had no record, and is being taken back
 	ReasonStoreUnreachable   Reason = "StoreUnreachable"    // the controller's store takes no records: nothing new begins
 	ReasonNotLeading         Reason = "NotLeading"          // the controller answers and does no work

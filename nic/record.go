@@ -21,9 +21,11 @@ type NIC struct {
 	Instance InstanceID `json:"instance"`
 	Phase    Phase      `json:"phase"`
 	// Placed: Spec is settled; from here on Create may have been called.
-	Placed bool    `json:"placed"`
-	Spec   Spec    `json:"spec"`
-	Holder ClaimID `json:"holder,omitempty"`
+	Placed bool `json:"placed"`
+	// Asked is when it was placed. From then on the plugging has a deadline.
+	Asked  time.Time `json:"asked,omitzero"`
+	Spec   Spec      `json:"spec"`
+	Holder ClaimID   `json:"holder,omitempty"`
 	// Layer3 is the addressing when the NIC was planned. It is what counts
 	// when the network is no longer in the config.
 	Layer3 Layer3 `json:"layer3,omitzero"`

@@ -27,7 +27,9 @@ type Provider interface {
 	// Attach starts plugging the NIC in at place. Already there: nil. On its
 	// way there or away: ErrBusy. On another instance: ErrElsewhere. No such
 	// NIC: ErrNotFound. No free slot: ErrExhausted. An instance that is not
-	// known: ErrInvalid.
+	// known: ErrInvalid. Where places on an instance have numbers, the provider
+	// picks one; that it turns out to be taken is ErrBusy, and the next call
+	// picks another (F07).
 	Attach(ctx context.Context, id nic.ID, place nic.Place) (nic.Seen, error)
 
 	// Detach starts unplugging the NIC, only from that instance. Not plugged
@@ -68,6 +70,9 @@ type Info struct {
 	// VisibleAfter is how long a new NIC may stay hidden from Get and Delete;
 	// until then ErrNotFound is no proof. 0 where reads are exact.
 	VisibleAfter time.Duration
+	// Rates are what the cloud allows; its caller keeps within them, so that one
+	// burst does not take the calls of all.
+	Rates Rates
 }
 
 // Travel is how a claim gets from one node to another.

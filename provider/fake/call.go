@@ -40,6 +40,8 @@ func (p *Provider) serve(c Call, do func(now time.Time) (bool, error)) (n int, e
 	switch {
 	case f != nil && !f.after:
 		err = p.fail(c, f.err)
+	case p.buckets[c.Op] != nil && !p.buckets[c.Op].take(c.At):
+		err = p.fail(c, p.buckets[c.Op].throttled())
 	default:
 		if c.Effect, err = do(c.At); err == nil && f != nil {
 			err = f.err
@@ -48,6 +50,9 @@ func (p *Provider) serve(c Call, do func(now time.Time) (bool, error)) (n int, e
 	}
 	if r := p.nics[c.ID]; r != nil {
 		c.State, c.Where = r.state, r.place.Instance
+		if c.Op == OpAttach {
+			c.Index = r.index
+		}
 	}
 	c.Err = err
 	p.log = append(p.log, c)
@@ -66,6 +71,8 @@ type Call struct {
 	// is none.
 	State nic.State
 	Where nic.InstanceID
+	// Index is the device index that an attach asked for.
+	Index int
 	// Err is what the caller got.
 	Err error
 	At  time.Time

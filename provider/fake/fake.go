@@ -52,6 +52,10 @@ type Options struct {
 	// Slot is what Limits calls a slot, and Bus where attached NICs are said to
 	// be; default is nothing.
 	Slot, Bus string
+	// Rates are how often each verb may be called; more is ErrThrottled. Info
+	// tells of them unless Secretive.
+	Rates     provider.Rates
+	Secretive bool
 	// Quota is how many of our NICs there can be in all; default is no limit.
 	Quota int
 	// Device is the recipe that nodes are given; default is found by MAC.
@@ -73,6 +77,10 @@ type Provider struct {
 	made    int // NICs ever made, for their provider ids
 	faults  map[string][]fault
 	log     []Call
+	buckets map[string]*bucket
+	// squatted are device indexes that are in use and in no list, met those of
+	// them that an attach has run into.
+	squatted, met map[place]bool
 }
 
 // New returns a fake without NICs.
@@ -84,13 +92,17 @@ func New(o Options) *Provider {
 		o.Device = func(_ nic.Spec, mac nic.MAC) nic.Device { return nic.Device{Kind: nic.Found, MAC: mac} }
 	}
 	o.Instances = slices.Clone(o.Instances)
-	return &Provider{opts: o, nics: map[nic.ID]*record{}, faults: map[string][]fault{}}
+	return &Provider{opts: o, nics: map[nic.ID]*record{}, faults: map[string][]fault{}, buckets: bucketsOf(o.Rates), squatted: map[place]bool{}, met: map[place]bool{}}
 }
 
 // Info implements provider.Provider.
 func (p *Provider) Info() provider.Info {
+	rates := p.opts.Rates
+	if p.opts.Secretive {
+		rates = provider.Rates{}
+	}
 	return provider.Info{
-		Name: p.opts.Name, Kind: Kind,
+		Name: p.opts.Name, Kind: Kind, Rates: rates,
 		DrawsMACs: p.opts.DrawsMACs,
 		Travel:    p.opts.Travel,
 		WorstCall: p.opts.CallTime + time.Second,

@@ -16,6 +16,7 @@ type record struct {
 	mac        nic.MAC
 	state      nic.State
 	place      nic.Place
+	index      int       // the device index that was asked for last
 	visible    time.Time // when Get, List and Attach begin to see it
 	until      time.Time // when the transition that state names ends
 	stuck      bool      // detaching does not end

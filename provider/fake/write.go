@@ -96,6 +96,10 @@ func (p *Provider) plug(r *record, place nic.Place, now time.Time) (effect bool,
 	if used := p.used(place.Instance, now); used >= p.opts.NICsPerInstance {
 		return false, exhausted(provider.ScopeNode, "%d of %d slots of %s are in use", used, p.opts.NICsPerInstance, place.Instance)
 	}
+	if r.index = p.nextIndex(place.Instance, now); p.squatted[at(place.Instance, r.index)] {
+		p.met[at(place.Instance, r.index)] = true
+		return false, busy("%s already has an interface attached at device index %d", place.Instance, r.index)
+	}
 	r.place = place
 	r.begin(now, nic.StateAttaching, p.opts.Latency.Attach)
 	r.advance(now)

@@ -1,0 +1,322 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// Without a rate of the provider's, the first call that it throttles makes the
+// gap between calls firstGap, each further one makes it half as long again, up
+// to maxGap, and each call that it does not throttle a fiftieth shorter, until it
+// is less than noGap and there is none.
+const (
+	firstGap = 200 * time.Millisecond
+	maxGap   = 10 * time.Second
+	noGap    = 20 * time.Millisecond
+)
+
+// The verbs that are paced.
+const (
+	opCreate = "create"
+	opAttach = "attach"
+	opDetach = "detach"
+	opDelete = "delete"
+)
+
+// turnAgain is when a NIC whose turn has not come asks by itself; it is woken
+// when it has.
+const turnAgain = 30 * time.Second
+
+// A paced provider is called within its rates. What does not get through at once
+// waits for its turn without a worker, and the nodes take turns, so that the
+// burst of one is not the wait of all (F08).
+type paced struct {
+	provider.Provider
+	verbs map[string]*pacer
+}
+
+// newPaced paces p. wake has a NIC worked on, whose turn it is; node says which
+// it is for.
+func newPaced(p provider.Provider, node func(nic.ID) string, wake func(nic.ID)) *paced {
+	r := p.Info().Rates
+	verbs := map[string]*pacer{}
+	for verb, rate := range map[string]provider.Rate{opCreate: r.Create, opAttach: r.Attach, opDetach: r.Detach, opDelete: r.Delete} {
+		verbs[verb] = newPacer(rate, node, wake)
+	}
+	return &paced{p, verbs}
+}
+
+// Unwrap is for provider.As.
+func (p *paced) Unwrap() provider.Provider { return p.Provider }
+
+// errTurn is the cause of an ErrThrottled that never got to the provider.
+var errTurn = errors.New("waits for its turn: the provider takes no more calls of this kind at present")
+
+// turn is the error of a call that has to wait; nil if it may be made.
+func (p *paced) turn(verb string, id nic.ID, pass func(nic.ID) bool) error {
+	if pass(id) {
+		return nil
+	}
+	return &provider.Error{
+		Kind: provider.ErrThrottled, Scope: provider.ScopeAccount, Provider: p.Info().Name, Op: verb, ID: id, RetryAfter: turnAgain, Err: errTurn,
+	}
+}
+
+func (p *paced) call(verb string, id nic.ID, do func() error) error {
+	pacer := p.verbs[verb]
+	if err := p.turn(verb, id, pacer.pass); err != nil {
+		return err
+	}
+	err := do()
+	pacer.heard(err)
+	return err
+}
+
+// book waits for the NIC's turn to be created, and keeps it for the call.
+func (p *paced) book(id nic.ID) error { return p.turn(opCreate, id, p.verbs[opCreate].book) }
+
+// Create is the provider's.
+func (p *paced) Create(ctx context.Context, spec nic.Spec) (seen nic.Seen, err error) {
+	err = p.call(opCreate, spec.NIC, func() error { seen, err = p.Provider.Create(ctx, spec); return err })
+	return seen, err
+}
+
+// Attach is the provider's.
+func (p *paced) Attach(ctx context.Context, id nic.ID, place nic.Place) (seen nic.Seen, err error) {
+	err = p.call(opAttach, id, func() error { seen, err = p.Provider.Attach(ctx, id, place); return err })
+	return seen, err
+}
+
+// Detach is the provider's.
+func (p *paced) Detach(ctx context.Context, id nic.ID, instance nic.InstanceID) error {
+	return p.call(opDetach, id, func() error { return p.Provider.Detach(ctx, id, instance) })
+}
+
+// Delete is the provider's.
+func (p *paced) Delete(ctx context.Context, id nic.ID) error {
+	return p.call(opDelete, id, func() error { return p.Provider.Delete(ctx, id) })
+}
+
+// A pacer lets calls of one verb through.
+type pacer struct {
+	node func(nic.ID) string
+	wake func(nic.ID)
+
+	mu sync.Mutex // guards all following fields
+	// gap is the time between calls, 0 for none; least is that of the
+	// provider's own rate, and burst how many it takes at once.
+	gap, least time.Duration
+	burst      float64
+	tokens     float64
+	at         time.Time // when tokens was right; later than now while nothing may pass
+	calm       bool      // the last call was not throttled
+	queues     map[string][]nic.ID
+	nodes      []string             // those with a queue, whose turn is next first
+	turns      map[nic.ID]time.Time // given, and not taken yet
+	timer      *time.Timer
+}
+
+func newPacer(rate provider.Rate, node func(nic.ID) string, wake func(nic.ID)) *pacer {
+	p := &pacer{node: node, wake: wake, queues: map[string][]nic.ID{}, turns: map[nic.ID]time.Time{}, at: time.Now()}
+	if rate.PerSecond > 0 {
+		// A little less than is allowed: a call arrives some time after it was counted.
+		p.least = time.Duration(float64(time.Second) / rate.PerSecond * 1.05)
+		p.gap, p.burst = p.least, float64(max(1, rate.Burst-1))
+		p.tokens = p.burst
+	}
+	return p
+}
+
+// pass says whether the NIC's call may be made now. If not, the NIC is woken when
+// it may.
+func (p *pacer) pass(id nic.ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, given := p.turns[id]; given {
+		delete(p.turns, id)
+		return true
+	}
+	p.refill()
+	if p.gap == 0 {
+		return true
+	}
+	if len(p.nodes) == 0 && p.open() {
+		p.tokens--
+		return true
+	}
+	p.enqueue(id)
+	p.arm()
+	return false
+}
+
+// book is pass for a call that is made somewhat later.
+func (p *pacer) book(id nic.ID) bool {
+	ok := p.pass(id)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ok && p.gap > 0 {
+		p.turns[id] = time.Now()
+	}
+	return ok
+}
+
+func (p *pacer) refill() {
+	now := time.Now()
+	if now.After(p.at) {
+		if p.gap > 0 {
+			// Turns that were given and not taken yet may all be taken at once.
+			p.tokens = min(max(1, p.burst)-float64(len(p.turns)), p.tokens+float64(now.Sub(p.at))/float64(p.gap))
+		}
+		p.at = now
+	}
+}
+
+// open says whether a call may be made now.
+func (p *pacer) open() bool { return p.tokens >= 1 && !p.at.After(time.Now()) }
+
+func (p *pacer) enqueue(id nic.ID) {
+	node := p.node(id)
+	for _, waits := range p.queues[node] {
+		if waits == id {
+			return
+		}
+	}
+	if len(p.queues[node]) == 0 {
+		p.nodes = append(p.nodes, node)
+	}
+	p.queues[node] = append(p.queues[node], id)
+}
+
+// arm has the next turn given when it is due.
+func (p *pacer) arm() {
+	if p.timer != nil || len(p.nodes) == 0 {
+		return
+	}
+	wait := max(0, time.Until(p.at)) + max(0, time.Duration((1-p.tokens)*float64(p.gap)))
+	p.timer = time.AfterFunc(wait+time.Microsecond, p.give)
+}
+
+// give gives turns for as many calls as there may be now.
+func (p *pacer) give() {
+	p.mu.Lock()
+	var woken []nic.ID
+	p.timer = nil
+	p.refill()
+	for id, given := range p.turns { // those who do not want it any more
+		if time.Since(given) > turnAgain {
+			delete(p.turns, id)
+		}
+	}
+	for len(p.nodes) > 0 && (p.gap == 0 || p.open()) {
+		node := p.nodes[0]
+		id := p.queues[node][0]
+		p.nodes, p.queues[node] = p.nodes[1:], p.queues[node][1:]
+		if len(p.queues[node]) > 0 {
+			p.nodes = append(p.nodes, node)
+		} else {
+			delete(p.queues, node)
+		}
+		p.tokens--
+		p.turns[id] = time.Now()
+		woken = append(woken, id)
+	}
+	p.arm()
+	p.mu.Unlock()
+	for _, id := range woken {
+		p.wake(id)
+	}
+}
+
+// refund takes a turn back that was given before that time and is not wanted.
+func (p *pacer) refund(id nic.ID, before time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if given, ok := p.turns[id]; ok && !given.After(before) {
+		delete(p.turns, id)
+		p.tokens++
+	}
+}
+
+// heard learns from what a call came to.
+func (p *pacer) heard(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refill()
+	if !errors.Is(err, provider.ErrThrottled) {
+		p.calm = true
+		if p.gap = max(p.gap-p.gap/50, p.least); p.gap < noGap && p.least == 0 {
+			p.gap = 0
+		}
+		return
+	}
+	p.tokens = 0
+	wait := p.gap
+	if e, ok := errors.AsType[*provider.Error](err); ok && e.RetryAfter > 0 {
+		wait, p.tokens = e.RetryAfter, 1 // by then
+	}
+	if p.calm || p.gap == 0 { // those that were out together are one lesson
+		p.gap = min(max(p.gap+p.gap/2, firstGap), maxGap)
+		p.calm = false
+	}
+	if until := time.Now().Add(wait); until.After(p.at) {
+		p.at = until
+	}
+}
+
+// stop ends the timer.
+func (p *paced) stop() {
+	for _, pacer := range p.verbs {
+		pacer.mu.Lock()
+		if pacer.timer != nil {
+			pacer.timer.Stop()
+			pacer.timer = nil
+		}
+		pacer.mu.Unlock()
+	}
+}
+
+// pace has all providers called within their rates.
+func (a *Allocator) pace(providers map[string]provider.Provider) map[string]provider.Provider {
+	all := map[string]provider.Provider{}
+	for name, p := range providers {
+		all[name] = newPaced(p, a.nodeOf, func(id nic.ID) { a.queue.Wake(nicKey(id)) })
+	}
+	return all
+}
+
+// refund takes back the turns that a NIC got before that time and has not taken,
+// but for one that it has booked.
+func (a *Allocator) refund(n nic.NIC, before time.Time) {
+	for _, p := range a.opts.Providers {
+		paced, ok := p.(*paced)
+		if !ok {
+			continue
+		}
+		for verb, pacer := range paced.verbs {
+			if verb != opCreate || n.Phase != nic.PhasePlanned {
+				pacer.refund(n.ID, before)
+			}
+		}
+	}
+}
+
+// endPaces ends the waiting for turns.
+func (a *Allocator) endPaces() {
+	for _, p := range a.opts.Providers {
+		if paced, ok := p.(*paced); ok {
+			paced.stop()
+		}
+	}
+}
+
+// nodeOf is which node a NIC is for, as the leader knows it.
+func (a *Allocator) nodeOf(id nic.ID) string {
+	a.changes.mu.Lock()
+	defer a.changes.mu.Unlock()
+	return a.changes.nics[id].node
+}
