@@ -142,8 +142,9 @@ func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, err
 	plan := pool.Decide(now, plenty(r.networks), r.networks, r.items, demand)
 	if len(demand) > 0 || len(plan.Create) > 0 { // only then does it matter how much room there is
 		capacity, err := a.capacity(ctx, r)
-		if err != nil {
-			return 0, err
+		if err != nil { // what is given back serves others all the same
+			plan.Create = nil
+			return 0, errors.Join(err, a.carryOut(ctx, plan, node))
 		}
 		careful := pool.Decide(now, capacity, r.networks, r.items, demand)
 		for m, maybe := range r.maybe {

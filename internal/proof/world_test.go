@@ -38,19 +38,33 @@ func counts(t *testing.T, format string, args ...any) {
 // hold is how long a stopped container keeps its NIC, where time is virtual.
 const hold = time.Minute
 
-// networks are few addresses by ipam, plenty of them, and none at all.
-func networks(hold time.Duration) []nic.Network {
+// A reserve is what the nodes keep of a network.
+type reserve struct {
+	nic.Pool
+	cooldown time.Duration
+}
+
+// networks are few addresses by ipam, plenty of them, and none at all; and two
+// that may have a pool.
+func networks(hold time.Duration, pools map[string]reserve) []nic.Network {
 	ranges := func(first, last string) []nic.Subnet {
 		return []nic.Subnet{{
 			Prefix: netip.MustParsePrefix("10.0.0.0/16"), Gateway: netip.MustParseAddr("10.0.0.1"),
 			Ranges: []nic.Range{{First: netip.MustParseAddr(first), Last: netip.MustParseAddr(last)}},
 		}}
 	}
-	return []nic.Network{
+	all := []nic.Network{
 		{Name: "few", Provider: cloudName, Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(hold), Subnets: ranges("10.0.1.1", "10.0.1.3")},
 		{Name: "many", Provider: cloudName, Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(hold), Subnets: ranges("10.0.2.0", "10.0.3.255")},
 		{Name: "wire", Provider: cloudName, Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(hold)},
+		{Name: "warm", Provider: cloudName, Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(hold), Subnets: ranges("10.0.4.0", "10.0.5.255")},
+		{Name: "tepid", Provider: cloudName, Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(hold)},
 	}
+	for i := range all {
+		of := pools[all[i].Name]
+		all[i].Pool, all[i].Cooldown = of.Pool, nic.Duration(of.cooldown)
+	}
+	return all
 }
 
 // A world is a controller over a store and a cloud, with agents on nodes. It
@@ -63,7 +77,8 @@ type world struct {
 	alloc  *allocator.Allocator
 	agents []*agent
 	hold   time.Duration
-	strays map[string]string // the cloud's foreign NICs, as they must stay
+	pools  map[string]reserve // by network; none unless a proof says so
+	strays map[string]string  // the cloud's foreign NICs, as they must stay
 	end    func() error
 }
 
@@ -109,7 +124,7 @@ func (w *world) foreign() map[string]string {
 func (w *world) start() error {
 	alloc, err := allocator.New(allocator.Options{
 		Store: w.store, Providers: map[string]provider.Provider{cloudName: w.via},
-		Networks: networks(w.hold), Log: slog.New(slog.DiscardHandler),
+		Networks: networks(w.hold, w.pools), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
