@@ -81,6 +81,25 @@ func link(w *invariant.World, node string, l ...invariant.Link) {
 	w.Nodes[node] = n
 }
 
+// spareA leaves A's NIC in reserve, without moving it out of the container.
+func spareA(w *invariant.World) {
+	claim := w.Records.Claims[0]
+	w.Records.Claims = w.Records.Claims[1:]
+	delete(w.Records.Owners, claim.Owner.Key())
+	delete(w.Records.Addrs, "default/10.0.0.10")
+	w.Records.MACs[macA.String()] = string(nicA)
+	w.Records.NICs[0].Phase, w.Records.NICs[0].Holder = nic.PhaseSpare, ""
+}
+
+func TestASpareIsWell(t *testing.T) {
+	w := sound()
+	spareA(w)
+	link(w, "vm1", invariant.Link{Name: "v0", MAC: macA, Kind: "veth"})
+	if found := invariant.Check(*w); len(found) > 0 {
+		t.Error(invariant.Error(found))
+	}
+}
+
 func TestNothingIsFoundWhereAllIsWell(t *testing.T) {
 	if found := invariant.Check(*sound()); len(found) > 0 {
 		t.Error(invariant.Error(found))
@@ -137,6 +156,12 @@ func TestEachFaultIsFound(t *testing.T) {
 		"a stopped container with its NIC": {func(w *invariant.World) {
 			w.Records.Claims[0].StoppedAt = now.Add(-time.Hour)
 		}, "P5", "still in a namespace"},
+		"a spare in a namespace":          {func(w *invariant.World) { spareA(w) }, "P5", "is spare, and still in a namespace"},
+		"a spare's MAC that is anybody's": {func(w *invariant.World) { spareA(w); delete(w.Records.MACs, macA.String()) }, "P1", "in reserve with MAC"},
+		"a spare that is unplugged": {func(w *invariant.World) {
+			spareA(w)
+			cloud(w, func(p *invariant.Provider) { p.NICs[0].State = nic.StateAvailable })
+		}, "P4", "is spare, and available at provider cloud"},
 		"a claim without a NIC":              {func(w *invariant.World) { w.Records.Claims[0].NIC = "" }, "P6", "has no NIC"},
 		"a claim with a NIC of no record":    {func(w *invariant.World) { w.Records.Claims[0].NIC = "nic-00000000000000ff" }, "P6", "without a record"},
 		"a bound claim and a NIC on its way": {func(w *invariant.World) { w.Records.NICs[0].Phase = nic.PhaseReturning }, "P6", "is bound and its NIC returning"},

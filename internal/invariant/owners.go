@@ -73,6 +73,11 @@ func (c *check) reservations() {
 			}
 		}
 	}
+	for _, n := range c.Records.NICs {
+		if mac := n.Spec.MAC; inReserve(n) && !mac.IsZero() && c.Records.MACs[mac.String()] != string(n.ID) {
+			c.add(P1, ids(n.ID), "is in reserve with MAC %s, which is reserved for %q", mac, c.Records.MACs[mac.String()])
+		}
+	}
 	for _, key := range slices.Sorted(maps.Keys(c.Records.Owners)) {
 		id := c.Records.Owners[key]
 		if claim, ok := c.now.claims[nic.ClaimID(id)]; !ok || claim.Owner.Key() != key {
@@ -88,6 +93,11 @@ func (c *check) reservations() {
 		}
 		return false
 	})
+}
+
+// inReserve says whether the NIC is kept for whoever comes, or made for that.
+func inReserve(n nic.NIC) bool {
+	return n.Holder == "" && slices.Contains([]nic.Phase{nic.PhasePlanned, nic.PhaseSpare, nic.PhaseCooling}, n.Phase)
 }
 
 // reserves says whether the claim's MAC was the allocator's to give.
