@@ -108,7 +108,7 @@ func (a *agent) owner(w nic.Wanted) *container {
 
 // ferry does with a NIC what is wanted, and says how it is then.
 func (a *agent) ferry(w nic.Wanted, of *container) nic.Observed {
-	o := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, MAC: w.Device.MAC, State: nic.ObservedMade}
+	o := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, Turn: w.Turn, MAC: w.Device.MAC, State: nic.ObservedMade}
 	link := invariant.Link{Name: w.NIC.LinkName("v"), MAC: w.Device.MAC, Kind: "veth"}
 	switch {
 	case w.Gone:

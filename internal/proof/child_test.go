@@ -14,6 +14,7 @@ import (
 	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/internal/store/boltstore"
+	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/local"
 )
@@ -24,11 +25,13 @@ const childEnv = "NICFERRY_PROOF_CHILD"
 
 // A job is what a child is told.
 type job struct {
-	Store, Serve string // the store's file, and the socket to serve on
-	Cloud        string // the socket of the cloud
-	Local        bool   // the provider is local instead, with its ledger in the store
-	Points       string // a file to which each point is written that is passed
-	Kill         string // the point to die at
+	Store, Serve string   // the store's file, and the socket to serve on
+	Cloud        string   // the socket of the cloud
+	Local        bool     // the provider is local instead, with its ledger in the store
+	Pool         nic.Pool // of the network life
+	Slots        int      // of the node at the local provider; 0 for many
+	Points       string   // a file to which each point is written that is passed
+	Kill         string   // the point to die at
 }
 
 func runChild(text string) int {
@@ -64,7 +67,7 @@ func (j job) run(ctx context.Context) error {
 	}
 	alloc, err := allocator.New(allocator.Options{
 		Store: records, Providers: map[string]provider.Provider{cloudName: cloud},
-		Networks: lifeNetworks(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Poll: pollEvery,
+		Networks: lifeNetworks(j.Pool), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Poll: pollEvery,
 	})
 	if err != nil {
 		return err
@@ -93,6 +96,7 @@ func (j job) provider(records store.Store, at func(string)) (provider.Provider, 
 	if j.Local {
 		p, err := local.New(local.Options{
 			Name: cloudName, Ledger: allocator.NewLedger(records, cloudName), Nodes: allocator.NewNodes(records, cloudName),
+			NICsPerNode: j.Slots,
 		})
 		return p, err // its calls are commits, which are points already
 	}

@@ -28,22 +28,38 @@ var paces = []time.Duration{
 }
 
 // F50: the controller is killed at each of its writes and calls, before it and
-// after it. Another goes on, and nothing is lost, left or there twice.
+// after it. Another goes on, and nothing is lost, left or there twice. What a
+// life with a pool has in common with one without is killed there alone, but
+// for the long run.
 func TestF50_CrashMatrix(t *testing.T) {
-	for _, kind := range []string{"cloud", "local"} {
-		t.Run(kind, func(t *testing.T) { crashMatrix(t, kind == "local") })
+	for _, local := range []bool{false, true} {
+		var done []string
+		for _, pooled := range []bool{false, true} {
+			of := kind{local, pooled}
+			t.Run(of.String(), func(t *testing.T) {
+				passed := crashMatrix(t, of, done)
+				if !long() {
+					done = passed
+				}
+			})
+		}
 	}
 }
 
-func crashMatrix(t *testing.T, isLocal bool) {
-	steady, chance := pointsOf(t, isLocal)
+// crashMatrix kills lives of the kind at each point but those that are done,
+// and returns the points that such lives pass.
+func crashMatrix(t *testing.T, of kind, done []string) []string {
+	steady, chance := pointsOf(t, of)
+	all := slices.Concat(steady, chance)
+	old := func(point string) bool { return slices.Contains(done, point) }
+	steady, chance = slices.DeleteFunc(steady, old), slices.DeleteFunc(chance, old)
 	var mu sync.Mutex
 	hit, lucky := 0, 0
 	t.Run("points", func(t *testing.T) {
 		for i, point := range slices.Concat(steady, chance) {
 			t.Run(fmt.Sprintf("%03d", i), func(t *testing.T) {
 				t.Parallel()
-				reached := killAt(t, isLocal, point)
+				reached := killAt(t, of, point)
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -57,21 +73,21 @@ func crashMatrix(t *testing.T, isLocal bool) {
 			})
 		}
 	})
-	counts(t, "crash matrix (%s): hit %d of %d, and %d of %d that come by chance",
-		t.Name()[strings.LastIndex(t.Name(), "/")+1:], hit, len(steady), lucky, len(chance))
+	counts(t, "crash matrix (%s): hit %d of %d, and %d of %d that come by chance", of, hit, len(steady), lucky, len(chance))
 	if hit != len(steady) || hit == 0 {
 		t.Errorf("hit %d of %d points", hit, len(steady))
 	}
+	return all
 }
 
 // pointsOf lives three whole lives. What one of them alone has passed comes by
 // chance: two writers met there.
-func pointsOf(t *testing.T, isLocal bool) (steady, chance []string) {
+func pointsOf(t *testing.T, of kind) (steady, chance []string) {
 	t.Helper()
 	times := map[string]int{}
 	var all []string
 	for _, pace := range paces[:3] {
-		whole := newLife(t, isLocal)
+		whole := newLife(t, of)
 		whole.pace = pace
 		if err := whole.live(); err != nil {
 			t.Fatal(err)
@@ -98,10 +114,10 @@ func pointsOf(t *testing.T, isLocal bool) (steady, chance []string) {
 
 // killAt lives lives until one has been killed at the point, and says whether
 // one was.
-func killAt(t *testing.T, isLocal bool, point string) bool {
+func killAt(t *testing.T, of kind, point string) bool {
 	t.Helper()
 	for _, pace := range paces {
-		l := newLife(t, isLocal, point)
+		l := newLife(t, of, point)
 		l.pace = pace
 		if err := l.live(); err != nil {
 			t.Fatalf("killed %s: %v", point, err)

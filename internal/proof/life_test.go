@@ -30,26 +30,50 @@ const (
 	pollEvery = 10 * time.Millisecond
 	// lifeHold is how long a stopped container keeps its NIC in a life.
 	lifeHold = 50 * time.Millisecond
+	// lifeCooldown is how long a NIC of a pool cools down in a life.
+	lifeCooldown = 20 * time.Millisecond
 	// stepTime bounds each step of a life, restarts of the child included.
 	stepTime = 60 * time.Second
 )
 
-// lifeNetworks has one network, whose NICs suit a cloud and a node that makes
-// them.
-func lifeNetworks() []nic.Network {
-	return []nic.Network{{
+// lifeNetworks have NICs that suit a cloud and a node that makes them. The first
+// keeps some in reserve, if pool says so, and the second never does.
+func lifeNetworks(pool nic.Pool) []nic.Network {
+	life := nic.Network{
 		Name: "life", Provider: cloudName, Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(lifeHold),
 		Device: nic.Device{Kind: nic.Veth, Bridge: nic.Bridge{Name: "br0"}},
 		Subnets: []nic.Subnet{{
 			Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1"),
 			Ranges: []nic.Range{{First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.0.19")}},
 		}},
-	}}
+	}
+	other := life
+	other.Name = "other"
+	if life.Pool = pool; pool.Max > 0 {
+		life.Cooldown = nic.Duration(lifeCooldown)
+	}
+	return []nic.Network{life, other}
+}
+
+// A kind of life: which provider makes the NICs, and whether some are kept in
+// reserve.
+type kind struct{ local, pooled bool }
+
+func (k kind) String() string {
+	name := "cloud"
+	if k.local {
+		name = "local"
+	}
+	if k.pooled {
+		name += " with a pool"
+	}
+	return name
 }
 
 // A life is that of one container, under a controller that is killed. The node
 // and the cloud live in the test and outlive the controller.
 type life struct {
+	kind   kind
 	job    job
 	cloud  *fake.Provider // nil with a local provider
 	listen net.Listener
@@ -63,16 +87,19 @@ type life struct {
 	client *rpc.Client
 }
 
-func newLife(t *testing.T, isLocal bool, kills ...string) *life {
+func newLife(t *testing.T, of kind, kills ...string) *life {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "nicferry-proof-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &life{agent: newAgent("vm1"), kills: kills}
+	l := &life{kind: of, agent: newAgent("vm1"), kills: kills}
 	l.job = job{
 		Store: filepath.Join(dir, "db"), Serve: filepath.Join(dir, "ctl"), Cloud: filepath.Join(dir, "cloud"),
-		Points: filepath.Join(dir, "points"), Local: isLocal,
+		Points: filepath.Join(dir, "points"), Local: of.local,
+	}
+	if of.pooled {
+		l.job.Slots = poolSlots
 	}
 	t.Cleanup(func() {
 		l.end()
@@ -81,10 +108,10 @@ func newLife(t *testing.T, isLocal bool, kills ...string) *life {
 		}
 		os.RemoveAll(dir)
 	})
-	if isLocal {
+	if of.local {
 		return l
 	}
-	l.cloud = fake.New(fake.Options{Name: cloudName, Latency: fake.Latency{
+	l.cloud = fake.New(fake.Options{Name: cloudName, NICsPerInstance: l.job.Slots, Latency: fake.Latency{
 		Create: 15 * time.Millisecond, Attach: 15 * time.Millisecond, Detach: 15 * time.Millisecond, Delete: 15 * time.Millisecond,
 	}})
 	if err := l.serveCloud(); err != nil {
@@ -189,8 +216,8 @@ func (l *life) serve() (bool, error) {
 	return true, nil
 }
 
-// step works on the node until the container's claim is as wanted.
-func (l *life) step(what string, is func(claims []nic.Claim) bool) error {
+// step works on the node until all is as wanted.
+func (l *life) step(what string, is func(Sight) bool) error {
 	for end := time.Now().Add(stepTime); time.Now().Before(end); time.Sleep(l.pace) {
 		answers, err := l.serve()
 		if err != nil {
@@ -203,7 +230,7 @@ func (l *life) step(what string, is func(claims []nic.Claim) bool) error {
 		if err := l.agent.work(context.Background(), far); err != nil {
 			return fmt.Errorf("until %s: %w", what, err)
 		}
-		if claims, err := far.Claims(); err == nil && is(claims) {
+		if now, err := far.Look(); err == nil && is(now) {
 			return nil
 		}
 	}
@@ -211,23 +238,14 @@ func (l *life) step(what string, is func(claims []nic.Claim) bool) error {
 	return fmt.Errorf("not %s within %s; the controller says\n%s", what, stepTime, text)
 }
 
-// live leads the container from its start to its removal.
+// live leads containers from their start to their removal, and demands that
+// nothing is left.
 func (l *life) live() error {
-	of := l.agent.run(1, nic.Request{Network: "life"})
-	bound := func(claims []nic.Claim) bool { return len(claims) == 1 && claims[0].Phase == nic.ClaimBound }
-	if err := l.step("bound", bound); err != nil {
-		return err
+	lead, made := l.alone, 2
+	if l.kind.pooled {
+		lead, made = l.fromPool, 3
 	}
-	of.running = false
-	if err := l.step("given back after the hold", func(claims []nic.Claim) bool { return len(claims) == 1 && claims[0].NIC == "" }); err != nil {
-		return err
-	}
-	of.running = true
-	if err := l.step("bound again", bound); err != nil {
-		return err
-	}
-	of.running, of.gone = false, true
-	if err := l.step("gone", func(claims []nic.Claim) bool { return len(claims) == 0 }); err != nil {
+	if err := lead(); err != nil {
 		return err
 	}
 	l.end()
@@ -239,12 +257,41 @@ func (l *life) live() error {
 			return fmt.Errorf("left on the node: %v", l.agent.links)
 		}
 		if l.cloud != nil {
-			if made := l.cloud.Counts()[fake.OpCreate].Effects; made != 2 {
-				return fmt.Errorf("%d NICs were made, want 2", made)
+			if got := l.cloud.Counts()[fake.OpCreate].Effects; got != made {
+				return fmt.Errorf("%d NICs were made, want %d", got, made)
 			}
 		}
 		return empty(s, left)
 	})
+}
+
+// alone is the life of one container.
+func (l *life) alone() error {
+	of := l.agent.run(1, nic.Request{Network: "life"})
+	bound := func(s Sight) bool { return s.bound() == 1 }
+	if err := l.step("bound", bound); err != nil {
+		return err
+	}
+	of.running = false
+	if err := l.step("given back after the hold", func(s Sight) bool { return len(s.Claims) == 1 && s.Claims[0].NIC == "" }); err != nil {
+		return err
+	}
+	of.running = true
+	if err := l.step("bound again", bound); err != nil {
+		return err
+	}
+	of.running, of.gone = false, true
+	return l.step("gone", func(s Sight) bool { return len(s.Claims) == 0 })
+}
+
+// bound counts the claims that are.
+func (s Sight) bound() (n int) {
+	for _, claim := range s.Claims {
+		if claim.Phase == nic.ClaimBound {
+			n++
+		}
+	}
+	return n
 }
 
 // check holds what the dead controller has left against what must always hold.

@@ -87,6 +87,12 @@ func value(kind string, text []byte) string {
 		if n.Clean {
 			add("clean")
 		}
+		if n.Reuse {
+			add("reuse")
+		}
+		if n.Holder == "" {
+			add("free")
+		}
 	case kind == "claim" && json.Unmarshal(text, &c) == nil:
 		add("%s", c.Phase)
 		if !c.StoppedAt.IsZero() {
@@ -145,12 +151,14 @@ func (m *markedCalls) Delete(ctx context.Context, id nic.ID) (err error) {
 }
 
 func (m *markedCalls) Get(ctx context.Context, ids ...nic.ID) (seen map[nic.ID]nic.Seen, err error) {
-	m.call("get", func() (state nic.State, _ error) {
+	m.call("get", func() (nic.State, error) {
 		seen, err = m.Provider.Get(ctx, ids...)
-		for _, s := range seen { // one NIC at a time in a life
-			state = s.State
+		var states []string
+		for _, s := range seen {
+			states = append(states, string(s.State))
 		}
-		return state, err
+		slices.Sort(states)
+		return nic.State(strings.Join(states, ",")), err
 	})
 	return seen, err
 }

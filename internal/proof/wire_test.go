@@ -60,12 +60,27 @@ func (s *served) Wanted(a WantedArgs, reply *[]nic.Wanted) (err error) {
 	return err
 }
 
-func (s *served) Claims(_ Nothing, reply *[]nic.Claim) error {
-	views, err := s.alloc.Claims(context.Background(), "", 0)
-	for _, v := range views {
-		*reply = append(*reply, v.Claim)
+// A Sight is what there is.
+type Sight struct {
+	Claims []nic.Claim
+	NICs   []nic.NIC
+	Spares int // of the NICs, those in reserve that their node has
+}
+
+func (s *served) Look(_ Nothing, reply *Sight) error {
+	ctx := context.Background()
+	claims, err := s.alloc.Claims(ctx, "", 0)
+	for _, v := range claims {
+		reply.Claims = append(reply.Claims, v.Claim)
 	}
-	return err
+	nics, nicsErr := s.alloc.NICs(ctx, "", 0)
+	for _, v := range nics {
+		reply.NICs = append(reply.NICs, v.NIC)
+		if o := v.Observed; v.Phase == nic.PhaseSpare && o != nil && o.State == nic.ObservedMade && o.Turn == v.Turn {
+			reply.Spares++
+		}
+	}
+	return errors.Join(err, nicsErr)
 }
 
 // farController is a child's controller.
@@ -100,10 +115,10 @@ func (f farController) Wanted(_ context.Context, node string, session uint64) (w
 	return w, 0, err
 }
 
-// Claims are all that there are.
-func (f farController) Claims() (claims []nic.Claim, err error) {
-	err = f.call("Claims", Nothing{}, &claims)
-	return claims, err
+// Look returns what there is.
+func (f farController) Look() (s Sight, err error) {
+	err = f.call("Look", Nothing{}, &s)
+	return s, err
 }
 
 // The cloud as the test serves it to its children.
