@@ -109,17 +109,22 @@ var kinds = []error{
 
 // A cell is one place of the fault table.
 type cell struct {
-	op    string
-	kind  error
-	when  when
-	times int32
+	op     string
+	kind   error
+	when   when
+	times  int32
+	pooled bool // the container is of a network that keeps NICs in reserve
 }
 
 func (c cell) String() string {
+	text := fmt.Sprintf("%s %s %s x%d", c.op, c.kind, c.when, c.times)
 	if c.when == noReply {
-		return fmt.Sprintf("%s %s x%d", c.op, c.when, c.times)
+		text = fmt.Sprintf("%s %s x%d", c.op, c.when, c.times)
 	}
-	return fmt.Sprintf("%s %s %s x%d", c.op, c.kind, c.when, c.times)
+	if c.pooled {
+		text += " with a pool"
+	}
+	return text
 }
 
 // lies says whether the provider breaks its contract in the cell: it calls a
@@ -128,15 +133,24 @@ func (c cell) lies() bool {
 	return c.op == fake.OpDelete && errors.Is(c.kind, provider.ErrNotFound) && c.when == before
 }
 
-// cells is the whole table.
+// cells is the whole table. With a pool it is whole in the long run alone:
+// otherwise only what may have taken place.
 func cells() []cell {
 	var all []cell
+	add := func(c cell) {
+		all = append(all, c)
+		if long() || c.times == 1 && (c.when == noReply || errors.Is(c.kind, provider.ErrUnknown)) {
+			c.pooled = true
+			all = append(all, c)
+		}
+	}
 	for _, op := range []string{fake.OpLimits, fake.OpCreate, fake.OpAttach, fake.OpDetach, fake.OpDelete, fake.OpGet, fake.OpList} {
 		for _, times := range []int32{1, 3} {
 			for _, kind := range kinds {
-				all = append(all, cell{op, kind, before, times}, cell{op, kind, after, times})
+				add(cell{op: op, kind: kind, when: before, times: times})
+				add(cell{op: op, kind: kind, when: after, times: times})
 			}
-			all = append(all, cell{op, nil, noReply, times})
+			add(cell{op: op, when: noReply, times: times})
 		}
 	}
 	return all
@@ -187,10 +201,14 @@ func strike(t *testing.T, c cell) (stood nic.ClaimPhase, fell bool, err error) {
 	b.left.Store(c.times)
 	defer func() { fell = b.left.Load() < c.times }()
 	w.via = &struck{w.cloud, b}
+	network := "few"
+	if c.pooled {
+		network, w.pools = "warm", modelPools()
+	}
 	if err := w.crash(); err != nil {
 		return "", false, err
 	}
-	of := w.agents[0].run(1, nic.Request{Network: "few"})
+	of := w.agents[0].run(1, nic.Request{Network: network})
 	for range 6 {
 		if err := errors.Join(w.pass(5*time.Second), w.check()); err != nil {
 			return "", false, err
@@ -215,6 +233,11 @@ func strike(t *testing.T, c cell) (stood nic.ClaimPhase, fell bool, err error) {
 		_, there := w.claimOf(of)
 		return !there
 	})
+	if c.pooled {
+		err = errors.Join(err, w.pass(2*time.Minute), w.check())
+		w.pools = nil
+		err = errors.Join(err, w.crash())
+	}
 	if err = errors.Join(err, w.pass(time.Minute)); err != nil {
 		return "", false, err
 	}

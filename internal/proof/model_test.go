@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider/fake"
@@ -31,7 +33,7 @@ var moves = rapid.Custom(func(t *rapid.T) move {
 	return move{
 		Do:    rapid.SampledFrom([]string{"run", "run", "stop", "start", "remove", "pass", "pass", "linger", "crash", "reboot", "fail", "lose", "stick", "unstick"}).Draw(t, "do"),
 		N:     rapid.IntRange(0, 20).Draw(t, "n"),
-		Net:   rapid.SampledFrom([]string{"few", "few", "many", "wire"}).Draw(t, "net"),
+		Net:   rapid.SampledFrom([]string{"few", "few", "many", "wire", "warm", "warm", "tepid"}).Draw(t, "net"),
 		Fixed: rapid.Bool().Draw(t, "fixed"),
 	}
 })
@@ -44,6 +46,16 @@ type model struct {
 	had    map[*container]nic.Claim
 	serial int
 	stuck  []nic.ID
+	warm   int // containers that were served at once
+}
+
+// modelPools are reserves of both kinds: made ahead and cooling down, and only
+// kept of what comes back.
+func modelPools() map[string]reserve {
+	return map[string]reserve{
+		"warm":  {nic.Pool{Min: 1, Max: 3, Idle: nic.Duration(40 * time.Second)}, 15 * time.Second},
+		"tepid": {nic.Pool{Max: 2, Idle: nic.Duration(90 * time.Second)}, 0},
+	}
 }
 
 // play makes the moves, with a look at everything after each, and then demands
@@ -70,10 +82,15 @@ func (m *model) move(mv move) error {
 	case "run":
 		m.serial++
 		req := nic.Request{Network: mv.Net}
-		if mv.Fixed && mv.Net != "wire" {
+		if mv.Fixed && mv.Net != "wire" && mv.Net != "tepid" {
 			req.Addrs = []netip.Addr{netip.MustParseAddr(fmt.Sprintf("10.0.1.%d", 1+mv.N%3))}
 		}
 		m.all = append(m.all, m.agents[mv.N%len(m.agents)].run(m.serial, req))
+		err := m.round()
+		if claim, _ := m.claimOf(m.all[len(m.all)-1]); claim.Phase == nic.ClaimReady || claim.Phase == nic.ClaimBound {
+			m.warm++ // no time has passed
+		}
+		return err
 	case "pass":
 		return m.pass(time.Duration(1+mv.N) * time.Second)
 	case "linger":
@@ -153,23 +170,50 @@ func identity(c nic.Claim) string {
 }
 
 // rest lets all troubles end, and demands what follows: each running container
-// is served, or is refused for a reason that is true; and once all are removed,
-// nothing is left.
+// is served, or is refused for a reason that is true; once all are removed, the
+// nodes have what the pools say and no more; and without pools nothing.
 func (m *model) rest() error {
 	m.cloud.Forgive()
 	m.unstick()
-	if err := m.pass(5 * time.Minute); err != nil {
-		return err
-	}
 	late := m.until(2*time.Hour, "at rest", func() bool { return m.unserved() == nil })
-	if err := errors.Join(late, m.unserved(), m.check(), m.kept()); err != nil {
+	if err := errors.Join(late, m.pass(2*time.Minute), m.unserved(), m.check(), m.kept()); err != nil {
 		return err
 	}
 	for _, c := range m.all {
 		c.running, c.gone = false, true
 	}
 	m.all = nil
-	return errors.Join(m.pass(10*time.Minute), m.check(), m.empty())
+	late = m.until(2*time.Hour, "left with what the pools say", func() bool { return m.inReserve() == nil })
+	if err := errors.Join(late, m.pass(2*time.Minute), m.inReserve(), m.check()); err != nil {
+		return err
+	}
+	m.pools = nil
+	late = errors.Join(m.crash(), m.until(2*time.Hour, "left with nothing", func() bool { return m.empty() == nil }))
+	return errors.Join(late, m.check(), m.empty())
+}
+
+// inReserve names the nodes that have more than their pools' least, or less.
+func (m *model) inReserve() error {
+	records, err := allocator.ReadRecords(context.Background(), m.truth)
+	errs := []error{err}
+	for _, a := range m.agents {
+		spares := map[string]int{}
+		for _, n := range records.NICs {
+			if n.Node != a.node {
+				continue
+			}
+			if n.Phase != nic.PhaseSpare {
+				errs = append(errs, fmt.Errorf("NIC %s of node %s is %s and nobody's", n.ID, a.node, n.Phase))
+			}
+			spares[n.Network]++
+		}
+		for name, of := range m.pools {
+			if spares[name] != of.Min {
+				errs = append(errs, fmt.Errorf("node %s has %d spare NICs of network %s, want %d", a.node, spares[name], name, of.Min))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // unserved names running containers that could be served and are not.
@@ -195,7 +239,7 @@ func (m *model) unserved() error {
 		taken := len(c.req.Addrs) > 0 && held[c.req.Addrs[0].String()] && strings.HasPrefix(why, string(nic.ReasonAddressTaken))
 		used := c.req.Network == "few" && few && strings.HasPrefix(why, string(nic.ReasonExhausted))
 		full := strings.Contains(why, "slots free") && len(m.all) > 8
-		foreign := strings.HasPrefix(why, string(nic.ReasonAddressNotAllowed)) && c.req.Network == "many"
+		foreign := strings.HasPrefix(why, string(nic.ReasonAddressNotAllowed)) && c.req.Network != "few"
 		if claim.Phase != nic.ClaimRefused || !taken && !used && !full && !foreign {
 			errs = append(errs, fmt.Errorf("%s runs and is %s: %s", c.owner, claim.Phase, why))
 		}
@@ -204,26 +248,32 @@ func (m *model) unserved() error {
 }
 
 // run makes a fresh world for the moves.
-func play(t *testing.T, all []move, around func(store.Store) store.Store) (err error) {
+func play(t *testing.T, all []move, around func(store.Store) store.Store) (warm int, err error) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &model{world: newWorld(t, slowly(), around, "vm1", "vm2"), had: map[*container]nic.Claim{}}
 		defer m.close()
-		err = m.play(all)
+		m.pools = modelPools()
+		err = errors.Join(m.crash(), m.pass(10*time.Second), m.play(all))
+		warm = m.warm
 	})
-	return err
+	return warm, err
 }
 
 // P1, P2, P6 and P9 hold whatever users and accidents do, in any order, and a
 // container keeps what it once got. rapid writes the moves that break this to
 // testdata, and shrinks them.
 func TestAnyLifeHolds(t *testing.T) {
-	lives, made := 0, 0
+	lives, made, warm := 0, 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		all := rapid.SliceOfN(moves, 20, 60).Draw(rt, "moves")
 		lives, made = lives+1, made+len(all)
-		if err := play(t, all, nil); err != nil {
+		n, err := play(t, all, nil)
+		if warm += n; err != nil {
 			rt.Fatal(err)
 		}
 	})
-	counts(t, "model: %d lives of %d moves", lives, made)
+	counts(t, "model: %d lives of %d moves, %d containers served out of a pool", lives, made, warm)
+	if lives > 9 && warm == 0 {
+		t.Error("nobody was served out of a pool: the lives show less than they say")
+	}
 }

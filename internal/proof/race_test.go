@@ -18,11 +18,13 @@ import (
 )
 
 // A jealous provider sees to it that no NIC is unplugged or deleted that is
-// given out. A record leaves returning for retiring alone, so what it reads at
-// the moment of the call is no race.
+// given out. A record leaves returning for retiring alone, unless its pool is
+// still to decide on it, so what it reads at the moment of the call is no race.
 type jealous struct {
 	provider.Provider
 	records store.Store
+
+	shed atomic.Int64 // calls for NICs that nobody had
 
 	mu    sync.Mutex
 	wrong []string
@@ -30,7 +32,10 @@ type jealous struct {
 
 func (j *jealous) check(ctx context.Context, op string, id nic.ID) {
 	n, _, err := store.GetJSON[nic.NIC](ctx, j.records, "nic/"+string(id))
-	if err == nil && n.Phase != nic.PhaseReturning && n.Phase != nic.PhaseRetiring {
+	if err == nil && n.Holder == "" {
+		j.shed.Add(1)
+	}
+	if err == nil && (n.Phase != nic.PhaseReturning && n.Phase != nic.PhaseRetiring || n.Clean && n.Reuse) {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		j.wrong = append(j.wrong, fmt.Sprintf("%s of %s, which is %s for %s", op, id, n.Phase, n.Holder))
@@ -49,8 +54,9 @@ func (j *jealous) Delete(ctx context.Context, id nic.ID) error {
 
 // A racer is a container of the race run, which several goroutines handle.
 type racer struct {
-	owner nic.Owner
-	claim nic.Claim
+	owner   nic.Owner
+	network string
+	claim   nic.Claim
 
 	mu            sync.Mutex
 	running, gone bool
@@ -64,7 +70,7 @@ type race struct {
 	live   chan *racer
 	serial atomic.Int64
 
-	acquires, releases, stops, starts atomic.Int64
+	acquires, releases, stops, starts, warm atomic.Int64
 
 	mu   sync.Mutex
 	errs []error
@@ -90,18 +96,22 @@ func (r *race) within(d time.Duration) bool {
 
 func (r *race) acquire(c *racer) (err error) {
 	c.claim, err = r.w.alloc.Acquire(context.Background(), c.owner, "racer-"+strings.TrimLeft(c.owner.Sandbox, "0"),
-		nic.Request{Interface: "eth0", Network: "many", DefaultRoute: true})
+		nic.Request{Interface: "eth0", Network: c.network, DefaultRoute: true})
 	return err
 }
 
 func (r *race) acquirer(node string) {
 	for r.within(3 * time.Second) {
-		c := &racer{running: true, owner: nic.Owner{
-			Node: node, Kind: nic.OwnerContainer, Sandbox: fmt.Sprintf("%064x", r.serial.Add(1)), Interface: "eth0",
+		n := r.serial.Add(1)
+		c := &racer{running: true, network: []string{"warm", "tepid", "warm", "many"}[n/4%4], owner: nic.Owner{
+			Node: node, Kind: nic.OwnerContainer, Sandbox: fmt.Sprintf("%064x", n), Interface: "eth0",
 		}}
 		r.all.Store(c.owner.Sandbox, c)
 		c.mu.Lock()
 		r.fail(r.acquire(c))
+		if c.claim.Phase == nic.ClaimReady {
+			r.warm.Add(1)
+		}
 		c.mu.Unlock()
 		r.acquires.Add(1)
 		r.live <- c
@@ -183,8 +193,9 @@ func (r *race) carry(a *agent) error {
 	return r.w.alloc.Report(ctx, a.node, report)
 }
 
-// F15: 64 that acquire, 64 that release, and one that stops and starts, all at
-// once. No NIC is given out and unplugged at the same time.
+// F15: 64 that acquire, 64 that release, one that stops and starts, and pools
+// that keep what comes back and shrink all the time, all at once. No NIC is
+// given out and unplugged at the same time.
 func TestF15_RaceRun(t *testing.T) {
 	span := 6 * time.Second
 	if long() {
@@ -202,6 +213,10 @@ func runRace(t *testing.T, span time.Duration) error {
 	defer w.close()
 	guard := &jealous{Provider: w.cloud, records: w.truth}
 	w.via, w.hold = guard, 200*time.Millisecond
+	w.pools = map[string]reserve{ // nothing is idle for long
+		"warm":  {nic.Pool{Min: 2, Max: 12, Idle: nic.Duration(20 * time.Millisecond)}, 0},
+		"tepid": {nic.Pool{Max: 6, Idle: nic.Duration(50 * time.Millisecond)}, 100 * time.Millisecond},
+	}
 	if err := errors.Join(w.crash(), w.round()); err != nil {
 		return err
 	}
@@ -225,12 +240,14 @@ func runRace(t *testing.T, span time.Duration) error {
 	close(done)
 	others.Wait()
 	made := w.cloud.Counts()[fake.OpCreate].Effects
-	counts(t, "race run: %d acquired, %d released, %d stopped, %d started again, %d NICs made in %s", r.acquires.Load(), r.releases.Load(), r.stops.Load(), r.starts.Load(), made, span)
+	counts(t, "race run: %d acquired, %d of them out of a pool, %d released, %d stopped, %d started again, %d NICs made, %d calls to take a pool's away, in %s",
+		r.acquires.Load(), r.warm.Load(), r.releases.Load(), r.stops.Load(), r.starts.Load(), made, guard.shed.Load(), span)
 	for _, wrong := range guard.wrong {
 		r.errs = append(r.errs, errors.New(wrong))
 	}
-	if r.stops.Load() == 0 || made < 100 {
+	if r.stops.Load() == 0 || made < 100 || r.warm.Load() == 0 || guard.shed.Load() == 0 {
 		r.errs = append(r.errs, errors.New("too little happened"))
 	}
-	return errors.Join(errors.Join(r.errs...), w.check(), w.empty())
+	w.pools = nil
+	return errors.Join(errors.Join(r.errs...), w.check(), w.crash(), w.pass(time.Minute), w.check(), w.empty())
 }
