@@ -103,6 +103,39 @@ func await(t *testing.T, c *Conn, kind EventKind, alias string) {
 	}
 }
 
+// A card goes to the port that is named, and not to one where another is, in
+// either definition.
+func TestPlugAtAPort(t *testing.T) {
+	t.Parallel()
+	h := host(t)
+	c, ctx := open(t, h.URI()), t.Context()
+	vm := define(t, c, machine("vm1", 4, "")).UUID
+	stored := card(1)
+	stored.Address = "0000:03:00.0"
+	must(t, c.Plug(ctx, vm, stored))
+	must(t, c.Start(ctx, vm))
+	if d := look(t, c, vm); len(d.Ports) != 3 || d.Ports[2] != "0000:04:00.0" {
+		t.Fatalf("ports %q; want 1, 2 and 4", d.Ports)
+	}
+	one, two := card(2), card(3)
+	one.Address, two.Address = "0000:04:00.0", "0000:04:00.0"
+	must(t, c.Plug(ctx, vm, one))
+	want(t, c.Plug(ctx, vm, two), ErrTaken)
+	two.Address = stored.Address
+	want(t, c.Plug(ctx, vm, two), ErrTaken)
+	two.Address = "0000:02:00.0"
+	must(t, c.Plug(ctx, vm, two))
+	d := look(t, c, vm)
+	for _, cards := range [][]Interface{d.Live, d.Stored} {
+		if len(cards) != 3 || cards[1].Address != one.Address || cards[2].Address != two.Address {
+			t.Errorf("plugged: %+v", cards)
+		}
+	}
+	if len(d.Ports) != 1 || d.Ports[0] != "0000:01:00.0" {
+		t.Errorf("ports %q; want 1", d.Ports)
+	}
+}
+
 func TestPlugAndUnplugOnQEMU(t *testing.T) {
 	t.Parallel()
 	h := host(t)
