@@ -220,19 +220,3 @@ func addrsOf(id nic.Identity) []netip.Addr {
 	}
 	return addrs
 }
-
-func (k clock) because(reason nic.Reason, format string, args ...any) *nic.Condition {
-	return &nic.Condition{Reason: reason, Message: fmt.Sprintf(format, args...), Since: k.now()}
-}
-
-// sayTheSame compares what people read.
-func sayTheSame(a, b nic.Condition) bool { return a.Reason == b.Reason && a.Message == b.Message }
-
-// refuse leaves the claim with that one condition.
-func (k clock) refuse(claim *nic.Claim, c nic.Condition) {
-	k.setClaimPhase(claim, nic.ClaimRefused)
-	if len(claim.Conditions) == 1 && claim.Conditions[0].Reason == c.Reason {
-		c.Since = claim.Conditions[0].Since
-	}
-	claim.Conditions = []nic.Condition{c}
-}

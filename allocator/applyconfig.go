@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
@@ -103,22 +102,4 @@ func sameJSON(a, b nic.Layer3) bool {
 	x, errX := json.Marshal(a)
 	y, errY := json.Marshal(b)
 	return errX == nil && errY == nil && string(x) == string(y)
-}
-
-// takeGiven takes the addresses that the provider gave a NIC into its claim's
-// identity, where the network gets its addresses so.
-func (a *Allocator) takeGiven(claim *nic.Claim, n *nic.NIC) {
-	network, ok := a.networks[n.Network]
-	if !ok || network.Addressing != nic.AddrProvider {
-		return
-	}
-	claim.Identity.Addrs, claim.Identity.Given, claim.Identity.Space = nil, true, network.Space
-	for _, addr := range n.Seen.Addrs {
-		bits := addr.BitLen()
-		if s, ok := network.SubnetOf(addr); ok {
-			bits = s.Prefix.Bits()
-		}
-		claim.Identity.Addrs = append(claim.Identity.Addrs, netip.PrefixFrom(addr, bits))
-	}
-	n.Layer3 = layer3(network, *claim)
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"time"
-
-	"github.com/nicferry/nicferry/nic"
 )
 
 // A clock is the controller's own: what the wall clock said when it was made,
@@ -31,6 +29,7 @@ func (c clock) now() time.Time {
 }
 
 func (c clock) since(t time.Time) time.Duration { return c.now().Sub(t) }
+
 func (c clock) until(t time.Time) time.Duration { return t.Sub(c.now()) }
 
 // Steps of the wall clock are looked for every stepLook, and those of at least
@@ -56,19 +55,5 @@ func (c clock) tellSteps(ctx context.Context, log *slog.Logger) {
 			told = ahead
 			log.Warn("wall clock was set: records go on by the time that passes, until the next start", "ahead", ahead.Round(time.Second))
 		}
-	}
-}
-
-// setClaimPhase notes since when.
-func (c clock) setClaimPhase(claim *nic.Claim, phase nic.ClaimPhase) {
-	if claim.Phase != phase {
-		claim.Phase, claim.Since = phase, c.now()
-	}
-}
-
-// setPhase notes since when.
-func (c clock) setPhase(n *nic.NIC, phase nic.Phase) {
-	if n.Phase != phase {
-		n.Phase, n.Since = phase, c.now()
 	}
 }

@@ -272,3 +272,22 @@ func hasFamily(addrs []netip.Prefix, ipv6 bool) bool {
 func hasIdentity(claim *nic.Claim) bool {
 	return !claim.Identity.MAC.IsZero() || len(claim.Identity.Addrs) > 0
 }
+
+// spareMAC takes the MAC of a NIC in reserve that the claim may have: that of
+// the former container, or any if there was none.
+func (i *identifying) spareMAC() (bool, error) {
+	if !i.claim.Request.MAC.IsZero() {
+		return false, nil
+	}
+	it, ok, err := i.a.spareFor(i.e, *i.claim, i.network, i.claim.Owner.Node, i.former.MAC)
+	if !ok || err != nil {
+		return false, err
+	}
+	r, rev, found, err := get[nic.Reservation](i.e, macKey(it.MAC))
+	if err != nil || !found || r.Owner != nicKey(it.ID) {
+		return false, err
+	}
+	i.id.MAC = it.MAC
+	i.reserve = append(i.reserve, reserved{macKey(it.MAC), rev})
+	return true, nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"time"
 
@@ -120,17 +121,6 @@ func (a *Allocator) logged(n nic.NIC, step string, err error) error {
 	return err
 }
 
-func (a *Allocator) retireFrom(ctx context.Context, id nic.ID) error {
-	return a.change(ctx, id, func(n *nic.NIC) bool {
-		if !n.Phase.CanBecome(nic.PhaseRetiring) {
-			return false
-		}
-		a.setPhase(n, nic.PhaseRetiring)
-		nic.ClearCondition(&n.Conditions)
-		return true
-	})
-}
-
 // note puts a condition on a NIC, and on the claim that waits for it, where
 // users look first.
 func (a *Allocator) note(ctx context.Context, id nic.ID, c *nic.Condition) error {
@@ -196,4 +186,33 @@ func lastWord(n nic.NIC) string {
 		return "none"
 	}
 	return fmt.Sprintf("it is %s", n.Seen.State)
+}
+
+// hand gives a claim a NIC that is plugged in: from here on the node may ferry
+// it.
+func (a *Allocator) hand(claim *nic.Claim, n *nic.NIC) {
+	if claim.Identity.MAC.IsZero() {
+		claim.Identity.MAC = n.Seen.MAC // the provider drew it
+	}
+	a.takeGiven(claim, n)
+	a.setClaimPhase(claim, nic.ClaimReady)
+	nic.ClearCondition(&claim.Conditions)
+}
+
+// takeGiven takes the addresses that the provider gave a NIC into its claim's
+// identity, where the network gets its addresses so.
+func (a *Allocator) takeGiven(claim *nic.Claim, n *nic.NIC) {
+	network, ok := a.networks[n.Network]
+	if !ok || network.Addressing != nic.AddrProvider {
+		return
+	}
+	claim.Identity.Addrs, claim.Identity.Given, claim.Identity.Space = nil, true, network.Space
+	for _, addr := range n.Seen.Addrs {
+		bits := addr.BitLen()
+		if s, ok := network.SubnetOf(addr); ok {
+			bits = s.Prefix.Bits()
+		}
+		claim.Identity.Addrs = append(claim.Identity.Addrs, netip.PrefixFrom(addr, bits))
+	}
+	n.Layer3 = layer3(network, *claim)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
@@ -157,29 +156,4 @@ func (a *Allocator) makeRoom(ctx context.Context, short map[machine]int) error {
 		}
 	}
 	return nil
-}
-
-// isAhead says whether the claim's container was never started, and is waited
-// for.
-func isAhead(claim nic.Claim) bool {
-	return claim.Request.Unstarted && claim.StoppedAt.IsZero() && claim.Phase != nic.ClaimReleasing
-}
-
-// lapse gives up waiting for a container that was never started. Its claim
-// stays, with all that it has but the NIC.
-func lapse(e *edit, claim nic.Claim, rev store.Rev) error {
-	claim.StoppedAt = e.now()
-	if claim.NIC != "" {
-		e.setClaimPhase(&claim, nic.ClaimPending)
-	}
-	e.update(claimKey(claim.ID), claim, rev)
-	if claim.NIC == "" {
-		return nil
-	}
-	return takeBack(e, claim.NIC)
-}
-
-// aheadLeft is how long a container that was never started is still waited for.
-func (a *Allocator) aheadLeft(claim nic.Claim) time.Duration {
-	return max(0, a.until(claim.Created.Add(a.networks[claim.Request.Network].Preplug.D())))
 }

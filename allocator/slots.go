@@ -1,17 +1,11 @@
 package allocator
 
 import (
-	"cmp"
-	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/nicferry/nicferry/nic"
-	"github.com/nicferry/nicferry/provider"
 )
 
 // A machine is an instance at a provider: what has slots.
@@ -91,9 +85,6 @@ func (s *slots) next(m machine) (nic.ID, bool) {
 	return queue[0], true
 }
 
-// slotAgain is when a NIC that waits for promises asks again by itself.
-const slotAgain = 5 * time.Second
-
 func machineOf(n nic.NIC) machine { return machine{n.Provider, n.Instance} }
 
 // countSlot follows a NIC's promise along its life.
@@ -117,49 +108,4 @@ func (a *Allocator) admitNext(m machine) {
 	if id, ok := a.slots.next(m); ok {
 		a.queue.Wake(nicKey(id))
 	}
-}
-
-// place settles what the spec leaves open, after a look at whether the node
-// has room, so that nothing is made for a node that is full.
-func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
-	if paced, ok := p.(*paced); ok { // while it waits for its turn it has no deadline
-		if err := paced.book(n.ID); err != nil {
-			return a.failed(ctx, n, err)
-		}
-	}
-	m := machineOf(n)
-	before := a.slots.on(m)
-	limits, err := p.Limits(ctx, n.Instance)
-	if err != nil {
-		return a.failed(ctx, n, err)
-	}
-	if limits.Free <= 0 {
-		a.admitNext(m) // it shall hear the same
-		return 0, a.giveUp(ctx, n, a.because(nic.ReasonExhausted, "%s: 0 of %d %ss free for NICs of provider %s",
-			n.Node, limits.NICs, cmp.Or(limits.Slot, "slot"), n.Provider))
-	}
-	if !a.slots.promise(n.ID, m, limits.Free, before) {
-		return slotAgain, a.note(ctx, n.ID, &nic.Condition{
-			Reason: nic.ReasonWaitingForSlot, Since: n.Since, Deadline: n.Since.Add(plugDeadline),
-			Message: fmt.Sprintf("%d slots are free on %s at provider %s, and promised to NICs before this one", limits.Free, n.Node, n.Provider),
-		})
-	}
-	spec := n.Spec
-	if placer, ok := provider.As[provider.Placer](p); ok {
-		node, _, found, err := get[nic.Node](a.look(ctx), nodeKey(n.Node))
-		if err != nil || !found {
-			return 0, errors.Join(err, fmt.Errorf("read node %s: found %v", n.Node, found))
-		}
-		if spec, err = placer.Place(ctx, spec, node); err != nil {
-			return a.failed(ctx, n, err)
-		}
-	}
-	return 0, a.change(ctx, n.ID, func(n *nic.NIC) bool {
-		if n.Phase != nic.PhasePlanned || n.Placed {
-			return false
-		}
-		n.Spec, n.Placed, n.Asked = spec, true, a.now()
-		nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForSlot, nic.ReasonWaitingForTurn)
-		return true
-	})
 }

@@ -38,17 +38,6 @@ func (a *Allocator) takeSpare(e *edit, claim *nic.Claim, network nic.Network, no
 	return true, nil
 }
 
-// hand gives a claim a NIC that is plugged in: from here on the node may ferry
-// it.
-func (a *Allocator) hand(claim *nic.Claim, n *nic.NIC) {
-	if claim.Identity.MAC.IsZero() {
-		claim.Identity.MAC = n.Seen.MAC // the provider drew it
-	}
-	a.takeGiven(claim, n)
-	a.setClaimPhase(claim, nic.ClaimReady)
-	nic.ClearCondition(&claim.Conditions)
-}
-
 // spareFor finds the NIC in reserve that the claim would get with the MAC; zero
 // for any.
 func (a *Allocator) spareFor(e *edit, claim nic.Claim, network nic.Network, node string, mac nic.MAC) (pool.Item, bool, error) {
@@ -80,43 +69,6 @@ func (a *Allocator) hasSpare(ctx context.Context, claim nic.Claim) bool {
 	}
 	_, ok, err := a.spareFor(a.look(ctx), claim, network, claim.Owner.Node, claim.Identity.MAC)
 	return ok && err == nil
-}
-
-// spareMAC takes the MAC of a NIC in reserve that the claim may have: that of
-// the former container, or any if there was none.
-func (i *identifying) spareMAC() (bool, error) {
-	if !i.claim.Request.MAC.IsZero() {
-		return false, nil
-	}
-	it, ok, err := i.a.spareFor(i.e, *i.claim, i.network, i.claim.Owner.Node, i.former.MAC)
-	if !ok || err != nil {
-		return false, err
-	}
-	r, rev, found, err := get[nic.Reservation](i.e, macKey(it.MAC))
-	if err != nil || !found || r.Owner != nicKey(it.ID) {
-		return false, err
-	}
-	i.id.MAC = it.MAC
-	i.reserve = append(i.reserve, reserved{macKey(it.MAC), rev})
-	return true, nil
-}
-
-// takeBackFor is takeBack for a claim whose container is done with the NIC. It
-// may serve others, where the network has a pool, once the container is gone
-// for good.
-func (a *Allocator) takeBackFor(e *edit, claim nic.Claim) error {
-	n, rev, found, err := get[nic.NIC](e, nicKey(claim.NIC))
-	if err != nil || !found {
-		return err
-	}
-	reuse := a.networks[n.Network].Pool.Max > 0 && n.Phase == nic.PhaseHeld && n.Seen.State == nic.StateAttached
-	if n.Phase.CanBecome(nic.PhaseReturning) {
-		a.setPhase(&n, nic.PhaseReturning)
-		n.Clean, n.Reuse = false, reuse
-		nic.ClearCondition(&n.Conditions)
-		e.update(nicKey(n.ID), n, rev)
-	}
-	return nil
 }
 
 // cool ends a claim whose NIC is clean, and keeps the NIC. The NIC keeps its

@@ -1,0 +1,66 @@
+package allocator
+
+import (
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// end removes the NIC's record and settles its holder: a releasing claim ends
+// with it, one whose container runs again gets a new NIC.
+func (a *Allocator) end(e *edit, id nic.ID) error {
+	n, rev, found, err := get[nic.NIC](e, nicKey(id))
+	if err != nil || !found {
+		return err
+	}
+	e.delete(nicKey(id), rev)
+	for _, key := range []string{onKey(n.Node, id), observedKey(id)} {
+		if err := e.drop(key); err != nil {
+			return err
+		}
+	}
+	if err := a.letMACGo(e, n); err != nil {
+		return err
+	}
+	claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+	if err != nil || !found || claim.NIC != id {
+		return err
+	}
+	return a.settle(e, claim, claimRev)
+}
+
+func (a *Allocator) settle(e *edit, claim nic.Claim, rev store.Rev) error {
+	if claim.Phase == nic.ClaimReleasing {
+		return a.forget(e, claim, rev)
+	}
+	claim.NIC = ""
+	if claim.Phase != nic.ClaimRefused {
+		nic.ClearCondition(&claim.Conditions) // they were about the NIC
+	}
+	if claim.Phase == nic.ClaimPending && claim.StoppedAt.IsZero() {
+		node, _, found, err := get[nic.Node](e, nodeKey(claim.Owner.Node))
+		if err != nil {
+			return err
+		}
+		if found {
+			if err := a.grant(e, &claim, node); err != nil {
+				return err
+			}
+		}
+	}
+	e.update(claimKey(claim.ID), claim, rev)
+	return nil
+}
+
+// forget ends a claim that holds no NIC: its record, its place in the owner
+// index and its hold on everything reserved for it.
+func (a *Allocator) forget(e *edit, claim nic.Claim, rev store.Rev) error {
+	e.delete(claimKey(claim.ID), rev)
+	holder, ownerRev, found, err := get[nic.ClaimID](e, ownerKey(claim.Owner))
+	if err != nil {
+		return err
+	}
+	if found && holder == claim.ID {
+		e.delete(ownerKey(claim.Owner), ownerRev)
+	}
+	return a.letGo(e, claim)
+}

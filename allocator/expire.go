@@ -1,0 +1,40 @@
+package allocator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+// forgetKey is the queue's key for forgetting reservations and identities whose
+// time is over. It is no record's.
+const forgetKey = "forget"
+
+// forgetTogetherMax is how many of them one commit forgets.
+const forgetTogetherMax = 100
+
+// forgetDue forgets what is over, and says when to look again.
+func (a *Allocator) forgetDue(ctx context.Context) (time.Duration, error) {
+	keys, again := a.taken.due(a.now())
+	for batch := range slices.Chunk(keys, forgetTogetherMax) {
+		err := a.asLeader(ctx, func(e *edit) error {
+			for _, key := range batch {
+				r, rev, found, err := get[nic.Reservation](e, key) // of a nic.Kept it has what counts here
+				if err != nil {
+					return err
+				}
+				if found && !r.Held() && !a.now().Before(r.Until) {
+					e.delete(key, rev)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, fmt.Errorf("forget reservations that are over: %w", err)
+		}
+	}
+	return again, nil
+}

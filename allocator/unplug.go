@@ -1,0 +1,145 @@
+package allocator
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nicferry/nicferry/allocator/pool"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// unplug brings a returning NIC home: it waits for the node's word that the
+// NIC is out and clean, has it unplugged, and retires it.
+func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
+	if told(n) && !n.Clean { // also where the provider sees nothing of it: that is one reader's word
+		return 0, a.note(ctx, n.ID, &nic.Condition{
+			Reason:   nic.ReasonWaitingForNode,
+			Message:  fmt.Sprintf("node %s has not reported the NIC out and clean", n.Node),
+			Since:    n.Since,
+			Deadline: n.Since.Add(returnDeadline),
+		})
+	}
+	if !n.Placed {
+		return 0, a.retireFrom(ctx, n.ID) // the provider was never asked
+	}
+	if stateOf(n) == pool.Clean { // its node's pools decide, and wake it
+		a.queue.Wake(poolRoot + n.Node)
+		return 0, nil
+	}
+	all, err := p.Get(ctx, n.ID)
+	if err != nil {
+		return a.failed(ctx, n, err)
+	}
+	seen, visible := all[n.ID]
+	if !visible {
+		return 0, a.retireFrom(ctx, n.ID) // Delete has the last word on whether it is gone
+	}
+	switch seen.State {
+	case nic.StateAttached, nic.StateAttaching:
+		err := p.Detach(ctx, n.ID, seen.Place.Instance)
+		if err != nil && !errors.Is(err, provider.ErrNotFound) {
+			return a.failed(ctx, n, err)
+		}
+		return deleteAgain, nil
+	case nic.StateDetaching: // a guest that boots forgets what it was asked, and may refuse (F21, F27)
+		err := p.Detach(ctx, n.ID, seen.Place.Instance)
+		if err != nil && !errors.Is(err, provider.ErrNotFound) {
+			return a.failed(ctx, n, err)
+		}
+		a.lookAt(n, seen.State)
+		return 4 * a.opts.Poll, a.overdue(ctx, n, seen)
+	case nic.StateCreating:
+		a.lookAt(n, seen.State)
+		return 4 * a.opts.Poll, a.overdue(ctx, n, seen)
+	}
+	return 0, a.retireFrom(ctx, n.ID)
+}
+
+// overdue shows a detach that does not end (F10). It is waited for, however
+// long: what may still be in a guest is not given to anybody else.
+func (a *Allocator) overdue(ctx context.Context, n nic.NIC, seen nic.Seen) error {
+	if a.since(n.Since) < returnDeadline {
+		return nil
+	}
+	return a.note(ctx, n.ID, &nic.Condition{
+		Reason:  nic.ReasonWaitingForProvider,
+		Message: fmt.Sprintf("provider %s says that the NIC is %s from %s; a guest that hangs does not let go of it", n.Provider, seen.State, n.Node),
+		Since:   n.Since, Deadline: n.Since.Add(returnDeadline),
+	})
+}
+
+func (a *Allocator) retireFrom(ctx context.Context, id nic.ID) error {
+	return a.change(ctx, id, func(n *nic.NIC) bool {
+		if !n.Phase.CanBecome(nic.PhaseRetiring) {
+			return false
+		}
+		a.setPhase(n, nic.PhaseRetiring)
+		nic.ClearCondition(&n.Conditions)
+		return true
+	})
+}
+
+// retire deletes a NIC until the provider says that it is gone, then ends its
+// record.
+func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
+	if n.Placed {
+		err := p.Delete(ctx, n.ID)
+		switch {
+		case err == nil:
+			return a.deleting(ctx, n)
+		case errors.Is(err, provider.ErrBusy): // plugged in still: it was not seen when it was to be unplugged
+			if detachErr := p.Detach(ctx, n.ID, cmp.Or(n.Seen.Place.Instance, n.Instance)); detachErr != nil {
+				err = errors.Join(err, detachErr)
+			}
+			return a.failed(ctx, n, err)
+		case !errors.Is(err, provider.ErrNotFound):
+			return a.failed(ctx, n, err)
+		}
+		if hidden := a.hiddenFor(p, n); hidden > 0 {
+			return min(hidden, time.Second), nil // too young for "not found" to be proof
+		}
+	}
+	err := a.asLeader(ctx, func(e *edit) error { return a.end(e, n.ID) })
+	return 0, a.logged(n, "NIC deleted", err)
+}
+
+// deleting says when to ask again after a NIC that the provider is deleting:
+// soon, and then less and less often. A delete that takes long is shown.
+func (a *Allocator) deleting(ctx context.Context, n nic.NIC) (time.Duration, error) {
+	since := a.since(n.Since)
+	again := min(max(deleteAgain, since/2), 4*a.opts.Poll)
+	if since < returnDeadline {
+		return again, nil
+	}
+	return again, a.note(ctx, n.ID, &nic.Condition{
+		Reason:  nic.ReasonWaitingForProvider,
+		Message: fmt.Sprintf("provider %s has been told to delete the NIC and does not say that it is gone", n.Provider),
+		Since:   n.Since, Deadline: n.Since.Add(returnDeadline),
+	})
+}
+
+// hiddenFor is how long the provider may still not show a retiring NIC that it
+// has. It may have been made at any time until the plugging was given up, which
+// is bounded both by the phases and by the deadline.
+func (k clock) hiddenFor(p provider.Provider, n nic.NIC) time.Duration {
+	visible := p.Info().VisibleAfter
+	if visible == 0 {
+		return 0
+	}
+	made := later(n.Created, n.Asked).Add(plugDeadline + callsPerRun*worstCall(p))
+	if n.Since.Before(made) {
+		made = n.Since
+	}
+	return visible - k.since(made)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
