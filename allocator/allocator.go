@@ -68,26 +68,27 @@ type Allocator struct {
 	// gateways of all networks, with the network's name. Two networks may
 	// share a LAN of which only one names the gateway.
 	gateways map[spaceAddr]string
+	term     store.Term               // set before the queue runs
+	born     time.Time                // when it got its config
+	pokes    map[string]chan struct{} // by provider: its poller is to think again
+
+	// What is in memory alone, each with a lock of its own.
 	queue    *keyed.Queue
 	changes  *changes
-	term     store.Term // set before the queue runs
 	taken    *taken
-	recorded *recorded
+	reported *reported
 	spares   *spares
-	born     time.Time // when it got its config
+	slots    *slots
+	censuses *censuses
 
-	mu       sync.Mutex
+	mu       sync.Mutex           // guards what follows
 	lastSeen map[string]time.Time // by node
 	inFlight map[nic.ID]*flight
-	pokes    map[string]chan struct{} // by provider: its poller is to think again
-	slots    *slots
 	outages  map[string]outage // by provider
 	// storeOutage is nil while the store takes records.
 	storeOutage *outage
 	sweeps      api.Sweeps
 	leads       bool
-	began       time.Time
-	censuses    *censuses
 }
 
 // A spaceAddr is an address in its address space.
@@ -136,10 +137,9 @@ func New(opts Options) (*Allocator, error) {
 		pokes:    map[string]chan struct{}{},
 		slots:    newSlots(),
 		outages:  map[string]outage{},
-		began:    time.Now(),
 		censuses: newCensuses(),
 		taken:    newTaken(own),
-		recorded: newRecorded(),
+		reported: newReported(),
 		spares:   newSpares(),
 		born:     own.now(),
 	}

@@ -26,7 +26,7 @@ func (a *Allocator) applyConfig(ctx context.Context) error {
 			if err := a.asLeader(ctx, func(e *edit) error { return a.changeSpace(e, claim.ID) }); err != nil {
 				return fmt.Errorf("take claim %s into its network's new space: %w", claim.ID, err)
 			}
-			if claim, _, _, err = get[nic.Claim](a.look(ctx), r.Key); err != nil {
+			if claim, _, _, err = get[nic.Claim](a.reader(ctx), r.Key); err != nil {
 				return err
 			}
 		}
@@ -90,7 +90,7 @@ func (a *Allocator) renewLayer3(ctx context.Context, claim nic.Claim) error {
 		return nil
 	}
 	now := layer3(network, claim)
-	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(claim.NIC))
+	n, _, found, err := get[nic.NIC](a.reader(ctx), nicKey(claim.NIC))
 	if err != nil || !found || sameJSON(n.Layer3, now) {
 		return err
 	}

@@ -68,7 +68,7 @@ func (a *Allocator) askNodes(ctx context.Context, f *facts) (map[string]store.Re
 		if err != nil {
 			return nil, fmt.Errorf("ask node %s for a census: %w", name, err)
 		}
-		_, rev, found, err := get[nic.Node](a.look(ctx), nodeKey(name))
+		_, rev, found, err := get[nic.Node](a.reader(ctx), nodeKey(name))
 		if err != nil {
 			return nil, err
 		}

@@ -15,7 +15,7 @@ func (a *Allocator) inSpace(space string) func(network string) bool {
 // givenByOthers returns a claim but this one that was seen with the address,
 // and has not got it from us.
 func (a *Allocator) givenByOthers(at spaceAddr, but nic.ClaimID) (nic.ClaimID, bool) {
-	for claim := range a.recorded.others(at.addr, but, a.inSpace(at.space)) {
+	for claim := range a.reported.others(at.addr, but, a.inSpace(at.space)) {
 		return claim, true
 	}
 	return "", false
@@ -45,7 +45,7 @@ func (a *Allocator) doubts(e *edit, claim nic.Claim) ([]nic.Condition, error) {
 
 // clashes are the addresses of the claim that another claim has as well.
 func (a *Allocator) clashes(e *edit, claim nic.Claim, space string) ([]nic.Condition, error) {
-	addrs, since := a.recorded.of(claim.NIC)
+	addrs, since := a.reported.of(claim.NIC)
 	addrs = slices.Clone(addrs)
 	for _, p := range claim.Identity.Addrs {
 		if !slices.Contains(addrs, p.Addr()) {
@@ -54,7 +54,7 @@ func (a *Allocator) clashes(e *edit, claim nic.Claim, space string) ([]nic.Condi
 	}
 	var all []nic.Condition
 	for _, addr := range addrs {
-		others := a.recorded.others(addr, claim.ID, a.inSpace(space))
+		others := a.reported.others(addr, claim.ID, a.inSpace(space))
 		r, _, found, err := get[nic.Reservation](e, addrKey(space, addr))
 		if err != nil {
 			return nil, err

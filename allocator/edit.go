@@ -39,7 +39,7 @@ const maxRounds = 50
 func (a *Allocator) atomically(ctx context.Context, decide func(*edit) error) error {
 	var err error
 	for range maxRounds {
-		e := a.look(ctx)
+		e := a.reader(ctx)
 		err = decide(e)
 		if err == nil && len(e.ops) > 0 {
 			_, err = a.opts.Store.Commit(ctx, e.ops...)
@@ -78,8 +78,8 @@ func get[T any](e *edit, key string) (v T, rev store.Rev, found bool, err error)
 	return v, rev, err == nil, err
 }
 
-// look is an edit that only reads.
-func (a *Allocator) look(ctx context.Context) *edit {
+// reader is an edit that only reads.
+func (a *Allocator) reader(ctx context.Context) *edit {
 	return &edit{clock: a.clock, ctx: ctx, store: a.opts.Store}
 }
 

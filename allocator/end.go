@@ -30,7 +30,7 @@ func (a *Allocator) end(e *edit, id nic.ID) error {
 
 func (a *Allocator) settle(e *edit, claim nic.Claim, rev store.Rev) error {
 	if claim.Phase == nic.ClaimReleasing {
-		return a.forget(e, claim, rev)
+		return a.endClaim(e, claim, rev)
 	}
 	claim.NIC = ""
 	if claim.Phase != nic.ClaimRefused {
@@ -51,9 +51,9 @@ func (a *Allocator) settle(e *edit, claim nic.Claim, rev store.Rev) error {
 	return nil
 }
 
-// forget ends a claim that holds no NIC: its record, its place in the owner
+// endClaim ends a claim that holds no NIC: its record, its place in the owner
 // index and its hold on everything reserved for it.
-func (a *Allocator) forget(e *edit, claim nic.Claim, rev store.Rev) error {
+func (a *Allocator) endClaim(e *edit, claim nic.Claim, rev store.Rev) error {
 	e.delete(claimKey(claim.ID), rev)
 	holder, ownerRev, found, err := get[nic.ClaimID](e, ownerKey(claim.Owner))
 	if err != nil {

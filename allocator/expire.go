@@ -9,17 +9,17 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// forgetKey is the queue's key for forgetting reservations and identities whose
+// expireKey is the queue's key for ending reservations and identities whose
 // time is over. It is no record's.
-const forgetKey = "forget"
+const expireKey = "expire"
 
-// forgetTogetherMax is how many of them one commit forgets.
-const forgetTogetherMax = 100
+// expireTogetherMax is how many of them one commit ends.
+const expireTogetherMax = 100
 
-// forgetDue forgets what is over, and says when to look again.
-func (a *Allocator) forgetDue(ctx context.Context) (time.Duration, error) {
+// expire ends what is over, and says when to look again.
+func (a *Allocator) expire(ctx context.Context) (time.Duration, error) {
 	keys, again := a.taken.due(a.now())
-	for batch := range slices.Chunk(keys, forgetTogetherMax) {
+	for batch := range slices.Chunk(keys, expireTogetherMax) {
 		err := a.asLeader(ctx, func(e *edit) error {
 			for _, key := range batch {
 				r, rev, found, err := get[nic.Reservation](e, key) // of a nic.Kept it has what counts here
@@ -33,7 +33,7 @@ func (a *Allocator) forgetDue(ctx context.Context) (time.Duration, error) {
 			return nil
 		})
 		if err != nil {
-			return 0, fmt.Errorf("forget reservations that are over: %w", err)
+			return 0, fmt.Errorf("end reservations that are over: %w", err)
 		}
 	}
 	return again, nil

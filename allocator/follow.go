@@ -33,7 +33,7 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 		a.queue.Wake(c.Key)
 	}
 	a.queue.Wake(refusedKey)
-	a.queue.Wake(forgetKey)
+	a.queue.Wake(expireKey)
 	nodes, _, err := store.ListJSON[nic.Node](ctx, a.opts.Store, nodePrefix, "", 0)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (a *Allocator) remember(ctx context.Context) error {
 			return fmt.Errorf("read which addresses were seen: %w", err)
 		}
 		for _, r := range records {
-			a.recorded.see(r.Key, r, false)
+			a.reported.see(r.Key, r, false)
 		}
 	}
 	return nil
@@ -90,9 +90,9 @@ func (a *Allocator) remember(ctx context.Context) error {
 // seeAddresses notes changed records, before anybody is woken by them.
 func (a *Allocator) seeAddresses(events []store.Event) {
 	for _, e := range events {
-		a.recorded.see(e.Key, e.Record, e.Gone)
+		a.reported.see(e.Key, e.Record, e.Gone)
 	}
 	if a.taken.see(events) {
-		a.queue.Wake(forgetKey)
+		a.queue.Wake(expireKey)
 	}
 }

@@ -58,7 +58,7 @@ func (a *Allocator) mayForget(node nic.Node) error {
 			node.Name, ErrRefused, a.since(node.LastSeen).Round(time.Second), a.opts.SilentAfter)
 	}
 	// Right after our own start a node that lives may not have come back yet.
-	if left := a.opts.SilentAfter - time.Since(a.began); left > 0 {
+	if left := a.opts.SilentAfter - a.since(a.born); left > 0 {
 		return fmt.Errorf("forget node %q: %w: this controller has run for too short to know that the node is silent; try again in %s",
 			node.Name, ErrRefused, left.Round(time.Second))
 	}

@@ -155,7 +155,7 @@ func (a *Allocator) unplugElsewhere(ctx context.Context, f finding) error {
 	if !ok {
 		return errMoved
 	}
-	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(f.NIC))
+	n, _, found, err := get[nic.NIC](a.reader(ctx), nicKey(f.NIC))
 	if err != nil || !found || n.Phase != nic.PhaseHeld && n.Phase != nic.PhaseSpare {
 		return errors.Join(err, errMoved)
 	}
@@ -187,7 +187,7 @@ func (a *Allocator) plugAgain(ctx context.Context, f finding) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callsPerRun*worstCall(p))
 	defer cancel()
-	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(f.NIC))
+	n, _, found, err := get[nic.NIC](a.reader(ctx), nicKey(f.NIC))
 	if err != nil || !found || n.Phase != nic.PhaseHeld && n.Phase != nic.PhaseSpare {
 		return errors.Join(err, errMoved)
 	}
@@ -241,7 +241,7 @@ func (a *Allocator) sendHome(ctx context.Context, f finding) error {
 }
 
 func (a *Allocator) releaseFound(ctx context.Context, f finding) error {
-	claim, _, found, err := get[nic.Claim](a.look(ctx), claimKey(f.Claim))
+	claim, _, found, err := get[nic.Claim](a.reader(ctx), claimKey(f.Claim))
 	if err != nil || !found {
 		return errors.Join(err, errMoved)
 	}

@@ -84,8 +84,9 @@ func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) e
 	return err
 }
 
-// hold hands a plugged NIC to its claim: from here on the node may ferry it.
-func (a *Allocator) hold(ctx context.Context, n nic.NIC) error {
+// pluggedIn hands a NIC that is plugged in to its claim: from here on the node
+// may ferry it. Without a claim it is a spare.
+func (a *Allocator) pluggedIn(ctx context.Context, n nic.NIC) error {
 	a.landed(n.ID)
 	err := a.asLeader(ctx, func(e *edit) error {
 		n, rev, found, err := get[nic.NIC](e, nicKey(n.ID))
@@ -166,7 +167,7 @@ func (a *Allocator) unnote(ctx context.Context, n nic.NIC) error {
 	})
 }
 
-// change rewrites one NIC's record as leader; edit returns false to leave it.
+// change rewrites one NIC's record as leader; edits returns false to leave it.
 func (a *Allocator) change(ctx context.Context, id nic.ID, edits func(*nic.NIC) bool) error {
 	return a.asLeader(ctx, func(e *edit) error {
 		n, rev, found, err := get[nic.NIC](e, nicKey(id))

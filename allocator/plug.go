@@ -33,7 +33,7 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 		if n.Seen.Place.Instance != n.Instance {
 			return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError, "plugged into %s instead of %s", n.Seen.Place.Instance, n.Instance))
 		}
-		return 0, a.hold(ctx, n)
+		return 0, a.pluggedIn(ctx, n)
 	case nic.StateFailed, nic.StateDeleting:
 		return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError, "provider %s: NIC is %s: %s", n.Provider, n.Seen.State, n.Seen.Reason))
 	}
@@ -96,7 +96,7 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 	}
 	spec := n.Spec
 	if placer, ok := provider.As[provider.Placer](p); ok {
-		node, _, found, err := get[nic.Node](a.look(ctx), nodeKey(n.Node))
+		node, _, found, err := get[nic.Node](a.reader(ctx), nodeKey(n.Node))
 		if err != nil || !found {
 			return 0, errors.Join(err, fmt.Errorf("read node %s: found %v", n.Node, found))
 		}

@@ -29,13 +29,14 @@ type flight struct {
 
 // lookAt has the poller look at a NIC in that state, soon and then less and
 // less often, until it has landed.
-func (a *Allocator) lookAt(n nic.NIC, state nic.State) { a.take(n, state, firstLook) }
+func (a *Allocator) lookAt(n nic.NIC, state nic.State) { a.fly(n, state, firstLook) }
 
 // lookLater is lookAt for a NIC that is in trouble: nothing is to be gained by
 // haste.
-func (a *Allocator) lookLater(n nic.NIC) { a.take(n, n.Seen.State, a.opts.Poll) }
+func (a *Allocator) lookLater(n nic.NIC) { a.fly(n, n.Seen.State, a.opts.Poll) }
 
-func (a *Allocator) take(n nic.NIC, state nic.State, first time.Duration) {
+// fly begins a NIC's flight, unless it is on the same one already.
+func (a *Allocator) fly(n nic.NIC, state nic.State, first time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	returning := n.Phase != nic.PhasePlanned

@@ -39,7 +39,7 @@ func idsOn(e *edit, node string) ([]nic.ID, error) {
 // refill brings the reserves of one node to where they should be. It decides
 // for the whole node at once, and one at a time.
 func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, error) {
-	e := a.look(ctx)
+	e := a.reader(ctx)
 	// Before and after the NICs, so that none is missed that is served or refused
 	// in between.
 	before, err := a.waitingForSlots(e, name)

@@ -91,7 +91,7 @@ func (r *rooms) take(c nic.Claim) (machine, bool, error) {
 	if !ok {
 		return machine{}, true, nil // which it shall be told
 	}
-	node, _, found, err := get[nic.Node](r.a.look(r.ctx), nodeKey(c.Owner.Node))
+	node, _, found, err := get[nic.Node](r.a.reader(r.ctx), nodeKey(c.Owner.Node))
 	if err != nil || !found {
 		return machine{}, false, err
 	}

@@ -21,7 +21,7 @@ func (a *Allocator) Release(ctx context.Context, id nic.ClaimID, epoch uint64) e
 		}
 		a.heard(claim.Owner.Node)
 		if claim.NIC == "" {
-			return a.forget(e, claim, rev)
+			return a.endClaim(e, claim, rev)
 		}
 		if claim.Phase == nic.ClaimReleasing {
 			return nil

@@ -20,12 +20,12 @@ const (
 
 // setBack notes that a NIC was made for the claim in vain.
 func (k clock) setBack(claim *nic.Claim, why nic.Condition) {
-	k.forgetOld(claim)
+	k.dropOldSetbacks(claim)
 	claim.Setbacks = append(slices.Clip(claim.Setbacks), nic.Setback{At: k.now(), Reason: why.Reason, Message: why.Message})
 	claim.Setbacks = claim.Setbacks[max(0, len(claim.Setbacks)-maxSetbacks):]
 }
 
-func (k clock) forgetOld(claim *nic.Claim) {
+func (k clock) dropOldSetbacks(claim *nic.Claim) {
 	old := 0
 	for old < len(claim.Setbacks) && k.since(claim.Setbacks[old].At) >= tryWindow {
 		old++
@@ -52,7 +52,7 @@ func nextTry(claim nic.Claim) time.Time {
 
 // overtried says why no further NIC is made for the claim; nil if one is.
 func (k clock) overtried(claim *nic.Claim) *nic.Condition {
-	k.forgetOld(claim)
+	k.dropOldSetbacks(claim)
 	if k.untilNextTry(*claim) == 0 {
 		return nil
 	}

@@ -67,7 +67,7 @@ func (a *Allocator) hasSpare(ctx context.Context, claim nic.Claim) bool {
 	if !ok || !claim.Identity.MAC.IsZero() { // a MAC that is a claim's is no spare's
 		return false
 	}
-	_, ok, err := a.spareFor(a.look(ctx), claim, network, claim.Owner.Node, claim.Identity.MAC)
+	_, ok, err := a.spareFor(a.reader(ctx), claim, network, claim.Owner.Node, claim.Identity.MAC)
 	return ok && err == nil
 }
 
@@ -93,7 +93,7 @@ func (a *Allocator) cool(ctx context.Context, id nic.ID) error {
 				e.update(nicKey(id), n, rev)
 				return nil
 			}
-			if err := a.forget(e, claim, claimRev); err != nil {
+			if err := a.endClaim(e, claim, claimRev); err != nil {
 				return err
 			}
 		}

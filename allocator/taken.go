@@ -237,12 +237,12 @@ func (t *taken) due(now time.Time) (keys []string, again time.Duration) {
 		}
 	}
 	if !t.next.IsZero() {
-		t.next = t.next.Add(forgetTogether)
+		t.next = t.next.Add(expireTogether)
 		again = t.next.Sub(now)
 	}
 	return keys, again
 }
 
-// forgetTogether is how long a reservation that is over may wait for others, so
+// expireTogether is how long a reservation that is over may wait for others, so
 // that many are forgotten in one go.
-const forgetTogether = time.Second
+const expireTogether = time.Second

@@ -28,7 +28,7 @@ func (a *Allocator) Claims(ctx context.Context, after nic.ClaimID, limit int) ([
 
 // Claim returns one claim, or ErrNotFound.
 func (a *Allocator) Claim(ctx context.Context, id nic.ClaimID) (api.ClaimView, error) {
-	claim, _, found, err := get[nic.Claim](a.look(ctx), claimKey(id))
+	claim, _, found, err := get[nic.Claim](a.reader(ctx), claimKey(id))
 	if err != nil || !found {
 		return api.ClaimView{}, orNotFound(err, "claim %s", id)
 	}
@@ -40,7 +40,7 @@ func (a *Allocator) claimView(ctx context.Context, claim nic.Claim) (api.ClaimVi
 	if err != nil {
 		return api.ClaimView{}, err
 	}
-	doubts, err := a.doubts(a.look(ctx), claim)
+	doubts, err := a.doubts(a.reader(ctx), claim)
 	claim.Conditions = append(slices.Clip(claim.Conditions), doubts...)
 	if claim.Phase != nic.ClaimBound && claim.Phase != nic.ClaimReady {
 		claim.Conditions = a.withOutages(claim.Conditions, a.networks[claim.Request.Network].Provider)
@@ -65,7 +65,7 @@ func (a *Allocator) NICs(ctx context.Context, after nic.ID, limit int) ([]api.NI
 
 // NIC returns one NIC, or ErrNotFound.
 func (a *Allocator) NIC(ctx context.Context, id nic.ID) (api.NICView, error) {
-	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(id))
+	n, _, found, err := get[nic.NIC](a.reader(ctx), nicKey(id))
 	if err != nil || !found {
 		return api.NICView{}, orNotFound(err, "NIC %s", id)
 	}
@@ -84,7 +84,7 @@ func (a *Allocator) observed(ctx context.Context, id nic.ID) (*nic.Observed, err
 	if id == "" {
 		return nil, nil
 	}
-	o, _, found, err := get[nic.Observed](a.look(ctx), observedKey(id))
+	o, _, found, err := get[nic.Observed](a.reader(ctx), observedKey(id))
 	if err != nil || !found {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (a *Allocator) Nodes(ctx context.Context) ([]nic.Node, error) {
 
 // Node returns one node, or ErrNotFound.
 func (a *Allocator) Node(ctx context.Context, name string) (nic.Node, error) {
-	node, _, found, err := get[nic.Node](a.look(ctx), nodeKey(name))
+	node, _, found, err := get[nic.Node](a.reader(ctx), nodeKey(name))
 	if err != nil || !found {
 		return nic.Node{}, orNotFound(err, "node %q", name)
 	}

@@ -28,7 +28,7 @@ func (a *Allocator) Wanted(ctx context.Context, node string, session uint64) ([]
 	if err != nil {
 		return nil, 0, err
 	}
-	e := a.look(ctx)
+	e := a.reader(ctx)
 	wanted := []nic.Wanted{}
 	listed := map[nic.ClaimID]bool{}
 	for _, r := range records {

@@ -23,8 +23,8 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 	if id, ok := strings.CutPrefix(key, claimPrefix); ok {
 		return a.workOnClaim(ctx, nic.ClaimID(id))
 	}
-	if key == forgetKey {
-		return a.forgetDue(ctx)
+	if key == expireKey {
+		return a.expire(ctx)
 	}
 	if key == refusedKey {
 		return 0, a.retryRefused(ctx)
@@ -37,7 +37,7 @@ func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error)
 
 func (a *Allocator) workOnNIC(ctx context.Context, id nic.ID) (time.Duration, error) {
 	begin := time.Now()
-	n, _, found, err := get[nic.NIC](a.look(ctx), nicKey(id))
+	n, _, found, err := get[nic.NIC](a.reader(ctx), nicKey(id))
 	if err != nil {
 		return 0, err
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// recorded has in memory which addresses the nodes say that NICs have, also
+// reported has in memory which addresses the nodes say that NICs have, also
 // those that others give: they are reserved by nobody, so they may clash.
-type recorded struct {
+type reported struct {
 	mu sync.Mutex
 	// network of each NIC.
 	network map[nic.ID]string
@@ -27,12 +27,12 @@ type sighting struct {
 	at    time.Time
 }
 
-func newRecorded() *recorded {
-	return &recorded{network: map[nic.ID]string{}, nics: map[nic.ID]sighting{}, addrs: map[netip.Addr]map[nic.ID]bool{}}
+func newReported() *reported {
+	return &reported{network: map[nic.ID]string{}, nics: map[nic.ID]sighting{}, addrs: map[netip.Addr]map[nic.ID]bool{}}
 }
 
 // see notes a changed record, if it is of a NIC or what a node says of one.
-func (r *recorded) see(key string, record store.Record, gone bool) {
+func (r *reported) see(key string, record store.Record, gone bool) {
 	if text, ok := strings.CutPrefix(key, nicPrefix); ok {
 		n, err := store.DecodeJSON[nic.NIC](record)
 		r.mu.Lock()
@@ -51,7 +51,7 @@ func (r *recorded) see(key string, record store.Record, gone bool) {
 	}
 }
 
-func (r *recorded) note(id nic.ID, o nic.Observed) {
+func (r *reported) note(id nic.ID, o nic.Observed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, addr := range r.nics[id].addrs {
@@ -78,7 +78,7 @@ func (r *recorded) note(id nic.ID, o nic.Observed) {
 }
 
 // of returns the addresses that a NIC was last seen with, and since when.
-func (r *recorded) of(id nic.ID) ([]netip.Addr, time.Time) {
+func (r *reported) of(id nic.ID) ([]netip.Addr, time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.nics[id].addrs, r.nics[id].at
@@ -86,7 +86,7 @@ func (r *recorded) of(id nic.ID) ([]netip.Addr, time.Time) {
 
 // others returns the claims but this one that were seen with the address on
 // networks for which in holds, and since when.
-func (r *recorded) others(addr netip.Addr, but nic.ClaimID, in func(network string) bool) map[nic.ClaimID]time.Time {
+func (r *reported) others(addr netip.Addr, but nic.ClaimID, in func(network string) bool) map[nic.ClaimID]time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var claims map[nic.ClaimID]time.Time
