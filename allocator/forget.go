@@ -113,14 +113,10 @@ func (a *Allocator) giveUpNIC(ctx context.Context, id nic.ID) error {
 		if err != nil || !found || n.Phase == nic.PhaseRetiring {
 			return err
 		}
-		if n.Phase == nic.PhaseCooling {
-			a.setPhase(&n, nic.PhaseSpare)
-		}
-		if n.Phase.CanBecome(nic.PhaseReturning) {
-			a.setPhase(&n, nic.PhaseReturning)
+		if !e.homeward(&n) { // it is on its way already
+			nic.ClearCondition(&n.Conditions)
 		}
 		n.Clean, n.Reuse = true, false
-		nic.ClearCondition(&n.Conditions)
 		e.update(nicKey(id), n, rev)
 		return nil
 	})

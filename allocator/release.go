@@ -40,13 +40,9 @@ func takeBack(e *edit, id nic.ID) error {
 	if err != nil || !found {
 		return err
 	}
-	if !n.Phase.CanBecome(nic.PhaseReturning) {
-		return nil // on its way already
+	if e.homeward(&n) {
+		e.update(nicKey(id), n, rev)
 	}
-	e.setPhase(&n, nic.PhaseReturning)
-	n.Clean = false
-	nic.ClearCondition(&n.Conditions)
-	e.update(nicKey(id), n, rev)
 	return nil
 }
 
@@ -59,11 +55,23 @@ func (a *Allocator) takeBackFor(e *edit, claim nic.Claim) error {
 		return err
 	}
 	reuse := a.networks[n.Network].Pool.Max > 0 && n.Phase == nic.PhaseHeld && n.Seen.State == nic.StateAttached
-	if n.Phase.CanBecome(nic.PhaseReturning) {
-		a.setPhase(&n, nic.PhaseReturning)
-		n.Clean, n.Reuse = false, reuse
-		nic.ClearCondition(&n.Conditions)
+	if e.homeward(&n) {
+		n.Reuse = reuse
 		e.update(nicKey(n.ID), n, rev)
 	}
 	return nil
+}
+
+// homeward sends a NIC on its way home, unless it is on it already.
+func (k clock) homeward(n *nic.NIC) bool {
+	if n.Phase == nic.PhaseCooling {
+		k.setPhase(n, nic.PhaseSpare) // where its cooling ends
+	}
+	if !n.Phase.CanBecome(nic.PhaseReturning) {
+		return false
+	}
+	k.setPhase(n, nic.PhaseReturning)
+	n.Clean = false
+	nic.ClearCondition(&n.Conditions)
+	return true
 }

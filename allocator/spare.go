@@ -193,13 +193,7 @@ func (a *Allocator) shed(ctx context.Context, r pool.Retirement) error {
 		case pool.Clean: // it goes on as it is
 			n.Reuse = false
 		case pool.Making, pool.Spare, pool.Cooling:
-			if n.Phase == nic.PhaseCooling {
-				a.setPhase(&n, nic.PhaseSpare)
-			}
-			a.setPhase(&n, nic.PhaseReturning)
-			n.Clean = false
-			nic.ClearCondition(&n.Conditions)
-			gone = true
+			gone = e.homeward(&n)
 		default:
 			return nil
 		}
