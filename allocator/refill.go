@@ -138,10 +138,7 @@ func (a *Allocator) capacity(ctx context.Context, r reserves) (map[pool.Machine]
 		if _, asked := all[n.Machine]; asked {
 			continue
 		}
-		p := a.opts.Providers[n.Machine.Provider]
-		ctx, cancel := context.WithTimeout(ctx, worstCall(p))
-		limits, err := p.Limits(ctx, n.Machine.Instance)
-		cancel()
+		limits, err := a.limits(ctx, n.Machine)
 		switch {
 		case errors.Is(err, provider.ErrNotFound) || errors.Is(err, provider.ErrInvalid):
 			all[n.Machine] = 0 // the node is none of the provider's

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/nicferry/nicferry/allocator/pool"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -37,8 +38,8 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 		}
 		return x.Created.Compare(y.Created)
 	})
-	room := rooms{a: a, ctx: ctx, free: map[machine]int{}}
-	short := map[machine]int{}
+	room := rooms{a: a, ctx: ctx, free: map[pool.Machine]int{}}
+	short := map[pool.Machine]int{}
 	var errs []error
 	for _, c := range refused {
 		if lacksSlot(c) && !a.hasSpare(ctx, c) {
@@ -82,25 +83,22 @@ func lacksSlot(c nic.Claim) bool {
 type rooms struct {
 	a    *Allocator
 	ctx  context.Context
-	free map[machine]int
+	free map[pool.Machine]int
 }
 
 // take takes a slot for the claim, if one is left.
-func (r *rooms) take(c nic.Claim) (machine, bool, error) {
+func (r *rooms) take(c nic.Claim) (pool.Machine, bool, error) {
 	network, ok := r.a.networks[c.Request.Network]
 	if !ok {
-		return machine{}, true, nil // which it shall be told
+		return pool.Machine{}, true, nil // which it shall be told
 	}
 	node, _, found, err := get[nic.Node](r.a.reader(r.ctx), nodeKey(c.Owner.Node))
 	if err != nil || !found {
-		return machine{}, false, err
+		return pool.Machine{}, false, err
 	}
-	m := machine{network.Provider, instanceOf(node, network.Provider)}
+	m := pool.Machine{Provider: network.Provider, Instance: instanceOf(node, network.Provider)}
 	if _, asked := r.free[m]; !asked {
-		p := r.a.opts.Providers[m.provider]
-		ctx, cancel := context.WithTimeout(r.ctx, worstCall(p))
-		limits, err := p.Limits(ctx, m.instance)
-		cancel()
+		limits, err := r.a.limits(r.ctx, m)
 		if err != nil {
 			return m, false, err
 		}
@@ -112,7 +110,7 @@ func (r *rooms) take(c nic.Claim) (machine, bool, error) {
 
 // makeRoom gives NICs back that are plugged in ahead, the oldest first, for as
 // many slots as are short and not on their way back already.
-func (a *Allocator) makeRoom(ctx context.Context, short map[machine]int) error {
+func (a *Allocator) makeRoom(ctx context.Context, short map[pool.Machine]int) error {
 	nics, _, err := store.ListJSON[nic.NIC](ctx, a.opts.Store, nicPrefix, "", 0)
 	if err != nil {
 		return err

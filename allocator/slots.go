@@ -1,45 +1,42 @@
 package allocator
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"sync"
 
+	"github.com/nicferry/nicferry/allocator/pool"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
 )
-
-// A machine is an instance at a provider: what has slots.
-type machine struct {
-	provider string
-	instance nic.InstanceID
-}
 
 // slots knows which slots are promised to NICs that the provider does not
 // count yet: they are placed, and it has not been asked to plug them in. It is
 // the leader's memory alone; an attach that is refused has the last word.
 type slots struct {
 	mu       sync.Mutex
-	promised map[nic.ID]machine
-	waiting  map[machine][]nic.ID // for a promise to come true or fall through
+	promised map[nic.ID]pool.Machine
+	waiting  map[pool.Machine][]nic.ID // for a promise to come true or fall through
 }
 
 func newSlots() *slots {
-	return &slots{promised: map[nic.ID]machine{}, waiting: map[machine][]nic.ID{}}
+	return &slots{promised: map[nic.ID]pool.Machine{}, waiting: map[pool.Machine][]nic.ID{}}
 }
 
 // on returns the NICs that hold promises on m.
-func (s *slots) on(m machine) map[nic.ID]machine {
+func (s *slots) on(m pool.Machine) map[nic.ID]pool.Machine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held := maps.Clone(s.promised)
-	maps.DeleteFunc(held, func(_ nic.ID, at machine) bool { return at != m })
+	maps.DeleteFunc(held, func(_ nic.ID, at pool.Machine) bool { return at != m })
 	return held
 }
 
 // promise gives a NIC a slot of the free ones that the provider told of while
 // the NICs in before held promises; these may be counted already or not. If it
 // must wait, the NIC is among those that next returns.
-func (s *slots) promise(id nic.ID, m machine, free int, before map[nic.ID]machine) bool {
+func (s *slots) promise(id nic.ID, m pool.Machine, free int, before map[nic.ID]pool.Machine) bool {
 	others := s.on(m)
 	maps.Copy(others, before)
 	delete(others, id)
@@ -56,14 +53,14 @@ func (s *slots) promise(id nic.ID, m machine, free int, before map[nic.ID]machin
 }
 
 // keep notes a promise that was given before: in an earlier run.
-func (s *slots) keep(id nic.ID, m machine) {
+func (s *slots) keep(id nic.ID, m pool.Machine) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.promised[id] = m
 }
 
 // drop ends a NIC's promise, and returns the machine if it had one.
-func (s *slots) drop(id nic.ID) (machine, bool) {
+func (s *slots) drop(id nic.ID) (pool.Machine, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m, had := s.promised[id]
@@ -72,7 +69,7 @@ func (s *slots) drop(id nic.ID) (machine, bool) {
 }
 
 // next takes the NIC that has waited longest.
-func (s *slots) next(m machine) (nic.ID, bool) {
+func (s *slots) next(m pool.Machine) (nic.ID, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	queue := s.waiting[m]
@@ -85,7 +82,18 @@ func (s *slots) next(m machine) (nic.ID, bool) {
 	return queue[0], true
 }
 
-func machineOf(n nic.NIC) machine { return machine{n.Provider, n.Instance} }
+// machineOf is what a NIC takes a slot of.
+func machineOf(n nic.NIC) pool.Machine {
+	return pool.Machine{Provider: n.Provider, Instance: n.Instance}
+}
+
+// limits asks a machine's provider what it has room for.
+func (a *Allocator) limits(ctx context.Context, m pool.Machine) (provider.Limits, error) {
+	p := a.opts.Providers[m.Provider]
+	ctx, cancel := context.WithTimeout(ctx, worstCall(p))
+	defer cancel()
+	return p.Limits(ctx, m.Instance)
+}
 
 // countSlot follows a NIC's promise along its life.
 func (a *Allocator) countSlot(n nic.NIC) {
@@ -104,7 +112,7 @@ func (a *Allocator) countSlot(n nic.NIC) {
 }
 
 // admitNext lets the next NIC ask for a slot.
-func (a *Allocator) admitNext(m machine) {
+func (a *Allocator) admitNext(m pool.Machine) {
 	if id, ok := a.slots.next(m); ok {
 		a.queue.Wake(nicKey(id))
 	}
