@@ -26,16 +26,6 @@ const (
 	roomAgain   = time.Minute
 )
 
-// idsOn are the NICs of a node.
-func idsOn(e *edit, node string) ([]nic.ID, error) {
-	all, _, err := store.ListJSON[nic.ID](e.ctx, e.store, onPrefix(node), "", 0)
-	ids := make([]nic.ID, len(all))
-	for i, id := range all {
-		ids[i] = id.Value
-	}
-	return ids, err
-}
-
 // refill brings the reserves of one node to where they should be. It decides
 // for the whole node at once, and one at a time.
 func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, error) {
@@ -153,17 +143,13 @@ func (a *Allocator) capacity(ctx context.Context, r reserves) (map[pool.Machine]
 
 // waitingForSlots are the node's claims that were refused for want of a slot.
 func (a *Allocator) waitingForSlots(e *edit, node string) ([]pool.Demand, error) {
-	owners, _, err := store.ListJSON[nic.ClaimID](e.ctx, e.store, ownerPrefix(node), "", 0)
+	claims, err := claimsOn(e, node, nil)
 	if err != nil {
 		return nil, err
 	}
 	var demand []pool.Demand
-	for _, o := range owners {
-		c, _, found, err := get[nic.Claim](e, claimKey(o.Value))
-		if err != nil {
-			return nil, err
-		}
-		if found && c.Phase == nic.ClaimRefused && lacksSlot(c) && a.mayGrant(c) {
+	for _, r := range claims {
+		if c := r.Value; c.Phase == nic.ClaimRefused && lacksSlot(c) && a.mayGrant(c) {
 			demand = append(demand, pool.Demand{
 				Claim: c.ID, Network: c.Request.Network, Tenant: c.Tenant, MAC: c.Identity.MAC, Ahead: c.Request.Unstarted,
 			})

@@ -64,22 +64,14 @@ func (k clock) overtried(claim *nic.Claim) *nic.Condition {
 // startAfresh forgets the setbacks of a node's claims: it has booted, and what
 // kept its NICs from it may have gone.
 func startAfresh(e *edit, node string) error {
-	owners, _, err := e.store.List(e.ctx, ownerPrefix(node), "", 0)
+	claims, err := claimsOn(e, node, nil)
 	if err != nil {
 		return fmt.Errorf("list claims of node %s: %w", node, err)
 	}
-	for _, o := range owners {
-		id, _, found, err := get[nic.ClaimID](e, o.Key)
-		if err != nil || !found {
-			return err
-		}
-		claim, rev, found, err := get[nic.Claim](e, claimKey(id))
-		if err != nil {
-			return err
-		}
-		if found && len(claim.Setbacks) > 0 {
+	for _, r := range claims {
+		if claim := r.Value; len(claim.Setbacks) > 0 {
 			claim.Setbacks = nil
-			e.update(claimKey(id), claim, rev)
+			e.update(r.Key, claim, r.Rev)
 		}
 	}
 	return nil

@@ -66,20 +66,13 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 
 // waitingClaims lists the node's claims that no listed NIC stands for.
 func (a *Allocator) waitingClaims(e *edit, node string, listed map[nic.ClaimID]bool) ([]nic.Wanted, error) {
-	owners, _, err := store.ListJSON[nic.ClaimID](e.ctx, e.store, ownerPrefix(node), "", 0)
+	claims, err := claimsOn(e, node, listed)
 	if err != nil {
 		return nil, err
 	}
 	var waiting []nic.Wanted
-	for _, o := range owners {
-		if listed[o.Value] {
-			continue
-		}
-		claim, _, found, err := get[nic.Claim](e, claimKey(o.Value))
-		if err != nil {
-			return nil, err
-		}
-		if found && claim.Phase != nic.ClaimReleasing {
+	for _, r := range claims {
+		if claim := r.Value; claim.Phase != nic.ClaimReleasing {
 			waiting = append(waiting, nic.Wanted{
 				Claim: claim.ID, Epoch: claim.Epoch, Owner: claim.Owner, Container: claim.Container, Network: claim.Request.Network,
 			})
