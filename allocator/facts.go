@@ -9,9 +9,6 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// onRoot is the root of what nodes have.
-const onRoot = "on/"
-
 // facts are what the store, the providers and the nodes say, each for itself.
 type facts struct {
 	// The store is read before and after the others are asked, so that what
@@ -61,7 +58,7 @@ func (a *Allocator) read(ctx context.Context) (reading, error) {
 			err = into(r.claims, nic.ClaimID(rest), record)
 		case nodePrefix:
 			err = into(r.nodes, rest, record)
-		case observedKey(""):
+		case observedPrefix:
 			err = into(r.observed, nic.ID(rest), record)
 		case ownerRoot:
 			err = into(r.owners, record.Key, record)

@@ -29,6 +29,8 @@ const (
 	claimPrefix = "claim/"
 	nodePrefix  = "node/"
 	ownerRoot   = "owner/"
+	onRoot      = "on/"
+	ledgerRoot  = "ledger/"
 
 	addrPrefix     = "addr/"
 	macPrefix      = "mac/"
@@ -50,9 +52,9 @@ func addrKey(space string, addr netip.Addr) string {
 	return addrPrefix + space + "/" + addr.String()
 }
 
-func onPrefix(node string) string           { return "on/" + node + "/" }
+func onPrefix(node string) string           { return onRoot + node + "/" }
 func onKey(node string, id nic.ID) string   { return onPrefix(node) + string(id) }
-func ledgerKey(provider, key string) string { return "ledger/" + provider + "/" + key }
+func ledgerKey(provider, key string) string { return ledgerRoot + provider + "/" + key }
 
 func numberKey(kind ipam.NumberKind, scope string, n ipam.Number) string {
 	return fmt.Sprintf("%s%s/%s/%010d", numberPrefix, kind, scope, n)

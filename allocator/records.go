@@ -22,7 +22,7 @@ func ReadRecords(ctx context.Context, s store.Store) (invariant.Records, error) 
 	if err != nil {
 		return r, fmt.Errorf("read all records: %w", err)
 	}
-	indexes := map[string]map[string]string{ownerRoot: r.Owners, "mac/": r.MACs, "addr/": r.Addrs, "on/": r.On}
+	indexes := map[string]map[string]string{ownerRoot: r.Owners, macPrefix: r.MACs, addrPrefix: r.Addrs, onRoot: r.On}
 	for _, record := range all {
 		kind, rest, _ := strings.Cut(record.Key, "/")
 		switch kind += "/"; kind {
@@ -30,7 +30,7 @@ func ReadRecords(ctx context.Context, s store.Store) (invariant.Records, error) 
 			r.NICs, err = decoded(r.NICs, record)
 		case claimPrefix:
 			r.Claims, err = decoded(r.Claims, record)
-		case observedKey(""):
+		case observedPrefix:
 			r.Observed, err = decoded(r.Observed, record)
 		default:
 			if index := indexes[kind]; index != nil {
