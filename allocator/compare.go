@@ -44,14 +44,12 @@ func (f finding) key() string {
 // A comparison is what is concluded from facts. It decides and does nothing.
 type comparison struct {
 	facts
-	// instance is a node's at a provider.
-	instance func(node nic.Node, provider string) nic.InstanceID
-	out      []finding
+	out []finding
 }
 
 // compare returns all differences, in an order that does not change.
 func (f facts) compare() []finding {
-	c := comparison{facts: f, instance: instanceOf}
+	c := comparison{facts: f}
 	c.unheard()
 	for _, name := range slices.Sorted(maps.Keys(f.providers)) {
 		if f.providers[name].err == nil {
@@ -97,7 +95,7 @@ func (c *comparison) atProvider(name string) {
 		}
 	}
 	for _, n := range sortedNICs(c.after.nics) {
-		if n.Provider == name && c.inUse(n) {
+		if n.Provider == name && c.wasAndIsInUse(n) {
 			c.plugged(name, s, n)
 		}
 	}
@@ -151,7 +149,7 @@ func moving(s nic.State) bool {
 // nodeAt is the node whose machine a place is; empty if it is none of ours.
 func (c *comparison) nodeAt(provider string, at nic.Place) string {
 	for _, name := range slices.Sorted(maps.Keys(c.after.nodes)) {
-		if at.Instance != "" && c.instance(c.after.nodes[name], provider) == at.Instance {
+		if at.Instance != "" && instanceOf(c.after.nodes[name], provider) == at.Instance {
 			return name
 		}
 	}

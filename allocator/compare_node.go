@@ -41,7 +41,7 @@ func (c *comparison) held() {
 	for _, n := range sortedNICs(c.after.nics) {
 		claim, ok := c.after.claims[n.Holder]
 		was, before := c.before.claims[n.Holder]
-		if n.Phase != nic.PhaseHeld || !c.inUse(n) || ok && claim.NIC == n.ID || before && was.NIC == n.ID {
+		if n.Phase != nic.PhaseHeld || !c.wasAndIsInUse(n) || ok && claim.NIC == n.ID || before && was.NIC == n.ID {
 			continue
 		}
 		c.add(finding{does: sendHome, Finding: api.Finding{
@@ -82,7 +82,7 @@ func (c *comparison) onNodes() {
 	for _, n := range sortedNICs(c.after.nics) {
 		census, counted := c.censuses[n.Node]
 		said := c.after.observed[n.ID]
-		in := c.inUse(n) && said.State == nic.ObservedIn && said.Running && c.before.observed[n.ID].State == nic.ObservedIn
+		in := c.wasAndIsInUse(n) && said.State == nic.ObservedIn && said.Running && c.before.observed[n.ID].State == nic.ObservedIn
 		if counted && in && !slices.Contains(census.NICs, n.ID) {
 			c.add(finding{does: lookAgain, Finding: api.Finding{
 				Kind: api.FindingNotOnNode, NIC: n.ID, Claim: n.Holder, Node: n.Node,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
 )
 
 // An edit is one read-decide-commit round. Everything that was read and
@@ -108,4 +109,11 @@ func (e *edit) drop(key string) error {
 	}
 	e.delete(key, r.Rev)
 	return nil
+}
+
+// ensure puts a NIC's index record if it is not there.
+func (e *edit) ensure(key string, id nic.ID) error {
+	_, rev, _, err := get[nic.ID](e, key)
+	e.update(key, id, rev)
+	return err
 }

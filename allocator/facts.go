@@ -131,7 +131,7 @@ func (f facts) doubts(name string) (ids []nic.ID) {
 	}
 	for id, n := range f.after.nics {
 		right := list[id].State == nic.StateAttached && list[id].Place.Instance == n.Instance
-		if n.Provider == name && f.inUse(n) && !right {
+		if n.Provider == name && f.wasAndIsInUse(n) && !right {
 			ids = append(ids, id)
 		}
 	}
@@ -175,12 +175,11 @@ func (f facts) recorded(id nic.ID) bool {
 	return false
 }
 
-// inUse says whether the NIC was plugged in for use in both readings, so that
-// its provider must have it.
-func (f facts) inUse(n nic.NIC) bool {
+// wasAndIsInUse says whether the NIC was plugged in for use in both readings, so
+// that its provider must have it.
+func (f facts) wasAndIsInUse(n nic.NIC) bool {
 	was := f.before.nics[n.ID]
-	use := n.Phase == nic.PhaseHeld || n.Phase == nic.PhaseSpare
-	return use && was.Phase == n.Phase && was.Since.Equal(n.Since)
+	return inUse(n) && was.Phase == n.Phase && was.Since.Equal(n.Since)
 }
 
 // keeps says whether a record keeps its NIC from being collected: every one

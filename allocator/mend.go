@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 )
@@ -61,13 +62,6 @@ func (a *Allocator) collect(ctx context.Context, f finding) error {
 	})
 }
 
-// ensure puts a NIC's index record if it is not there.
-func (e *edit) ensure(key string, id nic.ID) error {
-	_, rev, _, err := get[nic.ID](e, key)
-	e.update(key, id, rev)
-	return err
-}
-
 // strayRecord is what can be said of a NIC without a record.
 func (a *Allocator) strayRecord(f finding) nic.NIC {
 	now := a.now()
@@ -113,16 +107,26 @@ func (a *Allocator) recipeOf(s nic.Stray) nic.Device {
 	return d
 }
 
+// claimWithoutNIC is the finding's claim if it still names the finding's NIC,
+// and that still has no record; else errMoved.
+func claimWithoutNIC(e *edit, f finding) (nic.Claim, store.Rev, error) {
+	claim, rev, found, err := get[nic.Claim](e, claimKey(f.Claim))
+	if err != nil || !found || claim.NIC != f.NIC {
+		return claim, 0, errors.Join(err, errMoved)
+	}
+	if _, _, there, err := get[nic.NIC](e, nicKey(f.NIC)); err != nil || there {
+		return claim, 0, errors.Join(err, errMoved)
+	}
+	return claim, rev, nil
+}
+
 // restore writes the record of a NIC anew that a claim has, and that is where
 // the claim needs it: its container loses no packet.
 func (a *Allocator) restore(ctx context.Context, f finding) error {
 	return a.asLeader(ctx, func(e *edit) error {
-		claim, rev, found, err := get[nic.Claim](e, claimKey(f.Claim))
-		if err != nil || !found || claim.NIC != f.NIC {
-			return errors.Join(err, errMoved)
-		}
-		if _, _, there, err := get[nic.NIC](e, nicKey(f.NIC)); err != nil || there {
-			return errors.Join(err, errMoved)
+		claim, rev, err := claimWithoutNIC(e, f)
+		if err != nil {
+			return err
 		}
 		now := a.now()
 		network := a.networks[claim.Request.Network]
@@ -156,7 +160,7 @@ func (a *Allocator) unplugElsewhere(ctx context.Context, f finding) error {
 		return errMoved
 	}
 	n, _, found, err := get[nic.NIC](a.reader(ctx), nicKey(f.NIC))
-	if err != nil || !found || n.Phase != nic.PhaseHeld && n.Phase != nic.PhaseSpare {
+	if err != nil || !found || !inUse(n) {
 		return errors.Join(err, errMoved)
 	}
 	nodes, err := a.Nodes(ctx)
@@ -188,7 +192,7 @@ func (a *Allocator) plugAgain(ctx context.Context, f finding) error {
 	ctx, cancel := context.WithTimeout(ctx, callsPerRun*worstCall(p))
 	defer cancel()
 	n, _, found, err := get[nic.NIC](a.reader(ctx), nicKey(f.NIC))
-	if err != nil || !found || n.Phase != nic.PhaseHeld && n.Phase != nic.PhaseSpare {
+	if err != nil || !found || !inUse(n) {
 		return errors.Join(err, errMoved)
 	}
 	if _, err := p.Create(ctx, n.Spec); err != nil {
@@ -204,12 +208,9 @@ func (a *Allocator) plugAgain(ctx context.Context, f finding) error {
 // renew takes a NIC that is nowhere from its claim, which gets another.
 func (a *Allocator) renew(ctx context.Context, f finding) error {
 	return a.asLeader(ctx, func(e *edit) error {
-		claim, rev, found, err := get[nic.Claim](e, claimKey(f.Claim))
-		if err != nil || !found || claim.NIC != f.NIC {
-			return errors.Join(err, errMoved)
-		}
-		if _, _, there, err := get[nic.NIC](e, nicKey(f.NIC)); err != nil || there {
-			return errors.Join(err, errMoved)
+		claim, rev, err := claimWithoutNIC(e, f)
+		if err != nil {
+			return err
 		}
 		if err := e.drop(onKey(claim.Owner.Node, f.NIC)); err != nil {
 			return err
