@@ -179,7 +179,11 @@ const mostLog = 6000
 
 // tellLogs shows the ends of the logs.
 func (r *rig) tellLogs(ctx context.Context) {
-	for _, from := range []string{"host", r.node(1).Name, r.node(2).Name} {
+	from := []string{"host"}
+	for _, n := range r.Nodes() { // one alone, with a -lab of one
+		from = append(from, n.Name)
+	}
+	for _, from := range from {
 		var text bytes.Buffer
 		if err := r.Logs(ctx, from, &text); err != nil {
 			r.t.Logf("no log of %s: %v", from, err)
