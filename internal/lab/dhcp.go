@@ -38,22 +38,29 @@ func (s *Segment) StartDHCP(ctx context.Context) error {
 	if err := s.writeOptions(); err != nil {
 		return err
 	}
-	args := s.exec("dnsmasq", []string{
-		"--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root",
-		"--port=0", "--interface=" + wire, "--bind-interfaces", "--except-interface=lo",
-		"--dhcp-authoritative", "--dhcp-rapid-commit",
-		"--no-ping", // it would look for 3 s whether the address is free
-		"--dhcp-range=" + s.dhcpRange(),
-		"--dhcp-leasefile=" + s.file("leases"), "--pid-file=" + pidFile,
-		"--log-dhcp", "--log-facility=" + s.file("dhcp.log"),
-		"--dhcp-optsfile=" + s.file("options"),
-	})
+	args := s.exec("dnsmasq", append(DHCPArgs(wire, s.dhcpRange(), s.file("leases"), pidFile),
+		"--log-facility="+s.file("dhcp.log"), "--dhcp-optsfile="+s.file("options")))
 	process, err := s.node.Spawn(Program{Name: s.opts.Name + ".dnsmasq", Args: append([]string{"ip"}, args...)})
 	if err != nil {
 		return err
 	}
 	s.dhcp = process
 	return s.awaitDHCP(ctx, pidFile)
+}
+
+// DHCPArgs are the arguments of a dnsmasq that is a DHCP server and nothing
+// else, on one interface and in the foreground. It gives out addresses of the
+// range, in dnsmasq's words; leases and pidFile are where it keeps these.
+func DHCPArgs(iface, addrs, leases, pidFile string) []string {
+	return []string{
+		"--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root",
+		"--port=0", "--interface=" + iface, "--bind-interfaces", "--except-interface=lo",
+		"--dhcp-authoritative", "--dhcp-rapid-commit",
+		"--no-ping", // it would look for 3 s whether the address is free
+		"--dhcp-range=" + addrs,
+		"--dhcp-leasefile=" + leases, "--pid-file=" + pidFile,
+		"--log-dhcp",
+	}
 }
 
 // SetDHCPOptions starts the DHCP server again so that it gives these options,

@@ -57,14 +57,20 @@ func ready() error {
 	if os.Geteuid() != 0 {
 		return errors.New("a lab node needs root, to make namespaces")
 	}
+	return NotInstalled("a lab node", Missing())
+}
+
+// NotInstalled is the error of who needs programs that are missing, with the
+// packages of Debian's that they are in; nil if none is.
+func NotInstalled(who string, missing []Tool) error {
 	var names []string
-	for _, t := range Missing() {
+	for _, t := range missing {
 		names = append(names, fmt.Sprintf("%s (Debian package %s)", t.Name, t.Package))
 	}
-	if len(names) > 0 {
-		return fmt.Errorf("a lab node needs programs that are not installed: %s", strings.Join(names, ", "))
+	if len(names) == 0 {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s needs programs that are not installed: %s", who, strings.Join(names, ", "))
 }
 
 // Lookup finds a program also where an ordinary PATH does not look. A name that

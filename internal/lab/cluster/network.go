@@ -59,15 +59,9 @@ func (c *Cluster) makeNetworks(ctx context.Context) error {
 // startDHCP starts the LAN's dnsmasq and waits until its sockets are open.
 func (c *Cluster) startDHCP(ctx context.Context) error {
 	pidFile := c.file("dnsmasq.pid")
-	err := c.host.Launch(ctx, lab.Program{Name: "dnsmasq", Args: []string{
-		"ip", "netns", "exec", LAN, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root",
-		"--port=0", "--interface=" + LANWire, "--bind-interfaces", "--except-interface=lo",
-		"--dhcp-authoritative", "--dhcp-rapid-commit",
-		"--no-ping", // it would look for 3 s whether the address is free
-		"--dhcp-range=" + dhcpRange,
-		"--dhcp-leasefile=" + c.file("leases"), "--pid-file=" + pidFile,
-		"--log-dhcp", "--log-facility=-",
-	}})
+	args := append([]string{"ip", "netns", "exec", LAN, "dnsmasq", "--log-facility=-"},
+		lab.DHCPArgs(LANWire, dhcpRange, c.file("leases"), pidFile)...)
+	err := c.host.Launch(ctx, lab.Program{Name: "dnsmasq", Args: args})
 	if err != nil {
 		return err
 	}

@@ -97,12 +97,8 @@ func ready(dir string, private []string) error {
 			return fmt.Errorf("its directory may not be below %s, of which it has its own", folder)
 		}
 	}
-	var names []string
-	for _, t := range Missing() {
-		names = append(names, fmt.Sprintf("%s (Debian package %s)", t.Name, t.Package))
-	}
-	if len(names) > 0 {
-		return fmt.Errorf("it needs programs that are not installed: %s", strings.Join(names, ", "))
+	if err := lab.NotInstalled("it", Missing()); err != nil {
+		return err
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) == 0 {
