@@ -19,6 +19,7 @@ import (
 //	wanted.json         what the controller last wanted
 //	leases/NIC-ID.json  the DHCPv4 lease of a NIC
 //	leases6/NIC-ID.json the DHCPv6 lease of a NIC
+//	homes/NIC-ID.json   the process that the NIC's container lives by
 type cache struct{ dir string }
 
 func (c cache) wanted() ([]nic.Wanted, error) {
@@ -54,6 +55,16 @@ func (c cache) saveLease6(id nic.ID, lease dhcp6.Lease) error {
 
 func (c cache) dropLease(id nic.ID) error  { return remove(c.path("leases", id)) }
 func (c cache) dropLease6(id nic.ID) error { return remove(c.path("leases6", id)) }
+
+// home returns a home without a process if there is none.
+func (c cache) home(id nic.ID) (home, error) {
+	var h home
+	err := read(c.path("homes", id), &h)
+	return h, err
+}
+
+func (c cache) saveHome(id nic.ID, h home) error { return write(c.path("homes", id), h) }
+func (c cache) dropHome(id nic.ID) error         { return remove(c.path("homes", id)) }
 
 func (c cache) path(kind string, id nic.ID) string {
 	return filepath.Join(c.dir, kind, string(id)+".json")

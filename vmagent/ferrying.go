@@ -89,7 +89,9 @@ func (a *Agent) hold(ctx context.Context, p *plug, c containers.Container, w nic
 		return err
 	}
 	if p.ns != nil && p.ns.ID() == ns.ID() {
-		p.pid = c.PID
+		if p.pid != c.PID {
+			a.settle(p, c.ID, c.PID, p.ns, w.NIC)
+		}
 		return ns.Close()
 	}
 	if p.ns != nil {
@@ -97,7 +99,7 @@ func (a *Agent) hold(ctx context.Context, p *plug, c containers.Container, w nic
 			return errors.Join(err, ns.Close())
 		}
 	}
-	p.ns, p.pid = ns, c.PID
+	a.settle(p, c.ID, c.PID, ns, w.NIC)
 	return nil
 }
 
@@ -123,7 +125,7 @@ func (a *Agent) pullOut(ctx context.Context, w nic.Wanted, isDead bool) error {
 	if err != nil {
 		return err // the namespace stays held: without it the NIC could not be reached
 	}
-	return p.letGo()
+	return errors.Join(p.letGo(), a.cache.dropHome(w.NIC))
 }
 
 // afterlife is how long a namespace may outlive its container unremarked.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/containers"
 )
@@ -61,22 +60,7 @@ func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*c
 	if slices.ContainsFunc(all, func(c containers.Container) bool { return c.ID == key }) {
 		return nil, fmt.Errorf("container %.12s: the engine lists it and cannot inspect it", key)
 	}
-	for _, w := range wishes {
-		if w.NIC == "" {
-			continue
-		}
-		p := a.plugs.held(key, w.NIC)
-		if p == nil || p.ns == nil {
-			continue
-		}
-		switch at, err := netns.InProcess(p.pid); {
-		case err == nil && at == p.ns.ID():
-			return nil, fmt.Errorf("container %.12s: the engine does not know it, but its process %d lives", key, p.pid)
-		case err != nil && !errors.Is(err, netns.ErrGone):
-			return nil, fmt.Errorf("container %.12s: the engine does not know it; whether its process lives: %w", key, err)
-		}
-	}
-	return nil, nil
+	return nil, a.gone(key, wishes)
 }
 
 // serveNow is serve for a wish that still holds. A NIC of a pool passes from
