@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
+	"github.com/nicferry/nicferry/internal/lab/promise"
 	"github.com/nicferry/nicferry/internal/virt"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -22,14 +24,17 @@ import (
 // follows from that.
 const endTime = 2 * time.Minute
 
-// end removes the test's containers and demands that nothing else of it is left.
-// If so, the lab is mended for the tests that follow.
+// end demands that what must always hold does, with the test's containers and
+// without, and that nothing else of the test is left. If something is, the lab is
+// mended for the tests that follow.
 func (r *rig) end() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.t.Context()), 2*endTime)
 	defer cancel()
-	err := r.clear(ctx)
-	if err == nil {
-		err = await(ctx, "the lab to be as it was", endTime, r.leftovers)
+	err := r.promises(ctx)
+	if clearErr := r.clear(ctx); clearErr != nil {
+		err = errors.Join(err, clearErr)
+	} else {
+		err = errors.Join(err, await(ctx, "the lab to be as it was", endTime, r.leftovers), r.promises(ctx))
 	}
 	if err != nil {
 		r.t.Errorf("after the test: %v", err)
@@ -40,6 +45,24 @@ func (r *rig) end() {
 			r.t.Errorf("mend the lab for the tests that follow: %v", err)
 		}
 	}
+}
+
+// promiseTime bounds how long what moves may look wrong.
+const promiseTime = 20 * time.Second
+
+// promises demands that what must always hold of records, hypervisor and guests
+// does, once what moves has come to rest.
+func (r *rig) promises(ctx context.Context) error {
+	o := r.promise()
+	var err error
+	if o.Strangers, err = strangers(); err != nil {
+		return err
+	}
+	return promise.Await(ctx, o, promiseTime)
+}
+
+func (r *rig) promise() promise.Options {
+	return promise.Options{Config: filepath.Join(r.Host().Dir(), "nicferryd.yaml"), Cluster: r.Cluster}
 }
 
 // clear removes all containers.

@@ -24,6 +24,7 @@ import (
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/lab/guest/pid1"
 	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
+	"github.com/nicferry/nicferry/internal/lab/promise"
 )
 
 // labDir spares who works on one test the boot of the guests.
@@ -35,8 +36,11 @@ var (
 	programs = sync.OnceValues(build)
 	bringUp  = sync.OnceValues(up)
 	takeDown = sync.OnceValue(down)
-	home     string // the folder of all that is made
-	theLab   *cluster.Cluster
+	// strangers are the cards of the guests that are not ours, as they are before
+	// the first test.
+	strangers = sync.OnceValues(func() (map[string]string, error) { return promise.Strangers(context.Background(), theLab) })
+	home      string // the folder of all that is made
+	theLab    *cluster.Cluster
 )
 
 const homePrefix = "nicferry-vm-"

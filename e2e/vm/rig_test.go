@@ -54,6 +54,9 @@ func use(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := strangers(); err != nil {
+		t.Fatal(err)
+	}
 	r := &rig{c, t}
 	t.Cleanup(r.end)
 	return r

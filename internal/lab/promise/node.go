@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/nicferry/nicferry/internal/invariant"
@@ -14,49 +13,56 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// look shows the interfaces in all network namespaces of the node that a
-// process or a mount keeps alive, and the containers that run.
-func look(ctx context.Context, n *lab.Node) (invariant.Node, error) {
+// A machine is a node, as foreign tools on it see it.
+type machine struct {
+	run    lab.Runner
+	docker func(ctx context.Context, args ...string) (string, error)
+}
+
+// linksScript prints a line for each network namespace that a process or a
+// mount keeps alive: its inode, or "own", and its interfaces. One that goes
+// meanwhile has none. It is one script because a guest is slow to start programs.
+const linksScript = `own=$(readlink /proc/self/ns/net)
+all=$(lsns --noheadings --raw --type net --output NS,PID,NSFS)
+printf '%s\n' "$all" | while read -r ns pid path; do
+	case $pid in /*) path=$pid pid=0 ;; esac
+	where=$ns
+	case $own in *"$ns"*) where=own ;; esac
+	if [ "$pid" -gt 0 ]; then
+		enter="--target=$pid --net"
+	else
+		enter=--net=${path%%\\x0a*}
+	fi
+	links=$(nsenter $enter ip -d -j link 2>/dev/null) || continue
+	printf '%s %s\n' "$where" "$links"
+done`
+
+// look shows the interfaces in all network namespaces of the node, and the
+// containers that run.
+func look(ctx context.Context, m machine) (invariant.Node, error) {
 	node := invariant.Node{Running: map[string]bool{}}
-	ids, err := n.Docker(ctx, "ps", "-q", "--no-trunc")
+	ids, err := m.docker(ctx, "ps", "-q", "--no-trunc")
 	if err != nil { // the engine may be down on purpose
 		node.Running = nil
 	}
 	for _, id := range strings.Fields(ids) {
 		node.Running[id] = true
 	}
-	own, err := n.Run(ctx, "readlink", "/proc/self/ns/net")
+	out, err := m.run(ctx, "sh", "-ec", linksScript)
 	if err != nil {
 		return node, fmt.Errorf("look at the node's namespaces: %w", err)
 	}
-	out, err := n.Run(ctx, "lsns", "--json", "--type", "net", "--output", "NS,PID,NSFS")
-	if err != nil {
-		return node, fmt.Errorf("look at the node's namespaces: %w", err)
+	if !strings.Contains("\n"+out, "\nown ") {
+		return node, fmt.Errorf("look at the node's namespaces: its own is not among them: %q", out)
 	}
-	var list struct {
-		Namespaces []struct {
-			NS, PID json.Number
-			NSFS    string
-		}
-	}
-	if err := json.Unmarshal([]byte(out), &list); err != nil {
-		return node, fmt.Errorf("look at the node's namespaces: %w", err)
-	}
-	for _, ns := range list.Namespaces {
-		where, enter := ns.NS.String(), []string{"--net=" + ns.NSFS}
-		if pid, err := strconv.Atoi(ns.PID.String()); err == nil && pid > 0 {
-			enter = []string{"--target", ns.PID.String(), "--net"}
-		}
-		if strings.Contains(own, where) {
+	for line := range strings.Lines(out) {
+		where, text, _ := strings.Cut(line, " ")
+		if where == "own" {
 			where = ""
-		}
-		text, err := n.Run(ctx, "nsenter", append(enter, "ip", "-d", "-j", "link")...)
-		if err != nil {
-			continue // it has gone meanwhile
 		}
 		found, err := parse(where, text)
 		if err != nil {
-			return node, fmt.Errorf("look at the interfaces of namespace %s: %w", ns.NS, err)
+			return node, fmt.Errorf("look at the interfaces of namespace %q: %w", where, err)
 		}
 		node.Links = append(node.Links, found...)
 	}

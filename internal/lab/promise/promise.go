@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package promise asks a lab's node whether all that must always hold does.
+// Package promise asks a lab's nodes whether all that must always hold does.
 package promise
 
 import (
@@ -9,21 +9,33 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/invariant"
 	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/internal/store/boltstore"
+	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/local"
 )
 
 // Options say what to look at.
 type Options struct {
-	Node   *lab.Node // required
-	Config string    // required: the controller's
+	// Config is the controller's. Required.
+	Config string
+	// Node is the only node, whatever its agent calls it; Cluster has guests as
+	// its nodes. One of the two is required.
+	Node    *lab.Node
+	Cluster *cluster.Cluster
+	// Strangers are what the function of that name said of the cluster before.
+	// Optional: nothing is said of what is not ours.
+	Strangers map[string]string
 }
 
 // Await checks again and again until all holds or patience is over: what moves
@@ -41,8 +53,8 @@ func Await(ctx context.Context, o Options, patience time.Duration) error {
 	}
 }
 
-// Check looks at the controller's records, its local providers, the node's
-// kernel and its engine, and returns all that must not be. Whether the daemons
+// Check looks at the controller's records, its providers, the nodes' kernels and
+// engines, and returns all that must not be. Whether the daemons
 // run does not matter; before the controller's first start all is well.
 func Check(ctx context.Context, o Options) ([]invariant.Finding, error) {
 	config, err := conf.LoadController(o.Config)
@@ -57,32 +69,54 @@ func Check(ctx context.Context, o Options) ([]invariant.Finding, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	before, _, err := read(ctx, config, filepath.Join(dir, "before"))
+	before, _, err := o.read(ctx, config, filepath.Join(dir, "before"))
 	if err != nil {
 		return nil, err
 	}
-	node, err := look(ctx, o.Node)
+	nodes, err := o.look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	now, providers, err := read(ctx, config, filepath.Join(dir, "now"))
+	strangers, err := o.strangers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	nodes := map[string]invariant.Node{"node": node}
-	for _, n := range now.NICs { // of this node, whatever its agent calls it: the lab has one
-		clear(nodes)
-		nodes[n.Node] = node
+	now, providers, err := o.read(ctx, config, filepath.Join(dir, "now"))
+	if err != nil {
+		return nil, err
+	}
+	if o.Cluster == nil && len(now.NICs) > 0 {
+		nodes = map[string]invariant.Node{now.NICs[0].Node: nodes[onlyNode]}
 	}
 	return invariant.Check(invariant.World{
-		Now: time.Now(), Records: now, Before: &before, Providers: providers, Nodes: nodes,
+		Now: time.Now(), Records: now, Before: &before, Providers: providers, Nodes: nodes, Strangers: strangers,
 	}), nil
 }
 
-// read reads the records and what the local providers say out of a copy of the
+// look looks at all nodes at once.
+func (o Options) look(ctx context.Context) (map[string]invariant.Node, error) {
+	var mu sync.Mutex
+	nodes := map[string]invariant.Node{}
+	group, ctx := errgroup.WithContext(ctx)
+	for name, m := range o.machines() {
+		group.Go(func() error {
+			node, err := look(ctx, m)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			nodes[name] = node
+			return nil
+		})
+	}
+	return nodes, group.Wait()
+}
+
+// read reads the records and what the providers say out of a copy of the
 // store's file: the controller does not share it. A copy that was taken in the
 // middle of a commit is refused as damaged, and taken again.
-func read(ctx context.Context, config *conf.Controller, to string) (invariant.Records, map[string]invariant.Provider, error) {
+func (o Options) read(ctx context.Context, config *conf.Controller, to string) (invariant.Records, map[string]invariant.Provider, error) {
 	const tries, pause = 20, 50 * time.Millisecond
 	for try := 1; ; try++ {
 		data, err := os.ReadFile(config.Store)
@@ -95,7 +129,7 @@ func read(ctx context.Context, config *conf.Controller, to string) (invariant.Re
 		}
 		if err == nil {
 			defer records.Close()
-			return tell(ctx, config, records)
+			return o.tell(ctx, config, records)
 		}
 		if try == tries {
 			return invariant.Records{}, nil, fmt.Errorf("copy store %s: %w", config.Store, err)
@@ -104,22 +138,19 @@ func read(ctx context.Context, config *conf.Controller, to string) (invariant.Re
 	}
 }
 
-func tell(ctx context.Context, config *conf.Controller, records store.Store) (invariant.Records, map[string]invariant.Provider, error) {
+func (o Options) tell(ctx context.Context, config *conf.Controller, records store.Store) (invariant.Records, map[string]invariant.Provider, error) {
 	all, err := allocator.ReadRecords(ctx, records)
 	if err != nil {
 		return all, nil, err
 	}
 	providers := map[string]invariant.Provider{}
 	for _, c := range config.Providers {
-		if c.Kind != conf.KindLocal {
-			continue
-		}
-		p, err := local.New(local.Options{
-			Name: c.Name, NICsPerNode: c.Local.Slots,
-			Ledger: allocator.NewLedger(records, c.Name), Nodes: allocator.NewNodes(records, c.Name),
-		})
+		p, err := o.provider(c, records)
 		if err != nil {
 			return all, nil, err
+		}
+		if p == nil {
+			continue
 		}
 		nics, err := p.List(ctx)
 		if err != nil {
@@ -128,4 +159,19 @@ func tell(ctx context.Context, config *conf.Controller, records store.Store) (in
 		providers[c.Name] = invariant.Provider{DrawsMACs: p.Info().DrawsMACs, NICs: nics}
 	}
 	return all, providers, nil
+}
+
+// provider is what the config names, made once more; nil if it cannot be asked
+// from here.
+func (o Options) provider(c conf.Provider, records store.Store) (provider.Provider, error) {
+	ledger := allocator.NewLedger(records, c.Name)
+	switch {
+	case c.Kind == conf.KindLocal:
+		return local.New(local.Options{
+			Name: c.Name, NICsPerNode: c.Local.Slots, Ledger: ledger, Nodes: allocator.NewNodes(records, c.Name),
+		})
+	case c.Kind == conf.KindLibvirt && o.Cluster != nil:
+		return o.hypervisor(c.Name, ledger)
+	}
+	return nil, nil
 }
