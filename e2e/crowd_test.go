@@ -5,6 +5,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +51,38 @@ func crowd(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		ts.Fatalf("crowd does not know %q", args[0])
 	}
+	if err != nil && ctx.Err() != nil {
+		ts.Logf("what the engine is at:\n%s", r.engineStacks())
+	}
 	ts.Check(err)
+}
+
+// engineStacks is what dockerd's goroutines are at, the most frequent first: an
+// engine that answers nothing any more does not say why otherwise.
+func (r *rig) engineStacks() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	out, err := r.onNode(ctx, "sh", "-c", `kill -USR1 "$(cat /run/docker.pid)" && sleep 3 && cat /run/docker/goroutine-stacks*`)
+	if err != nil {
+		return err.Error()
+	}
+	times := map[string]int{}
+	for _, one := range strings.Split(out, "\n\n") {
+		var frames []string
+		for i, line := range strings.Split(one, "\n") {
+			if i > 0 && !strings.HasPrefix(line, "\t") {
+				name, _, _ := strings.Cut(line, "(0x")
+				frames = append(frames, name)
+			}
+		}
+		times[strings.Join(frames, " < ")]++
+	}
+	stacks := slices.SortedFunc(maps.Keys(times), func(a, b string) int { return times[b] - times[a] })
+	var text strings.Builder
+	for _, stack := range stacks[:min(len(stacks), 30)] {
+		fmt.Fprintf(&text, "%4d × %s\n", times[stack], stack)
+	}
+	return text.String()
 }
 
 // restarts NAME N RATE restarts a container N times, at most RATE times a second,
