@@ -89,6 +89,8 @@ func TestTell(t *testing.T) {
 		f.Add(udpGot, pathNIC, round, 17500, "packets/s", nil)
 		f.Add(udpGot, pathDocker, round, 4400, "packets/s", nil)
 		f.Add(cycle, ours, round, 200000, "us", nil)
+		f.Add(reply, late, round, 2500000+int64(round), "us", nil)
+		f.Add(started, noNetwork, round, 1900000, "us", nil)
 	}
 	f.Add("load", "before", 0, 300, loadUnit, nil)
 	f.Add(detach, ours, 20, 6000000, "us", nil)
@@ -103,7 +105,7 @@ func TestTell(t *testing.T) {
 	for name, wants := range map[string][]string{
 		"bench-vm.md": {
 			"abc123", "TCG guest", "busy with other work", "load 3.00 before", "| 0.92 × [0.92, 0.92] | at most 1.1 × | yes |", "6000 ms | less than 5 s | no |",
-			"1 of 21 | none | no |", "3.98 × [3.98, 3.98] | at least 3.0 × | yes |", "| virsh --live | 20 | 0 | 60.0 | 60.0 | 60.0 | 0.92 [0.92, 0.92] |",
+			"1 of 21 | none | no |", "first ping reply, warm guest, p50: plugged in at the start | 2500 ms of 20; docker start without a network alone takes 1900 ms | told |  |", "3.98 × [3.98, 3.98] | at least 3.0 × | yes |", "| virsh --live | 20 | 0 | 60.0 | 60.0 | 60.0 | 0.92 [0.92, 0.92] |",
 		},
 		"bench-vm.html": {"abc123", "TCG guest", "<svg", "17.5", "2 times &lt;b&gt;"},
 	} {

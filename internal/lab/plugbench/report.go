@@ -99,7 +99,7 @@ func (r report) markdown() string {
 	if r.Shared != "" {
 		say("**%s**\n", r.Shared)
 	}
-	say("| promise | is | want | kept |\n|---|---|---|---|")
+	say("| promise, or figure to be told | is | want | kept |\n|---|---|---|---|")
 	for _, p := range r.Promises {
 		say("| %s | %s | %s | %s |", p.What, p.Is, p.Want, p.Word())
 	}
@@ -122,6 +122,9 @@ func (r report) markdown() string {
 // Word says whether the promise is kept.
 func (p promise) Word() string {
 	word := "no"
+	if p.Want == told {
+		return ""
+	}
 	if p.Kept {
 		word = "yes"
 	}

@@ -164,9 +164,21 @@ func promises(tables []table) (list []promise) {
 	if w := find(cycle, ours); w != nil {
 		list = append(list, promise{"cycles of one MAC that lost or doubled it", fmt.Sprintf("%d of %d", w.Failed, len(w.raw)), "none", w.Failed == 0, true})
 	}
+	for _, kind := range []string{late, preplug} {
+		if w, bare := find(reply, kind), find(started, noNetwork); w != nil && len(w.Values) > 0 {
+			is := fmt.Sprintf("%s ms of %d", number(w.P50), len(w.Values))
+			if bare != nil && len(bare.Values) > 0 {
+				is += fmt.Sprintf("; docker start without a network alone takes %s ms", number(bare.P50))
+			}
+			list = append(list, promise{"request (docker start) to first ping reply, warm guest, p50: " + kind, is, told, true, true})
+		}
+	}
 	against(udpGot, pathDocker, "packets/s of the hot-plugged NIC to docker0's", overDocker, true)
 	return list
 }
+
+// told is wanted of what is only to be told.
+const told = "told"
 
 // number shows three digits that matter.
 func number(v float64) string {
