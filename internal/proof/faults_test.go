@@ -234,7 +234,7 @@ func strike(t *testing.T, c cell) (stood nic.ClaimPhase, fell bool, err error) {
 		return !there
 	})
 	if c.pooled {
-		err = errors.Join(err, w.pass(2*time.Minute), w.check())
+		err = errors.Join(err, w.pass(2*time.Minute))
 		w.pools = nil
 		err = errors.Join(err, w.crash())
 	}
