@@ -3,6 +3,9 @@
 package vm
 
 import (
+	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,4 +45,35 @@ func TestF22_ALateRequestThrowsOutNobody(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A card that a guest has thrown out of a running container all the same comes
+// back there, as it was.
+func TestF20_ACardThatIsTornOutComesBack(t *testing.T) {
+	r := use(t)
+	n := r.node(1)
+	r.run(n, "web", "--label", "nicferry.network=lab")
+	before := r.eth0(n, "web")
+	live, _ := r.cards("vm1")
+	if len(live) != 1 {
+		t.Fatalf("vm1 has %d cards of ours; want 1", len(live))
+	}
+	slot, _, _ := strings.Cut(live[0].Address, ".")
+	r.sh(n, "for s in /sys/bus/pci/slots/*; do [ $(cat $s/address) = "+slot+" ] && echo 0 > $s/power; done; true")
+	for _, c := range []struct {
+		what string
+		want int
+	}{{"the card to be thrown out of " + slot, 0}, {"the card to be plugged in again", 1}} {
+		r.until(c.what, 2*patience, func(context.Context) error {
+			now, _ := r.cards("vm1")
+			if len(now) != c.want {
+				return fmt.Errorf("vm1 has %d cards of ours", len(now))
+			}
+			return nil
+		})
+	}
+	if after := r.eth0(n, "web"); after != before {
+		t.Errorf("eth0 was %+v and is %+v", before, after)
+	}
+	r.pings(before.Addr.Addr())
 }
