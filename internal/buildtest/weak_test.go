@@ -14,6 +14,7 @@ func TestGuardsAreMissedWhenTheyAreOff(t *testing.T) {
 		{"F05", "./allocator"},
 		{"F06", "./allocator"},
 		{"F20", "./provider/libvirt"},
+		{"F22", "./provider/libvirt"},
 		{"F24", "./provider/libvirt"},
 		{"F31", "./vmagent/ferry"},
 		{"F47", "./vmagent/containers"},
