@@ -41,7 +41,11 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 	room := rooms{a: a, ctx: ctx, free: map[pool.Machine]int{}}
 	short := map[pool.Machine]int{}
 	var errs []error
+	full := map[string]bool{} // networks without a free address
 	for _, c := range refused {
+		if wantsAny(c) && full[c.Request.Network] {
+			continue // it would hear the same: many may be refused, and each claim that ends brings us here
+		}
 		if lacksSlot(c) && !a.hasSpare(ctx, c) {
 			m, got, err := room.take(c)
 			if err != nil {
@@ -57,6 +61,7 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 		}
 		err := a.atomically(ctx, func(e *edit) error {
 			got, err := a.acquire(e, c.Owner, c.Container, c.Request)
+			full[c.Request.Network] = full[c.Request.Network] || err == nil && got.Phase == nic.ClaimRefused && wantsAny(got)
 			if got.ID != c.ID { // it was released meanwhile: this would be another, which nobody wants
 				e.ops = nil
 				e.rollBack()
@@ -71,6 +76,13 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 		errs = append(errs, a.makeRoom(ctx, short))
 	}
 	return errors.Join(errs...)
+}
+
+// wantsAny says whether the claim was refused because all addresses are taken,
+// and would have any.
+func wantsAny(c nic.Claim) bool {
+	return !hasIdentity(&c) && len(c.Request.Addrs) == 0 && c.Request.MAC.IsZero() &&
+		len(c.Conditions) > 0 && c.Conditions[0].Reason == nic.ReasonExhausted
 }
 
 // lacksSlot says whether the claim was refused for want of a slot, and not of

@@ -2,12 +2,14 @@ package allocator_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider/fake"
 )
 
 // A paused store lets something happen between a list of all claims and what
@@ -45,5 +47,48 @@ func TestAReleasedClaimIsNotTriedAgain(t *testing.T) {
 			t.Fatal("nobody tried the refused again")
 		}
 		r.empty()
+	})
+}
+
+// A readCounter counts what is read of it one by one.
+type readCounter struct {
+	store.Store
+	gets atomic.Int64
+}
+
+func (c *readCounter) Get(ctx context.Context, key string) (store.Record, error) {
+	c.gets.Add(1)
+	return c.Store.Get(ctx, key)
+}
+
+// An address that comes free is not asked for by all who were refused, but by
+// the first, and one more who finds it gone.
+func TestOneFreeAddressCostsLittle(t *testing.T) {
+	bubble(t, fake.Options{NICsPerInstance: 20}, func(t *testing.T, r *rig) {
+		reads := &readCounter{Store: r.store}
+		r.store = reads
+		r.crash()
+		var claims []nic.Claim
+		for i := range 1000 {
+			claims = append(claims, r.acquire(fmt.Sprintf("%04x", i), "web"))
+			r.wait(time.Millisecond)
+		}
+		r.wait(time.Minute)
+		for i := range 5 {
+			if got := r.claim(claims[i+3].ID); got.Phase != nic.ClaimRefused {
+				t.Fatalf("claim %d is %+v", i+3, got)
+			}
+			before := reads.gets.Load()
+			r.giveBack(r.claim(claims[i].ID))
+			r.report(r.claim(claims[i].ID), nic.ObservedClean, false)
+			r.wait(time.Second)
+			n := reads.gets.Load() - before
+			if n > 200 {
+				t.Errorf("%d reads for one address, while %d are refused", n, len(claims)-3-i)
+			}
+			if got := r.claim(claims[i+3].ID); got.Phase != nic.ClaimReady {
+				t.Errorf("the next in line is %+v", got)
+			}
+		}
 	})
 }
