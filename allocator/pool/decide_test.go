@@ -57,7 +57,7 @@ func drawNode(t *rapid.T) *node {
 	for _, name := range []string{"a", "b", "c", "d"}[:rapid.IntRange(1, 4).Draw(t, "networks")] {
 		least := rapid.IntRange(0, 3).Draw(t, "min of "+name)
 		n.networks = append(n.networks, pool.Network{
-			Name: name, Machine: rapid.SampledFrom(machines).Draw(t, "machine of "+name), RenewsMAC: rapid.Bool().Draw(t, "renews "+name),
+			Name: name, Machine: rapid.SampledFrom(machines).Draw(t, "machine of "+name),
 			Pool: nic.Pool{Min: least, Max: least + rapid.IntRange(0, 3).Draw(t, "more of "+name), Idle: nic.Duration(10 * time.Second)},
 		})
 	}

@@ -21,9 +21,6 @@ type Network struct {
 	// Machine is the node at the network's provider.
 	Machine Machine
 	Pool    nic.Pool
-	// RenewsMAC: a NIC of the network can be given another MAC, and then also
-	// to another tenant.
-	RenewsMAC bool
 	// Paused: no spare is made at present.
 	Paused bool
 }
@@ -107,16 +104,14 @@ func (p Plan) Empty() bool {
 // come to that (S14).
 func (n Network) Fits(d Demand, it Item) bool {
 	switch {
-	case !it.State.reserve() || it.Stale || it.Network != n.Name || d.Network != n.Name || it.Machine != n.Machine:
+	case !it.State.reserve() || it.Stale || it.Network != n.Name || d.Network != n.Name || it.Machine != n.Machine || it.Tenant != d.Tenant:
 		return false
-	case it.Tenant != d.Tenant:
-		return n.RenewsMAC && it.State != Cooling
 	case it.State == Cooling:
 		return !d.MAC.IsZero() && d.MAC == it.MAC
 	case d.MAC.IsZero():
 		return true
 	}
-	return d.MAC == it.MAC || n.RenewsMAC
+	return d.MAC == it.MAC
 }
 
 // Choose picks the NIC for a claim: its own of old if it is there, else one
