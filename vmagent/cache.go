@@ -7,6 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/dhcp"
@@ -36,20 +39,28 @@ func (c cache) saveWanted(list []nic.Wanted) error {
 func (c cache) lease(id nic.ID) (*dhcp.Lease, error) {
 	var lease *dhcp.Lease
 	err := read(c.path("leases", id), &lease)
+	if lease != nil {
+		lease.Restore(sinceBoot())
+	}
 	return lease, err
 }
 
 func (c cache) lease6(id nic.ID) (*dhcp6.Lease, error) {
 	var lease *dhcp6.Lease
 	err := read(c.path("leases6", id), &lease)
+	if lease != nil {
+		lease.Restore(sinceBoot())
+	}
 	return lease, err
 }
 
 func (c cache) saveLease(id nic.ID, lease dhcp.Lease) error {
+	lease.Stamp(sinceBoot())
 	return write(c.path("leases", id), lease)
 }
 
 func (c cache) saveLease6(id nic.ID, lease dhcp6.Lease) error {
+	lease.Stamp(sinceBoot())
 	return write(c.path("leases6", id), lease)
 }
 
@@ -107,4 +118,13 @@ func write(path string, v any) error {
 		return err
 	}
 	return os.Rename(next, path)
+}
+
+// sinceBoot goes on while the machine sleeps, and nobody can set it.
+func sinceBoot() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0 // no kernel that runs containers is without; leases go by the wall clock then
+	}
+	return time.Duration(ts.Nano())
 }

@@ -32,7 +32,8 @@ func (a *Agent) addLease(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Observ
 	l3.Routes = append(l3.Routes, lease.Routes...)
 	p.leaseDNS = append(p.leaseDNS, nic.DNS{Servers: lease.DNS, Search: lease.Search})
 	said.LeaseEnds = lease.Expires.UTC()
-	return a.cache.saveLease(w.NIC, lease)
+	a.remembered(w, a.cache.saveLease(w.NIC, lease))
+	return nil
 }
 
 // addLease6 adds what the DHCPv6 server gave, where the network has one.
@@ -52,7 +53,16 @@ func (a *Agent) addLease6(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Obser
 	}
 	l3.Addrs = append(l3.Addrs, state.Lease.Addr)
 	p.leaseDNS = append(p.leaseDNS, nic.DNS{Servers: state.Lease.DNS, Search: state.Lease.Search})
-	return a.cache.saveLease6(w.NIC, state.Lease)
+	a.remembered(w, a.cache.saveLease6(w.NIC, state.Lease))
+	return nil
+}
+
+// remembered tells that a lease could not be stored, such as on a full disk. The
+// container has its address all the same; a next agent would ask for it anew.
+func (a *Agent) remembered(w nic.Wanted, err error) {
+	if err != nil {
+		a.opts.Log.Warn("lease not stored in the cache", "nic", w.NIC, "claim", w.Claim, "err", err)
+	}
 }
 
 // leaseOptions are those of the claim's lease, over the link at index in ns.

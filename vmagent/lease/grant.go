@@ -36,6 +36,9 @@ type Grant struct {
 	T2 time.Time `json:"t2"`
 	// Expires is when the address must be gone from the NIC.
 	Expires time.Time `json:"expires"`
+	// ExpiresUp is Expires by the time since the machine's boot, for whoever
+	// stores the grant; see Stamp.
+	ExpiresUp time.Duration `json:"expiresUp,omitempty"`
 	// Notes say to a person what of the answer was left out or changed, and why.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -55,6 +58,23 @@ func (g Grant) Due(now time.Time) time.Time {
 		return now
 	}
 	return g.T1
+}
+
+// Stamp prepares a grant for being stored. up is the time since boot, now.
+func (g *Grant) Stamp(up time.Duration) { g.ExpiresUp = up + time.Until(g.Expires) }
+
+// Restore brings the times of a grant that was stored under this boot to where
+// the wall clock would have them now: somebody may have set it meanwhile (F66).
+// From then on they go by the time that passes.
+func (g *Grant) Restore(up time.Duration) {
+	left := g.ExpiresUp - up
+	if g.ExpiresUp == 0 || left > g.Expires.Sub(g.Acquired) { // never stamped, or under another boot
+		return
+	}
+	end, by := time.Now().Add(left), g.Expires
+	for _, t := range []*time.Time{&g.Acquired, &g.T1, &g.T2, &g.Expires} {
+		*t = end.Add(t.Sub(by))
+	}
 }
 
 // SetTimes fills in the times from what the server said, all counted from
