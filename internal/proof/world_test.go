@@ -205,14 +205,15 @@ func (w *world) round() error {
 	return errors.Join(errs...)
 }
 
-// pass lets time pass, in which the agents work every second.
+// pass lets time pass, in which the agents work every second. It ends a second
+// after they have: who asks for what cannot be had is told so within that.
 func (w *world) pass(d time.Duration) error {
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		time.Sleep(time.Second)
-		synctest.Wait()
 		if err := w.round(); err != nil {
 			return err
 		}
+		time.Sleep(time.Second)
+		synctest.Wait()
 	}
 	return nil
 }
