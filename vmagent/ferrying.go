@@ -125,7 +125,8 @@ func (a *Agent) pullOut(ctx context.Context, w nic.Wanted, isDead bool) error {
 	if err != nil {
 		return err // the namespace stays held: without it the NIC could not be reached
 	}
-	return errors.Join(p.letGo(), a.cache.dropHome(w.NIC))
+	a.remembered(w, a.cache.dropHome(w.NIC))
+	return p.letGo()
 }
 
 // afterlife is how long a namespace may outlive its container unremarked.
@@ -165,9 +166,7 @@ func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wan
 		if err := p.stop(true); err != nil {
 			a.opts.Log.Warn("lease not given back, it will run out by itself", "nic", w.NIC, "err", err)
 		}
-		if err := a.dropLeases(w); err != nil {
-			return err
-		}
+		a.dropLeases(w)
 	}
 	if err := a.pullOut(ctx, w, c == nil || !c.Running); err != nil {
 		return err
@@ -177,9 +176,10 @@ func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wan
 		return err
 	}
 	a.plugs.drop(w.NIC)
-	return a.dropLeases(w)
+	a.dropLeases(w)
+	return nil
 }
 
-func (a *Agent) dropLeases(w nic.Wanted) error {
-	return errors.Join(a.cache.dropLease(w.NIC), a.cache.dropLease6(w.NIC))
+func (a *Agent) dropLeases(w nic.Wanted) {
+	a.remembered(w, errors.Join(a.cache.dropLease(w.NIC), a.cache.dropLease6(w.NIC)))
 }

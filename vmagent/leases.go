@@ -22,7 +22,8 @@ func (a *Agent) addLease(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Observ
 	state := p.keeper.State()
 	if !state.Bound {
 		waitingForDHCP(said, "DHCP", state.Since, state.Err)
-		return a.cache.dropLease(w.NIC)
+		a.remembered(w, a.cache.dropLease(w.NIC))
+		return nil
 	}
 	lease := state.Lease
 	l3.Addrs = append(l3.Addrs, lease.Addr)
@@ -49,7 +50,8 @@ func (a *Agent) addLease6(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Obser
 	state := p.keeper6.State()
 	if !state.Bound {
 		waitingForDHCP(said, "DHCPv6", state.Since, state.Err)
-		return a.cache.dropLease6(w.NIC)
+		a.remembered(w, a.cache.dropLease6(w.NIC))
+		return nil
 	}
 	l3.Addrs = append(l3.Addrs, state.Lease.Addr)
 	p.leaseDNS = append(p.leaseDNS, nic.DNS{Servers: state.Lease.DNS, Search: state.Lease.Search})
@@ -57,11 +59,11 @@ func (a *Agent) addLease6(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Obser
 	return nil
 }
 
-// remembered tells that a lease could not be stored, such as on a full disk. The
-// container has its address all the same; a next agent would ask for it anew.
+// remembered tells that the cache did not take what a next agent is to know,
+// such as on a full disk. The container has, or gives back, its NIC all the same.
 func (a *Agent) remembered(w nic.Wanted, err error) {
 	if err != nil {
-		a.opts.Log.Warn("lease not stored in the cache", "nic", w.NIC, "claim", w.Claim, "err", err)
+		a.opts.Log.Warn("cache not written, a next agent will know less", "nic", w.NIC, "claim", w.Claim, "err", err)
 	}
 }
 
