@@ -98,7 +98,7 @@ func demoShows(t *testing.T) {
 	}
 	for _, part := range []string{
 		"plugged in before its start", "by DHCP", "10.77.1.20 and fd77::20", "all 12 answer", "docker restart",
-		"0 of 4 hot-plug slots free", "nothing was made for it", "the fifth has its NIC", "six NICs are unplugged",
+		"0 of 4 hot-plug slots free", "nothing was made for it", "the fifth has its NIC", "six NICs are unplugged", "each time they come and go",
 	} {
 		if !strings.Contains(told.String(), part) {
 			t.Errorf("no step tells of %q:\n%s", part, told.String())

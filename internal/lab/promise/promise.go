@@ -39,16 +39,16 @@ type Options struct {
 }
 
 // Await checks again and again until all holds or patience is over: what moves
-// may look wrong for a moment. It returns what does not hold in the end as an
-// error.
+// may look wrong for a moment, and a daemon that was restarted may be away. It
+// returns what does not hold in the end, or why that cannot be told, as an error.
 func Await(ctx context.Context, o Options, patience time.Duration) error {
 	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		found, err := Check(ctx, o)
-		if err != nil {
-			return err
+		if err == nil {
+			err = invariant.Error(found)
 		}
-		if len(found) == 0 || time.Now().After(end) {
-			return invariant.Error(found)
+		if err == nil || ctx.Err() != nil || time.Now().After(end) {
+			return err
 		}
 	}
 }

@@ -5,6 +5,7 @@ package vmdemo
 import (
 	"context"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
+	"github.com/nicferry/nicferry/internal/lab/promise"
 )
 
 // What is compared, for people.
@@ -104,6 +106,13 @@ func (s *show) lookAtHost(ctx context.Context) (lab.Snapshot, error) {
 		}
 	}
 	return shot, nil
+}
+
+// promises demands that what must always hold does.
+func (s *show) promises(ctx context.Context) error {
+	return promise.Await(ctx, promise.Options{
+		Config: filepath.Join(s.dir, "nicferryd.yaml"), Cluster: s.lab, Strangers: s.strangers,
+	}, goTime)
 }
 
 // virsh is virsh's arguments for the lab's libvirtd.

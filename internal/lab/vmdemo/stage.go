@@ -30,6 +30,8 @@ type show struct {
 
 	lab    *cluster.Cluster
 	before lab.Snapshot
+	// strangers are the NICs of the guests that are not ours.
+	strangers map[string]string
 	// What the containers web and app have as their eth0.
 	web, app story.Card
 	// How vm1 is with no NIC of ours, and with all its slots taken.

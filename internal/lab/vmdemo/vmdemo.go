@@ -13,6 +13,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/hyper"
+	"github.com/nicferry/nicferry/internal/lab/promise"
 	"github.com/nicferry/nicferry/internal/lab/story"
 	"github.com/nicferry/nicferry/internal/virt"
 )
@@ -100,11 +101,21 @@ func (s *show) inLab(ctx context.Context) (err error) {
 		s.before, err = s.settled(ctx)
 	}
 	if err == nil {
+		s.strangers, err = story.Until(ctx, "libvirtd to tell of the guests' NICs", patience, func() (map[string]string, bool, error) {
+			all, err := promise.Strangers(ctx, s.lab)
+			return all, err == nil, err
+		})
+	}
+	if err == nil {
 		err = s.Play(ctx, s.scenes()...)
+	}
+	if err == nil {
+		err = s.promises(ctx)
 	}
 	if err != nil {
 		return s.explain(ctx, err)
 	}
+	fmt.Fprintln(s.Out, "          ✓ what must always hold of records, hypervisor and guests does, with containers and without")
 	leftErr := s.compare(ctx)
 	if leftErr != nil && !errors.Is(leftErr, story.ErrLeft) {
 		return s.explain(ctx, leftErr)
@@ -176,5 +187,6 @@ func (s *show) scenes() []story.Scene {
 		{What: "vm1, which has room for 4 NICs: docker create … a third, a fourth and a fifth", Play: s.tooMany},
 		{What: "vm1: docker rm a third, which makes room for the fifth", Play: s.makeRoom},
 		{What: "docker rm -f all of them", Play: s.remove},
+		{What: fmt.Sprintf("vm1: %d times docker create with %d NICs, and docker rm", cycles, ports), Play: s.cycle},
 	}
 }
