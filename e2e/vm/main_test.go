@@ -45,6 +45,14 @@ var (
 
 const homePrefix = "nicferry-vm-"
 
+// The folders, in home, of the lab that tests share and of that of one test alone.
+const sharedLab, ownLab = "lab", "own"
+
+// downs takes down the labs that a run with this home has made.
+func downs(home string) error {
+	return errors.Join(cluster.Down(context.Background(), filepath.Join(home, sharedLab)), cluster.Down(context.Background(), filepath.Join(home, ownLab)))
+}
+
 // TestMain runs the tests. In a spare guest this program is the first service.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == protocol.Argument {
@@ -131,7 +139,7 @@ func sweep() error {
 		if _, err := os.Stat(filepath.Join("/proc", pid)); err == nil {
 			continue
 		}
-		if err := errors.Join(stopPerson(dir), cluster.Down(context.Background(), filepath.Join(dir, "lab")), os.RemoveAll(dir)); err != nil {
+		if err := errors.Join(stopPerson(dir), downs(dir), os.RemoveAll(dir)); err != nil {
 			return fmt.Errorf("sweep %s: %w", dir, err)
 		}
 	}
@@ -175,7 +183,7 @@ func up() (*cluster.Cluster, error) {
 		return nil, err
 	}
 	theLab, err = cluster.Up(ctx, cluster.Options{
-		Dir: filepath.Join(home, "lab"), Nodes: 2, Ports: 16, Bin: bin,
+		Dir: filepath.Join(home, sharedLab), Nodes: 2, Ports: 16, Bin: bin,
 		Program: filepath.Join(bin, "nicferry-lab"), Out: os.Stderr,
 	})
 	return theLab, err
@@ -187,5 +195,5 @@ func down() error {
 	if theLab != nil {
 		err = theLab.Close()
 	}
-	return errors.Join(err, stopPerson(home), cluster.Down(context.Background(), filepath.Join(home, "lab")), os.RemoveAll(home))
+	return errors.Join(err, stopPerson(home), downs(home), os.RemoveAll(home))
 }

@@ -51,9 +51,18 @@ func (n *Node) define(image *guest.Image, kind accel.Accelerator) (string, error
 			Hostname: n.Name, MAC: managementMAC(n.index), Addr: managementAddr(n.index),
 			Docker: protocol.DockerOn, DockerDisk: "docker",
 		},
-		Type: kind.DomainType(), CPUMode: kind.CPUMode(), MemoryMiB: n.cluster.opts.MemoryMiB, CPUs: 1,
+		Type: kind.DomainType(), CPUMode: kind.CPUMode(), MemoryMiB: n.cluster.opts.MemoryMiB, CPUs: processors(n.cluster.opts.Ports),
 		Ports: n.cluster.opts.Ports, Bridge: ManagementBridge, Console: n.console(), Disk: disk,
 	}.XML()
+}
+
+// processors is how many a guest needs for so many NICs. Linux has some 200
+// interrupts for devices per processor, of which a port takes one and a NIC in
+// it three; where they run out the driver refuses the NIC with error -28. More
+// than one are no faster where the host has two.
+func processors(ports int) int {
+	const perProcessor = 180 // the guest's other devices take some
+	return 1 + 4*ports/perProcessor
 }
 
 // diskSize is that of a guest's sparse disk, in bytes.
