@@ -72,7 +72,7 @@ func runTest(ctx context.Context, root string, args []string, out io.Writer) int
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	chosen, err := choose(table(), flags.Args())
+	chosen, err := choose(table(), flags.Args(), *long)
 	if err != nil {
 		fmt.Fprintln(out, "suites:", err)
 		return 2

@@ -36,7 +36,7 @@ func TestParseStatus(t *testing.T) {
 }
 
 func TestCheckStatus(t *testing.T) {
-	exist := map[string]bool{"TestPlain": true, "TestTable": true, "TestSkips": true, "TestIdle": true}
+	exist := map[string]bool{"TestPlain": true, "TestTable": true, "TestSkips": true, "TestIdle": true, "TestLong": true}
 	results := map[string]string{
 		"TestPlain": passed, "TestTable": failed, "TestTable/a": passed, "TestSkips": skipped,
 	}
@@ -50,12 +50,16 @@ func TestCheckStatus(t *testing.T) {
 		{"TestSkips", "", "was skipped"},
 		{"TestIdle", "", "did not run"},
 		{"TestLost", "does not exist", "does not exist"},
+		{"TestLong", "", ""},
 	}
 	for _, tt := range tests {
 		claims := []claim{{Line: 3, What: "w", Tests: []string{tt.test}}}
 		for want, results := range map[string]map[string]string{tt.always + "/names": nil, tt.ran + "/ran": results} {
 			want, _, _ := strings.Cut(want, "/")
-			got := checkStatus(claims, exist, results)
+			got, notRun := checkStatus(claims, exist, map[string]bool{"TestLong": true}, results)
+			if told := results != nil && tt.test == "TestLong"; told != (len(notRun) == 1) {
+				t.Errorf("%s with results %v: told as not run: %q", tt.test, results != nil, notRun)
+			}
 			if want == "" && len(got) == 0 {
 				continue
 			}
@@ -63,6 +67,23 @@ func TestCheckStatus(t *testing.T) {
 				t.Errorf("%s with results %v: got %q, want %q", tt.test, results != nil, got, want)
 			}
 		}
+	}
+}
+
+// The README names no test that is not there: a row's proof would be a word.
+func TestTheREADMENamesRealTests(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exist, err := testNames("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, faults := parseStatus(string(readme))
+	more, _ := checkStatus(claims, exist, nil, nil)
+	for _, f := range append(faults, more...) {
+		t.Error("README.md:", f)
 	}
 }
 

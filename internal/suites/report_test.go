@@ -67,24 +67,27 @@ func TestReportEndsWithTheCount(t *testing.T) {
 }
 
 func TestChoose(t *testing.T) {
-	all := []suite{{Name: "build"}, {Name: "base"}, {Name: "agent"}}
 	tests := []struct {
 		names []string
+		long  bool
 		want  string
 		err   string
 	}{
-		{nil, "build base agent", ""},
-		{[]string{"agent", "build"}, "build agent", ""},
-		{[]string{"agnet"}, "", `no suite "agnet"; there are build, base, agent`},
+		{nil, false, "build base agent", ""},
+		{nil, true, "build base agent vm", ""},
+		{[]string{"agent", "build"}, false, "build agent", ""},
+		{[]string{"vm"}, false, "vm", ""},
+		{[]string{"agnet"}, false, "", `no suite "agnet"; there are build, base, agent, vm`},
 	}
 	for _, tt := range tests {
-		chosen, err := choose(all, tt.names)
+		all := []suite{{Name: "build"}, {Name: "base"}, {Name: "agent"}, {Name: "vm", OnRequest: true}}
+		chosen, err := choose(all, tt.names, tt.long)
 		var names []string
 		for _, s := range chosen {
 			names = append(names, s.Name)
 		}
 		if got := strings.Join(names, " "); got != tt.want {
-			t.Errorf("%v: got %q, want %q", tt.names, got, tt.want)
+			t.Errorf("%v, long %t: got %q, want %q", tt.names, tt.long, got, tt.want)
 		}
 		if (err == nil) != (tt.err == "") || (err != nil && err.Error() != tt.err) {
 			t.Errorf("%v: got error %v, want %q", tt.names, err, tt.err)
