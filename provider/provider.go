@@ -29,7 +29,8 @@ type Provider interface {
 	// NIC: ErrNotFound. No free slot: ErrExhausted. An instance that is not
 	// known: ErrInvalid. Where places on an instance have numbers, the provider
 	// picks one; that it turns out to be taken is ErrBusy, and the next call
-	// picks another (F07).
+	// picks another (F07). An instance that takes no NIC just now, or that other
+	// calls are at: ErrBusy with RetryAfter, and nothing has been done.
 	Attach(ctx context.Context, id nic.ID, place nic.Place) (nic.Seen, error)
 
 	// Detach starts unplugging the NIC, only from that instance. Not plugged

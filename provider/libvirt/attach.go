@@ -20,8 +20,11 @@ const letGo = 20 * time.Second
 // Attach implements provider.Provider. libvirt plugs in before it answers; a
 // guest that is frozen finds the card when it wakes. Into a domain that is off
 // it goes by the stored definition. What is in one definition only is put into
-// the other too.
+// the other too. ErrBusy with RetryAfter is a domain that another call is at, or
+// one whose empty ports all rest.
 func (p *Provider) Attach(ctx context.Context, id nic.ID, place nic.Place) (nic.Seen, error) {
+	ctx, cancel := context.WithTimeout(ctx, worstCall) // whatever the caller grants: see underway
+	defer cancel()
 	seen, err := p.attach(ctx, id, place)
 	if err != nil {
 		return nic.Seen{}, p.failing("attach", id)(err)
@@ -71,7 +74,6 @@ type plan struct {
 	step *ledgerlog.Step // nil where it is recorded already
 	plug bool            // something is missing in the domain
 	mend bool            // only in its stored definition
-	rest time.Duration   // to let pass before
 	card virt.Interface
 	id   nic.ID
 	uuid string
@@ -113,10 +115,13 @@ func (p *Provider) planAttach(h ledgerlog.History, domains []virt.Domain, uuid s
 		if err := hasRoom(d, h); err != nil {
 			return plan{}, err
 		}
-		next.plug = true
-		next.card.Address, next.rest = p.ports.longestEmpty(d)
+		address, rest := p.ports.longestEmpty(d)
+		if rest > 0 {
+			return plan{}, busyFor(rest, "each empty port of %s rests until its guest has forgotten the card before", d.Name)
+		}
+		next.plug, next.card.Address = true, address
 	}
-	s := ledgerlog.Step{Do: ledgerlog.Attach, Place: place, Machine: uuid, At: time.Now().Add(next.rest)}
+	s := ledgerlog.Step{Do: ledgerlog.Attach, Place: place, Machine: uuid, At: time.Now()}
 	recorded := h.Last.Do == s.Do && h.Last.Place == s.Place && h.Last.Machine == s.Machine
 	if !recorded || next.plug && !underway(h.Last, domains) {
 		next.step = &s
@@ -130,10 +135,7 @@ func leaving(last ledgerlog.Step, d virt.Domain, asked time.Time) bool {
 	if last.Do != ledgerlog.Detach || !at(last, d) {
 		return false
 	}
-	if asked.Before(last.At) {
-		asked = last.At
-	}
-	return d.State == virt.Paused || time.Since(asked) < letGo
+	return d.State == virt.Paused || recent(asked, letGo) || recent(last.At, letGo)
 }
 
 // hasRoom refuses a domain that has no slot, or another card under the NIC's
@@ -161,7 +163,7 @@ func hasRoom(d virt.Domain, h ledgerlog.History) error {
 
 // plug calls the hypervisor. What it has refused is taken back whole.
 func (p *Provider) plug(ctx context.Context, hv Hypervisor, plan plan) error {
-	err := p.plugAfterRest(ctx, hv, plan)
+	err := p.plugIn(ctx, hv, plan)
 	switch {
 	case err == nil:
 		return nil
@@ -180,13 +182,7 @@ func (p *Provider) plug(ctx context.Context, hv Hypervisor, plan plan) error {
 	return also(err, p.undo(ctx, hv, plan))
 }
 
-// plugAfterRest keeps the domain's lock meanwhile: all its empty ports rest.
-func (p *Provider) plugAfterRest(ctx context.Context, hv Hypervisor, plan plan) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(plan.rest):
-	}
+func (p *Provider) plugIn(ctx context.Context, hv Hypervisor, plan plan) error {
 	err := hv.Plug(ctx, plan.uuid, plan.card)
 	if errors.Is(err, virt.ErrTaken) && plan.card.Address != "" { // perhaps it is the port, by other hands
 		plan.card.Address = ""

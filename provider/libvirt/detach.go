@@ -21,8 +21,11 @@ const spacing = 5 * time.Second
 // NIC is available when no definition of the domain has it. A guest that is
 // frozen, or still boots, may forget, so callers repeat Detach until then; the
 // guest is not asked more often than it can bear. ErrBusy is a guest that takes
-// no request now, such as one with native hot-plug that has just got the card.
+// no request now, such as one with native hot-plug that has just got the card,
+// or with RetryAfter a domain that another call is at.
 func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceID) error {
+	ctx, cancel := context.WithTimeout(ctx, worstCall)
+	defer cancel()
 	if err := p.detach(ctx, id, instance); err != nil {
 		return p.failing("detach", id)(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/virt"
 	"github.com/nicferry/nicferry/nic"
@@ -93,6 +94,11 @@ func ended(err error) bool {
 
 func kindf(kind error, format string, args ...any) error {
 	return &provider.Error{Kind: kind, Err: fmt.Errorf(format, args...)}
+}
+
+// busyFor says when it may be otherwise.
+func busyFor(wait time.Duration, format string, args ...any) error {
+	return &provider.Error{Kind: provider.ErrBusy, Scope: provider.ScopeNode, RetryAfter: wait, Err: fmt.Errorf(format, args...)}
 }
 
 func noDomain(kind error, instance nic.InstanceID) error {

@@ -36,6 +36,7 @@ type hyper struct {
 	fail    map[string][]error // errors before the effect, by op, oldest first
 	lose    map[string]int     // calls whose reply is lost
 	hook    map[string]func()  // runs once, before the effect
+	hung    map[string]bool    // domains, by UUID, that do not answer what would change them
 	asked   []time.Time        // when guests were asked to let go
 	born    int
 }
@@ -67,7 +68,7 @@ const (
 // newHyper returns running domains with so many root ports each, and one card
 // of their own besides.
 func newHyper(mode virt.HotplugMode, ports int, names ...string) *hyper {
-	h := &hyper{events: make(chan virt.Event, 256), fail: map[string][]error{}, lose: map[string]int{}, hook: map[string]func(){}}
+	h := &hyper{events: make(chan virt.Event, 256), fail: map[string][]error{}, lose: map[string]int{}, hook: map[string]func(){}, hung: map[string]bool{}}
 	for _, name := range names {
 		h.define(name, mode, ports)
 		h.start(name)
@@ -104,6 +105,9 @@ func (h *hyper) Domains(ctx context.Context) ([]virt.Domain, error) {
 }
 
 func (h *hyper) Plug(ctx context.Context, id string, i virt.Interface) error {
+	if err := h.hang(ctx, id); err != nil {
+		return err
+	}
 	return h.call(ctx, opPlug, func() error {
 		d, err := h.find(id)
 		if err != nil {
@@ -139,6 +143,9 @@ func (h *hyper) Plug(ctx context.Context, id string, i virt.Interface) error {
 }
 
 func (h *hyper) Unplug(ctx context.Context, id string, i virt.Interface) error {
+	if err := h.hang(ctx, id); err != nil {
+		return err
+	}
 	return h.call(ctx, opUnplug, func() error {
 		d, err := h.find(id)
 		if err != nil {
@@ -170,6 +177,18 @@ func (h *hyper) Unplug(ctx context.Context, id string, i virt.Interface) error {
 		}
 		return nil
 	})
+}
+
+// hang waits for ctx's end if the domain hangs.
+func (h *hyper) hang(ctx context.Context, uuid string) error {
+	h.mu.Lock()
+	hung := h.hung[uuid]
+	h.mu.Unlock()
+	if !hung {
+		return nil
+	}
+	<-ctx.Done()
+	return fmt.Errorf("%w: no answer: %w", virt.ErrInconclusive, ctx.Err())
 }
 
 // call is one call of the provider's: ctx, planned trouble, what guests have

@@ -3,11 +3,17 @@ package libvirt
 import (
 	"context"
 	"sync"
+	"time"
 )
 
+// lockPatience is how long a call waits for another one at the same domain: a
+// plug takes some tenths of a second. If it lasts longer the domain hangs, and
+// whoever waits is to do so without holding up its caller.
+const lockPatience = time.Second
+
 // locks holds one lock per domain, so that slots are counted and taken in one
-// go, and a domain that hangs blocks no other. It does not bind another
-// controller: there libvirt refuses the second.
+// go, and a domain that hangs blocks no other, nor for long who calls for it. It
+// does not bind another controller: there libvirt refuses the second.
 type locks struct {
 	mu    sync.Mutex
 	byKey map[string]*lock
@@ -20,7 +26,8 @@ type lock struct {
 
 func newLocks() *locks { return &locks{byKey: map[string]*lock{}} }
 
-// lock waits for key's lock and returns what releases it, or ctx's error.
+// lock waits for key's lock and returns what releases it, ctx's error, or ErrBusy
+// after lockPatience.
 func (l *locks) lock(ctx context.Context, key string) (func(), error) {
 	l.mu.Lock()
 	k := l.byKey[key]
@@ -37,11 +44,16 @@ func (l *locks) lock(ctx context.Context, key string) (func(), error) {
 			delete(l.byKey, key)
 		}
 	}
+	patience := time.NewTimer(lockPatience)
+	defer patience.Stop()
 	select {
 	case k.held <- struct{}{}:
 		return func() { <-k.held; leave() }, nil
 	case <-ctx.Done():
 		leave()
 		return nil, ctx.Err()
+	case <-patience.C:
+		leave()
+		return nil, busyFor(lockPatience, "another card is being plugged into or out of the domain, and that does not end")
 	}
 }

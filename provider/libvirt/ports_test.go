@@ -1,8 +1,9 @@
 package libvirt_test
 
 import (
-	"context"
+	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,25 +78,91 @@ func TestF22_ThePortIsTakenByHand(t *testing.T) {
 	})
 }
 
-// A wait for a port ends with the caller's patience, and nothing is plugged in.
-func TestF22_TheWaitForAPortEndsWithItsCaller(t *testing.T) {
+// While all empty ports of a domain rest nobody is kept waiting there: each is
+// told when to come again, and nothing has been done.
+func TestF22_ARestHoldsNobodyUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHands(t, virt.ACPI)
+		var last *hands
 		for range 3 {
-			h.another().attach(vm1, nil)
+			last = h.another()
+			last.attach(vm1, nil)
 		}
 		h.attach(vm1, nil)
 		h.detach("vm1", nil)
 		time.Sleep(letsGoACPI)
 		h.want("available")
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err := h.p.Attach(ctx, h.id, vm1)
-		h.wantErr("attach", err, provider.ErrUnknown)
+		begin := time.Now()
+		for range 8 {
+			one := h.another()
+			_, err := one.p.Attach(t.Context(), one.id, vm1)
+			one.wantErr("attach", err, provider.ErrBusy)
+			if wait := later(err); wait <= 0 || wait > 3*time.Second || !strings.Contains(err.Error(), "vm1") {
+				t.Errorf("put off by %s: %v", wait, err)
+			}
+			one.want("available")
+		}
+		h.another().attach(vm2, nil)
+		last.detach("vm1", nil)
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("it took %s", took)
+		}
 		if got := strings.Count(h.cards("vm1"), "live"); got != 3 {
 			t.Errorf("vm1 has %d cards; want 3", got)
 		}
 		h.attach(vm1, nil)
 		h.want("attached vm1")
 	})
+}
+
+// One domain hangs. Another's NICs do not notice, and who calls for the one that
+// hangs is told so soon; the call that it does not answer ends too.
+func TestAHungDomainHoldsNobodyUp(t *testing.T) {
+	bubble(t, func(t *testing.T, mode virt.HotplugMode) {
+		h := newHands(t, mode)
+		plugged := h.another()
+		plugged.attach(vm1, nil)
+		time.Sleep(blinks)
+		h.setHung("vm1", true)
+		begin := time.Now()
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			_, err := h.p.Attach(t.Context(), h.id, vm1) // without a deadline of its own
+			if took := time.Since(begin); !errors.Is(err, provider.ErrUnknown) || took > h.p.Info().WorstCall {
+				t.Errorf("attach in vain: %v after %s", err, took)
+			}
+		})
+		synctest.Wait()
+		other := h.another()
+		for range 3 {
+			calls.Go(func() {
+				_, err := other.p.Attach(t.Context(), other.id, vm1)
+				detachErr := plugged.p.Detach(t.Context(), plugged.id, "vm1")
+				if took := time.Since(begin); later(err) == 0 || later(detachErr) == 0 || took > 2*time.Second {
+					t.Errorf("attach: %v, detach: %v, after %s", err, detachErr, took)
+				}
+			})
+		}
+		synctest.Wait()
+		well := h.another()
+		well.attach(vm2, nil)
+		time.Sleep(blinks)
+		well.detach("vm2", nil)
+		if took := time.Since(begin); took > blinks {
+			t.Errorf("vm2 was served after %s", took)
+		}
+		calls.Wait()
+		other.want("available")
+		plugged.want("attached vm1")
+		h.setHung("vm1", false)
+		for _, one := range []*hands{h, other} {
+			one.attach(vm1, nil)
+			one.want("attached vm1")
+		}
+	})
+}
+
+// setHung has a domain answer no call that would change it, or answer again.
+func (h *hyper) setHung(name string, hung bool) {
+	h.hand(name, func(d *domain) { h.hung[d.UUID] = hung })
 }

@@ -111,10 +111,15 @@ func under(sites []site, last ledgerlog.Step, instance nic.InstanceID) (site, bo
 	return site{}, false
 }
 
+// recent says whether it was less than that long ago, or is to be as soon: clocks
+// of two controllers differ. What is further ahead was written before the clock
+// was set back, and is old.
+func recent(at time.Time, within time.Duration) bool { return time.Since(at).Abs() < within }
+
 // underway says whether a plug that is in no domain yet may still come: a call
 // of this or another controller has recorded it and not ended.
 func underway(last ledgerlog.Step, domains []virt.Domain) bool {
-	if last.Do != ledgerlog.Attach || time.Since(last.At) >= worstCall {
+	if last.Do != ledgerlog.Attach || !recent(last.At, worstCall) {
 		return false
 	}
 	for _, d := range domains {

@@ -188,11 +188,26 @@ func newHands(t *testing.T, mode virt.HotplugMode) *hands {
 	return h
 }
 
+// attach repeats what the provider puts off, as often as it is told to, unless
+// that is wanted.
 func (h *hands) attach(place nic.Place, want error) nic.Seen {
 	h.t.Helper()
 	seen, err := h.p.Attach(h.t.Context(), h.id, place)
+	for tries := 0; want == nil && later(err) > 0 && tries < 10; tries++ {
+		time.Sleep(later(err))
+		seen, err = h.p.Attach(h.t.Context(), h.id, place)
+	}
 	h.wantErr("attach", err, want)
 	return seen
+}
+
+// later is when the call is to be repeated, 0 if that is not said.
+func later(err error) time.Duration {
+	e, ok := errors.AsType[*provider.Error](err)
+	if !ok || e.Kind != provider.ErrBusy {
+		return 0
+	}
+	return e.RetryAfter
 }
 
 // detach repeats what a busy guest refuses, unless that is wanted.

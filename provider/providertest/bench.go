@@ -83,9 +83,20 @@ func (b *bench) attached(place nic.Place) nic.ID {
 func (b *bench) attach(id nic.ID, place nic.Place) nic.Seen {
 	b.t.Helper()
 	b.nodeClean(place.Instance, id, false) // the node is told to have it again
-	_, err := b.Provider.Attach(b.ctx, id, place)
-	b.must(err)
+	b.must(b.attaching(id, place))
 	return b.until(id, nic.StateAttached, nic.StateAvailable, nic.StateAttaching)
+}
+
+// attaching starts an attach. A provider may tell its caller to wait before.
+func (b *bench) attaching(id nic.ID, place nic.Place) error {
+	for range 10 * maxSettles {
+		_, err := b.Provider.Attach(b.ctx, id, place)
+		if e, ok := errors.AsType[*provider.Error](err); !ok || e.Kind != provider.ErrBusy || e.RetryAfter == 0 {
+			return err
+		}
+		b.settle()
+	}
+	return fmt.Errorf("attach of %s is put off for ever", id)
 }
 
 func (b *bench) detach(id nic.ID, instance nic.InstanceID) {

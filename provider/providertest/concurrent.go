@@ -45,10 +45,7 @@ func (b *bench) life(id nic.ID, place nic.Place) error {
 	if _, err := b.await(id, nic.StateAvailable, nic.StateCreating); err != nil {
 		return err
 	}
-	err := b.again(func() error {
-		_, err := b.Provider.Attach(b.ctx, id, place)
-		return err
-	}, provider.ErrExhausted) // the others hold the slots
+	err := b.again(func() error { return b.attaching(id, place) }, provider.ErrExhausted) // the others hold the slots
 	if err != nil {
 		return err
 	}
