@@ -4,16 +4,17 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/certs"
+	"github.com/nicferry/nicferry/nic"
 )
 
 // controllerConfig has two networks on the LAN: one whose DHCP server is on
@@ -90,13 +91,28 @@ func (c *Cluster) StartController(ctx context.Context) error {
 // KillController ends nicferryd with SIGKILL.
 func (c *Cluster) KillController(ctx context.Context) error { return c.host.Kill(ctx, "nicferryd") }
 
-// nodeReady asks the controller whether the node's agent reports.
-func (c *Cluster) nodeReady(ctx context.Context, name string) (bool, error) {
+// session asks the controller for the number of the node's last agent, and
+// whether that one reports. A node that it does not know has had no agent.
+func (c *Cluster) session(ctx context.Context, name string) (number uint64, ready bool, err error) {
 	out, err := c.CLI(ctx, "get", "nodes", "-o", "json")
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
-	return strings.Contains(out, `"`+name+`"`) && strings.Contains(out, "ready"), nil
+	return sessionIn(out, name)
+}
+
+// sessionIn reads the CLI's list of nodes.
+func sessionIn(list, name string) (number uint64, ready bool, err error) {
+	var nodes struct{ Items []nic.Node }
+	if err := json.Unmarshal([]byte(list), &nodes); err != nil {
+		return 0, false, fmt.Errorf("read the list of nodes: %w", err)
+	}
+	for _, n := range nodes.Items {
+		if n.Name == name {
+			return n.Session, n.Phase == nic.NodeReady, nil
+		}
+	}
+	return 0, false, nil
 }
 
 // CLI runs the nicferry command against the lab's controller.

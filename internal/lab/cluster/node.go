@@ -135,12 +135,16 @@ func (n *Node) StartAgent(ctx context.Context) error {
 	if err := n.Put(ctx, "/etc/nicferry/agent.yaml", 0o644, strings.NewReader(config)); err != nil {
 		return err
 	}
+	before, _, err := n.cluster.session(ctx, n.Name) // of an agent that has ended, and may still count as ready
+	if err != nil {
+		return err
+	}
 	if _, err := n.Spawn(ctx, agentLog, guestBin+"/nicferry-agent"); err != nil {
 		return err
 	}
 	return until(ctx, "the agent of "+n.Name+" to be ready", 30*time.Second, func() bool {
-		ready, err := n.cluster.nodeReady(ctx, n.Name)
-		return err == nil && ready
+		now, ready, err := n.cluster.session(ctx, n.Name)
+		return err == nil && ready && now > before
 	})
 }
 
