@@ -93,7 +93,7 @@ func (b *bench) cycles(ctx context.Context) error {
 
 // cycleOnce demands that the guest and the domain have seen the card once each.
 func (b *bench) cycleOnce(ctx context.Context, c card, round int) error {
-	if _, err := b.ours.Attach(ctx, c.spec.NIC, b.place()); err != nil {
+	if err := b.plugIn(ctx, c); err != nil {
 		return err
 	}
 	if _, err := b.watch.await(ctx, c.spec.MAC, true); err != nil {

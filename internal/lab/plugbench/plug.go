@@ -4,6 +4,7 @@ package plugbench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/internal/virt"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
 )
 
 // The rivals, and what is measured of them.
@@ -79,8 +81,23 @@ func (b *bench) plug(ctx context.Context, c card) error {
 	if _, err := b.ours.Create(ctx, c.spec); err != nil {
 		return err
 	}
-	_, err := b.ours.Attach(ctx, c.spec.NIC, b.place())
-	return err
+	return b.plugIn(ctx, c)
+}
+
+// plugIn has the provider attach the card, as soon as it does.
+func (b *bench) plugIn(ctx context.Context, c card) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		_, err := b.ours.Attach(ctx, c.spec.NIC, b.place())
+		e, ok := errors.AsType[*provider.Error](err)
+		if !ok || e.Kind != provider.ErrBusy || e.RetryAfter == 0 {
+			return err
+		}
+		if retry.Sleep(ctx, e.RetryAfter) != nil {
+			return err
+		}
+	}
 }
 
 func (b *bench) unplug(ctx context.Context, c card) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,28 @@ func TestTell(t *testing.T) {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("%s lacks %q:\n%s", name, want, text)
 			}
+		}
+	}
+}
+
+// Each kind is in each place about as often as any other, and in each round once.
+func TestKindsAreShuffled(t *testing.T) {
+	const rounds = 60
+	places := map[string][3]int{}
+	for round := range rounds {
+		for place, kind := range starts(round) {
+			at := places[kind]
+			at[place]++
+			places[kind] = at
+		}
+		if !slices.Equal(starts(round), starts(round)) {
+			t.Errorf("round %d has another order each time", round)
+		}
+	}
+	for _, kind := range []string{preplug, late, noNetwork} {
+		at := places[kind]
+		if at[0]+at[1]+at[2] != rounds || min(at[0], at[1], at[2]) < rounds/6 {
+			t.Errorf("%s came first, second and third %d times", kind, at)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -41,14 +42,34 @@ func (b *bench) replies(ctx context.Context) error {
 		}
 	}
 	for round := -1; round < rounds; round++ {
-		for i, kind := range []string{preplug, late, noNetwork} {
-			addr := fmt.Sprintf("10.77.%d.%d", 1+2*(i%2), 120+(round+1)%60)
+		for _, kind := range starts(round) {
+			addr := fmt.Sprintf("10.77.%d.%d", lanOf(kind), 120+(round+1)%60)
 			if err := b.replyOnce(ctx, kind, addr, round); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// lanOf is the third byte of the addresses of the kind's network; of no network
+// nothing is asked at any.
+func lanOf(kind string) int {
+	if kind == late {
+		return 3
+	}
+	return 1
+}
+
+// starts are the kinds in the round's order, the same in every run: nobody is
+// always after the same, and pays for what that one leaves to do.
+func starts(round int) []string {
+	kinds := []string{preplug, late, noNetwork}
+	order := make([]string, len(kinds))
+	for i, k := range rand.New(rand.NewPCG(1, uint64(round+1))).Perm(len(kinds)) {
+		order[i] = kinds[k]
+	}
+	return order
 }
 
 // replyOnce records one start. Its error is of the bench's own.
