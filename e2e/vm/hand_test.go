@@ -100,11 +100,16 @@ func at(domain string) nic.Place {
 	return nic.Place{Node: "test", Instance: nic.InstanceID(domain)}
 }
 
-// attach demands that the NIC is plugged in.
+// attach demands that the NIC is plugged in, as soon as a port has rested.
 func (h *hand) attach(domain string) {
 	h.r.t.Helper()
-	_, err := h.p.Attach(h.r.t.Context(), h.spec.NIC, at(domain))
-	h.r.must(err)
+	h.r.until(domain+" to take a card", patience, func(ctx context.Context) error {
+		_, err := h.p.Attach(ctx, h.spec.NIC, at(domain))
+		if e, ok := errors.AsType[*provider.Error](err); err != nil && (!ok || e.RetryAfter == 0) {
+			h.r.t.Fatal(err)
+		}
+		return err
+	})
 	h.want(nic.StateAttached, patience)
 }
 

@@ -32,8 +32,10 @@ func TestF22_ALateRequestThrowsOutNobody(t *testing.T) {
 	sleep(t, time.Second)
 	next := first.another()
 	release()
-	for first.state() != nic.StateAvailable {
-		sleep(t, time.Millisecond)
+	for begin := time.Now(); first.state() != nic.StateAvailable; sleep(t, time.Millisecond) {
+		if time.Since(begin) > patience {
+			t.Fatalf("the guest has not let the card go within %s: it is %s", patience, first.state())
+		}
 	}
 	next.attach("vm1")
 	stay = append(stay, next)
