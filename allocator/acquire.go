@@ -23,7 +23,6 @@ func (a *Allocator) Acquire(ctx context.Context, owner nic.Owner, container stri
 	if owner.Interface != req.Interface {
 		return nic.Claim{}, fmt.Errorf("%w: the owner's interface is %q, the request's %q", ErrInvalid, owner.Interface, req.Interface)
 	}
-	a.heard(owner.Node)
 	var claim nic.Claim
 	err := a.atomically(ctx, func(e *edit) (err error) {
 		claim, err = a.acquire(e, owner, container, req)
@@ -39,6 +38,11 @@ func (a *Allocator) acquire(e *edit, owner nic.Owner, container string, req nic.
 	}
 	if !found {
 		return nic.Claim{}, fmt.Errorf("node %q: %w: its agent has not said hello", owner.Node, ErrNotFound)
+	}
+	a.heard(owner.Node)
+	if node.Phase == nic.NodeLost {
+		return nic.Claim{}, fmt.Errorf("node %q: %w: it is being forgotten; its agent gets NICs again once it has asked what is wanted of it",
+			owner.Node, ErrNotFound)
 	}
 	id, _, found, err := get[nic.ClaimID](e, ownerKey(owner))
 	if err != nil {

@@ -219,8 +219,11 @@ func harms() map[string]harm {
 			then: func(r *rig, web nic.Claim) { r.onlyInCloud(web.NIC) },
 		},
 		"gone from the node": {
-			harm: func(_ *rig, _ nic.Claim, census *counted) { census.set(func(c *nic.Census) { c.NICs = nil }) },
-			kind: api.FindingNotOnNode, left: []api.FindingKind{api.FindingNotOnNode}, // till the node has looked
+			harm: func(r *rig, web nic.Claim, census *counted) {
+				census.set(func(c *nic.Census) { c.NICs = nil })
+				r.madeWhenTold(web.NIC, func() { census.set(func(c *nic.Census) { c.NICs = []nic.ID{web.NIC} }) })
+			},
+			kind: api.FindingNotOnNode,
 			then: func(r *rig, _ nic.Claim) {
 				wanted, _, err := r.alloc.Wanted(r.t.Context(), "vm1", 0)
 				if err != nil || len(wanted) != 1 || wanted[0].Again == 0 {
@@ -349,6 +352,31 @@ func (r *rig) cleanWhenTold(id nic.ID, then ...func()) {
 		}
 		for _, do := range then {
 			do()
+		}
+	}()
+}
+
+// madeWhenTold has the node look at a NIC as soon as it is told to, and make it
+// again.
+func (r *rig) madeWhenTold(id nic.ID, made func()) {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan struct{})
+	r.t.Cleanup(func() { cancel(); <-done })
+	alloc, session := r.alloc, r.node.Session
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			wanted, rev, err := alloc.Wanted(ctx, "vm1", session)
+			if slices.ContainsFunc(wanted, func(w nic.Wanted) bool { return w.NIC == id && w.Again > 0 }) {
+				made()
+				return
+			}
+			if err == nil {
+				_, err = alloc.WaitChange(ctx, "vm1", rev)
+			}
+			if err != nil {
+				return
+			}
 		}
 	}()
 }

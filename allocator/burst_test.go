@@ -124,7 +124,11 @@ func (r *rig) released(claims []nic.Claim, within time.Duration) {
 				continue
 			}
 			left++
-			err := r.alloc.Report(r.t.Context(), now.Owner.Node, nic.NodeReport{Session: 1, NICs: []nic.Observed{{
+			node, err := r.alloc.Node(r.t.Context(), now.Owner.Node)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			err = r.alloc.Report(r.t.Context(), now.Owner.Node, nic.NodeReport{Session: node.Session, NICs: []nic.Observed{{
 				NIC: now.NIC, Claim: now.ID, Epoch: now.Epoch, State: nic.ObservedClean,
 			}}})
 			if err != nil {

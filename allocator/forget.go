@@ -1,9 +1,9 @@
 package allocator
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,9 +14,10 @@ import (
 
 // ForgetNode takes an operator's word that a node is gone for good, and gives up
 // all that is reserved for it: until then nothing of a node that is lost is
-// used again, however long it is silent. A node that reports is ErrRefused. It
-// may be repeated, and ends the node's record last. With dryRun it only says
-// what it would give up.
+// used again, however long it is silent. A node that reports is ErrRefused, also
+// one that comes back meanwhile: it keeps what is not given up yet. It may be
+// repeated, and ends the node's record last. With dryRun it only says what it
+// would give up.
 func (a *Allocator) ForgetNode(ctx context.Context, name string, dryRun bool) (api.Forgotten, error) {
 	node, err := a.Node(ctx, name)
 	if err != nil {
@@ -25,37 +26,44 @@ func (a *Allocator) ForgetNode(ctx context.Context, name string, dryRun bool) (a
 	if err := a.mayForget(node); err != nil {
 		return api.Forgotten{}, err
 	}
+	f := farewell{a: a, node: name, begun: a.now()}
+	if !dryRun { // from here on it gets nothing new
+		if err := f.begin(ctx); err != nil {
+			return api.Forgotten{}, err
+		}
+	}
+	given, err := a.reservedFor(ctx, name)
+	if err != nil || dryRun {
+		return given, err
+	}
+	return given, f.giveUp(ctx, given)
+}
+
+// reservedFor is all that a node has or is to have.
+func (a *Allocator) reservedFor(ctx context.Context, node string) (api.Forgotten, error) {
 	r, err := a.read(ctx)
 	if err != nil {
 		return api.Forgotten{}, err
 	}
-	given := api.Forgotten{Node: name, Claims: []api.GivenUp{}, NICs: []nic.ID{}}
-	var claims []nic.Claim
-	for _, claim := range r.claims {
-		if claim.Owner.Node == name {
-			claims = append(claims, claim)
+	given := api.Forgotten{Node: node, Claims: []api.GivenUp{}, NICs: []nic.ID{}}
+	for _, id := range slices.Sorted(maps.Keys(r.claims)) {
+		if claim := r.claims[id]; claim.Owner.Node == node {
+			given.Claims = append(given.Claims, api.GivenUp{Claim: id, Container: claim.Container, Identity: claim.Identity})
 		}
 	}
-	slices.SortFunc(claims, func(x, y nic.Claim) int { return cmp.Compare(x.ID, y.ID) })
-	for _, claim := range claims {
-		given.Claims = append(given.Claims, api.GivenUp{Claim: claim.ID, Container: claim.Container, Identity: claim.Identity})
-	}
 	for _, n := range sortedNICs(r.nics) {
-		if n.Node == name {
+		if n.Node == node {
 			given.NICs = append(given.NICs, n.ID)
 		}
 	}
-	if dryRun {
-		return given, nil
-	}
-	return given, a.giveUpNode(ctx, given, claims)
+	return given, nil
 }
 
 // mayForget refuses for a node that may be there.
 func (a *Allocator) mayForget(node nic.Node) error {
-	if node.Phase != nic.NodeSilent && node.Phase != nic.NodeLost {
+	if ago := a.since(node.LastSeen); ago <= a.opts.SilentAfter {
 		return fmt.Errorf("forget node %q: %w: it reports, last %s ago; end its agent first, and wait %s",
-			node.Name, ErrRefused, a.since(node.LastSeen).Round(time.Second), a.opts.SilentAfter)
+			node.Name, ErrRefused, ago.Round(time.Second), a.opts.SilentAfter)
 	}
 	// Right after our own start a node that lives may not have come back yet.
 	if left := a.opts.SilentAfter - a.since(a.born); left > 0 {
@@ -65,72 +73,127 @@ func (a *Allocator) mayForget(node nic.Node) error {
 	return nil
 }
 
-// giveUpNode takes the operator's word for the node's: its NICs are clean, its
-// containers gone, and none of its names comes again. Each commit leaves what the
-// next run of it goes on with.
-func (a *Allocator) giveUpNode(ctx context.Context, given api.Forgotten, claims []nic.Claim) error {
-	err := a.atomically(ctx, func(e *edit) error {
-		node, rev, found, err := get[nic.Node](e, nodeKey(given.Node))
-		if err != nil || !found || node.Phase == nic.NodeLost {
+// A farewell is one run of forgetting a node. Each of its commits leaves what the
+// next run goes on with, and passes only while the node is away: what it gives up
+// is unplugged by the provider without asking the node.
+type farewell struct {
+	a     *Allocator
+	node  string
+	begun time.Time
+}
+
+// begin marks the node, unless it has given a sign of life by now.
+func (f farewell) begin(ctx context.Context) error {
+	return f.a.atomically(ctx, func(e *edit) error {
+		node, rev, found, err := get[nic.Node](e, nodeKey(f.node))
+		if err != nil || !found {
+			return orNotFound(err, "node %q", f.node)
+		}
+		if err := f.a.mayForget(f.a.withLife(node)); err != nil || node.Phase == nic.NodeLost {
 			return err
 		}
 		node.Phase = nic.NodeLost
-		e.update(nodeKey(given.Node), node, rev)
+		e.update(nodeKey(f.node), node, rev)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	a.opts.Log.Warn("node is forgotten", "node", given.Node, "claims", len(given.Claims), "nics", len(given.NICs))
-	for _, claim := range claims {
-		if err := a.Release(ctx, claim.ID, claim.Epoch); err != nil {
+}
+
+// giveUp takes the operator's word for the node's: its NICs are clean, its
+// containers gone, and none of its names comes again. A claim is given up
+// together with its NIC, so that one which is not keeps both.
+func (f farewell) giveUp(ctx context.Context, given api.Forgotten) error {
+	f.a.opts.Log.Warn("node is forgotten", "node", f.node, "claims", len(given.Claims), "nics", len(given.NICs))
+	for _, c := range given.Claims {
+		if err := f.commit(ctx, func(e *edit) error { return f.a.giveUpClaim(e, c.Claim) }); err != nil {
 			return err
 		}
 	}
 	for _, id := range given.NICs {
-		if err := a.giveUpNIC(ctx, id); err != nil {
+		if err := f.commit(ctx, func(e *edit) error { return giveUpNIC(e, id) }); err != nil {
 			return err
 		}
 	}
-	if err := a.giveUpNames(ctx, given.Node); err != nil {
+	if err := f.giveUpNames(ctx); err != nil {
 		return err
 	}
-	return a.atomically(ctx, func(e *edit) error {
-		node, rev, found, err := get[nic.Node](e, nodeKey(given.Node))
-		if err != nil || !found || node.Phase != nic.NodeLost {
-			return err // it has come back
+	return f.a.atomically(ctx, func(e *edit) error {
+		rev, err := f.stillLost(e)
+		if err == nil {
+			e.delete(nodeKey(f.node), rev)
 		}
-		e.delete(nodeKey(given.Node), rev)
+		return err
+	})
+}
+
+// commit is one step, at a revision of the node's record at which it is away.
+func (f farewell) commit(ctx context.Context, decide func(*edit) error) error {
+	return f.a.atomically(ctx, func(e *edit) error {
+		rev, err := f.stillLost(e)
+		if err != nil {
+			return err
+		}
+		if err := decide(e); err != nil || len(e.ops) == 0 {
+			return err
+		}
+		e.check(nodeKey(f.node), rev)
 		return nil
 	})
+}
+
+// stillLost is the revision of the node's record, or why to stop.
+func (f farewell) stillLost(e *edit) (store.Rev, error) {
+	node, rev, found, err := get[nic.Node](e, nodeKey(f.node))
+	switch {
+	case err != nil || !found:
+		return 0, orNotFound(err, "node %q", f.node)
+	case node.Phase != nic.NodeLost || f.a.heardAfter(f.node, f.begun):
+		return 0, fmt.Errorf("forget node %q: %w: it has come back meanwhile, and keeps what was not given up yet; 'nicferry audit' shows what it lost",
+			f.node, ErrRefused)
+	}
+	return rev, nil
+}
+
+// giveUpClaim ends a claim, as soon as its NIC is home.
+func (a *Allocator) giveUpClaim(e *edit, id nic.ClaimID) error {
+	claim, rev, found, err := get[nic.Claim](e, claimKey(id))
+	if err != nil || !found {
+		return err
+	}
+	if claim.NIC == "" {
+		return a.endClaim(e, claim, rev)
+	}
+	if claim.Phase != nic.ClaimReleasing {
+		a.setClaimPhase(&claim, nic.ClaimReleasing)
+		nic.ClearCondition(&claim.Conditions)
+		e.update(claimKey(id), claim, rev)
+	}
+	return giveUpNIC(e, claim.NIC)
 }
 
 // giveUpNIC sends a NIC home that nobody can report clean any more, whatever it
 // was: also one that was in reserve, or that was to be.
-func (a *Allocator) giveUpNIC(ctx context.Context, id nic.ID) error {
-	return a.atomically(ctx, func(e *edit) error {
-		n, rev, found, err := get[nic.NIC](e, nicKey(id))
-		if err != nil || !found || n.Phase == nic.PhaseRetiring {
-			return err
-		}
-		if !e.homeward(&n) { // it is on its way already
-			nic.ClearCondition(&n.Conditions)
-		}
-		n.Clean, n.Reuse = true, false
-		e.update(nicKey(id), n, rev)
-		return nil
-	})
+func giveUpNIC(e *edit, id nic.ID) error {
+	n, rev, found, err := get[nic.NIC](e, nicKey(id))
+	if err != nil || !found || n.Phase == nic.PhaseRetiring || n.Phase == nic.PhaseReturning && n.Clean && !n.Reuse {
+		return err
+	}
+	if !e.homeward(&n) { // it is on its way already
+		nic.ClearCondition(&n.Conditions)
+	}
+	n.Clean, n.Reuse = true, false
+	e.update(nicKey(id), n, rev)
+	return nil
 }
 
 // giveUpNames forgets what the node's container names were to have again. What
 // was theirs cools down and is anybody's then.
-func (a *Allocator) giveUpNames(ctx context.Context, node string) error {
-	names, _, err := store.ListJSON[nic.Kept](ctx, a.opts.Store, keptOf(node), "", 0)
+func (f farewell) giveUpNames(ctx context.Context) error {
+	names, _, err := store.ListJSON[nic.Kept](ctx, f.a.opts.Store, keptOf(f.node), "", 0)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		err := a.atomically(ctx, func(e *edit) error {
+		err := f.commit(ctx, func(e *edit) error {
 			k, rev, found, err := get[nic.Kept](e, name.Key)
 			if err != nil || !found || k.Claim != "" { // one that a claim still has goes with it
 				return err

@@ -153,7 +153,9 @@ func (a *Allocator) restore(ctx context.Context, f finding) error {
 
 // unplugElsewhere has the provider unplug a NIC from every node but its own:
 // somebody has plugged it in there by other means. From where it is not, nothing
-// is unplugged.
+// is unplugged. No intent is stored before, as there is none to go on with: no
+// record says that the NIC is there, a NIC's own instance never changes, and a
+// controller that dies on the way leaves what the next audit finds again.
 func (a *Allocator) unplugElsewhere(ctx context.Context, f finding) error {
 	p, ok := a.opts.Providers[f.Provider]
 	if !ok {
@@ -183,7 +185,7 @@ func (a *Allocator) unplugElsewhere(ctx context.Context, f finding) error {
 }
 
 // plugAgain repeats the two verbs that bring a NIC to its node. Each is nothing
-// new to a provider that has done it.
+// new to a provider that has done it, and the NIC's record is the stored intent.
 func (a *Allocator) plugAgain(ctx context.Context, f finding) error {
 	p, ok := a.opts.Providers[f.Provider]
 	if !ok {
@@ -246,7 +248,8 @@ func (a *Allocator) releaseFound(ctx context.Context, f finding) error {
 	if err != nil || !found {
 		return errors.Join(err, errMoved)
 	}
-	return a.Release(ctx, claim.ID, claim.Epoch)
+	_, err = a.release(ctx, claim.ID, claim.Epoch)
+	return err
 }
 
 // dropIndex removes an index's record, unless it leads somewhere by now.

@@ -9,7 +9,9 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// Hello begins a new session of a node's agent and ends its earlier ones.
+// Hello begins a new session of a node's agent and ends its earlier ones. Its
+// number is above those of all before, also of those before the node was
+// forgotten.
 func (a *Allocator) Hello(ctx context.Context, name string, inv nic.Inventory) (nic.Node, error) {
 	if err := nic.CheckName("node", name); err != nil {
 		return nic.Node{}, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -21,13 +23,21 @@ func (a *Allocator) Hello(ctx context.Context, name string, inv nic.Inventory) (
 	a.heard(name)
 	var node nic.Node
 	err := a.atomically(ctx, func(e *edit) error {
-		old, rev, _, err := get[nic.Node](e, nodeKey(name))
+		old, rev, known, err := get[nic.Node](e, nodeKey(name))
 		if err != nil {
 			return err
 		}
+		_, now, err := a.opts.Store.List(ctx, nodeKey(name), "", 1)
+		if err != nil {
+			return err
+		}
+		session := old.Session + 1
+		if !known { // each session has cost a commit, so the revision is above all that were
+			session = uint64(now) + 1
+		}
 		node = nic.Node{
 			Schema: nic.Schema, Name: name, Instances: instances, Phase: nic.NodeReady,
-			Session: old.Session + 1, Inventory: inv, LastSeen: a.now(),
+			Session: session, Inventory: inv, LastSeen: a.now(),
 		}
 		e.update(nodeKey(name), node, rev)
 		if old.Inventory.Boot != "" && old.Inventory.Boot != inv.Boot {
@@ -43,6 +53,27 @@ func (a *Allocator) heard(node string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.lastSeen[node] = a.now()
+}
+
+// heardAfter says whether the node has given a sign of life since t.
+func (a *Allocator) heardAfter(node string, t time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lastSeen[node].After(t)
+}
+
+// comeBack notes that a node lives which an operator has called gone: its agent
+// asks or reports, in its newest session. What is not given up yet stays.
+func (a *Allocator) comeBack(ctx context.Context, name string, session uint64) error {
+	return a.atomically(ctx, func(e *edit) error {
+		node, rev, found, err := get[nic.Node](e, nodeKey(name))
+		if err != nil || !found || node.Phase != nic.NodeLost || node.Session != session {
+			return err
+		}
+		node.Phase = nic.NodeReady
+		e.update(nodeKey(name), node, rev)
+		return nil
+	})
 }
 
 // withLife fills in what is only in memory: when the node was last heard.
@@ -92,7 +123,11 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 				return err
 			}
 		}
-		if len(e.ops) > 0 {
+		switch {
+		case node.Phase == nic.NodeLost: // it is not
+			node.Phase = nic.NodeReady
+			e.update(nodeKey(name), node, rev)
+		case len(e.ops) > 0:
 			e.check(nodeKey(name), rev) // a newer session must not be overtaken
 		}
 		return nil

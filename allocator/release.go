@@ -11,7 +11,17 @@ import (
 // NIC has been taken back. A claim that is not there is no error; an older
 // epoch is ErrStale.
 func (a *Allocator) Release(ctx context.Context, id nic.ClaimID, epoch uint64) error {
-	return a.atomically(ctx, func(e *edit) error {
+	node, err := a.release(ctx, id, epoch)
+	if err == nil && node != "" {
+		a.heard(node)
+	}
+	return err
+}
+
+// release is Release by whoever it is: no sign of life of the claim's node, which
+// it returns, or "" if there is no claim.
+func (a *Allocator) release(ctx context.Context, id nic.ClaimID, epoch uint64) (node string, err error) {
+	err = a.atomically(ctx, func(e *edit) error {
 		claim, rev, found, err := get[nic.Claim](e, claimKey(id))
 		if err != nil || !found {
 			return err
@@ -19,7 +29,7 @@ func (a *Allocator) Release(ctx context.Context, id nic.ClaimID, epoch uint64) e
 		if claim.Epoch != epoch {
 			return fmt.Errorf("release claim %s: epoch %d is %w, it is at %d", id, epoch, ErrStale, claim.Epoch)
 		}
-		a.heard(claim.Owner.Node)
+		node = claim.Owner.Node
 		if claim.NIC == "" {
 			return a.endClaim(e, claim, rev)
 		}
@@ -31,6 +41,7 @@ func (a *Allocator) Release(ctx context.Context, id nic.ClaimID, epoch uint64) e
 		e.update(claimKey(id), claim, rev)
 		return a.takeBackFor(e, claim)
 	})
+	return node, err
 }
 
 // takeBack sends a NIC on its way home. From here on only the node's word

@@ -23,7 +23,14 @@ func (a *Allocator) Wanted(ctx context.Context, node string, session uint64) ([]
 	if session != 0 && session != now.Session {
 		return nil, 0, fmt.Errorf("what is wanted of node %s: session %d is %w, it is at %d", node, session, ErrStale, now.Session)
 	}
-	a.heard(node)
+	if session != 0 { // who only looks is no sign of life
+		a.heard(node)
+		if now.Phase == nic.NodeLost {
+			if err := a.comeBack(ctx, node, session); err != nil {
+				return nil, 0, err
+			}
+		}
+	}
 	records, rev, err := a.opts.Store.List(ctx, onPrefix(node), "", 0)
 	if err != nil {
 		return nil, 0, err
