@@ -204,6 +204,10 @@ func (a *Allocator) lead(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer a.taken.unfollow()
 	defer a.endPaces()
+	if err := a.bringBack(ctx); err != nil {
+		cancel(nil)
+		return err
+	}
 	watch, err := a.recover(ctx)
 	if err == nil {
 		err = a.applyConfig(ctx)

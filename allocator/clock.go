@@ -2,14 +2,20 @@ package allocator
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"time"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
 )
 
 // A clock is the controller's own: what the wall clock said when it was made,
 // and the time that has passed since. Whoever sets the wall clock, by hand or
 // from the net, ends nobody's hold, cool-down or grace by that, nor makes it
-// longer (F66). A controller that is started anew takes the wall clock again.
+// longer (F66). A controller that is started anew takes the wall clock again,
+// and brings back what lies ahead by it.
 type clock struct {
 	wall  func() time.Time
 	begin time.Time // by the wall clock
@@ -31,6 +37,101 @@ func (c clock) now() time.Time {
 func (c clock) since(t time.Time) time.Duration { return c.now().Sub(t) }
 
 func (c clock) until(t time.Time) time.Duration { return t.Sub(c.now()) }
+
+// bringBack ends times that lie ahead, once, before the work begins: they are of a
+// controller that went by a wall clock which was set back before this start. By
+// them a dead node would report, and a wait have no end, for as long as the step
+// (F66). What they time begins anew instead.
+func (a *Allocator) bringBack(ctx context.Context) error {
+	if !ownClock {
+		return nil
+	}
+	nics, err := mendTimes(ctx, a, nicPrefix, a.nicAhead)
+	if err != nil {
+		return err
+	}
+	claims, err := mendTimes(ctx, a, claimPrefix, a.claimAhead)
+	if err != nil {
+		return err
+	}
+	nodes, err := mendTimes(ctx, a, nodePrefix, func(n *nic.Node) bool { return a.back(&n.LastSeen) })
+	if err == nil && nics+claims+nodes > 0 {
+		a.opts.Log.Warn("times in records lay ahead and are now: the wall clock was set back before this start",
+			"nics", nics, "claims", claims, "nodes", nodes)
+	}
+	return err
+}
+
+// mendTimes mends all records of a kind whose times lie ahead by the word of
+// mend, and counts them.
+func mendTimes[T any](ctx context.Context, a *Allocator, prefix string, mend func(*T) bool) (int, error) {
+	all, _, err := store.ListJSON[T](ctx, a.opts.Store, prefix, "", 0)
+	if err != nil {
+		return 0, err
+	}
+	var keys []string
+	for _, r := range all {
+		if mend(&r.Value) {
+			keys = append(keys, r.Key)
+		}
+	}
+	for batch := range slices.Chunk(keys, expireTogetherMax) {
+		err := a.asLeader(ctx, func(e *edit) error {
+			for _, key := range batch {
+				v, rev, found, err := get[T](e, key)
+				if err != nil {
+					return err
+				}
+				if found && mend(&v) {
+					e.update(key, v, rev)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, fmt.Errorf("bring back times that lie ahead: %w", err)
+		}
+	}
+	return len(keys), nil
+}
+
+// back makes times that lie ahead now, and says whether there was one.
+func (c clock) back(times ...*time.Time) bool {
+	now, ahead := c.now(), false
+	for _, t := range times {
+		if t.After(now) {
+			*t, ahead = now, true
+		}
+	}
+	return ahead
+}
+
+func (c clock) nicAhead(n *nic.NIC) bool {
+	ahead := c.back(&n.Created, &n.Since, &n.Asked)
+	return c.conditionsAhead(n.Conditions) || ahead
+}
+
+func (c clock) claimAhead(claim *nic.Claim) bool {
+	ahead := c.back(&claim.Created, &claim.Since, &claim.StoppedAt)
+	for i := range claim.Setbacks {
+		ahead = c.back(&claim.Setbacks[i].At) || ahead
+	}
+	return c.conditionsAhead(claim.Conditions) || ahead
+}
+
+// conditionsAhead moves each condition's deadline along with its beginning.
+func (c clock) conditionsAhead(conditions []nic.Condition) (ahead bool) {
+	for i := range conditions {
+		of := &conditions[i]
+		if left := of.Deadline.Sub(of.Since); c.back(&of.Since) {
+			ahead = true
+			if !of.Deadline.IsZero() {
+				of.Deadline = of.Since.Add(left)
+			}
+		}
+	}
+	return ahead
+}
 
 // Steps of the wall clock are looked for every stepLook, and those of at least
 // stepTold are told.

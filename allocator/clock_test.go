@@ -98,3 +98,54 @@ func TestF66_ANextControllerTakesTheWallClock(t *testing.T) {
 		})
 	}
 }
+
+// F66: the wall clock is set back, and the controller starts anew. What was
+// stored before lies ahead: a dead node must be seen to be silent all the same,
+// and neither a plugging nor a hold may wait for as long as the step.
+func TestF66_WhatLiesAheadBeginsAnew(t *testing.T) {
+	never := fake.Options{Latency: fake.Latency{Attach: 1000 * time.Hour}}
+	for _, back := range []time.Duration{time.Hour, 24 * time.Hour} {
+		bubble(t, never, func(t *testing.T, r *rig) {
+			late := r.acquire("a001", "lab")
+			r.wait(time.Minute)
+			r.stop()
+			r.startWith(allocator.Options{
+				Store: r.store, Providers: map[string]provider.Provider{"fake": r.cloud}, Networks: r.networks,
+				Wall: func() time.Time { return time.Now().Add(-back) },
+			})
+			r.wait(2 * time.Minute)
+			node, err := r.alloc.Node(t.Context(), "vm1")
+			if err != nil || node.Phase != nic.NodeSilent {
+				t.Errorf("%s back: a node that says nothing is %+v, %v", back, node, err)
+			}
+			r.wait(4 * time.Minute)
+			if got := r.claim(late.ID); len(got.Setbacks) != 1 {
+				t.Errorf("%s back: a plugging that does not end was not given up: %+v", back, got)
+			}
+			if _, err := r.alloc.ForgetNode(t.Context(), "vm1", false); err != nil {
+				t.Errorf("%s back: forget the node: %v", back, err)
+			}
+		})
+	}
+}
+
+// F66: the same for a hold, of which the container's stop is the beginning.
+func TestF66_AHoldThatLiesAheadEnds(t *testing.T) {
+	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
+		stopped := r.bound("a001", "web")
+		r.report(stopped, nic.ObservedMade, false) // a hold of a minute begins
+		r.stop()
+		r.startWith(allocator.Options{
+			Store: r.store, Providers: map[string]provider.Provider{"fake": r.cloud}, Networks: r.networks,
+			Wall: func() time.Time { return time.Now().Add(-24 * time.Hour) },
+		})
+		r.wait(50 * time.Second)
+		if got := r.claim(stopped.ID); got.Phase != nic.ClaimReady {
+			t.Errorf("the hold did not begin anew: %+v", got)
+		}
+		r.wait(20 * time.Second)
+		if got := r.claim(stopped.ID); got.Phase != nic.ClaimPending {
+			t.Errorf("the hold did not end: %+v", got)
+		}
+	})
+}
