@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
@@ -24,14 +25,19 @@ func (a *Allocator) insist(ctx context.Context, p provider.Provider, n nic.NIC) 
 		return wait, nil
 	}
 	seen, err := p.Attach(ctx, n.ID, nic.Place{Node: n.Node, Instance: n.Instance})
+	if !errors.Is(err, errTurn) { // else it was not asked, and is to be once its turn has come
+		a.askedAgain(n.ID)
+	}
 	if err != nil {
 		return a.failed(ctx, n, err)
 	}
-	_, err = a.seen(ctx, n, seen, nil)
-	return attachAgain, err
+	if _, err = a.seen(ctx, n, seen, nil); err != nil {
+		return 0, err
+	}
+	return attachAgain, a.unnote(ctx, n, nic.ReasonProviderError, nic.ReasonWaitingForTurn)
 }
 
-// untilAgain is how long the NIC, which is in flight, is left alone; 0 once.
+// untilAgain is how long the NIC, which is in flight, is left alone.
 func (a *Allocator) untilAgain(id nic.ID) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -39,11 +45,15 @@ func (a *Allocator) untilAgain(id nic.ID) time.Duration {
 	if f == nil {
 		return attachAgain
 	}
-	if left := f.patience - time.Since(f.asked); left > 0 {
-		return left
+	return max(0, f.patience-time.Since(f.asked))
+}
+
+func (a *Allocator) askedAgain(id nic.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if f := a.inFlight[id]; f != nil {
+		f.asked, f.patience = time.Now(), min(2*f.patience, attachAgainMost)
 	}
-	f.asked, f.patience = time.Now(), min(2*f.patience, attachAgainMost)
-	return 0
 }
 
 // replug has a NIC that is in use attached again if its node has waited for it

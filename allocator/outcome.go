@@ -35,8 +35,9 @@ func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err erro
 // the user, everything else is tried again after a back-off, after a look.
 func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Duration, error) {
 	if errors.Is(err, errTurn) {
-		return turnAgain, a.note(ctx, n.ID, a.because(nic.ReasonWaitingForTurn,
-			"provider %s takes no more calls at present; the nodes take turns", n.Provider))
+		turn := a.because(nic.ReasonWaitingForTurn, "provider %s takes no more calls at present; the nodes take turns", n.Provider)
+		turn.Deadline = turnEnds(n)
+		return turnAgain, a.note(ctx, n.ID, turn, nic.ReasonWaitingForSlot)
 	}
 	a.reached(n.Provider, err)
 	hopeless := errors.Is(err, provider.ErrInvalid) || errors.Is(err, provider.ErrDenied) ||
@@ -48,7 +49,7 @@ func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Dura
 		}
 		return 0, a.giveUp(ctx, n, a.because(reason, "%s", err))
 	}
-	if noteErr := a.note(ctx, n.ID, a.because(nic.ReasonProviderError, "%s", err)); noteErr != nil {
+	if noteErr := a.note(ctx, n.ID, a.because(nic.ReasonProviderError, "%s", err), nic.ReasonWaitingForTurn); noteErr != nil {
 		return 0, errors.Join(err, noteErr)
 	}
 	a.lookLater(n)
@@ -123,36 +124,39 @@ func (a *Allocator) logged(n nic.NIC, step string, err error) error {
 }
 
 // note puts a condition on a NIC, and on the claim that waits for it, where
-// users look first.
-func (a *Allocator) note(ctx context.Context, id nic.ID, c *nic.Condition) error {
+// users look first. What it waited for before that is over is dropped.
+func (a *Allocator) note(ctx context.Context, id nic.ID, c *nic.Condition, over ...nic.Reason) error {
+	set := func(cs *[]nic.Condition) bool {
+		cleared := len(over) > 0 && nic.ClearCondition(cs, over...)
+		return nic.SetCondition(cs, *c) || cleared
+	}
 	return a.asLeader(ctx, func(e *edit) error {
 		n, rev, found, err := get[nic.NIC](e, nicKey(id))
 		if err != nil || !found {
 			return err
 		}
-		if nic.SetCondition(&n.Conditions, *c) {
+		if set(&n.Conditions) {
 			e.update(nicKey(id), n, rev)
 		}
 		claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
 		if err != nil || !found || claim.NIC != id || claim.Phase == nic.ClaimRefused {
 			return err
 		}
-		if nic.SetCondition(&claim.Conditions, *c) {
+		if set(&claim.Conditions) {
 			e.update(claimKey(claim.ID), claim, claimRev)
 		}
 		return nil
 	})
 }
 
-// unnote drops the trouble with the provider from a NIC that needs nothing of
-// it, and from its claim.
-func (a *Allocator) unnote(ctx context.Context, n nic.NIC) error {
+// unnote drops waits and troubles that are over from a NIC, and from its claim.
+func (a *Allocator) unnote(ctx context.Context, n nic.NIC, over ...nic.Reason) error {
 	if len(n.Conditions) == 0 {
 		return nil
 	}
 	return a.asLeader(ctx, func(e *edit) error {
 		n, rev, found, err := get[nic.NIC](e, nicKey(n.ID))
-		if err != nil || !found || !nic.ClearCondition(&n.Conditions, nic.ReasonProviderError) {
+		if err != nil || !found || !nic.ClearCondition(&n.Conditions, over...) {
 			return err
 		}
 		e.update(nicKey(n.ID), n, rev)
@@ -160,7 +164,7 @@ func (a *Allocator) unnote(ctx context.Context, n nic.NIC) error {
 		if err != nil || !found || claim.NIC != n.ID || claim.Phase == nic.ClaimRefused {
 			return err
 		}
-		if nic.ClearCondition(&claim.Conditions, nic.ReasonProviderError) {
+		if nic.ClearCondition(&claim.Conditions, over...) {
 			e.update(claimKey(claim.ID), claim, claimRev)
 		}
 		return nil

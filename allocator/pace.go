@@ -80,6 +80,9 @@ func (p *paced) call(verb string, id nic.ID, do func() error) error {
 // book waits for the NIC's turn to be created, and keeps it for the call.
 func (p *paced) book(id nic.ID) error { return p.turn(opCreate, id, p.verbs[opCreate].book) }
 
+// unbook gives back what book kept, if the call is not made soon.
+func (p *paced) unbook(id nic.ID) { p.verbs[opCreate].refund(id, time.Now()) }
+
 // Create is the provider's.
 func (p *paced) Create(ctx context.Context, spec nic.Spec) (seen nic.Seen, err error) {
 	err = p.call(opCreate, spec.NIC, func() error { seen, err = p.Provider.Create(ctx, spec); return err })
@@ -169,8 +172,9 @@ func (p *pacer) refill() {
 	now := time.Now()
 	if now.After(p.at) {
 		if p.gap > 0 {
-			// Turns that were given and not taken yet may all be taken at once.
-			p.tokens = min(max(1, p.burst)-float64(len(p.turns)), p.tokens+float64(now.Sub(p.at))/float64(p.gap))
+			// Turns that were given and not taken yet may all be taken at once; but
+			// they never stop the others, whoever sits on them.
+			p.tokens = min(max(1, p.burst-float64(len(p.turns))), p.tokens+float64(now.Sub(p.at))/float64(p.gap))
 		}
 		p.at = now
 	}
@@ -239,6 +243,10 @@ func (p *pacer) refund(id nic.ID, before time.Time) {
 	if given, ok := p.turns[id]; ok && !given.After(before) {
 		delete(p.turns, id)
 		p.tokens++
+		if p.timer != nil && p.timer.Stop() { // the next one need not wait for another
+			p.timer = nil
+			p.arm()
+		}
 	}
 }
 

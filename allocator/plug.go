@@ -15,9 +15,10 @@ import (
 // plug brings a planned NIC to its node: place, create, attach. Each step's
 // outcome is stored before the next begins, and each may be repeated.
 func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
-	if a.since(plugBegan(n)) > plugDeadline && (n.Placed || !waitsForTurn(n)) {
+	began, within := plugWithin(n)
+	if a.since(began) > within {
 		return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError,
-			"provider %s has not plugged the NIC in within %s; its last word: %s", n.Provider, plugDeadline, lastWord(n)))
+			"provider %s has not plugged the NIC in within %s; its last word: %s", n.Provider, within, lastWord(n)))
 	}
 	if !n.Placed {
 		return a.place(ctx, p, n)
@@ -38,32 +39,72 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 		return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError, "provider %s: NIC is %s: %s", n.Provider, n.Seen.State, n.Seen.Reason))
 	}
 	a.lookAt(n, n.Seen.State) // creating, attaching, detaching: the poller looks
+	end := began.Add(within)
 	if err := a.note(ctx, n.ID, &nic.Condition{
 		Reason:   nic.ReasonWaitingForProvider,
 		Message:  fmt.Sprintf("provider %s says that the NIC is %s", n.Provider, n.Seen.State),
 		Since:    n.Since,
-		Deadline: plugBegan(n).Add(plugDeadline),
+		Deadline: end,
 	}); err != nil {
 		return 0, err
 	}
+	left := a.until(end) + time.Second
 	if n.Seen.State == nic.StateAttaching {
-		return a.insist(ctx, p, n)
+		again, err := a.insist(ctx, p, n)
+		return min(again, left), err
 	}
-	return plugDeadline - a.since(plugBegan(n)) + time.Second, nil
+	return left, nil
 }
 
-// plugBegan is when the deadline of a plugging began: when the NIC was placed,
-// or planned before that.
-func plugBegan(n nic.NIC) time.Time {
-	if n.Asked.IsZero() {
-		return n.Since
+// plugWithin is how long a plugging may last from when on: from when the NIC was
+// placed, or its turn had come, or it was planned. One that is not made yet
+// because others are before it may wait for longer.
+func plugWithin(n nic.NIC) (began time.Time, within time.Duration) {
+	switch {
+	case !n.Placed && waitsFor(n, nic.ReasonWaitingForTurn):
+		return n.Since, turnDeadline
+	case n.Asked.IsZero():
+		return n.Since, plugDeadline
 	}
-	return n.Asked
+	return n.Asked, plugDeadline
 }
 
-// waitsForTurn says whether the NIC is not made yet because others are before it.
-func waitsForTurn(n nic.NIC) bool {
-	return slices.ContainsFunc(n.Conditions, func(c nic.Condition) bool { return c.Reason == nic.ReasonWaitingForTurn })
+// turnEnds is when a NIC that waits for its turn is given up, or overdue.
+func turnEnds(n nic.NIC) time.Time {
+	switch {
+	case n.Phase != nic.PhasePlanned:
+		return n.Since.Add(returnDeadline)
+	case n.Placed:
+		return later(n.Since, n.Asked).Add(plugDeadline)
+	}
+	return n.Since.Add(turnDeadline)
+}
+
+func waitsFor(n nic.NIC, reason nic.Reason) bool {
+	return slices.ContainsFunc(n.Conditions, func(c nic.Condition) bool { return c.Reason == reason })
+}
+
+// book waits for the NIC's turn to be created: again is when to ask for it
+// again, 0 once it has come. From then on the plugging has its deadline.
+func (a *Allocator) book(ctx context.Context, p provider.Provider, n *nic.NIC) (again time.Duration, err error) {
+	paced, ok := p.(*paced)
+	if !ok {
+		return 0, nil
+	}
+	if err := paced.book(n.ID); err != nil {
+		return a.failed(ctx, *n, err)
+	}
+	if !waitsFor(*n, nic.ReasonWaitingForTurn) {
+		return 0, nil
+	}
+	if n.Asked.IsZero() { // else it is its second turn, for what it did with the first one
+		n.Asked = a.now()
+		err = a.change(ctx, n.ID, func(now *nic.NIC) bool { now.Asked = n.Asked; return !now.Placed })
+	}
+	if err = errors.Join(err, a.unnote(ctx, *n, nic.ReasonWaitingForTurn)); err != nil {
+		paced.unbook(n.ID)
+	}
+	return 0, err
 }
 
 // slotAgain is when a NIC that waits for promises asks again by itself.
@@ -72,10 +113,20 @@ const slotAgain = 5 * time.Second
 // place settles what the spec leaves open, after a look at whether the node
 // has room, so that nothing is made for a node that is full.
 func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
-	if paced, ok := p.(*paced); ok { // while it waits for its turn it has no deadline
-		if err := paced.book(n.ID); err != nil {
-			return a.failed(ctx, n, err)
+	// A burst does not ask for slots all at once, but each when its turn comes.
+	// What waits for a slot asks for that first: a turn it could not use.
+	if !waitsFor(n, nic.ReasonWaitingForSlot) {
+		if again, err := a.book(ctx, p, &n); again > 0 || err != nil {
+			return again, err
 		}
+	}
+	placed := false
+	if paced, ok := p.(*paced); ok {
+		defer func() {
+			if !placed {
+				paced.unbook(n.ID)
+			}
+		}()
 	}
 	m := machineOf(n)
 	before := a.slots.on(m)
@@ -90,9 +141,12 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 	}
 	if !a.slots.promise(n.ID, m, limits.Free, before) {
 		return slotAgain, a.note(ctx, n.ID, &nic.Condition{
-			Reason: nic.ReasonWaitingForSlot, Since: n.Since, Deadline: n.Since.Add(plugDeadline),
+			Reason: nic.ReasonWaitingForSlot, Since: n.Since, Deadline: later(n.Since, n.Asked).Add(plugDeadline),
 			Message: fmt.Sprintf("%d slots are free on %s at provider %s, and promised to NICs before this one", limits.Free, n.Node, n.Provider),
-		})
+		}, nic.ReasonWaitingForTurn)
+	}
+	if again, err := a.book(ctx, p, &n); again > 0 || err != nil { // which it has, if it was booked above
+		return again, err
 	}
 	spec := n.Spec
 	if placer, ok := provider.As[provider.Placer](p); ok {
@@ -104,7 +158,7 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 			return a.failed(ctx, n, err)
 		}
 	}
-	return 0, a.change(ctx, n.ID, func(n *nic.NIC) bool {
+	err = a.change(ctx, n.ID, func(n *nic.NIC) bool {
 		if n.Phase != nic.PhasePlanned || n.Placed {
 			return false
 		}
@@ -112,6 +166,8 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 		nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForSlot, nic.ReasonWaitingForTurn)
 		return true
 	})
+	placed = err == nil
+	return 0, err
 }
 
 // told says whether the node may have been told of the NIC: it is, once the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/nicferry/nicferry/allocator/pool"
@@ -19,6 +20,8 @@ const refusedKey = "refused"
 // first. Where slots are short, no more are tried than there are slots, and
 // NICs that are plugged in ahead make room for running containers.
 func (a *Allocator) retryRefused(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stuckAfter/2)
+	defer cancel()
 	claims, _, err := store.ListJSON[nic.Claim](ctx, a.opts.Store, claimPrefix, "", 0)
 	if err != nil {
 		return err
@@ -38,26 +41,10 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 		}
 		return x.Created.Compare(y.Created)
 	})
-	room := rooms{a: a, ctx: ctx, free: map[pool.Machine]int{}}
-	short := map[pool.Machine]int{}
-	var errs []error
 	full := map[string]bool{} // networks without a free address
-	for _, c := range refused {
+	try := func(c nic.Claim) error {
 		if wantsAny(c) && full[c.Request.Network] {
-			continue // it would hear the same: many may be refused, and each claim that ends brings us here
-		}
-		if lacksSlot(c) && !a.hasSpare(ctx, c) {
-			m, got, err := room.take(c)
-			if err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			if !got && !c.Request.Unstarted {
-				short[m]++
-			}
-			if !got {
-				continue
-			}
+			return nil // it would hear the same: many may be refused, and each claim that ends brings us here
 		}
 		err := a.atomically(ctx, func(e *edit) error {
 			got, err := a.acquire(e, c.Owner, c.Container, c.Request)
@@ -69,7 +56,50 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 			return err
 		})
 		if err != nil {
-			errs = append(errs, fmt.Errorf("try refused claim %s again: %w", c.ID, err))
+			return fmt.Errorf("try refused claim %s again: %w", c.ID, err)
+		}
+		return nil
+	}
+	var errs []error
+	var slotless []nic.Claim
+	for _, c := range refused { // first those that no machine has to be asked for
+		if _, known := a.networks[c.Request.Network]; known && lacksSlot(c) && !a.hasSpare(ctx, c) {
+			slotless = append(slotless, c)
+			continue
+		}
+		errs = append(errs, try(c))
+	}
+	return errors.Join(append(errs, a.retrySlotless(ctx, slotless, try))...)
+}
+
+// retrySlotless tries the claims again that lack a slot, as many as there are.
+func (a *Allocator) retrySlotless(ctx context.Context, claims []nic.Claim, try func(nic.Claim) error) error {
+	var errs []error
+	at := map[nic.ClaimID]pool.Machine{}
+	machines := map[pool.Machine]bool{}
+	for _, c := range claims {
+		node, _, found, err := get[nic.Node](a.reader(ctx), nodeKey(c.Owner.Node))
+		if err != nil || !found {
+			errs = append(errs, err)
+			continue
+		}
+		name := a.networks[c.Request.Network].Provider
+		at[c.ID] = pool.Machine{Provider: name, Instance: instanceOf(node, name)}
+		machines[at[c.ID]] = true
+	}
+	free, err := a.freeSlots(ctx, slices.Collect(maps.Keys(machines)))
+	errs = append(errs, err)
+	short := map[pool.Machine]int{}
+	for _, c := range claims {
+		m, ok := at[c.ID]
+		left, answered := free[m]
+		switch {
+		case !ok || !answered:
+		case left > 0:
+			free[m]--
+			errs = append(errs, try(c))
+		case !c.Request.Unstarted:
+			short[m]++
 		}
 	}
 	if len(short) > 0 {
@@ -89,35 +119,6 @@ func wantsAny(c nic.Claim) bool {
 // an address.
 func lacksSlot(c nic.Claim) bool {
 	return hasIdentity(&c) && len(c.Conditions) > 0 && c.Conditions[0].Reason == nic.ReasonExhausted
-}
-
-// rooms is how many slots are free, asked for once per machine.
-type rooms struct {
-	a    *Allocator
-	ctx  context.Context
-	free map[pool.Machine]int
-}
-
-// take takes a slot for the claim, if one is left.
-func (r *rooms) take(c nic.Claim) (pool.Machine, bool, error) {
-	network, ok := r.a.networks[c.Request.Network]
-	if !ok {
-		return pool.Machine{}, true, nil // which it shall be told
-	}
-	node, _, found, err := get[nic.Node](r.a.reader(r.ctx), nodeKey(c.Owner.Node))
-	if err != nil || !found {
-		return pool.Machine{}, false, err
-	}
-	m := pool.Machine{Provider: network.Provider, Instance: instanceOf(node, network.Provider)}
-	if _, asked := r.free[m]; !asked {
-		limits, err := r.a.limits(r.ctx, m)
-		if err != nil {
-			return m, false, err
-		}
-		r.free[m] = limits.Free - len(r.a.slots.on(m))
-	}
-	r.free[m]--
-	return m, r.free[m] >= 0, nil
 }
 
 // makeRoom gives NICs back that are plugged in ahead, the oldest first, for as

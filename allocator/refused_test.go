@@ -9,6 +9,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/fake"
 )
 
@@ -89,6 +90,58 @@ func TestOneFreeAddressCostsLittle(t *testing.T) {
 			if got := r.claim(claims[i+3].ID); got.Phase != nic.ClaimReady {
 				t.Errorf("the next in line is %+v", got)
 			}
+		}
+	})
+}
+
+// A hung provider does not answer for some instances until the call is broken off.
+type hung struct {
+	provider.Provider
+	at    func(nic.InstanceID) bool
+	asked atomic.Int64 // of hung instances
+}
+
+func (h *hung) Info() provider.Info {
+	info := h.Provider.Info()
+	info.WorstCall = 10 * time.Second
+	return info
+}
+
+func (h *hung) Limits(ctx context.Context, instance nic.InstanceID) (provider.Limits, error) {
+	if !h.at(instance) {
+		return h.Provider.Limits(ctx, instance)
+	}
+	h.asked.Add(1)
+	<-ctx.Done()
+	return provider.Limits{}, &provider.Error{Kind: provider.ErrUnknown, Err: ctx.Err()}
+}
+
+// Machines that hang are each asked once for all the claims that were refused
+// there, and no claim elsewhere waits for that.
+func TestHungMachinesDelayNoRefusedClaimElsewhere(t *testing.T) {
+	bubble(t, full(1), func(t *testing.T, r *rig) {
+		var hangs atomic.Bool
+		h := &hung{Provider: r.cloud, at: func(i nic.InstanceID) bool { return hangs.Load() && i != "vm1" }}
+		r.via = h
+		r.crash()
+		r.burst(36, "n1", "n2", "n3")
+		first := r.wants(r.acquire("a001", "lab").ID, nic.ClaimReady, time.Minute)
+		second := r.wants(r.acquire("a002", "lab").ID, nic.ClaimRefused, time.Minute)
+		r.report(first, nic.ObservedIn, true)
+		r.wait(time.Minute)
+		hangs.Store(true)
+		r.release(first.ID)
+		r.report(first, nic.ObservedClean, false)
+		begin := time.Now()
+		r.wants(second.ID, nic.ClaimReady, time.Minute)
+		t.Logf("ready after %s; those that hang were asked %d times", time.Since(begin), h.asked.Load())
+		r.wait(time.Minute)
+		// A run takes 10 s, and the next comes after a back-off of some seconds at least.
+		if n := h.asked.Load(); n > 3*10 {
+			t.Errorf("three machines that hang were asked %d times", n)
+		}
+		if err := r.alloc.Health(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

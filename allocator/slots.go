@@ -2,9 +2,12 @@ package allocator
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/nicferry/nicferry/allocator/pool"
 	"github.com/nicferry/nicferry/nic"
@@ -93,6 +96,44 @@ func (a *Allocator) limits(ctx context.Context, m pool.Machine) (provider.Limits
 	ctx, cancel := context.WithTimeout(ctx, worstCall(p))
 	defer cancel()
 	return p.Limits(ctx, m.Instance)
+}
+
+// Machines are asked for their slots so many at a time, and all of them within
+// that time, however many hang.
+const (
+	askedAtOnce  = 8
+	askAllWithin = time.Minute
+)
+
+// freeSlots is how many slots of each machine are free and promised to nobody.
+// Those that do not answer are missing, and the error says why; a machine that
+// hangs is asked once, and the others meanwhile.
+func (a *Allocator) freeSlots(ctx context.Context, machines []pool.Machine) (map[pool.Machine]int, error) {
+	ctx, cancel := context.WithTimeout(ctx, askAllWithin)
+	defer cancel()
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex // guards what follows
+		free = map[pool.Machine]int{}
+		errs []error
+	)
+	turns := make(chan struct{}, askedAtOnce)
+	for _, m := range machines {
+		wg.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			limits, err := a.limits(ctx, m)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, fmt.Errorf("ask %s for free slots: %w", m.Instance, err))
+				return
+			}
+			free[m] = limits.Free - len(a.slots.on(m))
+		})
+	}
+	wg.Wait()
+	return free, errors.Join(errs...)
 }
 
 // countSlot follows a NIC's promise along its life.

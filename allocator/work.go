@@ -14,8 +14,11 @@ import (
 const (
 	plugDeadline   = 5 * time.Minute // F09: an attach that never arrives
 	returnDeadline = time.Minute
-	callsPerRun    = 4                     // provider calls in one run of work, at most
-	deleteAgain    = 20 * time.Millisecond // a provider that deletes at once is done with the second call
+	// turnDeadline is for a NIC that others are before: a burst of thousands at
+	// a provider that takes one in a second.
+	turnDeadline = time.Hour
+	callsPerRun  = 4                     // provider calls in one run of work, at most
+	deleteAgain  = 20 * time.Millisecond // a provider that deletes at once is done with the second call
 )
 
 // work is what the queue runs for a record that may need something.
@@ -68,7 +71,7 @@ func (a *Allocator) workOnNIC(ctx context.Context, id nic.ID) (time.Duration, er
 		return a.thaw(ctx, n)
 	}
 	a.landed(id)
-	if err := a.unnote(ctx, n); err != nil {
+	if err := a.unnote(ctx, n, nic.ReasonProviderError); err != nil {
 		return 0, err
 	}
 	return a.awaitSight(ctx, p, n)

@@ -22,7 +22,8 @@ type NIC struct {
 	Phase    Phase      `json:"phase"`
 	// Placed: Spec is settled; from here on Create may have been called.
 	Placed bool `json:"placed"`
-	// Asked is when it was placed. From then on the plugging has a deadline.
+	// Asked is when it was placed, or before that when the turn came that it had
+	// waited for. From then on the plugging has a deadline.
 	Asked  time.Time `json:"asked,omitzero"`
 	Spec   Spec      `json:"spec"`
 	Holder ClaimID   `json:"holder,omitempty"`
