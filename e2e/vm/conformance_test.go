@@ -19,9 +19,9 @@ import (
 	"github.com/nicferry/nicferry/provider/providertest"
 )
 
-// TestConformance runs the conformance suite of providers against guests that
+// TestConformanceOnGuests runs the conformance suite of providers against guests that
 // really let go of their cards.
-func TestConformance(t *testing.T) {
+func TestConformanceOnGuests(t *testing.T) {
 	conform(t, use(t), 100*time.Millisecond, func(string) bool { return true }, "vm1", "vm2")
 }
 
