@@ -91,17 +91,18 @@ func (a *Allocator) waitingClaims(e *edit, node string, listed map[nic.ClaimID]b
 // layer3 is the addressing that a claim gets in its container.
 func layer3(network nic.Network, claim nic.Claim) nic.Layer3 {
 	l3 := nic.Layer3{
-		DHCP:         network.Addressing == nic.AddrDHCP,
-		Addrs:        claim.Identity.Addrs,
-		Routes:       network.Routes,
-		DefaultRoute: claim.Request.DefaultRoute,
-		IPv6:         network.HasIPv6(),
-		IPv6Mode:     network.IPv6,
-		DHCPRoutes:   network.DHCPRoutes,
-		DNS:          network.DNS,
-		Probe:        network.Probe,
-		Silent:       network.Silent,
-		Metadata:     network.Metadata,
+		DHCP:             network.Addressing == nic.AddrDHCP,
+		Addrs:            claim.Identity.Addrs,
+		Routes:           network.Routes,
+		DefaultRoute:     claim.Request.DefaultRoute,
+		IPv6:             network.HasIPv6(),
+		IPv6Mode:         network.IPv6,
+		DHCPRoutes:       network.DHCPRoutes,
+		DNS:              network.DNS,
+		Probe:            network.Probe,
+		Silent:           network.Silent,
+		UncheckedGateway: network.UncheckedGateway,
+		Metadata:         network.Metadata,
 	}
 	for _, p := range l3.Addrs {
 		if s, ok := network.SubnetOf(p.Addr()); ok && s.Gateway != (netip.Addr{}) {

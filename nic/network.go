@@ -45,6 +45,9 @@ type Network struct {
 	// Silent: do not announce addresses by gratuitous ARP and unsolicited
 	// neighbour advertisement. Some sites' intrusion detection minds them.
 	Silent bool `json:"silent,omitempty"`
+	// UncheckedGateway: do not ask on the wire whether gateways are there. Some
+	// answer no request of a host they do not know yet.
+	UncheckedGateway bool `json:"uncheckedGateway,omitempty"`
 	// Metadata: containers may reach the cloud's metadata addresses. Otherwise
 	// those are blackholed in them, since the instance's role is behind.
 	Metadata bool `json:"metadata,omitempty"`

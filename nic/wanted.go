@@ -47,12 +47,13 @@ type Layer3 struct {
 	IPv6 bool `json:"ipv6,omitempty"`
 	// IPv6Mode is how the NIC gets IPv6 addresses from the wire.
 	IPv6Mode IPv6Mode `json:"ipv6Mode,omitempty"`
-	// DHCPRoutes, DNS, Probe, Silent, Metadata: as in Network.
-	DHCPRoutes bool  `json:"dhcpRoutes,omitempty"`
-	DNS        DNS   `json:"dns,omitzero"`
-	Probe      Probe `json:"probe,omitempty"`
-	Silent     bool  `json:"silent,omitempty"`
-	Metadata   bool  `json:"metadata,omitempty"`
+	// DHCPRoutes, DNS, Probe, Silent, UncheckedGateway, Metadata: as in Network.
+	DHCPRoutes       bool  `json:"dhcpRoutes,omitempty"`
+	DNS              DNS   `json:"dns,omitzero"`
+	Probe            Probe `json:"probe,omitempty"`
+	Silent           bool  `json:"silent,omitempty"`
+	UncheckedGateway bool  `json:"uncheckedGateway,omitempty"`
+	Metadata         bool  `json:"metadata,omitempty"`
 	// SourceRoutes: replies leave by this NIC if they carry its address. The
 	// agent sets it, in containers with several NICs.
 	SourceRoutes bool `json:"sourceRoutes,omitempty"`

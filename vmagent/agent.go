@@ -223,7 +223,7 @@ func (a *Agent) refresh(ctx context.Context, session uint64) (uint64, error) {
 		if err == nil {
 			a.report.keepOnly(wanted)
 			a.wake(a.wishes.replace(wanted))
-			if err := a.cache.saveWanted(wanted); err != nil {
+			if err := errors.Join(a.cache.saveWanted(wanted), a.cache.keepHomes(wanted)); err != nil {
 				a.opts.Log.Warn("cache not written", "err", err)
 			}
 			a.censuses.ask(rev)

@@ -4,8 +4,12 @@ package vmagent_test
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +18,7 @@ import (
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent"
+	"github.com/nicferry/nicferry/vmagent/containers"
 )
 
 func TestAContainersLife(t *testing.T) {
@@ -117,8 +122,85 @@ func TestF51_AnEngineThatForgotTakesNothing(t *testing.T) {
 		}
 		r.start()
 	}
+	claim := r.claims()[id(1)]
+	if err := r.alloc.Release(t.Context(), claim.ID, claim.Epoch); err != nil {
+		t.Fatal(err)
+	}
+	r.until("the node to say why it does not give the NIC back", func() bool {
+		o := r.view(id(1)).Observed
+		return o != nil && len(o.Conditions) == 1 && strings.Contains(o.Conditions[0].Message, "its process lives: start the engine over its old data")
+	})
+	if !strings.Contains(r.links(ns), "10.0.0.10") {
+		t.Errorf("released: the container has\n%s\nwant it left alone", r.links(ns))
+	}
 	end()
 	r.until("the claim to be gone once the process is", func() bool { return len(r.claims()) == 0 })
+}
+
+// A NIC that is wanted by nobody leaves nothing in the cache.
+func TestHomesGoWithTheWish(t *testing.T) {
+	r := newRig(t)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	stale := filepath.Join(r.dir, "homes", "nic-0123456789ab.json")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(stale), 0o700), os.WriteFile(stale, []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.engine.run(t, id(1), map[string]string{nic.LabelNetwork: "veth"})
+	claim := r.bound(id(1))
+	r.engine.run(t, id(2), map[string]string{nic.LabelNetwork: "veth"})
+	r.bound(id(2)) // so that the wishes have changed since the first was at home
+	if _, err := os.Stat(stale); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a NIC that nobody wishes for: %v, want no file", err)
+	}
+	if _, err := os.Stat(filepath.Join(r.dir, "homes", string(claim.NIC)+".json")); err != nil {
+		t.Errorf("of a NIC in its container: %v", err)
+	}
+}
+
+// The commonest mistake: a forgotten --network none. Nothing is made for it.
+func TestDockersOwnInterfaceIsLeftAlone(t *testing.T) {
+	r := newRig(t)
+	before := r.names()
+	ns := r.engine.space(t)
+	both := map[string]string{nic.LabelNetwork: "veth", nic.LabelNIC + "eth1": "network=veth"}
+	beside := func(id string, labels map[string]string, networks ...string) {
+		r.engine.change(id, func() {
+			r.engine.spaces[id] = ns
+			r.engine.all[id] = containers.Container{
+				ID: id, Name: "c" + id[60:], Labels: labels, NetworkMode: networks[0], DockerNetworks: networks,
+				Running: true, PID: os.Getpid(), StartedAt: time.Now(),
+			}
+		})
+	}
+	beside(id(1), both, "bridge", "shop")
+	refused := func() (messages []string) {
+		views, err := r.alloc.Claims(t.Context(), "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range views {
+			if v.Phase == nic.ClaimRefused && v.Conditions[0].Reason == nic.ReasonBadRequest {
+				messages = append(messages, v.Conditions[0].Message)
+			}
+		}
+		slices.Sort(messages)
+		return messages
+	}
+	r.until("both to be refused", func() bool { return len(refused()) == 2 })
+	for n, message := range refused() {
+		want := fmt.Sprintf("eth%d is Docker's own interface in the container (Docker network bridge, shop); start it with --network none, or ask for another name with a label such as nicferry.nic.eth2=network=veth", n)
+		if !strings.Contains(message, want) {
+			t.Errorf("got %q, want %q", message, want)
+		}
+	}
+	if after := r.names(); after != before {
+		t.Errorf("host before:\n%s\nafter:\n%s", before, after)
+	}
+	beside(id(2), map[string]string{nic.LabelNIC + "eth1": "network=veth"}, "bridge")
+	r.bound(id(2))
 }
 
 func TestF33_ANameThatIsTakenIsTold(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -76,6 +77,25 @@ func (c cache) home(id nic.ID) (home, error) {
 
 func (c cache) saveHome(id nic.ID, h home) error { return write(c.path("homes", id), h) }
 func (c cache) dropHome(id nic.ID) error         { return remove(c.path("homes", id)) }
+
+// keepHomes drops the homes of NICs that nobody wishes for.
+func (c cache) keepHomes(wanted []nic.Wanted) error {
+	files, err := os.ReadDir(filepath.Join(c.dir, "homes"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	wished := map[string]bool{}
+	for _, w := range wanted {
+		wished[filepath.Base(c.path("homes", w.NIC))] = true
+	}
+	errs := []error{err}
+	for _, f := range files {
+		if name := f.Name(); strings.HasSuffix(name, ".json") && !wished[name] {
+			errs = append(errs, remove(filepath.Join(c.dir, "homes", name)))
+		}
+	}
+	return errors.Join(errs...)
+}
 
 func (c cache) path(kind string, id nic.ID) string {
 	return filepath.Join(c.dir, kind, string(id)+".json")

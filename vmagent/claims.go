@@ -1,10 +1,12 @@
 package vmagent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/containers"
@@ -22,9 +24,7 @@ func (a *Agent) acquire(ctx context.Context, c containers.Container, wishes []ni
 			continue
 		}
 		req.Unstarted = c.Unstarted
-		if c.SharesNetwork() {
-			req.Faults.Add(nic.LabelPrefix+"*", "the container runs with --network %s and has no network namespace of its own; start it with --network none", c.NetworkMode)
-		}
+		refuseDockers(c, &req)
 		owner := nic.Owner{Node: a.opts.Node, Kind: nic.OwnerContainer, Sandbox: c.ID, Interface: req.Interface}
 		claim, err := a.opts.Controller.Acquire(ctx, owner, c.Name, req)
 		if err != nil {
@@ -37,6 +37,18 @@ func (a *Agent) acquire(ctx context.Context, c containers.Container, wishes []ni
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// refuseDockers notes in the request what Docker's own network of the container
+// rules out, so that nothing is made for it.
+func refuseDockers(c containers.Container, req *nic.Request) {
+	switch {
+	case c.SharesNetwork():
+		req.Faults.Add(nic.LabelPrefix+"*", "the container runs with --network %s and has no network namespace of its own; start it with --network none", c.NetworkMode)
+	case c.DockerNames(req.Interface):
+		req.Faults.Add(nic.LabelPrefix+"*", "%s is Docker's own interface in the container (Docker network %s); start it with --network none, or ask for another name with a label such as %seth%d=network=%s",
+			req.Interface, strings.Join(c.DockerNetworks, ", "), nic.LabelNIC, len(c.DockerNetworks), cmp.Or(req.Network, "NAME"))
+	}
 }
 
 // release gives back the claims of a container that is gone.

@@ -18,7 +18,7 @@ type home struct {
 }
 
 // errLives means that the engine does not know a container whose process lives.
-var errLives = errors.New("the engine does not know it, but its process lives")
+var errLives = errors.New("the engine does not know it, but its process lives: start the engine over its old data, or end the process")
 
 // gone is nil if no process that the container lives by is left, and says
 // otherwise why it may not be given up. What an earlier agent saw counts as
@@ -40,6 +40,28 @@ func (a *Agent) gone(sandbox string, wishes []nic.Wanted) error {
 		}
 	}
 	return nil
+}
+
+// tellKept says of a container's NICs why they are left where they are. Of one
+// that this agent has said nothing of yet nothing more is known: it is told only
+// if somebody waits for it.
+func (a *Agent) tellKept(wishes []nic.Wanted, why error) {
+	for _, w := range wishes {
+		if w.NIC == "" || !a.wishes.holds(w) {
+			continue
+		}
+		said, ok := a.report.last(w)
+		if !ok && !w.Gone {
+			continue
+		}
+		if !ok {
+			said = nic.Observed{
+				NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, Turn: w.Turn, MAC: w.Device.MAC, State: nic.ObservedWaiting, Running: true,
+			}
+		}
+		nic.SetCondition(&said.Conditions, nic.Condition{Reason: nic.ReasonNodeError, Message: why.Error()})
+		a.report.say(said)
+	}
 }
 
 // homeOf is the home of a container's NIC, by this agent's memory or by the

@@ -44,9 +44,13 @@ func (a *Agent) address(p *plug, index int, w nic.Wanted, said *nic.Observed) (n
 // what turns out to be another's.
 func (a *Agent) watch(p *plug, w nic.Wanted, l3 nic.Layer3) (announce.State, error) {
 	key, ns, index := p.key, p.ns, p.index
+	gateways := l3.Gateways
+	if l3.UncheckedGateway {
+		gateways = nil
+	}
 	opts := announce.Options{
 		Open: func() (announce.Wire, error) { return a.lans.Open(ns, index) },
-		MAC:  w.Device.MAC, Addrs: l3.Addrs, Gateways: l3.Gateways, Mode: l3.Probe, Silent: l3.Silent,
+		MAC:  w.Device.MAC, Addrs: l3.Addrs, Gateways: gateways, Mode: l3.Probe, Silent: l3.Silent,
 		Wake: func() { a.queue.Wake(key) },
 		Log:  a.opts.Log.With("nic", w.NIC, "claim", w.Claim),
 	}

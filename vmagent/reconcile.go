@@ -60,7 +60,10 @@ func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*c
 	if slices.ContainsFunc(all, func(c containers.Container) bool { return c.ID == key }) {
 		return nil, fmt.Errorf("container %.12s: the engine lists it and cannot inspect it", key)
 	}
-	return nil, a.gone(key, wishes)
+	if err = a.gone(key, wishes); err != nil {
+		a.tellKept(wishes, err)
+	}
+	return nil, err
 }
 
 // serveNow is serve for a wish that still holds. A NIC of a pool passes from

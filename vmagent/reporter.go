@@ -52,6 +52,18 @@ func (r *reporter) say(o nic.Observed) (moved bool) {
 	return moved
 }
 
+// last is what was said last of a wanted NIC in this turn of it.
+func (r *reporter) last(w nic.Wanted) (nic.Observed, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o, ok := r.unsent[w.NIC]
+	if !ok {
+		o, ok = r.sent[w.NIC]
+	}
+	o.Conditions = slices.Clone(o.Conditions)
+	return o, ok && o.Claim == w.Claim && o.Epoch == w.Epoch && o.Turn == w.Turn
+}
+
 // count has a census sent, instead of an older one that has not been sent yet.
 func (r *reporter) count(c nic.Census) {
 	r.mu.Lock()

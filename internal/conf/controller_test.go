@@ -53,6 +53,7 @@ networks:
     dns: {servers: [10.0.0.53, fd00::53], search: [lab.example]}
     probe: strict
     announce: false
+    checkGateway: false
     metadata: true
     imageLabels: true
     veth: {bridge: br0, owned: true, uplinks: [eth1]}
@@ -117,7 +118,7 @@ func wantFullController() *Controller {
 				},
 				Routes: []nic.Route{{To: prefix("10.9.0.0/16"), Via: addr("10.0.0.254")}, {To: prefix("fd09::/16"), Via: addr("fd00::1")}},
 				DNS:    nic.DNS{Servers: []netip.Addr{addr("10.0.0.53"), addr("fd00::53")}, Search: []string{"lab.example"}},
-				Probe:  nic.ProbeStrict, Silent: true, Metadata: true, ImageLabels: true,
+				Probe:  nic.ProbeStrict, Silent: true, UncheckedGateway: true, Metadata: true, ImageLabels: true,
 				Device: nic.Device{Kind: nic.Veth, MTU: 9000, Bridge: bridge},
 			},
 			{

@@ -67,7 +67,7 @@ func (l *Libvirt) setDefaults() { l.URI = DefaultURI }
 func (n *network) setDefaults() {
 	n.Space, n.Hold, n.Preplug = DefaultSpace, DefaultHold, DefaultPreplug
 	n.Cooldown, n.Keep = DefaultCooldown, DefaultKeep
-	n.Probe, n.Announce = DefaultProbe, true
+	n.Probe, n.Announce, n.CheckGateway = DefaultProbe, true, true
 }
 
 func (p *pool) setDefaults() { p.Idle = DefaultIdle }

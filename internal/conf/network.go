@@ -25,7 +25,9 @@ type network struct {
 	DNS        dns          `yaml:"dns"`
 	Probe      string       `yaml:"probe"`
 	Announce   bool         `yaml:"announce"`
-	Metadata   bool         `yaml:"metadata"`
+	// CheckGateway asks on the wire whether gateways are there.
+	CheckGateway bool `yaml:"checkGateway"`
+	Metadata     bool `yaml:"metadata"`
 	// ImageLabels lets labels that come from the image count.
 	ImageLabels bool         `yaml:"imageLabels"`
 	Veth        *veth        `yaml:"veth"`
@@ -72,7 +74,7 @@ func (n network) toNIC() nic.Network {
 	to := nic.Network{
 		Name: n.Name, Provider: n.Provider, Addressing: nic.Addressing(n.Addressing),
 		Space: n.Space, MTU: n.MTU, Hold: n.Hold, Preplug: n.Preplug, Cooldown: n.Cooldown, Keep: n.Keep, IPv6: nic.IPv6Mode(n.IPv6), DHCPRoutes: n.DHCPRoutes,
-		DNS: nic.DNS(n.DNS), Probe: nic.Probe(n.Probe), Silent: !n.Announce, Metadata: n.Metadata, ImageLabels: n.ImageLabels,
+		DNS: nic.DNS(n.DNS), Probe: nic.Probe(n.Probe), Silent: !n.Announce, UncheckedGateway: !n.CheckGateway, Metadata: n.Metadata, ImageLabels: n.ImageLabels,
 	}
 	if n.Pool != nil {
 		to.Pool = nic.Pool{Min: n.Pool.Min, Max: max(n.Pool.Min, n.Pool.Max), Idle: n.Pool.Idle}

@@ -22,6 +22,10 @@ const (
 // tellTime bounds how long a word may take to be taken.
 const tellTime = time.Second
 
+// unwatched is how often a daemon's health is asked that nobody wants signs of
+// life of. It is longer than what health itself waits for.
+const unwatched = 15 * time.Second
+
 // A Notifier tells the service manager how the daemon fares. Where none has
 // started the daemon, or it did not ask, nothing is told and nothing fails: a
 // word that is lost is logged, and the daemon's work goes on: none takes longer
@@ -72,29 +76,31 @@ func (n *Notifier) Status(status string) { n.tell("", status) }
 // Watch gives a sign of life twice in each WATCHDOG_USEC for as long as health
 // returns nil in time. Otherwise it says why not, and leaves it to the service
 // manager to end a daemon that does not recover: a hung one holds what it
-// holds. Watch returns when ctx ends, or at once if no signs are wanted.
+// holds. Where no signs are wanted health is asked all the same, every 15 s, for
+// the log. Watch returns when ctx ends.
 func (n *Notifier) Watch(ctx context.Context, health func(context.Context) error) {
-	if n.every == 0 {
-		return
+	every, word := n.every, wordWatchdog
+	if every == 0 {
+		every, word = unwatched, ""
 	}
-	tick := time.NewTicker(n.every)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	ill := false
 	for {
-		err := n.ask(ctx, health)
+		err := ask(ctx, every, health)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			n.log.Error("not well, no sign of life to the service manager", "err", err)
+			n.log.Error("not well", "watchdog", n.every > 0, "err", err)
 			n.Status("not well: " + err.Error())
 			ill = true
 		case ill:
 			n.log.Info("well again")
-			n.tell(wordWatchdog, "well again")
+			n.tell(word, "well again")
 			ill = false
 		default:
-			n.tell(wordWatchdog, "")
+			n.tell(word, "")
 		}
 		select {
 		case <-ctx.Done():
@@ -104,9 +110,9 @@ func (n *Notifier) Watch(ctx context.Context, health func(context.Context) error
 	}
 }
 
-// ask gives health no longer than until the next sign is due.
-func (n *Notifier) ask(ctx context.Context, health func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, n.every)
+// ask gives health no longer than until it is asked next.
+func ask(ctx context.Context, every time.Duration, health func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, every)
 	defer cancel()
 	return health(ctx)
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -128,7 +129,6 @@ func TestNotifierWithoutAManager(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", "")
 	n := notifier(t)
 	n.Ready("serving")
-	n.Watch(t.Context(), func(context.Context) error { return errors.New("asked in vain") }) // returns at once
 	for _, wrong := range []string{"soon", "0", "-1", "1e6", "99999999999999999999"} {
 		t.Setenv("WATCHDOG_USEC", wrong)
 		if _, err := daemon.NewNotifier(slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "WATCHDOG_USEC") {
@@ -136,7 +136,39 @@ func TestNotifierWithoutAManager(t *testing.T) {
 		}
 	}
 	t.Setenv("WATCHDOG_PID", "1") // another's
-	notifier(t).Watch(t.Context(), func(context.Context) error { return errors.New("asked in vain") })
+	notifier(t)
+}
+
+// F42: a daemon that was started by hand says in its log what it would tell.
+func TestHealthIsToldWithoutAManager(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "")
+	t.Setenv("WATCHDOG_USEC", "")
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		n, err := daemon.NewNotifier(slog.New(slog.NewTextHandler(&said, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		asked := 0
+		n.Watch(ctx, func(ctx context.Context) error {
+			switch asked++; asked {
+			case 1:
+				return errors.New("the kernel is stuck")
+			case 2: // hangs until its time is over
+				<-ctx.Done()
+				return ctx.Err()
+			case 4:
+				cancel()
+			}
+			return nil
+		})
+		for _, want := range []string{`"the kernel is stuck"`, `"context deadline exceeded"`, "well again"} {
+			if strings.Count(said.String(), want) != 1 {
+				t.Errorf("logged %q, want %s once", said.String(), want)
+			}
+		}
+	})
 }
 
 // A manager that does not read must not hold the daemon up for long.

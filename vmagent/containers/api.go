@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/client"
 )
@@ -117,6 +119,7 @@ func (d *docker) inspect(ctx context.Context, id string) (Container, error) {
 	}
 	if r.NetworkSettings != nil {
 		c.SandboxKey = r.NetworkSettings.SandboxKey
+		c.DockerNetworks = dockerNetworks(r.NetworkSettings.Networks, c.Running)
 	}
 	if c.asks() {
 		if c.ImageLabels, err = d.imageLabels(ctx, r.Image); err != nil {
@@ -131,6 +134,21 @@ func (d *docker) inspect(ctx context.Context, id string) (Container, error) {
 		return Container{}, fmt.Errorf("inspect container %s: start time: %w", id, err)
 	}
 	return c, nil
+}
+
+// dockerNetworks are those that give the container an interface. One that runs
+// has an endpoint there; an engine without a default bridge lists that and gives
+// none.
+func dockerNetworks(listed map[string]*network.EndpointSettings, running bool) []string {
+	var names []string
+	for name, endpoint := range listed {
+		if name == "none" || name == "host" || running && (endpoint == nil || endpoint.EndpointID == "") {
+			continue
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (d *docker) list(ctx context.Context) ([]Container, error) {

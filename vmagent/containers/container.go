@@ -6,6 +6,7 @@
 package containers
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -39,6 +40,11 @@ type Container struct {
 	// StartedAt tells one start of a container from the next.
 	StartedAt time.Time
 
+	// DockerNetworks are the Docker networks, sorted, that it is connected to, or
+	// will be at its first start; without "none" and "host", which give it no
+	// interface. From Get only.
+	DockerNetworks []string
+
 	// ResolvConfPath and HostsPath are the files of Docker's own that the
 	// container sees as /etc/resolv.conf and /etc/hosts. Docker writes them
 	// anew, in place, at every start. They are empty before the first start,
@@ -59,6 +65,17 @@ type Container struct {
 // host or of another container, which is not its own to get NICs in.
 func (c Container) SharesNetwork() bool {
 	return c.NetworkMode == "host" || strings.HasPrefix(c.NetworkMode, "container:")
+}
+
+// DockerNames says whether Docker gives the name to an interface of its own in
+// the container: it counts them from eth0, one for each Docker network.
+func (c Container) DockerNames(name string) bool {
+	for n := range c.DockerNetworks {
+		if name == fmt.Sprintf("eth%d", n) {
+			return true
+		}
+	}
+	return false
 }
 
 // asks says whether any label is one of ours.

@@ -207,6 +207,25 @@ func TestDockerListIsComplete(t *testing.T) {
 	}
 }
 
+// Docker names the interfaces of its own networks.
+func TestDockerNetworks(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.docker("network", "create", "shop")
+	t.Cleanup(func() { r.lab.Docker(context.WithoutCancel(t.Context()), "network", "rm", "shop") })
+	none := r.run(lab.ImageName)
+	running := r.docker("run", "--detach", "--init", "--network=shop", lab.ImageName)
+	t.Cleanup(func() { r.lab.Docker(context.WithoutCancel(t.Context()), "rm", "--force", running) })
+	created := r.docker("create", "--network=shop", lab.ImageName)
+	without := r.docker("run", "--detach", "--init", lab.ImageName) // this engine has no default bridge
+	for id, want := range map[string]bool{none: false, running: true, created: true, without: false} {
+		c := r.get(id)
+		if got := c.DockerNames("eth0"); got != want || c.DockerNames("eth1") {
+			t.Errorf("network %s, running %t: eth0 is Docker's: %t, want %t; networks %q", c.NetworkMode, c.Running, got, want, c.DockerNetworks)
+		}
+	}
+}
+
 func TestDockerSharedNamespacesAreRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -343,6 +343,30 @@ func TestMacvlanComesAndGoes(t *testing.T) {
 	}
 }
 
+func TestAMacvlanFitsItsParent(t *testing.T) {
+	t.Parallel()
+	host, m := newMaker(t)
+	netnstest.Run(t, host, "ip", "link", "add", "parent0", "mtu", "1450", "up", "type", "veth", "peer", "name", "wire0")
+	id, d := nic.NewID(), nic.Device{Kind: nic.Macvlan, MAC: nic.NewMAC(), Parent: "parent0", MTU: 1451}
+	tooLarge := func(when string) {
+		t.Helper()
+		if err := m.Ensure(t.Context(), id, d); err == nil || !strings.Contains(err.Error(), `MTU 1451 of the network is above the 1450 of its parent interface "parent0"`) {
+			t.Errorf("%s: got %v, want both numbers", when, err)
+		}
+	}
+	tooLarge("at first")
+	absent(t, m, id.LinkName("nt"))
+	netnstest.Run(t, host, "ip", "link", "set", "parent0", "mtu", "1451")
+	must(t, m.Ensure(t.Context(), id, d))
+	netnstest.Run(t, host, "ip", "link", "set", "parent0", "mtu", "1450") // the kernel lowers the macvlan's too
+	tooLarge("when the parent's was lowered")
+	netnstest.Run(t, host, "ip", "link", "set", "parent0", "mtu", "9000")
+	must(t, m.Ensure(t.Context(), id, d))
+	if l := byName(t, m, id.LinkName("nt")); l.MTU != 1451 {
+		t.Errorf("MTU is %d, want 1451", l.MTU)
+	}
+}
+
 // A container may rename its NIC, change its MAC and add names; and another
 // container may have a link with the same index and the same peer index.
 func TestLocateIsNotFooled(t *testing.T) {

@@ -38,7 +38,22 @@ func (m *Maker) ensureMacvlan(ctx context.Context, id nic.ID, d nic.Device, name
 	if !at.Home || same {
 		return nil
 	}
+	parent, err := m.parent(d)
+	if err == nil {
+		err = fits(d, parent)
+	}
+	if err != nil {
+		return err
+	}
 	return m.host.Set(l, clean)
+}
+
+// fits says in words what the kernel would call an invalid argument.
+func fits(d nic.Device, parent link.Link) error {
+	if d.MTU > parent.MTU {
+		return fmt.Errorf("MTU %d of the network is above the %d of its parent interface %q: lower the one or raise the other", d.MTU, parent.MTU, d.Parent)
+	}
+	return nil
 }
 
 func (m *Maker) makeMacvlan(id nic.ID, d nic.Device) error {
@@ -48,6 +63,9 @@ func (m *Maker) makeMacvlan(id nic.ID, d nic.Device) error {
 	}
 	if !parent.Up {
 		return fmt.Errorf("parent interface %q is down: set it up", d.Parent)
+	}
+	if err := fits(d, parent); err != nil {
+		return err
 	}
 	name := id.LinkName(homePrefix)
 	mv := link.Macvlan{Name: name, Parent: parent.Index, Index: indexOf(id), MAC: d.MAC, MTU: d.MTU}
