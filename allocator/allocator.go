@@ -79,6 +79,7 @@ type Allocator struct {
 	reported *reported
 	spares   *spares
 	slots    *slots
+	berths   *berths
 	censuses *censuses
 
 	mu       sync.Mutex           // guards what follows
@@ -164,6 +165,7 @@ func New(opts Options) (*Allocator, error) {
 			a.spans[spansOf{n.Name, ipv6}] = ipam.Spans(n, ipv6, a.gatewaysIn(n.Space))
 		}
 	}
+	a.berths = newBerths(opts.Workers, func(id nic.ID) { a.queue.Wake(nicKey(id)) })
 	a.queue = keyed.New(keyed.Options{Work: a.work, Workers: opts.Workers, Log: opts.Log})
 	return a, nil
 }

@@ -45,13 +45,19 @@ func (a *Allocator) workOnNIC(ctx context.Context, id nic.ID) (time.Duration, er
 		return 0, err
 	}
 	n.ID = id
-	defer a.refund(n, begin)
 	if !found {
+		a.berths.forget(id)
+		a.refund(n, begin)
 		a.landed(id)
 		a.countSlot(nic.NIC{ID: id})
 		a.queue.Wake(refusedKey) // there may be a slot now
 		return 0, nil
 	}
+	if waits, in := a.berths.enter(machineOf(n), id); !in {
+		return slotAgain, a.crowded(ctx, n, waits) // it is woken before that
+	}
+	defer a.berths.leave(machineOf(n))
+	defer a.refund(n, begin)
 	a.countSlot(n)
 	p, ok := a.opts.Providers[n.Provider]
 	if !ok {

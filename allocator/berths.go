@@ -1,0 +1,116 @@
+package allocator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/allocator/pool"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// berths bounds how many NICs of one machine are worked on at a time, so that
+// one that hangs never holds the workers that the others need. Whom there is no
+// berth for waits without a worker, and is woken when there may be one.
+type berths struct {
+	most int // at a machine
+	wake func(nic.ID)
+
+	mu      sync.Mutex // guards what follows
+	taken   map[pool.Machine]int
+	waiting map[pool.Machine][]nic.ID // who has waited longest first
+	since   map[nic.ID]time.Time      // of who waits
+}
+
+// newBerths leaves half of the workers to the other machines.
+func newBerths(workers int, wake func(nic.ID)) *berths {
+	return &berths{
+		most: max(1, workers/2), wake: wake,
+		taken: map[pool.Machine]int{}, waiting: map[pool.Machine][]nic.ID{}, since: map[nic.ID]time.Time{},
+	}
+}
+
+// enter takes a berth at m, which leave gives back, or has the NIC wait for one
+// and tells for how long it has.
+func (b *berths) enter(m pool.Machine, id nic.ID) (waits time.Duration, in bool) {
+	b.mu.Lock()
+	if b.taken[m] < b.most {
+		b.taken[m]++
+		b.mu.Unlock()
+		b.forget(id)
+		return 0, true
+	}
+	defer b.mu.Unlock()
+	if !slices.Contains(b.waiting[m], id) {
+		b.waiting[m] = append(b.waiting[m], id)
+		b.since[id] = time.Now()
+	}
+	return time.Since(b.since[id]), false
+}
+
+// leave gives a berth back.
+func (b *berths) leave(m pool.Machine) {
+	b.mu.Lock()
+	if b.taken[m]--; b.taken[m] == 0 {
+		delete(b.taken, m)
+	}
+	next, some := b.next(m)
+	b.mu.Unlock()
+	if some {
+		b.wake(next)
+	}
+}
+
+// forget drops a NIC that waits no more, wherever it did.
+func (b *berths) forget(id nic.ID) {
+	b.mu.Lock()
+	delete(b.since, id)
+	var woken []nic.ID
+	for m, queue := range b.waiting {
+		at := slices.Index(queue, id)
+		if at < 0 {
+			continue
+		}
+		if b.waiting[m] = slices.Delete(queue, at, at+1); len(queue) == 1 {
+			delete(b.waiting, m)
+		}
+		if next, some := b.next(m); some { // a wake was the NIC's, and passes on
+			woken = append(woken, next)
+		}
+	}
+	b.mu.Unlock()
+	for _, next := range woken {
+		b.wake(next)
+	}
+}
+
+// next is who takes the next berth at m, if there is one.
+func (b *berths) next(m pool.Machine) (nic.ID, bool) {
+	if len(b.waiting[m]) == 0 || b.taken[m] >= b.most {
+		return "", false
+	}
+	return b.waiting[m][0], true
+}
+
+// crowded shows a NIC that has waited for a berth for long: the provider does
+// not end what it does at the machine.
+func (a *Allocator) crowded(ctx context.Context, n nic.NIC, waits time.Duration) error {
+	c := nic.Condition{
+		Reason: nic.ReasonWaitingForProvider, Since: n.Since,
+		Message: fmt.Sprintf("provider %s is at %d other NICs of %s, and that does not end", n.Provider, a.berths.most, n.Node),
+	}
+	switch n.Phase {
+	case nic.PhasePlanned:
+		c.Deadline = n.Since.Add(plugDeadline)
+	case nic.PhaseReturning, nic.PhaseRetiring:
+		c.Deadline = n.Since.Add(returnDeadline)
+	default:
+		return nil
+	}
+	if waits < slotAgain {
+		return nil
+	}
+	return a.note(ctx, n.ID, &c)
+}
