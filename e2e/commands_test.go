@@ -313,6 +313,17 @@ func (r *rig) dhcpOptions(ctx context.Context, args ...string) (string, error) {
 	return "", r.lan.SetDHCPOptions(ctx, args...)
 }
 
+// dhcp stop|start acts on the LAN's DHCP server. It knows its leases again.
+func (r *rig) dhcp(ctx context.Context, args ...string) (string, error) {
+	switch strings.Join(args, " ") {
+	case "stop":
+		return "", r.lan.StopDHCP(ctx)
+	case "start":
+		return "", r.lan.StartDHCP(ctx)
+	}
+	return "", fmt.Errorf("dhcp %q: want stop or start", args)
+}
+
 // log NAME prints a daemon's log.
 func (r *rig) log(_ context.Context, args ...string) (string, error) {
 	text, err := os.ReadFile(r.file(args[0] + ".log"))

@@ -5,6 +5,7 @@ package e2e
 import "testing"
 
 func TestDHCP(t *testing.T)                 { script(t, "dhcp") }
+func TestF60_WaitedForByName(t *testing.T)  { script(t, "F60_slow_dhcp") }
 func TestLeaseMTU(t *testing.T)             { script(t, "lease_mtu") }
 func TestStatic(t *testing.T)               { script(t, "static") }
 func TestRefused(t *testing.T)              { script(t, "refused") }

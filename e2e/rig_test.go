@@ -110,6 +110,7 @@ func scriptOn(t *testing.T, name string, prepare func(*rig)) {
 			"stray":        onRig((*rig).stray),
 			"harm":         onRig((*rig).harm),
 			"peak":         onRig((*rig).peak),
+			"dhcp":         onRig((*rig).dhcp),
 			"dhcp-options": onRig((*rig).dhcpOptions),
 			"ra":           onRig((*rig).routerAdvertisements),
 			"await":        await,
