@@ -120,3 +120,24 @@ func TestWhoIsReleasedMakesWay(t *testing.T) {
 		}
 	})
 }
+
+// What a machine does not take just now is asked for again when it said, and
+// counts for nothing.
+func TestWhatIsPutOffIsNoSetback(t *testing.T) {
+	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
+		for range 3 {
+			r.cloud.Fail(fake.OpAttach, &provider.Error{Kind: provider.ErrBusy, Scope: provider.ScopeNode, RetryAfter: 3 * time.Second})
+		}
+		begin := time.Now()
+		claim := r.wants(r.acquire("a001", "lab").ID, nic.ClaimReady, 20*time.Second)
+		if took := time.Since(begin); took < 9*time.Second || took > 10*time.Second {
+			t.Errorf("ready after %s; want 3 times 3 s", took)
+		}
+		if calls := r.cloud.Counts()[fake.OpAttach].Calls; calls != 4 || len(claim.Setbacks)+len(claim.Conditions) > 0 {
+			t.Errorf("%d calls; the claim is %+v", calls, claim)
+		}
+		if made := r.cloud.Counts()[fake.OpCreate].Effects; made != 1 {
+			t.Errorf("%d NICs were made", made)
+		}
+	})
+}
