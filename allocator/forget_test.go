@@ -122,7 +122,9 @@ func TestForgetNodeWithSparesAndNames(t *testing.T) {
 		if again := r.acquireAs("0004", "one", "web"); again.Identity.MAC == holds.Identity.MAC {
 			t.Errorf("the new machine's container got what the old one's had, which may be alive: %+v", again)
 		}
-		r.live(11 * time.Minute)
+		r.live(10 * time.Second)
+		r.wait(10 * time.Minute)
+		r.live(30 * time.Second)
 		r.count(nic.PhaseHeld, 1)
 		r.count(nic.PhaseSpare, 1)
 		records, _, err = r.store.List(t.Context(), "addr/", "", 0)

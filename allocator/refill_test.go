@@ -353,10 +353,10 @@ func TestPoolsSurviveCrashes(t *testing.T) {
 				for _, c := range claims {
 					r.giveBack(c)
 				}
-				r.live(time.Minute)
+				r.live(20 * time.Second)
 				r.count(nic.PhaseSpare, 1)
 				r.setPools(nil, 0, 0)
-				r.live(time.Minute)
+				r.live(20 * time.Second)
 				r.empty()
 			})
 		})

@@ -70,7 +70,7 @@ func TestOneFreeAddressCostsLittle(t *testing.T) {
 		r.store = reads
 		r.crash()
 		var claims []nic.Claim
-		for i := range 1000 {
+		for i := range 400 {
 			claims = append(claims, r.acquire(fmt.Sprintf("%04x", i), "web"))
 			r.wait(time.Millisecond)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,9 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// long says whether the tests take the time that large numbers need.
+func long() bool { return os.Getenv("NICFERRY_LONG") != "" }
 
 // networks of the tests: addresses by ipam, few of them; and by DHCP.
 func networks() []nic.Network {

@@ -111,7 +111,7 @@ func TestF16_AHopelessDemandMakesFewNICs(t *testing.T) {
 	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
 		r.cloud.Fail(fake.OpAttach, provider.ErrDenied)
 		claim := r.acquire("0001", "lab")
-		for hour := range 3 {
+		for hour := range 2 {
 			for range 200 {
 				r.cloud.Fail(fake.OpAttach, provider.ErrDenied)
 			}
