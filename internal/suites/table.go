@@ -83,11 +83,6 @@ func table() []suite {
 	}
 }
 
-// isLongOnly says whether a test is only in the long run.
-func isLongOnly(test string) bool {
-	return slices.ContainsFunc(table(), func(s suite) bool { return slices.Contains(s.LongOnly, test) })
-}
-
 // choose returns the suites with the names, in the table's order. Without names
 // it is all of them, but those on request only in a long run.
 func choose(table []suite, names []string, long bool) ([]suite, error) {
