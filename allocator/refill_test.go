@@ -333,11 +333,15 @@ func TestS14_ANICIsNotGivenToAnotherTenant(t *testing.T) {
 
 // The allocator ends wherever it is, again and again.
 func TestPoolsSurviveCrashes(t *testing.T) {
+	crashes := 15
+	if long() {
+		crashes = 30
+	}
 	for _, step := range []time.Duration{0, time.Nanosecond, 300 * time.Millisecond, 1100 * time.Millisecond} {
 		t.Run(step.String(), func(t *testing.T) {
 			bubblePools(t, pooled(4), map[string]nic.Pool{"web": {Min: 1, Max: 2, Idle: nic.Duration(10 * time.Second)}}, func(t *testing.T, r *rig) {
 				var claims []nic.Claim
-				for i := range 30 {
+				for i := range crashes {
 					switch {
 					case i%3 != 2:
 						claims = append(claims, r.acquire(fmt.Sprintf("%04x", i), "web"))
