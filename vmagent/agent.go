@@ -214,11 +214,16 @@ func (a *Agent) hello(ctx context.Context) (session uint64, err error) {
 	}
 }
 
+// refreshDeadline is how long a session asks in vain what is wanted. After it a
+// new one begins, whose hello waits: a controller that has forgotten the node,
+// or was replaced, has to be told of it anew.
+const refreshDeadline = 30 * time.Second
+
 // refresh reads what is wanted and wakes the workers of what has changed. It
 // returns the revision that was read, and an error only if the session is over.
 func (a *Agent) refresh(ctx context.Context, session uint64) (uint64, error) {
 	backoff := retry.Backoff{First: 50 * time.Millisecond, Max: 5 * time.Second}
-	for {
+	for since := time.Now(); ; {
 		wanted, rev, err := a.opts.Controller.Wanted(ctx, a.opts.Node, session)
 		if err == nil {
 			a.report.keepOnly(wanted)
@@ -231,6 +236,9 @@ func (a *Agent) refresh(ctx context.Context, session uint64) (uint64, error) {
 		}
 		if ctx.Err() != nil || a.opts.Superseded(err) {
 			return 0, err
+		}
+		if time.Since(since) > refreshDeadline {
+			return 0, fmt.Errorf("ask for %s what is wanted: %w", refreshDeadline, err)
 		}
 		a.opts.Log.Warn("controller does not say what is wanted, will ask again", "err", err)
 		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
