@@ -31,6 +31,11 @@ func newSlots() *slots {
 func (s *slots) on(m pool.Machine) map[nic.ID]pool.Machine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.held(m)
+}
+
+// held is on for a caller that holds the lock.
+func (s *slots) held(m pool.Machine) map[nic.ID]pool.Machine {
 	held := maps.Clone(s.promised)
 	maps.DeleteFunc(held, func(_ nic.ID, at pool.Machine) bool { return at != m })
 	return held
@@ -40,11 +45,11 @@ func (s *slots) on(m pool.Machine) map[nic.ID]pool.Machine {
 // the NICs in before held promises; these may be counted already or not. If it
 // must wait, the NIC is among those that next returns.
 func (s *slots) promise(id nic.ID, m pool.Machine, free int, before map[nic.ID]pool.Machine) bool {
-	others := s.on(m)
+	s.mu.Lock() // to count and to promise are one: two who ask at once shall not get the same slot
+	defer s.mu.Unlock()
+	others := s.held(m)
 	maps.Copy(others, before)
 	delete(others, id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if free > len(others) {
 		s.promised[id] = m
 		return true
