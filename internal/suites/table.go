@@ -39,7 +39,7 @@ func table() []suite {
 			About:    "every program builds, the agent is static and small, the linters and the arrows are clean",
 			Packages: []string{"./internal/archtest/...", "./internal/buildtest/..."},
 			Budget:   12 * time.Minute,
-			Minimum:  45,
+			Minimum:  60,
 		},
 		{
 			Name:     "base",
@@ -47,7 +47,7 @@ func table() []suite {
 			Packages: []string{"./..."},
 			Except:   []string{"internal/archtest", "internal/buildtest", "internal/invariant", "internal/proof", "e2e"},
 			Budget:   2 * time.Minute,
-			Minimum:  1035,
+			Minimum:  1950,
 			Race:     true,
 		},
 		{
@@ -64,7 +64,7 @@ func table() []suite {
 			Packages: []string{"./e2e/..."},
 			Except:   []string{"e2e/vm"},
 			Budget:   5 * time.Minute,
-			Minimum:  18,
+			Minimum:  42,
 		},
 		{
 			Name:     "vm",
