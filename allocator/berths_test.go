@@ -45,14 +45,20 @@ func (h *hanging) count(n int) {
 	h.most = max(h.most, h.now)
 }
 
+// newHanging puts a hanging provider between the rig's controller and its cloud.
+func newHanging(r *rig) *hanging {
+	h := &hanging{Provider: r.cloud, machine: "hung", wake: make(chan struct{})}
+	r.stop()
+	r.via = h
+	r.start()
+	return h
+}
+
 // A machine that hangs, with more NICs on their way to it than there are
 // workers, holds up none of another machine, and its own when it is back.
 func TestAHungMachineHoldsUpNoOther(t *testing.T) {
 	bubble(t, fake.Options{NICsPerInstance: 64}, func(t *testing.T, r *rig) {
-		r.stop()
-		cloud := &hanging{Provider: r.cloud, machine: "hung", wake: make(chan struct{})}
-		r.via = cloud
-		r.start()
+		cloud := newHanging(r)
 		stuck := r.burst(32, "hung")
 		r.wait(11 * time.Second)
 		for _, name := range []string{"well", "fine"} {
@@ -95,10 +101,7 @@ func TestAHungMachineHoldsUpNoOther(t *testing.T) {
 // Who waits for a machine and is not wanted any more makes way.
 func TestWhoIsReleasedMakesWay(t *testing.T) {
 	bubble(t, fake.Options{NICsPerInstance: 64}, func(t *testing.T, r *rig) {
-		r.stop()
-		cloud := &hanging{Provider: r.cloud, machine: "hung", wake: make(chan struct{})}
-		r.via = cloud
-		r.start()
+		cloud := newHanging(r)
 		stuck := r.burst(16, "hung")
 		r.wait(time.Second)
 		for _, c := range stuck[4:12] {

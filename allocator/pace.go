@@ -3,6 +3,7 @@ package allocator
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -185,10 +186,8 @@ func (p *pacer) open() bool { return p.tokens >= 1 && !p.at.After(time.Now()) }
 
 func (p *pacer) enqueue(id nic.ID) {
 	node := p.node(id)
-	for _, waits := range p.queues[node] {
-		if waits == id {
-			return
-		}
+	if slices.Contains(p.queues[node], id) {
+		return
 	}
 	if len(p.queues[node]) == 0 {
 		p.nodes = append(p.nodes, node)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/allocator/pool"
+	"github.com/nicferry/nicferry/internal/gate"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 )
@@ -122,12 +123,14 @@ func (a *Allocator) freeSlots(ctx context.Context, machines []pool.Machine) (map
 		free = map[pool.Machine]int{}
 		errs []error
 	)
-	turns := make(chan struct{}, askedAtOnce)
+	asking := gate.New(askedAtOnce)
 	for _, m := range machines {
 		wg.Go(func() {
-			turns <- struct{}{}
-			defer func() { <-turns }()
-			limits, err := a.limits(ctx, m)
+			var limits provider.Limits
+			err := asking.Pass(func() (err error) {
+				limits, err = a.limits(ctx, m)
+				return err
+			})
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

@@ -9,15 +9,15 @@ import (
 	"github.com/nicferry/nicferry/provider/ledgerlog"
 )
 
-// aliasPrefix begins the aliases of our cards. libvirt keeps an alias that
+// AliasPrefix begins the aliases of our cards. libvirt keeps an alias that
 // begins with "ua-" in both definitions of a domain.
-const aliasPrefix = "ua-nicferry-"
+const AliasPrefix = "ua-nicferry-"
 
-func alias(id nic.ID) string { return aliasPrefix + string(id) }
+func alias(id nic.ID) string { return AliasPrefix + string(id) }
 
 // ours returns the NIC that an alias names, if it is one of ours.
 func ours(alias string) (nic.ID, bool) {
-	text, ok := strings.CutPrefix(alias, aliasPrefix)
+	text, ok := strings.CutPrefix(alias, AliasPrefix)
 	if !ok {
 		return "", false
 	}

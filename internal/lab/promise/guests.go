@@ -42,9 +42,6 @@ func (o Options) hypervisor(name string, ledger provider.Ledger) (provider.Provi
 	})
 }
 
-// oursPrefix is that of the aliases of our NICs in a domain.
-const oursPrefix = "ua-nicferry-"
-
 // Strangers are the NICs in the definitions of the cluster's guests that are not
 // ours, to be held against what they are later.
 func Strangers(ctx context.Context, c *cluster.Cluster) (map[string]string, error) {
@@ -56,7 +53,7 @@ func Strangers(ctx context.Context, c *cluster.Cluster) (map[string]string, erro
 		}
 		for where, cards := range map[string][]virt.Interface{"live": d.Live, "stored": d.Stored} {
 			for _, i := range cards {
-				if !strings.HasPrefix(i.Alias, oursPrefix) {
+				if !strings.HasPrefix(i.Alias, libvirt.AliasPrefix) {
 					all[fmt.Sprintf("%s, %s, MAC %s", n.Name, where, i.MAC)] = fmt.Sprintf("on %s at %s", i.Port, i.Address)
 				}
 			}
