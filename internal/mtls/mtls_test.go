@@ -4,12 +4,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/nicferry/nicferry/internal/lab/certs"
@@ -81,22 +83,39 @@ func TestFaultsOfFiles(t *testing.T) {
 
 func TestPeer(t *testing.T) {
 	t.Parallel()
+	node := func(names ...string) mtls.Peer { return mtls.Peer{Role: mtls.Node, Names: names} }
 	for name, tc := range map[string]struct {
-		cert  x509.Certificate
-		names []string
-		admin bool
+		cert x509.Certificate
+		want mtls.Peer
 	}{
-		"common name": {x509.Certificate{Subject: pkix.Name{CommonName: "n1"}}, []string{"n1"}, false},
-		"DNS names":   {x509.Certificate{Subject: pkix.Name{CommonName: "n1"}, DNSNames: []string{"n1", "n1.lab"}}, []string{"n1", "n1.lab"}, false},
-		"nobody":      {x509.Certificate{}, nil, false},
-		"admin":       {x509.Certificate{Subject: pkix.Name{Organization: []string{"x", mtls.AdminOrganisation}}}, nil, true},
-		"unit only":   {x509.Certificate{Subject: pkix.Name{OrganizationalUnit: []string{mtls.AdminOrganisation}}}, nil, false},
+		"common name": {x509.Certificate{Subject: pkix.Name{CommonName: "n1"}}, node("n1")},
+		"DNS names":   {x509.Certificate{Subject: pkix.Name{CommonName: "n1"}, DNSNames: []string{"n1", "n1.lab"}}, node("n1", "n1.lab")},
+		"nobody":      {x509.Certificate{}, mtls.Peer{}},
+		"admin": {
+			x509.Certificate{Subject: pkix.Name{CommonName: "n1", Organization: []string{"x", mtls.AdminOrganisation}}},
+			mtls.Peer{Role: mtls.Admin, User: "n1"},
+		},
+		"viewer": {
+			x509.Certificate{Subject: pkix.Name{CommonName: "n1", Organization: []string{mtls.ViewerOrganisation}}, DNSNames: []string{"n1"}},
+			mtls.Peer{Role: mtls.Viewer, User: "n1"},
+		},
+		"unit only": {x509.Certificate{Subject: pkix.Name{OrganizationalUnit: []string{mtls.AdminOrganisation}}}, mtls.Peer{}},
+		"joined": {
+			x509.Certificate{Subject: pkix.Name{CommonName: "n1"}, DNSNames: []string{"n2"}, URIs: []*url.URL{mtls.NodeURI("n1", 7)}},
+			mtls.Peer{Role: mtls.Node, Names: []string{"n1"}, Join: 7},
+		},
+		"joined as an admin": {
+			x509.Certificate{Subject: pkix.Name{Organization: []string{mtls.AdminOrganisation}}, URIs: []*url.URL{mtls.NodeURI("n1", 7)}},
+			mtls.Peer{Role: mtls.Admin},
+		},
+		"joined never": {x509.Certificate{URIs: []*url.URL{mtls.NodeURI("n1", 0), mtls.NodeURI("", 3)}}, mtls.Peer{}},
 	} {
 		p := mtls.PeerOf(&tc.cert)
-		if !slices.Equal(p.Names, tc.names) || p.Admin != tc.admin {
-			t.Errorf("%s: %+v", name, p)
+		if diff := cmp.Diff(tc.want, p); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}
-		if p.Is("n2") != tc.admin || p.Is("") != tc.admin || p.Is("n1") != (tc.admin || slices.Contains(tc.names, "n1")) {
+		admin, itself := p.Role == mtls.Admin, slices.Contains(p.Names, "n1")
+		if p.Is("n2") != admin || p.Is("") != admin || p.Is("n1") != (admin || itself) || p.Itself("n1") != itself || p.Admin() != admin {
 			t.Errorf("%s: may act as a node that it is not", name)
 		}
 	}

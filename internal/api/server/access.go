@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"strings"
 	"time"
 
@@ -22,9 +20,12 @@ type access int
 
 const (
 	admins   access = iota // those who may do everything; what is not named otherwise
+	viewers                // those who may look at everything, and admins
 	theNode                // the node of the path, and admins
 	theOwner               // the node of the claim, which the handler finds out, and admins
-	anybody                // whoever has got in
+	itself                 // the node of the path alone, also with a certificate that has ended
+	anybody                // whoever has a certificate that counts
+	nobody                 // whoever can connect
 )
 
 // accessOf is the one table of who may call what.
@@ -36,72 +37,65 @@ func accessOf(operation string) access {
 		return theOwner
 	case "version":
 		return anybody
+	case "renew":
+		return itself
+	case "join":
+		return nobody
 	}
 	return admins
-}
-
-// peerKey finds, in a request's context, who calls.
-type peerKey struct{}
-
-// peerOf is who calls; whoever has not been identified is nobody.
-func peerOf(ctx context.Context) mtls.Peer {
-	p, _ := ctx.Value(peerKey{}).(mtls.Peer)
-	return p
-}
-
-// identify finds out who calls: over the unix socket an admin, over TLS whom
-// the verified certificate names. What a certificate has begun, a watch above
-// all, ends with it.
-func identify(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var peer mtls.Peer
-		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		switch {
-		case r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
-			peer = mtls.PeerOf(r.TLS.VerifiedChains[0][0])
-		case r.TLS == nil && local != nil && local.Network() == "unix":
-			peer.Admin = true
-		}
-		ctx := context.WithValue(r.Context(), peerKey{}, peer)
-		if !peer.Until.IsZero() {
-			if !time.Now().Before(peer.Until) {
-				w.Header().Set("Connection", "close")
-				w.Header().Set("Retry-After", "1")
-				writeError(w, http.StatusServiceUnavailable, &api.Error{
-					Code:    api.CodeUnavailable,
-					Message: "the certificate of this connection ended at " + peer.Until.UTC().Format(time.RFC3339) + "; connect again with a new one",
-				})
-				return
-			}
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, peer.Until)
-			defer cancel()
-		}
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
 }
 
 // authorise lets a call through to its handler, or answers it with a refusal
 // before its body is read.
 func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 	op := ctx.Operation()
-	peer := peerOf(ctx.Context())
-	var err error
-	switch accessOf(op.OperationID) {
-	case theNode:
-		err = s.mayActAs(ctx.Context(), op.OperationID, ctx.Param("name"))
-	case admins:
-		if !peer.Admin {
-			err = s.refuse(ctx.Context(), op.OperationID, fmt.Sprintf("%s is for admins: use the controller's socket, or a certificate with the organisation %s",
-				op.OperationID, mtls.AdminOrganisation))
-		}
-	}
+	err := s.allow(ctx.Context(), op.OperationID, ctx.Param("name"))
 	if err == nil {
 		next(ctx)
 		return
 	}
 	_, w := humago.Unwrap(ctx)
-	writeError(w, http.StatusForbidden, s.wire(ctx.Context(), *op, err))
+	e := s.wire(ctx.Context(), *op, err)
+	writeError(w, e.Code.Status(), e)
+}
+
+// allow says whether the caller may call the operation; node is that of the
+// path.
+func (s *server) allow(ctx context.Context, operation, node string) error {
+	peer, who := peerOf(ctx), accessOf(operation)
+	if who == nobody {
+		return nil
+	}
+	if err := s.standing(ctx, operation, peer, who); err != nil {
+		return err
+	}
+	switch {
+	case who == theNode:
+		return s.mayActAs(ctx, operation, node)
+	case who == itself && !peer.Itself(node):
+		return s.refuse(ctx, operation, fmt.Sprintf("%s is for node %.80q itself, with a certificate of its own; %s is another", operation, node, peer))
+	case who == viewers && !peer.Sees():
+		return s.refuse(ctx, operation, fmt.Sprintf("%s is for viewers and admins: use the controller's socket, or a certificate with the organisation %s or %s",
+			operation, mtls.ViewerOrganisation, mtls.AdminOrganisation))
+	case who == admins && !peer.Admin():
+		return s.refuse(ctx, operation, fmt.Sprintf("%s is for admins: use the controller's socket, or a certificate with the organisation %s",
+			operation, mtls.AdminOrganisation))
+	}
+	return nil
+}
+
+// standing refuses who has no certificate that counts.
+func (s *server) standing(ctx context.Context, operation string, peer mtls.Peer, who access) error {
+	switch {
+	case peer.Why != "":
+		return s.refuse(ctx, operation, peer.Why)
+	case peer.Role == mtls.Nobody:
+		return s.refuse(ctx, operation, operation+" needs a certificate: an agent gets one by nicferry-agent join, a person by nicferry certificate create; root may use the controller's socket")
+	case peer.Expired && who != itself:
+		return s.refuse(ctx, operation, fmt.Sprintf("the certificate of %s ended at %s; the agent gets a new one by itself if its clock is right",
+			peer, peer.Until.UTC().Format(time.RFC3339)))
+	}
+	return nil
 }
 
 // mayActAs refuses the caller unless it is the node, or an admin.
@@ -121,7 +115,7 @@ func (s *server) mayActAs(ctx context.Context, operation, node string) error {
 // mayRelease refuses the caller unless the claim is its node's. A claim that is
 // gone is anybody's to release: nothing happens.
 func (s *server) mayRelease(ctx context.Context, id nic.ClaimID) error {
-	if peerOf(ctx).Admin {
+	if peerOf(ctx).Admin() {
 		return nil
 	}
 	claim, err := s.Backend.Claim(ctx, id)
@@ -135,6 +129,6 @@ func (s *server) mayRelease(ctx context.Context, id nic.ClaimID) error {
 }
 
 func (s *server) refuse(ctx context.Context, operation, why string) error {
-	s.Log.WarnContext(ctx, "call refused", slog.String("operation", operation), slog.Any("names", peerOf(ctx).Names), slog.String("why", why))
+	s.Log.WarnContext(ctx, "call refused", slog.String("operation", operation), slog.String("peer", peerOf(ctx).String()), slog.String("why", why))
 	return &api.Error{Code: api.CodeRefused, Message: why}
 }

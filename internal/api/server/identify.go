@@ -1,0 +1,59 @@
+package server
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/mtls"
+)
+
+// peerKey finds, in a request's context, who calls.
+type peerKey struct{}
+
+// peerOf is who calls; whoever has not been identified is nobody.
+func peerOf(ctx context.Context) mtls.Peer {
+	p, _ := ctx.Value(peerKey{}).(mtls.Peer)
+	return p
+}
+
+// identify finds out who calls: over the unix socket an admin, over TLS whom
+// the verified certificate names. What a certificate has begun, a watch above
+// all, ends with it.
+func (s *server) identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer := s.caller(r)
+		ctx := context.WithValue(r.Context(), peerKey{}, peer)
+		switch {
+		case peer.Role == mtls.Nobody || peer.Expired:
+			w.Header().Set("Connection", "close") // whoever has a new certificate must show it
+		case !peer.Until.IsZero() && !time.Now().Before(peer.Until):
+			w.Header().Set("Connection", "close")
+			w.Header().Set("Retry-After", "1")
+			writeError(w, http.StatusServiceUnavailable, &api.Error{
+				Code:    api.CodeUnavailable,
+				Message: "the certificate of this connection ended at " + peer.Until.UTC().Format(time.RFC3339) + "; connect again with a new one",
+			})
+			return
+		case !peer.Until.IsZero():
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, peer.Until)
+			defer cancel()
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// caller is who sends a request.
+func (s *server) caller(r *http.Request) mtls.Peer {
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	switch {
+	case r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
+		return mtls.PeerOf(r.TLS.VerifiedChains[0][0])
+	case r.TLS == nil && local != nil && local.Network() == "unix":
+		return mtls.Peer{Role: mtls.Admin}
+	}
+	return mtls.Peer{}
+}
