@@ -43,7 +43,9 @@ type NIC struct {
 	// Again counts how often the node was asked to look once more.
 	Again      int         `json:"again,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"`
-	Created    time.Time   `json:"created"`
+	// Steps are those of its way to its present holder that are done, in order.
+	Steps   []Step    `json:"steps,omitempty"`
+	Created time.Time `json:"created"`
 	// Since is when the phase began.
 	Since time.Time `json:"since"`
 }

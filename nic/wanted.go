@@ -86,13 +86,18 @@ type Observed struct {
 	// LeaseEnds is when the DHCP lease runs out unless renewed.
 	LeaseEnds  time.Time   `json:"leaseEnds,omitzero"`
 	Conditions []Condition `json:"conditions,omitempty"`
-	At         time.Time   `json:"at"`
+	// Steps are what the node has done to get the NIC where it is. A controller
+	// whose API level is 0 does not know them.
+	Steps []NodeStep `json:"steps,omitempty"`
+	At    time.Time  `json:"at"`
 }
 
 // Repeats says whether a node says the same as in an earlier word about the NIC,
-// whenever it said so. The lease's end moves with each renewal, and is news.
+// whenever it said so, and however long its steps took. The lease's end moves
+// with each renewal, and is news.
 func (o Observed) Repeats(earlier Observed) bool {
 	o.At, earlier.At = time.Time{}, time.Time{}
+	o.Steps, earlier.Steps = nil, nil
 	return reflect.DeepEqual(o, earlier)
 }
 

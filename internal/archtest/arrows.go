@@ -131,7 +131,7 @@ func floors() []Arrow {
 	return []Arrow{
 		{
 			From: []string{
-				"internal/call/...", "internal/doctor/...", "internal/keyed/...", "internal/link/...", "internal/metadata/...", "internal/metrics/...", "internal/mtls/...",
+				"internal/call/...", "internal/doctor/...", "internal/events/...", "internal/keyed/...", "internal/link/...", "internal/metadata/...", "internal/metrics/...", "internal/mtls/...",
 				"internal/netns/...", "internal/retry/...", "internal/store/...", "internal/undo/...", "internal/virt/...",
 			},
 			To:      []string{"provider/...", "allocator/...", "vmagent/...", "migrate/...", "cmd/..."},

@@ -1,0 +1,177 @@
+// Package events remembers the last things that happened, for people to read and follow.
+package events
+
+import (
+	"container/list"
+	"context"
+	"crypto/rand"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/nicferry/nicferry/internal/api"
+)
+
+// The bounds of a log.
+const (
+	// Kept is how many events are remembered.
+	Kept = 10_000
+	// together is how long after it happened the same is counted with it.
+	together = 10 * time.Minute
+	// maxText bounds one text of an event, in bytes. They quote what users and
+	// providers wrote.
+	maxText = 2 << 10
+)
+
+// Options are the parts of a Log; all are optional.
+type Options struct {
+	Kept int              // default Kept
+	Now  func() time.Time // default time.Now
+}
+
+// A Log keeps the last events. All methods may be called concurrently, and Add
+// waits for no reader.
+type Log struct {
+	opts   Options
+	stream string
+
+	mu    sync.Mutex                  // guards what follows
+	order *list.List                  // of api.Event, by Seq
+	same  map[api.Event]*list.Element // by what it says and of what
+	last  uint64
+	lost  uint64        // the highest number that is not kept
+	moved chan struct{} // closed and replaced at every event
+}
+
+// New makes an empty log, with a name that no other has.
+func New(opts Options) *Log {
+	if opts.Kept == 0 {
+		opts.Kept = Kept
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Log{
+		opts: opts, stream: strings.ToLower(rand.Text()[:12]),
+		order: list.New(), same: map[api.Event]*list.Element{}, moved: make(chan struct{}),
+	}
+}
+
+// Add notes that e happens now. Its Seq, At, First and Count are worked out
+// here; an empty Type is normal.
+func (l *Log) Add(e api.Event) {
+	e.Seq, e.At, e.First, e.Count = 0, time.Time{}, time.Time{}, 0
+	if e.Type == "" {
+		e.Type = api.EventNormal
+	}
+	for _, text := range []*string{&e.Message, &e.Node, &e.Container, &e.Network, &e.Tenant, (*string)(&e.Reason)} {
+		*text = clip(*text)
+	}
+	now := l.opts.Now().UTC().Round(0)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := e
+	l.last++
+	e.Seq, e.At = l.last, now
+	if before := l.same[key]; before != nil {
+		old := before.Value.(api.Event)
+		if now.Sub(old.At) <= together {
+			e.First, e.Count = old.First, max(old.Count, 1)+1
+			if old.Count == 0 {
+				e.First = old.At
+			}
+			l.order.Remove(before) // the new one tells all that it did
+		}
+	}
+	l.same[key] = l.order.PushBack(e)
+	for l.order.Len() > l.opts.Kept {
+		l.dropOldest()
+	}
+	close(l.moved)
+	l.moved = make(chan struct{})
+}
+
+// dropOldest forgets one event. The caller holds the lock.
+func (l *Log) dropOldest() {
+	oldest := l.order.Front()
+	e := l.order.Remove(oldest).(api.Event)
+	l.lost = e.Seq
+	e.Seq, e.At, e.First, e.Count = 0, time.Time{}, time.Time{}, 0
+	if l.same[e] == oldest {
+		delete(l.same, e)
+	}
+}
+
+// After returns up to limit events that are newer than the one numbered after,
+// 0 for no limit. Of another stream than this log's all are newer, and so they are
+// of a number that this one has not reached.
+func (l *Log) After(stream string, after uint64, limit int) api.Events {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	after = l.known(stream, after)
+	out := api.Events{Stream: l.stream, Items: []api.Event{}, Last: l.last}
+	if after < l.lost && stream == l.stream { // who knows none of it has missed nothing
+		out.Missed = l.lost - after
+	}
+	from := l.order.Back()
+	for from != nil && from.Prev() != nil && from.Prev().Value.(api.Event).Seq > after {
+		from = from.Prev()
+	}
+	for ; from != nil; from = from.Next() {
+		e := from.Value.(api.Event)
+		if e.Seq <= after {
+			continue
+		}
+		if limit > 0 && len(out.Items) >= limit {
+			break
+		}
+		out.Items = append(out.Items, e)
+	}
+	return out
+}
+
+// Wait returns nil once there is an event newer than the one numbered after, as
+// After has it, or else ctx's error.
+func (l *Log) Wait(ctx context.Context, stream string, after uint64) error {
+	for {
+		l.mu.Lock()
+		newer, moved := l.last > l.known(stream, after), l.moved
+		l.mu.Unlock()
+		if newer {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Stream names the log and its newest event.
+func (l *Log) Stream() api.Stream {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return api.Stream{Stream: l.stream, Last: l.last}
+}
+
+// known is the number after which a reader knows nothing. The caller holds the
+// lock.
+func (l *Log) known(stream string, after uint64) uint64 {
+	if stream != "" && stream != l.stream || after > l.last {
+		return 0
+	}
+	return after
+}
+
+// clip bounds a text, and makes it valid UTF-8.
+func clip(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + "…"
+	}
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
