@@ -29,7 +29,9 @@ const (
 	ReasonAddressTaken       Reason = "AddressTaken"        // the asked address has a holder
 	ReasonAddressNotAllowed  Reason = "AddressNotAllowed"   // outside the network's subnets, or excluded
 	ReasonMACTaken           Reason = "MACTaken"            // the asked MAC has a holder
-	ReasonExhausted          Reason = "Exhausted"           // no free address, slot or quota
+	ReasonTenantNotAllowed   Reason = "TenantNotAllowed"    // the node's tenant may not have what is asked for
+	ReasonQuotaExceeded      Reason = "QuotaExceeded"       // the tenant has as much as it may have
+	ReasonExhausted          Reason = "Exhausted"           // no free address or slot
 	ReasonProviderError      Reason = "ProviderError"       // the provider's last answer was an error
 	ReasonWaitingForProvider Reason = "WaitingForProvider"  // the provider has the order and is at it
 	ReasonWaitingForNode     Reason = "WaitingForNode"      // the node has not reported yet

@@ -14,7 +14,8 @@ const (
 	LabelNetwork = "nicferry.network" // the short form: one NIC, eth0
 	LabelIP      = "nicferry.ip"
 	LabelMAC     = "nicferry.mac"
-	LabelNIC     = "nicferry.nic." // the long form: + interface name
+	LabelTenant  = "nicferry.tenant" // whose container it is, for all its NICs
+	LabelNIC     = "nicferry.nic."   // the long form: + interface name
 )
 
 // maxLabel bounds the bytes of a label that we read and quote.
@@ -33,6 +34,7 @@ const (
 // belongs to, with the label's name as the field.
 func ParseLabels(labels map[string]string) []Request {
 	byInterface := map[string]*Request{}
+	var tenant *string
 	request := func(name string) *Request {
 		if byInterface[name] == nil {
 			byInterface[name] = &Request{Interface: name}
@@ -58,9 +60,16 @@ func ParseLabels(labels map[string]string) []Request {
 			request(name).parseLong(key, value)
 		case key == LabelNetwork, key == LabelIP, key == LabelMAC:
 			request("eth0").parseShort(key, value)
+		case key == LabelTenant:
+			tenant = &value
 		default:
-			request("eth0").Faults.Add(quoteField(key), "no such label; known are %s, %s, %s and %sINTERFACE",
-				LabelNetwork, LabelIP, LabelMAC, LabelNIC)
+			request("eth0").Faults.Add(quoteField(key), "no such label; known are %s, %s, %s, %s and %sINTERFACE",
+				LabelNetwork, LabelIP, LabelMAC, LabelTenant, LabelNIC)
+		}
+	}
+	if tenant != nil { // alone it asks for no NIC
+		for _, r := range byInterface {
+			r.setTenant(*tenant)
 		}
 	}
 	return finish(byInterface)
@@ -150,6 +159,14 @@ func (r *Request) setNetwork(key, value string) {
 	r.Network = value
 }
 
+func (r *Request) setTenant(value string) {
+	if err := CheckName("tenant", value); err != nil {
+		r.Faults.AddErr(LabelTenant, err)
+		return
+	}
+	r.Tenant = value
+}
+
 func (r *Request) addAddr(key, value string) {
 	addr, err := netip.ParseAddr(value)
 	switch {
@@ -203,7 +220,7 @@ func Requests(labels, image map[string]string) []Request {
 // Equal says whether two requests ask for the same.
 func (r Request) Equal(o Request) bool {
 	return r.Interface == o.Interface && r.Network == o.Network &&
-		slices.Equal(r.Addrs, o.Addrs) && r.MAC == o.MAC &&
+		slices.Equal(r.Addrs, o.Addrs) && r.MAC == o.MAC && r.Tenant == o.Tenant &&
 		r.DefaultRoute == o.DefaultRoute && r.FromImage == o.FromImage && r.Unstarted == o.Unstarted && slices.Equal(r.Faults, o.Faults)
 }
 

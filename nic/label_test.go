@@ -72,7 +72,7 @@ func TestParseLabels(t *testing.T) {
 		},
 		"a name that is a typo": {
 			map[string]string{"nicferry.network": "a", "nicferry.ipv4": "10.0.0.7"},
-			"eth0: network=a default !nicferry.ipv4: no such label; known are nicferry.network, nicferry.ip, nicferry.mac and nicferry.nic.INTERFACE\n",
+			"eth0: network=a default !nicferry.ipv4: no such label; known are nicferry.network, nicferry.ip, nicferry.mac, nicferry.tenant and nicferry.nic.INTERFACE\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

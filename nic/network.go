@@ -22,8 +22,10 @@ const (
 // A Network is a named template in the controller's config that NICs come
 // from. (A Docker network is always called a Docker network.)
 type Network struct {
-	Name       string     `json:"name"`
-	Provider   string     `json:"provider"`
+	Name     string `json:"name"`
+	Provider string `json:"provider"`
+	// Tenants may use the network; none named is the default tenant alone.
+	Tenants    []string   `json:"tenants,omitempty"`
 	Addressing Addressing `json:"addressing"`
 	// Space is the address space: an address has one holder per space.
 	// Networks that may reuse each other's addresses have different spaces.

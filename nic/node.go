@@ -2,6 +2,10 @@ package nic
 
 import "time"
 
+// APILevel is what a controller of this release understands: 1 knows tenants.
+// One of a release before that says nothing, which is 0.
+const APILevel = 1
+
 // NodePhase is what the controller thinks of a node.
 type NodePhase string
 
@@ -26,6 +30,9 @@ type Node struct {
 	Session   uint64    `json:"session"`
 	Inventory Inventory `json:"inventory"`
 	LastSeen  time.Time `json:"lastSeen"`
+	// API is the level of what the controller understands, in its answer to
+	// hello alone. An agent sends no field that a lower level does not know.
+	API int `json:"api,omitempty"`
 	// Conditions are what keeps the node, or the providers of its NICs, from
 	// being served at present. They are worked out when the node is shown.
 	Conditions []Condition `json:"conditions,omitempty"`

@@ -14,6 +14,9 @@ type Request struct {
 	Network   string       `json:"network"`
 	Addrs     []netip.Addr `json:"addrs,omitempty"`
 	MAC       MAC          `json:"mac,omitzero"`
+	// Tenant is whose container it is to be; empty is the first of its node's.
+	// Controllers of API level 1 and later know it.
+	Tenant string `json:"tenant,omitempty"`
 	// DefaultRoute: the container's default route leaves by this NIC. Unset,
 	// the first interface in name order carries it.
 	DefaultRoute bool `json:"defaultRoute,omitempty"`
@@ -44,6 +47,9 @@ func (r Request) Check() error {
 		faults.AddErr("network", CheckName("network", r.Network))
 	} else if len(r.Faults) == 0 {
 		faults.Add("network", "is missing")
+	}
+	if r.Tenant != "" {
+		faults.AddErr("tenant", CheckName("tenant", r.Tenant))
 	}
 	if len(r.Addrs) > maxAddrs {
 		faults.Add("addrs", "%d addresses; one interface gets %d at most", len(r.Addrs), maxAddrs)

@@ -16,6 +16,9 @@ type Reservation struct {
 	// or the holder of a number. Empty where there is none.
 	Owner   string `json:"owner,omitempty"`
 	Network string `json:"network,omitempty"`
+	// Tenant is whose it is or was; empty is the default one's, and nobody's
+	// where nobody has had it.
+	Tenant string `json:"tenant,omitempty"`
 	// Free is when others may have it; zero while it is held.
 	Free time.Time `json:"free,omitzero"`
 	// Until is when it is forgotten; zero while it is held.
@@ -48,6 +51,7 @@ func (r *Reservation) UnmarshalJSON(data []byte) error {
 type Kept struct {
 	Schema  int    `json:"schema"`
 	Network string `json:"network"`
+	Tenant  string `json:"tenant,omitempty"`
 	// Claim has the identity; empty once it has ended.
 	Claim    ClaimID  `json:"claim,omitempty"`
 	Identity Identity `json:"identity,omitzero"`
