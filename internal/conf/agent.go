@@ -21,8 +21,9 @@ type Agent struct {
 	// the machine's.
 	RunDir string
 	// Resync is how often all containers and NICs are looked at afresh.
-	Resync nic.Duration
-	Log    Log
+	Resync  nic.Duration
+	Log     Log
+	Metrics Metrics
 }
 
 // Docker says how the agent reaches the Docker daemon.
@@ -48,6 +49,7 @@ type agentFile struct {
 	RunDir      string       `yaml:"runDir"`
 	Resync      nic.Duration `yaml:"resync"`
 	Log         Log          `yaml:"log"`
+	Metrics     Metrics      `yaml:"metrics"`
 }
 
 // ParseAgent reads the text of an agent's file; file is its name in faults. An
@@ -74,6 +76,6 @@ func parseAgent(file string, data []byte, hostname func() (string, error)) (*Age
 	}
 	return &Agent{
 		Node: f.Node, Controllers: f.Controllers, TLS: f.TLS, Docker: f.Docker,
-		RunDir: f.RunDir, Resync: f.Resync, Log: f.Log,
+		RunDir: f.RunDir, Resync: f.Resync, Log: f.Log, Metrics: f.Metrics,
 	}, nil
 }

@@ -54,4 +54,5 @@ func (d *doc) checkAgent(f *agentFile, hostname func() (string, error)) {
 		d.fault("resync", "%s; want 1s to 1h", f.Resync)
 	}
 	d.checkLog(f.Log)
+	d.checkMetrics(f.Metrics)
 }

@@ -20,6 +20,7 @@ func (d *doc) checkController(f *controllerFile) {
 		d.checkListen("listen", f.Listen)
 	}
 	d.checkLog(f.Log)
+	d.checkMetrics(f.Metrics)
 	d.checkSweep(f.Sweep)
 	d.checkProviders(f.Providers)
 	known := d.indexProviders(f.Providers)

@@ -263,6 +263,7 @@ func TestAgentSample(t *testing.T) {
 		Node: "node1", Controllers: []string{"unix:///run/nicferry/nicferryd.sock"},
 		Docker: Docker{Socket: "/var/run/docker.sock"}, RunDir: "/run/nicferry/agent",
 		Resync: nic.Duration(30 * time.Second), Log: Log{Level: "info", Format: "auto"},
+		Metrics: Metrics{Address: "127.0.0.1:7462"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the sample (-want +got):\n%s", diff)

@@ -18,6 +18,7 @@ type Controller struct {
 	Listen    *Listen
 	Store     string
 	Log       Log
+	Metrics   Metrics
 	Sweep     Sweep
 	Providers []Provider
 	// Nodes are the machines that may join; nil lets any node join. Ask by
@@ -95,6 +96,7 @@ type controllerFile struct {
 	Providers   []Provider      `yaml:"providers,required"`
 	Nodes       map[string]Node `yaml:"nodes"`
 	Networks    []network       `yaml:"networks"`
+	Metrics     Metrics         `yaml:"metrics"`
 }
 
 // ParseController reads the text of a controller's file; file is its name in
@@ -115,7 +117,7 @@ func ParseController(file string, data []byte) (*Controller, error) {
 		return nil, err
 	}
 	c := &Controller{
-		Socket: f.Socket, SocketGroup: f.SocketGroup, Listen: f.Listen, Store: f.Store, Log: f.Log, Sweep: f.Sweep,
+		Socket: f.Socket, SocketGroup: f.SocketGroup, Listen: f.Listen, Store: f.Store, Log: f.Log, Metrics: f.Metrics, Sweep: f.Sweep,
 		Providers: f.Providers, Nodes: f.Nodes,
 	}
 	for _, n := range f.Networks {

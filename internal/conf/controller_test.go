@@ -21,6 +21,7 @@ socket: /run/x.sock
 socketGroup: admins
 store: /srv/x.db
 log: {level: debug, format: json}
+metrics: {address: "[::1]:9100"}
 sweep: {every: 1h, grace: 5m, off: true}
 listen: {address: "[fd00::1]:7460", cert: /etc/x/cert.pem, key: /etc/x/key.pem, clientCA: /etc/x/ca.pem}
 providers:
@@ -92,9 +93,10 @@ func wantFullController() *Controller {
 	}
 	return &Controller{
 		Socket: "/run/x.sock", SocketGroup: "admins", Store: "/srv/x.db",
-		Listen: &Listen{Address: "[fd00::1]:7460", Cert: "/etc/x/cert.pem", Key: "/etc/x/key.pem", ClientCA: "/etc/x/ca.pem"},
-		Log:    Log{Level: "debug", Format: "json"},
-		Sweep:  Sweep{Every: nic.Duration(time.Hour), Grace: nic.Duration(5 * time.Minute), Off: true},
+		Listen:  &Listen{Address: "[fd00::1]:7460", Cert: "/etc/x/cert.pem", Key: "/etc/x/key.pem", ClientCA: "/etc/x/ca.pem"},
+		Log:     Log{Level: "debug", Format: "json"},
+		Metrics: Metrics{Address: "[::1]:9100"},
+		Sweep:   Sweep{Every: nic.Duration(time.Hour), Grace: nic.Duration(5 * time.Minute), Off: true},
 		Providers: []Provider{
 			{Name: "local", Kind: "local", Local: &Local{Slots: 4}},
 			{Name: "vms", Kind: "libvirt", Libvirt: &Libvirt{URI: "qemu:///system"}},

@@ -18,6 +18,10 @@ const (
 	DefaultLogLevel  = "info"
 	DefaultLogFormat = "auto"
 
+	// The daemons tell their metrics to their own machine alone.
+	DefaultControllerMetrics = "127.0.0.1:7461"
+	DefaultAgentMetrics      = "127.0.0.1:7462"
+
 	// DefaultSweep is seldom, since each costs a list call of every provider.
 	DefaultSweep = nic.Duration(10 * time.Minute)
 	DefaultGrace = nic.Duration(30 * time.Second)
@@ -53,6 +57,7 @@ func setDefaults(v reflect.Value) {
 func (f *controllerFile) setDefaults() {
 	f.Socket, f.Store = DefaultSocket, DefaultStore
 	f.Log.setDefaults()
+	f.Metrics = Metrics{Address: DefaultControllerMetrics}
 	f.Sweep.setDefaults()
 }
 
@@ -78,6 +83,7 @@ func (f *agentFile) setDefaults() {
 	f.Docker.setDefaults()
 	f.RunDir, f.Resync = DefaultRunDir, DefaultResync
 	f.Log.setDefaults()
+	f.Metrics = Metrics{Address: DefaultAgentMetrics}
 }
 
 func (d *Docker) setDefaults() { d.Socket = DefaultDockerSocket }
