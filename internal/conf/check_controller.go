@@ -26,6 +26,7 @@ func (d *doc) checkController(f *controllerFile) {
 	known := d.indexProviders(f.Providers)
 	d.checkNodes(f.Nodes, f.Providers, known)
 	d.checkNetworks(f.Networks, known)
+	d.checkTenants(f)
 }
 
 // The least times of a sweep. Each one lists all of every provider.

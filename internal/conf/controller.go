@@ -23,7 +23,9 @@ type Controller struct {
 	Providers []Provider
 	// Nodes are the machines that may join; nil lets any node join. Ask by
 	// Instances.
-	Nodes    map[string]Node
+	Nodes map[string]Node
+	// Tenants are who may use the networks, besides the default one.
+	Tenants  []nic.Tenant
 	Networks []nic.Network
 }
 
@@ -82,6 +84,8 @@ type Sweep struct {
 type Node struct {
 	// Instances are the machine's ids at the providers, by provider.
 	Instances map[string]nic.InstanceID `yaml:"instances"`
+	// Tenants are whose containers it may run; ask by TenantsOf.
+	Tenants []string `yaml:"tenants"`
 }
 
 // controllerFile is the file as it is written.
@@ -96,6 +100,7 @@ type controllerFile struct {
 	Providers   []Provider      `yaml:"providers,required"`
 	Nodes       map[string]Node `yaml:"nodes"`
 	Networks    []network       `yaml:"networks"`
+	Tenants     []tenant        `yaml:"tenants"`
 	Metrics     Metrics         `yaml:"metrics"`
 }
 
@@ -119,6 +124,9 @@ func ParseController(file string, data []byte) (*Controller, error) {
 	c := &Controller{
 		Socket: f.Socket, SocketGroup: f.SocketGroup, Listen: f.Listen, Store: f.Store, Log: f.Log, Metrics: f.Metrics, Sweep: f.Sweep,
 		Providers: f.Providers, Nodes: f.Nodes,
+	}
+	for _, t := range f.Tenants {
+		c.Tenants = append(c.Tenants, t.toNIC())
 	}
 	for _, n := range f.Networks {
 		c.Networks = append(c.Networks, n.toNIC())

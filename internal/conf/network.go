@@ -11,6 +11,7 @@ type network struct {
 	Name       string       `yaml:"name,required"`
 	Provider   string       `yaml:"provider,required"`
 	Addressing string       `yaml:"addressing,required"`
+	Tenants    []string     `yaml:"tenants"`
 	Space      string       `yaml:"space"`
 	MTU        int          `yaml:"mtu"`
 	Hold       nic.Duration `yaml:"hold"`
@@ -72,7 +73,7 @@ type macvlan struct {
 // toNIC gives a checked network in the program's words.
 func (n network) toNIC() nic.Network {
 	to := nic.Network{
-		Name: n.Name, Provider: n.Provider, Addressing: nic.Addressing(n.Addressing),
+		Name: n.Name, Provider: n.Provider, Tenants: n.Tenants, Addressing: nic.Addressing(n.Addressing),
 		Space: n.Space, MTU: n.MTU, Hold: n.Hold, Preplug: n.Preplug, Cooldown: n.Cooldown, Keep: n.Keep, IPv6: nic.IPv6Mode(n.IPv6), DHCPRoutes: n.DHCPRoutes,
 		DNS: nic.DNS(n.DNS), Probe: nic.Probe(n.Probe), Silent: !n.Announce, UncheckedGateway: !n.CheckGateway, Metadata: n.Metadata, ImageLabels: n.ImageLabels,
 	}
