@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nicferry/nicferry/cmd/manual"
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/internal/conf"
@@ -69,6 +70,7 @@ started for this node. Whoever restarts an agent must not do so after 6.`,
 	}
 	cmd.Flags().StringVar(&config, "config", conf.AgentPath, "the config file")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
+	manual.Add(cmd, "8")
 	return cmd
 }
 

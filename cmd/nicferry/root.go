@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nicferry/nicferry/cmd/manual"
 	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/internal/version"
@@ -90,6 +91,7 @@ Exit codes: 0 ok, 1 failed, 2 usage or a faulty config, 3 not found, 4 refused,
 		(&versionCommand{app: a}).command(),
 	)
 	addExamples(root)
+	manual.Add(root, "1")
 	return root
 }
 

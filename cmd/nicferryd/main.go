@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/cmd/manual"
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/api/server"
 	"github.com/nicferry/nicferry/internal/conf"
@@ -54,6 +55,7 @@ is told to stop. Containers keep their NICs while it is away.`,
 	}
 	cmd.Flags().StringVar(&config, "config", conf.ControllerPath, "the config file")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
+	manual.Add(cmd, "8")
 	return cmd
 }
 

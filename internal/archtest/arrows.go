@@ -120,7 +120,7 @@ func nodes() []Arrow {
 		},
 		{
 			From: []string{"cmd/nicferry"}, To: []string{"module"},
-			Allow:   []string{"nic", "internal/api", "internal/api/client/...", "internal/conf/...", "internal/doctor/...", "internal/daemon", "internal/mtls", "internal/version"},
+			Allow:   []string{"nic", "cmd/manual", "internal/api", "internal/api/client/...", "internal/conf/...", "internal/doctor/...", "internal/daemon", "internal/mtls", "internal/version"},
 			Because: "the CLI is a client and nothing else",
 		},
 	}

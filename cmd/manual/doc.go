@@ -1,0 +1,2 @@
+// Package manual writes the man pages of a program from its commands.
+package manual
