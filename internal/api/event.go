@@ -71,8 +71,8 @@ type Gap struct {
 	Missed uint64 `json:"missed"`
 }
 
-// A Step is a step of a NIC's way into its container.
-type Step struct {
+// A StepTime is a step of a NIC's way into its container.
+type StepTime struct {
 	nic.Step
 	// Start is how long after the first step this one began, Took how long it
 	// took, both in seconds.
@@ -81,11 +81,11 @@ type Step struct {
 }
 
 // Waterfall works out what each step took: what has passed since the one before.
-func Waterfall(steps []nic.Step) []Step {
-	var all []Step
+func Waterfall(steps []nic.Step) []StepTime {
+	var all []StepTime
 	for i, s := range steps {
 		before := steps[max(0, i-1)].At
-		all = append(all, Step{Step: s, Start: before.Sub(steps[0].At).Seconds(), Took: s.At.Sub(before).Seconds()})
+		all = append(all, StepTime{Step: s, Start: before.Sub(steps[0].At).Seconds(), Took: s.At.Sub(before).Seconds()})
 	}
 	return all
 }

@@ -7,7 +7,7 @@ type ClaimView struct {
 	nic.Claim
 	Observed *nic.Observed `json:"observed,omitempty"`
 	// Steps are those of the way of its present NIC.
-	Steps []Step `json:"steps,omitempty"`
+	Steps []StepTime `json:"steps,omitempty"`
 }
 
 // A NICView is a NIC and what its node last said of it.

@@ -37,6 +37,8 @@ func accessOf(operation string) access {
 		return theOwner
 	case "version":
 		return anybody
+	case "events":
+		return viewers
 	case "renew":
 		return itself
 	case "join":
@@ -130,5 +132,10 @@ func (s *server) mayRelease(ctx context.Context, id nic.ClaimID) error {
 
 func (s *server) refuse(ctx context.Context, operation, why string) error {
 	s.Log.WarnContext(ctx, "call refused", slog.String("operation", operation), slog.String("peer", peerOf(ctx).String()), slog.String("why", why))
+	refused := api.Event{Type: api.EventWarning, Reason: reasonCallRefused, Message: why}
+	if peer := peerOf(ctx); peer.Role == mtls.Node && len(peer.Names) > 0 {
+		refused.Node = peer.Names[0]
+	}
+	s.Events.Add(refused)
 	return &api.Error{Code: api.CodeRefused, Message: why}
 }

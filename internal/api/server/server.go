@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/events"
 )
 
 // defaultHeartbeat is the time between two comments on a quiet watch. It is
@@ -25,6 +26,9 @@ type Options struct {
 	// Kinds says which code the backend's own errors get, first match wins.
 	// Errors of the store and of providers need no entry. Optional.
 	Kinds []Kind
+	// Events remember what happens, refused calls among it; default is a log of
+	// its own.
+	Events Events
 	// Heartbeat is the time between two comments on a quiet watch; default 10 s.
 	Heartbeat time.Duration
 }
@@ -40,6 +44,9 @@ func New(opts Options) http.Handler {
 	if opts.Heartbeat == 0 {
 		opts.Heartbeat = defaultHeartbeat
 	}
+	if opts.Events == nil {
+		opts.Events = events.New(events.Options{})
+	}
 	mux := http.NewServeMux()
 	s := &server{Options: opts}
 	s.api = humago.New(mux, s.config())
@@ -50,6 +57,7 @@ func New(opts Options) http.Handler {
 	s.networkRoutes()
 	s.auditRoutes()
 	s.watchRoute()
+	s.eventsRoute()
 	s.statusRoutes()
 	document, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
 	if err != nil {

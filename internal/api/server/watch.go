@@ -39,50 +39,60 @@ func (s *server) watchRoute() {
 		if err != nil {
 			return nil, reply{s.wire(ctx, op, err)}
 		}
-		return &huma.StreamResponse{Body: func(c huma.Context) {
-			_, w := humago.Unwrap(c)
-			ctx, cancel := untilStopping(c.Context())
-			defer cancel()
-			s.watch(ctx, &stream{w: w, control: http.NewResponseController(w)}, op, in)
-		}}, nil
+		return streamed(func(ctx context.Context, out *stream) { s.watch(ctx, out, op, in) }), nil
 	})
 }
 
-// watch writes events until the reader is gone, the server stops or the
-// backend fails.
+// watch writes the revisions of a node.
 func (s *server) watch(ctx context.Context, out *stream, op huma.Operation, in *watchInput) {
+	if out.comment("watching") != nil {
+		return
+	}
 	after := max(in.After, in.LastEventID)
-	out.w.Header().Set("Content-Type", "text/event-stream")
-	out.w.Header().Set("Cache-Control", "no-store")
-	err := out.comment("watching")
+	s.tell(ctx, out, op, func(ctx context.Context) (func() error, error) {
+		revision, err := s.Backend.WaitChange(ctx, in.Name, after)
+		return func() error {
+			after = revision
+			return out.event("", revision, api.Change{Revision: revision})
+		}, err
+	})
+}
+
+// tell writes what next has to say, until the reader is gone, the server stops or
+// next fails. That next has nothing for a while is said too: a quiet controller is
+// no dead one.
+func (s *server) tell(ctx context.Context, out *stream, op huma.Operation, next func(context.Context) (write func() error, err error)) {
+	var err error
 	for err == nil {
-		var revision uint64
-		revision, err = s.waitChange(ctx, in.Name, after)
+		short, cancel := context.WithTimeout(ctx, s.Heartbeat)
+		write, nextErr := next(short)
+		quiet := nextErr != nil && short.Err() != nil
+		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return
-		case err != nil:
-			out.event(api.EventError, 0, s.wire(ctx, op, err))
-			return
-		case revision == after:
+		case quiet:
 			err = out.comment("still here")
+		case nextErr != nil:
+			out.event(api.EventError, 0, s.wire(ctx, op, nextErr))
+			return
 		default:
-			after = revision
-			err = out.event("", revision, api.Change{Revision: revision})
+			err = write()
 		}
 	}
 }
 
-// waitChange is the backend's, but returns after itself when it is time for a
-// heartbeat.
-func (s *server) waitChange(ctx context.Context, node string, after uint64) (uint64, error) {
-	short, cancel := context.WithTimeout(ctx, s.Heartbeat)
-	defer cancel()
-	revision, err := s.Backend.WaitChange(short, node, after)
-	if err != nil && short.Err() != nil {
-		return after, nil
-	}
-	return revision, err
+// streamed is the answer that begins a stream of server-sent events. It ends also
+// when the server begins to stop.
+func streamed(body func(context.Context, *stream)) *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(c huma.Context) {
+		_, w := humago.Unwrap(c)
+		ctx, cancel := untilStopping(c.Context())
+		defer cancel()
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Cache-Control", "no-store")
+		body(ctx, &stream{w: w, control: http.NewResponseController(w)})
+	}}
 }
 
 // stream writes server-sent events.
