@@ -74,12 +74,3 @@ type Issued struct {
 	// Expires is when the certificate ends.
 	Expires time.Time `json:"expires"`
 }
-
-// A Secret is a text that no log shows.
-type Secret string
-
-// String hides the secret.
-func (s Secret) String() string { return "***" }
-
-// GoString hides the secret.
-func (s Secret) GoString() string { return `"***"` }

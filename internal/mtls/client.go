@@ -3,7 +3,6 @@ package mtls
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -11,9 +10,11 @@ import (
 	"time"
 )
 
-// A Client makes connections over TLS 1.3, with a certificate of its own.
+// A Client makes connections over TLS 1.3, with a certificate of its own unless
+// it is NewPinned's.
 type Client struct {
-	source *source
+	source *source // nil with a pin
+	pin    string
 }
 
 // NewClient reads the files once, so that faults in them show at the start;
@@ -32,36 +33,45 @@ func NewClient(files Files, log *slog.Logger) (*Client, error) {
 // its refusal comes with the first read. Errors of both kinds say in words what
 // to do.
 func (c *Client) Handshake(ctx context.Context, conn net.Conn, host string) (net.Conn, error) {
+	config, own := c.config(host)
+	config.MinVersion = tls.VersionTLS13
+	config.NextProtos = []string{"http/1.1"}
+	t := tls.Client(conn, config)
+	if err := t.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, explain(err, own)
+	}
+	return &clientConn{Conn: t, own: own}, nil
+}
+
+// config is what the next handshake with the host is made with, and what of it
+// is ours.
+func (c *Client) config(host string) (*tls.Config, own) {
+	if c.source == nil {
+		return pinned(c.pin, host), own{}
+	}
 	m := c.source.current()
-	t := tls.Client(conn, &tls.Config{
-		MinVersion:   tls.VersionTLS13,
+	return &tls.Config{
 		ServerName:   host,
 		RootCAs:      m.ca,
 		Certificates: []tls.Certificate{m.pair},
-		NextProtos:   []string{"http/1.1"},
 		// Always the one we have: the server says better what is wrong with it
 		// than that there is none.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &m.pair, nil },
-	})
-	if err := t.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		return nil, explain(err, c.source.files, m.pair.Leaf)
-	}
-	return &clientConn{Conn: t, files: c.source.files, leaf: m.pair.Leaf}, nil
+	}, own{files: c.source.files, leaf: m.pair.Leaf}
 }
 
 // clientConn explains what the other end says of our certificate.
 type clientConn struct {
 	*tls.Conn
-	files Files
-	leaf  *x509.Certificate
+	own own
 }
 
 // Read implements net.Conn.
 func (c *clientConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil {
-		err = explain(err, c.files, c.leaf)
+		err = explain(err, c.own)
 	}
 	return n, err
 }
@@ -76,7 +86,7 @@ func (c *clientConn) Write(p []byte) (int, error) {
 	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
 		c.SetReadDeadline(time.Now().Add(refusalTime))
 		if _, readErr := c.Conn.Read(make([]byte, 1)); isAlert(readErr) {
-			err = explain(readErr, c.files, c.leaf)
+			err = explain(readErr, c.own)
 		}
 	}
 	return n, err

@@ -1,5 +1,5 @@
-// Package mtls makes both ends of TLS 1.3 out of files that may change under
-// them, and says in words why they do not meet.
+// Package mtls makes both ends of TLS 1.3 out of files that may change under them,
+// or of a controller's own authority, and says in words why they do not meet.
 package mtls
 
 import (
