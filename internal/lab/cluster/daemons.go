@@ -4,7 +4,6 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/certs"
-	"github.com/nicferry/nicferry/nic"
 )
 
 // controllerConfig has two networks on the LAN: one whose DHCP server is on
@@ -98,21 +96,7 @@ func (c *Cluster) session(ctx context.Context, name string) (number uint64, read
 	if err != nil {
 		return 0, false, err
 	}
-	return sessionIn(out, name)
-}
-
-// sessionIn reads the CLI's list of nodes.
-func sessionIn(list, name string) (number uint64, ready bool, err error) {
-	var nodes struct{ Items []nic.Node }
-	if err := json.Unmarshal([]byte(list), &nodes); err != nil {
-		return 0, false, fmt.Errorf("read the list of nodes: %w", err)
-	}
-	for _, n := range nodes.Items {
-		if n.Name == name {
-			return n.Session, n.Phase == nic.NodeReady, nil
-		}
-	}
-	return 0, false, nil
+	return lab.SessionIn(out, name)
 }
 
 // CLI runs the nicferry command against the lab's controller.

@@ -1,0 +1,50 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+// An End is one end of a wire.
+type End struct {
+	Node *Node
+	// Link is the interface's name there. Required, and new to the node.
+	Link string
+	// Addr is its address. Optional.
+	Addr netip.Prefix
+}
+
+// Wire joins two nodes by a cable, which is up. It goes with either node.
+func Wire(ctx context.Context, a, b End) error {
+	for _, end := range []End{a, b} {
+		if err := nic.CheckInterfaceName(end.Link); err != nil {
+			return fmt.Errorf("wire nodes: %w", err)
+		}
+	}
+	// Process ids are the machine's, so its /proc must be seen: only the network
+	// is the node's.
+	args := []string{
+		"--net=" + a.Node.NetNS(), "ip", "link", "add", a.Link, "type", "veth",
+		"peer", "name", b.Link, "netns", strconv.Itoa(b.Node.holder.pid),
+	}
+	if _, err := output(outside(ctx, "nsenter", args...), "nsenter", args); err != nil {
+		return fmt.Errorf("wire nodes: %w", err)
+	}
+	for _, end := range []End{a, b} {
+		if end.Addr.IsValid() {
+			if _, err := end.Node.Run(ctx, "ip", "addr", "add", end.Addr.String(), "dev", end.Link, "nodad"); err != nil {
+				return fmt.Errorf("wire nodes: %w", err)
+			}
+		}
+		if _, err := end.Node.Run(ctx, "ip", "link", "set", end.Link, "up"); err != nil {
+			return fmt.Errorf("wire nodes: %w", err)
+		}
+	}
+	return nil
+}
