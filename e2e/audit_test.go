@@ -34,7 +34,7 @@ func (r *rig) harm(ctx context.Context, args ...string) (string, error) {
 		}
 		return "", err
 	}
-	if _, err := r.stop(ctx, "controller"); err != nil {
+	if err := r.programs.Stop(ctx, "controller"); err != nil {
 		return "", err
 	}
 	records, err := boltstore.Open(ctx, r.file("nicferry.db"), boltstore.Options{})

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -102,28 +101,20 @@ func (r *rig) stray(ctx context.Context, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	p, err := r.node.Spawn(lab.Program{
+	return "", r.programs.Start(lab.Program{
 		Name: "stray", Args: []string{"nsenter", "--target", strings.TrimSpace(pid), "--net", "sleep", "60"},
 	})
-	if err == nil {
-		r.programs["stray"] = p
-	}
-	return "", err
 }
 
 // routerAdvertisements has a second dnsmasq on the LAN advertise the prefix
 // fd77::/64 for SLAAC, and give addresses of it by DHCPv6.
 func (r *rig) routerAdvertisements(context.Context, ...string) (string, error) {
-	p, err := r.node.Spawn(lab.Program{Name: "ra", Args: []string{
+	return "", r.programs.Start(lab.Program{Name: "ra", Args: []string{
 		"ip", "netns", "exec", "lan", "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--group=root",
 		"--port=0", "--interface=wire0", "--bind-interfaces", "--except-interface=lo", "--enable-ra",
 		"--dhcp-range=fd77::1000,fd77::1fff,slaac,64,120",
 		"--dhcp-leasefile=" + r.file("leases6"), "--pid-file=" + r.file("ra.pid"),
 	}})
-	if err == nil {
-		r.programs["ra"] = p
-	}
-	return "", err
 }
 
 // peak NAME MIB demands that a daemon has never had more memory than that.
@@ -132,7 +123,7 @@ func (r *rig) peak(_ context.Context, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.programs[args[0]].PID()))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.programs.Process(args[0]).PID()))
 	if err != nil {
 		return "", err
 	}
@@ -160,7 +151,11 @@ func (r *rig) runContainer(ctx context.Context, args ...string) (string, error) 
 // second agent; daemon ended NAME CODE waits until one has ended by itself.
 func (r *rig) daemon(ctx context.Context, args ...string) (string, error) {
 	if len(args) == 3 && args[0] == "ended" {
-		return "", r.ended(ctx, args[1], args[2])
+		code, err := strconv.Atoi(args[2])
+		if err != nil {
+			return "", err
+		}
+		return "", r.programs.Ended(ctx, args[1], code)
 	}
 	if len(args) == 2 {
 		switch args[0] {
@@ -171,26 +166,12 @@ func (r *rig) daemon(ctx context.Context, args ...string) (string, error) {
 		case "stop":
 			return r.stop(ctx, args[1])
 		case "freeze":
-			return "", r.programs[args[1]].Signal(syscall.SIGSTOP)
+			return "", r.programs.Signal(args[1], syscall.SIGSTOP)
 		case "thaw":
-			return "", r.programs[args[1]].Signal(syscall.SIGCONT)
+			return "", r.programs.Signal(args[1], syscall.SIGCONT)
 		}
 	}
 	return "", fmt.Errorf("daemon %q: want start, crash, stop, freeze or thaw, and a name", args)
-}
-
-// ended waits until a daemon has ended by itself, with that exit code.
-func (r *rig) ended(ctx context.Context, name, code string) error {
-	p := r.programs[name]
-	if p == nil {
-		return fmt.Errorf("%s does not run", name)
-	}
-	delete(r.programs, name)
-	err := p.Wait(ctx)
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && strconv.Itoa(exit.ExitCode()) == code {
-		return nil
-	}
-	return fmt.Errorf("%s ended with %v, want exit code %s", name, err, code)
 }
 
 // engine start|stop|kill acts on dockerd.
@@ -249,23 +230,19 @@ func (r *rig) start(_ context.Context, args ...string) (string, error) {
 	if args[0] == "controller" {
 		program, config = "nicferryd", "nicferryd.yaml"
 	}
-	p, err := r.node.Spawn(lab.Program{
+	return "", r.programs.Start(lab.Program{
 		Name: args[0], Args: []string{filepath.Join(bin, program), "--config", r.file(config)},
 	})
-	if err == nil {
-		r.programs[args[0]] = p
-	}
-	return "", err
 }
 
 // kill ends a daemon with SIGKILL.
 func (r *rig) kill(ctx context.Context, args ...string) (string, error) {
-	p := r.programs[args[0]]
-	if p == nil {
-		return "", fmt.Errorf("%s does not run", args[0])
-	}
-	delete(r.programs, args[0])
-	return "", p.Kill(ctx)
+	return "", r.programs.Kill(ctx, args[0])
+}
+
+// stop ends a daemon in good order, if it runs.
+func (r *rig) stop(ctx context.Context, args ...string) (string, error) {
+	return "", r.programs.Stop(ctx, args[0])
 }
 
 // startPing NAME ADDR SECONDS pings from the LAN every 10 ms in the background.

@@ -44,7 +44,7 @@ func newServiceRig(t *testing.T) *serviceRig {
 	netnstest.RequireRoot(t)
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
-	r := &serviceRig{rig: &rig{programs: map[string]*lab.Process{}, pings: map[string]chan pinged{}}}
+	r := &serviceRig{rig: &rig{pings: map[string]chan pinged{}}}
 	t.Cleanup(func() {
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -65,6 +65,7 @@ func newServiceRig(t *testing.T) *serviceRig {
 	var err error
 	r.node, err = lab.Start(ctx, lab.Options{})
 	ok(err)
+	r.programs = r.node.Daemons()
 	_, err = r.node.Engine.Image(ctx)
 	ok(err)
 	r.lan, err = r.node.Segment(ctx, lab.SegmentOptions{})
@@ -196,11 +197,7 @@ func (r *serviceRig) spawnService(t *testing.T, name string, c confinement) (man
 		t.Fatal(err)
 	}
 	env = append(env, "NOTIFY_SOCKET="+m.path, fmt.Sprintf("WATCHDOG_USEC=%d", watchdog.Microseconds()))
-	p, err := r.node.Spawn(lab.Program{Name: name, Args: args, Env: env})
-	if err == nil {
-		r.programs[name] = p
-	}
-	return m, err
+	return m, r.programs.Start(lab.Program{Name: name, Args: args, Env: env})
 }
 
 // watchdog is shorter than a unit's, as a test has less time.
@@ -335,7 +332,7 @@ func (r *serviceRig) bounding(c confinement) string {
 // heldTo checks that the confinement is in force, rather than ignored.
 func (r *serviceRig) heldTo(t *testing.T, c confinement) {
 	for name, want := range map[string]int{"agent": strings.Count(r.bounding(c), "+"), "controller": 0} {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.programs[name].PID()))
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.programs.Process(name).PID()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,7 +359,7 @@ func (r *serviceRig) heldTo(t *testing.T, c confinement) {
 			t.Errorf("%s: runs as user %s, want %s", name, fields["Uid"], want)
 		}
 		// The fourth field on of mountinfo is: root, mount point, options.
-		mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", r.programs[name].PID()))
+		mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", r.programs.Process(name).PID()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -376,7 +373,7 @@ func (r *serviceRig) heldTo(t *testing.T, c confinement) {
 // agent's own mount namespace, also those made later.
 func (r *serviceRig) mountsReach(t *testing.T) {
 	key := strings.TrimSpace(r.do(t, "inspect", r.docker, "inspect", "-f", "{{.NetworkSettings.SandboxKey}}", "web"))
-	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", r.programs["agent"].PID()))
+	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", r.programs.Process("agent").PID()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,14 +390,14 @@ func (r *serviceRig) signsOfLife(t *testing.T, name string, m manager) {
 			t.Fatalf("%s: no sign of life within %s", name, watchdog)
 		}
 	}
-	if err := r.programs[name].Signal(syscall.SIGSTOP); err != nil {
+	if err := r.programs.Signal(name, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	m.forgetAll()
 	if m.hears("WATCHDOG=1", watchdog) {
 		t.Errorf("%s: a sign of life from a stopped process", name)
 	}
-	if err := r.programs[name].Signal(syscall.SIGCONT); err != nil {
+	if err := r.programs.Signal(name, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 	if !m.hears("WATCHDOG=1", deadline) {

@@ -8,14 +8,13 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/lab/labtest"
 	"github.com/nicferry/nicferry/internal/lab/promise"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -27,19 +26,12 @@ var bin string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "nicferry-e2e-")
+	dir, remove, err := labtest.Programs("..")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-trimpath", "-o", dir, "./cmd/...")
-	build.Dir = ".."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
-		return 1
-	}
+	defer remove()
 	bin = dir
 	return m.Run()
 }
@@ -50,7 +42,7 @@ type rig struct {
 	lan      *lab.Segment // 10.77.0.1/24, 10.77.1.1/24, fd77::1/64, DHCP; wired to uplink0
 	other    *lab.Segment // 10.78.0.1/24; wired to uplink1
 	before   lab.Snapshot
-	programs map[string]*lab.Process
+	programs *lab.Daemons
 	pings    map[string]chan pinged
 	// composePlugin is the plugin that compose runs; empty for docker-compose.
 	composePlugin string
@@ -87,7 +79,7 @@ func scriptOn(t *testing.T, name string, prepare func(*rig)) {
 			return long(), nil
 		},
 		Setup: func(env *testscript.Env) error {
-			r := &rig{programs: map[string]*lab.Process{}, pings: map[string]chan pinged{}}
+			r := &rig{pings: map[string]chan pinged{}}
 			prepare(r)
 			return r.setUp(env)
 		},
@@ -136,6 +128,7 @@ func (r *rig) setUp(env *testscript.Env) error {
 	if r.node, err = lab.Start(ctx, lab.Options{LiveRestore: liveRestore == nil}); err != nil {
 		return err
 	}
+	r.programs = r.node.Daemons()
 	if _, err = r.node.Engine.Image(ctx); err != nil {
 		return err
 	}
@@ -192,7 +185,7 @@ func (r *rig) leave(ctx context.Context) error {
 	if r.before == nil {
 		return nil // the set-up failed, and has said so
 	}
-	if r.programs["controller"] != nil && r.programs["agent"] != nil {
+	if r.programs.Process("controller") != nil && r.programs.Process("agent") != nil {
 		if _, err := r.invariants(ctx); err != nil {
 			return err
 		}
@@ -206,13 +199,13 @@ func (r *rig) leave(ctx context.Context) error {
 			return err
 		}
 	}
-	if r.programs["controller"] != nil && r.programs["agent"] != nil {
+	if r.programs.Process("controller") != nil && r.programs.Process("agent") != nil {
 		if err := r.awaitEmpty(ctx); err != nil {
 			return err
 		}
 	}
 	for _, name := range []string{"agent", "controller"} {
-		if _, err := r.stop(ctx, name); err != nil {
+		if err := r.programs.Stop(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -244,17 +237,4 @@ func (r *rig) awaitEmpty(ctx context.Context) error {
 			return errors.Join(fmt.Errorf("after %s without containers there still are:\n%s%s", deadline, nics, claims), err, err2)
 		}
 	}
-}
-
-// stop ends a daemon in good order, if it runs.
-func (r *rig) stop(ctx context.Context, args ...string) (string, error) {
-	p := r.programs[args[0]]
-	if p == nil {
-		return "", nil
-	}
-	delete(r.programs, args[0])
-	if err := p.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return "", err
-	}
-	return "", p.Wait(ctx)
 }
