@@ -51,6 +51,12 @@ else
 	@CGO_ENABLED=1 $(BUILD) -tags '$(TAGS)' $(addprefix ./cmd/,$(WITH_LIBVIRT))
 endif
 
+DEB ?= build/deb
+.PHONY: deb
+deb: ## build Debian packages into build/deb/ (DEB=dir, DEB_VERSION=…): nicferry-controller, nicferry-agent, nicferry
+	@$(MAKE) build BIN='$(DEB)/bin' VERSION='$(VERSION)'
+	@GO='$(GO)' DEB_VERSION='$(DEB_VERSION)' scripts/deb '$(DEB)/bin' '$(DEB)'
+
 .PHONY: deps
 deps: go ## install the Debian packages that the demo needs and this machine lacks
 	@scripts/install-deps vm

@@ -17,6 +17,8 @@ import (
 // section is that of the manual: 1 for people, 8 for daemons. The pages' date is
 // SOURCE_DATE_EPOCH, in seconds.
 func Add(root *cobra.Command, section string) {
+	// A daemon has no commands that somebody would complete.
+	root.CompletionOptions.DisableDefaultCmd = section != "1"
 	root.AddCommand(&cobra.Command{
 		Use:    "man DIR",
 		Hidden: true,
@@ -28,8 +30,6 @@ func Add(root *cobra.Command, section string) {
 			}
 			date := time.Unix(seconds, 0).UTC()
 			root.DisableAutoGenTag = true
-			// A daemon has no other commands that somebody would complete.
-			root.CompletionOptions.DisableDefaultCmd = section != "1"
 			header := &doc.GenManHeader{Section: section, Date: &date, Source: "nicferry", Manual: "nicferry"}
 			return doc.GenManTree(root, header, args[0])
 		},
