@@ -6,6 +6,9 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
 	"github.com/nicferry/nicferry/internal/api"
 )
 
@@ -18,6 +21,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 		defer func() {
 			s.Log.DebugContext(r.Context(), "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
 				slog.Int("status", seen.status), slog.Duration("took", time.Since(start)))
+			s.Requested(seen.operation, seen.status, time.Since(start), w.Header().Get("Content-Type") == "text/event-stream")
 		}()
 		defer func() {
 			cause := recover()
@@ -69,7 +73,17 @@ func writeError(w http.ResponseWriter, status int, e *api.Error) {
 // statusWriter remembers whether and with what an answer has begun.
 type statusWriter struct {
 	http.ResponseWriter
-	status int
+	status    int
+	operation string
+}
+
+// nameOperation tells the request's statusWriter which route it came to.
+func nameOperation(ctx huma.Context, next func(huma.Context)) {
+	_, w := humago.Unwrap(ctx)
+	if seen, ok := w.(*statusWriter); ok {
+		seen.operation = ctx.Operation().OperationID
+	}
+	next(ctx)
 }
 
 func (w *statusWriter) WriteHeader(status int) {

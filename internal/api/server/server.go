@@ -31,6 +31,10 @@ type Options struct {
 	Events Events
 	// Heartbeat is the time between two comments on a quiet watch; default 10 s.
 	Heartbeat time.Duration
+	// Requested is told of each request that has ended, for metrics; operation is
+	// empty where there is no such route, and stays is for one that stays open
+	// until somebody hangs up. Optional.
+	Requested func(operation string, code int, took time.Duration, stays bool)
 }
 
 type server struct {
@@ -43,6 +47,9 @@ type server struct {
 func New(opts Options) http.Handler {
 	if opts.Heartbeat == 0 {
 		opts.Heartbeat = defaultHeartbeat
+	}
+	if opts.Requested == nil {
+		opts.Requested = func(string, int, time.Duration, bool) {}
 	}
 	if opts.Events == nil {
 		opts.Events = events.New(events.Options{})
