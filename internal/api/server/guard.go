@@ -70,7 +70,7 @@ func writeError(w http.ResponseWriter, status int, e *api.Error) {
 	writeJSON(w, e) // encodes always
 }
 
-// statusWriter remembers whether and with what an answer has begun.
+// statusWriter remembers whether and with what an answer has begun, and to what.
 type statusWriter struct {
 	http.ResponseWriter
 	status    int

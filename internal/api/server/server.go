@@ -57,7 +57,7 @@ func New(opts Options) http.Handler {
 	mux := http.NewServeMux()
 	s := &server{Options: opts}
 	s.api = humago.New(mux, s.config())
-	s.api.UseMiddleware(s.authorise)
+	s.api.UseMiddleware(nameOperation, s.authorise)
 	s.claimRoutes()
 	s.nicRoutes()
 	s.nodeRoutes()
