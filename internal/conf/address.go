@@ -3,12 +3,14 @@ package conf
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nicferry/nicferry/nic"
 )
@@ -64,9 +66,37 @@ func (d *doc) checkListen(path string, l *Listen) {
 	if at := under(path, "address"); d.good(at) {
 		d.faultErr(at, checkLocal(l.Address))
 	}
-	d.checkFile(under(path, "cert"), l.Cert)
-	d.checkFile(under(path, "key"), l.Key)
-	d.checkFile(under(path, "clientCA"), l.ClientCA)
+	for i, name := range l.Names {
+		if _, err := netip.ParseAddr(name); err != nil && nic.CheckDomain(name) != nil {
+			d.fault(item(under(path, "names"), i), "%s is neither an IP address nor a host name", quote(name))
+		}
+	}
+	if at := under(path, "certificateLife"); d.good(at) && (l.CertificateLife < minLife || l.CertificateLife > DefaultCertificateLife) {
+		d.fault(at, "%s; want %s to %s", l.CertificateLife, minLife, DefaultCertificateLife)
+	}
+	d.checkOwnPKI(path, l)
+}
+
+// minLife leaves an agent some tries to have its certificate renewed.
+const minLife = nic.Duration(time.Minute)
+
+// checkOwnPKI wants all files of the operators' own certificates, or none.
+func (d *doc) checkOwnPKI(path string, l *Listen) {
+	files := map[string]string{"cert": l.Cert, "key": l.Key, "clientCA": l.ClientCA}
+	own := false
+	for field := range files {
+		own = own || d.given(under(path, field))
+	}
+	if !own {
+		return
+	}
+	for _, field := range slices.Sorted(maps.Keys(files)) {
+		if at := under(path, field); d.given(at) {
+			d.checkFile(at, files[field])
+		} else {
+			d.fault(at, "is missing; cert, key and clientCA come together, and without all three the controller makes all certificates itself")
+		}
+	}
 }
 
 // checkLocal wants an address of this machine, or nothing, and a port.

@@ -63,13 +63,23 @@ type Listen struct {
 	// Address is an IP address and a port; without an address in front of the
 	// colon it is all of the machine's.
 	Address string `yaml:"address,required"`
+	// Names are further names and addresses of the controller, for its own
+	// authority's certificate.
+	Names []string `yaml:"names"`
+	// CertificateLife is how long its own authority's certificates for agents are
+	// good.
+	CertificateLife nic.Duration `yaml:"certificateLife"`
 	// Cert and Key are the controller's own pair, ClientCA what signs the
 	// certificates of those who may connect: paths of PEM files, which are
-	// read again at each connection.
-	Cert     string `yaml:"cert,required"`
-	Key      string `yaml:"key,required"`
-	ClientCA string `yaml:"clientCA,required"`
+	// read again at each connection. All three, or none: then the controller
+	// uses its own authority.
+	Cert     string `yaml:"cert"`
+	Key      string `yaml:"key"`
+	ClientCA string `yaml:"clientCA"`
 }
+
+// OwnAuthority says whether the controller makes all certificates itself.
+func (l *Listen) OwnAuthority() bool { return l != nil && l.ClientCA == "" }
 
 // Sweep is how often the records are compared with the providers and the nodes
 // in the background.
@@ -96,12 +106,12 @@ type controllerFile struct {
 	Listen      *Listen         `yaml:"listen"`
 	Store       string          `yaml:"store"`
 	Log         Log             `yaml:"log"`
+	Metrics     Metrics         `yaml:"metrics"`
 	Sweep       Sweep           `yaml:"sweep"`
 	Providers   []Provider      `yaml:"providers,required"`
 	Nodes       map[string]Node `yaml:"nodes"`
-	Networks    []network       `yaml:"networks"`
 	Tenants     []tenant        `yaml:"tenants"`
-	Metrics     Metrics         `yaml:"metrics"`
+	Networks    []network       `yaml:"networks"`
 }
 
 // ParseController reads the text of a controller's file; file is its name in

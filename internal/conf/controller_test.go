@@ -93,7 +93,7 @@ func wantFullController() *Controller {
 	}
 	return &Controller{
 		Socket: "/run/x.sock", SocketGroup: "admins", Store: "/srv/x.db",
-		Listen:  &Listen{Address: "[fd00::1]:7460", Cert: "/etc/x/cert.pem", Key: "/etc/x/key.pem", ClientCA: "/etc/x/ca.pem"},
+		Listen:  &Listen{Address: "[fd00::1]:7460", Cert: "/etc/x/cert.pem", Key: "/etc/x/key.pem", ClientCA: "/etc/x/ca.pem", CertificateLife: DefaultCertificateLife},
 		Log:     Log{Level: "debug", Format: "json"},
 		Metrics: Metrics{Address: "[::1]:9100"},
 		Sweep:   Sweep{Every: nic.Duration(time.Hour), Grace: nic.Duration(5 * time.Minute), Off: true},
@@ -156,6 +156,28 @@ func TestParseController(t *testing.T) {
 	}
 	if diff := cmp.Diff(wantFullController(), got, byText); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// A controller with its own authority needs an address and nothing else.
+func TestListen(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]*Listen{
+		`{address: ":7460"}`: {Address: ":7460", CertificateLife: DefaultCertificateLife},
+		`{address: "10.0.0.1:7460", names: [nf.example, "203.0.113.7", "fd00::7"], certificateLife: 1m}`: {
+			Address: "10.0.0.1:7460", Names: []string{"nf.example", "203.0.113.7", "fd00::7"}, CertificateLife: nic.Duration(time.Minute),
+		},
+	} {
+		c, err := ParseController("f", []byte("version: 1\nproviders: [{name: local, kind: local}]\nlisten: "+text+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, c.Listen); diff != "" || !c.Listen.OwnAuthority() {
+			t.Errorf("%s: -want +got:\n%s", text, diff)
+		}
+	}
+	if (*Listen)(nil).OwnAuthority() || (&Listen{ClientCA: "/x"}).OwnAuthority() {
+		t.Error("a controller without a port, or with its operators' certificates, uses its own authority")
 	}
 }
 

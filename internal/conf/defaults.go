@@ -26,6 +26,9 @@ const (
 	DefaultSweep = nic.Duration(10 * time.Minute)
 	DefaultGrace = nic.Duration(30 * time.Second)
 
+	// DefaultCertificateLife is a day with the hour that lies behind.
+	DefaultCertificateLife = nic.Duration(23 * time.Hour)
+
 	DefaultSlots = 128
 	// DefaultIdle outlives a rollout, which ends one container and begins another.
 	DefaultIdle  = nic.Duration(10 * time.Minute)
@@ -62,6 +65,8 @@ func (f *controllerFile) setDefaults() {
 }
 
 func (s *Sweep) setDefaults() { *s = Sweep{Every: DefaultSweep, Grace: DefaultGrace} }
+
+func (l *Listen) setDefaults() { l.CertificateLife = DefaultCertificateLife }
 
 func (l *Log) setDefaults() { *l = Log{Level: DefaultLogLevel, Format: DefaultLogFormat} }
 
