@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
@@ -41,8 +43,11 @@ type Options struct {
 	// its socket, or https:// with host and port. At least one is required.
 	// They are tried in order; one that answers is kept until it fails.
 	Addresses []string
-	// TLS is required if one of the addresses is https.
+	// TLS is required if one of the addresses is https and there is no Fingerprint.
 	TLS mtls.Files
+	// Fingerprint is the SHA-256 of the CA of the controller, in hex: for one who
+	// has no certificate yet and shows none. Optional.
+	Fingerprint string
 	Log *slog.Logger // optional
 	// Retries is how many tries may follow a call's first one while the
 	// controller is away or says "later"; default 3, negative for none. The
@@ -63,6 +68,8 @@ type Client struct {
 	silence time.Duration
 	calls   *call.Client
 	stream  *http.Client // for watches, which do their own retrying
+	// session is what the last hello got; 0 before that.
+	session atomic.Uint64
 }
 
 // Open makes a client. It does not connect yet, but reads the files of TLS.
@@ -70,7 +77,7 @@ func Open(opts Options) (*Client, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	dial, err := newDialer(opts.Addresses, opts.TLS, opts.Log)
+	dial, err := newDialer(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +115,14 @@ func (c *Client) get(ctx context.Context, path string, out any) error {
 	return c.do(ctx, http.MethodGet, path, nil, out)
 }
 
+// sign says in which session of its node's agent the caller is, if it has said
+// hello. An older controller passes over it.
+func (c *Client) sign(h http.Header) {
+	if session := c.session.Load(); session != 0 {
+		h.Set(api.SessionHeader, strconv.FormatUint(session, 10))
+	}
+}
+
 // callTime bounds a call with all its tries: a controller that hangs must not
 // hold up its caller for ever.
 const callTime = 30 * time.Second
@@ -126,6 +141,7 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		req.Body = encoded
 		req.Header.Set("Content-Type", "application/json")
 	}
+	c.sign(req.Header)
 	resp, err := c.calls.Do(ctx, req)
 	if err != nil {
 		c.leave(caller, at)
@@ -164,6 +180,9 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("call %s: %w", c.dial, err)
+	}
+	if pin, ok := errors.AsType[*mtls.PinError](err); ok {
+		return pin // somebody answers, but not the controller
 	}
 	hint := ""
 	if call.NotSent(err) {

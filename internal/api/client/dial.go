@@ -37,12 +37,12 @@ type address struct {
 	host    string // what the certificate there must be made out for; empty without TLS
 }
 
-func newDialer(texts []string, files mtls.Files, log *slog.Logger) (*dialer, error) {
-	d := &dialer{log: log}
-	if len(texts) == 0 {
+func newDialer(opts Options) (*dialer, error) {
+	d := &dialer{log: opts.Log}
+	if len(opts.Addresses) == 0 {
 		return nil, fmt.Errorf("no address of a controller: want one such as %s", DefaultAddress)
 	}
-	for _, text := range texts {
+	for _, text := range opts.Addresses {
 		a, err := parseAddress(text)
 		if err != nil {
 			return nil, err
@@ -51,14 +51,22 @@ func newDialer(texts []string, files mtls.Files, log *slog.Logger) (*dialer, err
 		if a.host == "" || d.tls != nil {
 			continue
 		}
-		if files.CA == "" || files.Cert == "" || files.Key == "" {
-			return nil, fmt.Errorf("address %q: needs a CA, a certificate and a key", text)
-		}
-		if d.tls, err = mtls.NewClient(files, log); err != nil {
+		if d.tls, err = opts.newTLS(text); err != nil {
 			return nil, err
 		}
 	}
 	return d, nil
+}
+
+// newTLS makes what goes below an https address.
+func (o Options) newTLS(address string) (*mtls.Client, error) {
+	switch {
+	case o.Fingerprint != "":
+		return mtls.NewPinned(o.Fingerprint)
+	case o.TLS.CA == "" || o.TLS.Cert == "" || o.TLS.Key == "":
+		return nil, fmt.Errorf("address %q: needs a CA, a certificate and a key", address)
+	}
+	return mtls.NewClient(o.TLS, o.Log)
 }
 
 func parseAddress(text string) (address, error) {
