@@ -138,16 +138,17 @@ func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
 		a.refuse(claim, *tired)
 		return nil
 	}
+	asked := a.asked(*claim)
 	nic.ClearCondition(&claim.Conditions)
 	a.setClaimPhase(claim, nic.ClaimPending)
 	if claim.Request.Unstarted && a.aheadLeft(*claim) == 0 {
 		claim.StoppedAt = a.now() // it gets its NIC when it is started
 		return nil
 	}
-	if took, err := a.takeSpare(e, claim, network, node); took || err != nil {
+	if took, err := a.takeSpare(e, claim, network, node, asked); took || err != nil {
 		return err
 	}
-	a.plan(e, claim, network, node)
+	a.plan(e, claim, network, node, asked)
 	return nil
 }
 
@@ -176,9 +177,11 @@ func (a *Allocator) admit(req nic.Request) (nic.Network, *nic.Condition) {
 
 // plan records a NIC for the claim. Nothing has been asked of the provider
 // yet: the record is the intent.
-func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node nic.Node) {
+func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node nic.Node, asked time.Time) {
 	n := a.newNIC(network, node, claim.Tenant, claim.Identity.MAC)
 	n.Holder = claim.ID
+	n.Steps = []nic.Step{{Name: nic.StepAsked, At: asked}}
+	a.stepped(&n, nic.StepPlanned)
 	switch {
 	case network.Addressing == nic.AddrProvider:
 		n.Spec.Addrs = claim.Request.Addrs

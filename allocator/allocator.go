@@ -42,6 +42,8 @@ type Options struct {
 	// Wall is the wall clock, which is read when the allocator is made; after that
 	// it goes by the time that passes. Default is time.Now.
 	Wall func() time.Time
+	// Events hears what happens, after it is stored. Optional.
+	Events Recorder
 	// Sweep is the background comparison with providers and nodes; nil is none.
 	Sweep *Sweep
 }
@@ -121,6 +123,9 @@ func New(opts Options) (*Allocator, error) {
 	}
 	if opts.Instances == nil {
 		opts.Instances = func(string) (map[string]nic.InstanceID, bool) { return nil, true }
+	}
+	if opts.Events == nil {
+		opts.Events = silence{}
 	}
 	if opts.Wall == nil {
 		opts.Wall = time.Now
@@ -225,6 +230,7 @@ func (a *Allocator) lead(ctx context.Context) error {
 	wg.Go(func() { a.queue.Run(ctx) })
 	wg.Go(func() { a.sweep(ctx) })
 	wg.Go(func() { a.tellSteps(ctx, a.opts.Log) })
+	wg.Go(func() { a.tellSilent(ctx) })
 	for name := range a.opts.Providers {
 		wg.Go(func() { a.poll(ctx, name) })
 		wg.Go(func() { a.listen(ctx, name) })

@@ -33,13 +33,17 @@ func (a *Allocator) Audit(ctx context.Context, fix bool) (api.Audit, error) {
 	return audit, nil
 }
 
-// tellMended logs each act with its reason.
+// tellMended tells each act with its reason.
 func (a *Allocator) tellMended(who string, f finding, err error) {
 	log := a.opts.Log.With("by", who, "kind", f.Kind, "nic", f.NIC, "claim", f.Claim, "node", f.Node, "provider", f.Provider,
 		"link", f.Link, "message", f.Message, "remedy", f.Remedy)
+	of := api.Event{NIC: f.NIC, Claim: f.Claim, Node: f.Node}
 	if err != nil {
 		log.Warn("difference not mended", "err", err)
-		return
+		of.Type, of.Reason, of.Message = api.EventWarning, newsUnmended, fmt.Sprintf("%s: %s: %s", f.Message, f.Remedy, err)
+	} else {
+		log.Warn("difference is being mended")
+		of.Reason, of.Message = newsMended, fmt.Sprintf("%s: %s", f.Message, f.Remedy)
 	}
-	log.Warn("difference is being mended")
+	a.opts.Events.Add(of)
 }

@@ -108,6 +108,9 @@ func (c clock) back(times ...*time.Time) bool {
 
 func (c clock) nicAhead(n *nic.NIC) bool {
 	ahead := c.back(&n.Created, &n.Since, &n.Asked)
+	for i := range n.Steps {
+		ahead = c.back(&n.Steps[i].At) || ahead
+	}
 	return c.conditionsAhead(n.Conditions) || ahead
 }
 

@@ -20,6 +20,9 @@ type edit struct {
 	// undo takes back what was done in memory along with ops, if they are not
 	// committed.
 	undo []func()
+	// keeps has what is read and written remembered, for the news of the commit.
+	keeps         bool
+	read, written []remembered
 }
 
 // rollBack ends an edit that is not committed.
@@ -41,12 +44,15 @@ func (a *Allocator) atomically(ctx context.Context, decide func(*edit) error) er
 	var err error
 	for range maxRounds {
 		e := a.reader(ctx)
+		e.keeps = true
 		err = decide(e)
 		if err == nil && len(e.ops) > 0 {
 			_, err = a.opts.Store.Commit(ctx, e.ops...)
 		}
 		if err != nil {
 			e.rollBack()
+		} else if len(e.ops) > 0 {
+			a.tell(e)
 		}
 		if !errors.Is(err, store.ErrConflict) { // decide's own: it read two records that do not go together
 			return err
@@ -76,6 +82,9 @@ func get[T any](e *edit, key string) (v T, rev store.Rev, found bool, err error)
 	if errors.Is(err, store.ErrNotFound) {
 		return v, 0, false, nil
 	}
+	if err == nil {
+		e.keep(&e.read, key, v)
+	}
 	return v, rev, err == nil, err
 }
 
@@ -96,6 +105,7 @@ func (e *edit) put(key string, v any, expect store.Rev) {
 		panic(fmt.Sprintf("encode %s: %v", key, err))
 	}
 	e.ops = append(e.ops, op)
+	e.keep(&e.written, key, v)
 }
 
 // drop deletes a record whatever its revision, if it is there.

@@ -154,32 +154,38 @@ func (a *Allocator) observe(e *edit, node string, o nic.Observed) error {
 		a.spares.came(n)
 	}
 	news := a.noteUnseen(&n, o) || cleaned
-	if news {
-		e.update(nicKey(n.ID), n, rev)
-	}
 	old, oldRev, _, err := get[nic.Observed](e, observedKey(o.NIC))
 	if err != nil {
 		return err
 	}
+	bound := false
+	if o.Claim != "" && o.Claim == n.Holder {
+		if bound, err = moveClaim(e, o, unseen(n)); err != nil {
+			return err
+		}
+		if bound || news || !o.Repeats(old) { // else nothing would be written
+			news = a.nodeSteps(&n, o, bound) || news
+		}
+	}
+	if news {
+		e.update(nicKey(n.ID), n, rev)
+	}
 	if !o.Repeats(old) {
-		o.At = a.now()
+		o.At, o.Steps = a.now(), nil // they are in the NIC's record
 		e.update(observedKey(o.NIC), o, oldRev)
 		if !news {
 			e.check(nicKey(n.ID), rev) // what is said of a NIC must not outlive its record
 		}
 	}
-	if o.Claim == "" || o.Claim != n.Holder {
-		return nil
-	}
-	return moveClaim(e, o, unseen(n))
+	return nil
 }
 
-// moveClaim moves the claim along with what its node reports. missing is the
-// condition of a NIC that is waited for there.
-func moveClaim(e *edit, o nic.Observed, missing *nic.Condition) error {
+// moveClaim moves the claim along with what its node reports, and says whether it
+// is bound by now. missing is the condition of a NIC that is waited for there.
+func moveClaim(e *edit, o nic.Observed, missing *nic.Condition) (bound bool, err error) {
 	claim, rev, found, err := get[nic.Claim](e, claimKey(o.Claim))
 	if err != nil || !found || claim.Epoch != o.Epoch || claim.NIC != o.NIC {
-		return err
+		return false, err
 	}
 	changed := false
 	if claim.Request.Unstarted && !o.Unstarted {
@@ -208,5 +214,5 @@ func moveClaim(e *edit, o nic.Observed, missing *nic.Condition) error {
 	if changed || claim.Phase != before.Phase || !claim.StoppedAt.Equal(before.StoppedAt) {
 		e.update(claimKey(claim.ID), claim, rev)
 	}
-	return nil
+	return claim.Phase == nic.ClaimBound && before.Phase != nic.ClaimBound, nil
 }

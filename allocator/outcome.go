@@ -26,6 +26,7 @@ func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err erro
 			return false
 		}
 		n.Seen = seen
+		a.seenSteps(n)
 		nic.ClearCondition(&n.Conditions, nic.ReasonProviderError, nic.ReasonWaitingForTurn)
 		return true
 	})

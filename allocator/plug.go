@@ -99,7 +99,7 @@ func (a *Allocator) book(ctx context.Context, p provider.Provider, n *nic.NIC) (
 	}
 	if n.Asked.IsZero() { // else it is its second turn, for what it did with the first one
 		n.Asked = a.now()
-		err = a.change(ctx, n.ID, func(now *nic.NIC) bool { now.Asked = n.Asked; return !now.Placed })
+		err = a.change(ctx, n.ID, func(now *nic.NIC) bool { now.Asked = n.Asked; a.stepped(now, nic.StepTurn); return !now.Placed })
 	}
 	if err = errors.Join(err, a.unnote(ctx, *n, nic.ReasonWaitingForTurn)); err != nil {
 		paced.unbook(n.ID)
@@ -163,6 +163,7 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 			return false
 		}
 		n.Spec, n.Placed, n.Asked = spec, true, a.now()
+		a.stepped(n, nic.StepPlaced)
 		nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForSlot, nic.ReasonWaitingForTurn)
 		return true
 	})

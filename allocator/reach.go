@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
@@ -36,9 +37,13 @@ func (a *Allocator) reached(name string, err error) {
 	case away:
 		a.outages[name] = outage{a.now(), err}
 		a.opts.Log.Warn("provider is unreachable: its NICs stay as they are, new ones wait", "provider", name, "err", err)
+		a.opts.Events.Add(api.Event{
+			Type: api.EventWarning, Reason: nic.ReasonUnreachable, Message: fmt.Sprintf("provider %s does not answer: %s", name, err),
+		})
 	case known:
 		delete(a.outages, name)
 		a.opts.Log.Info("provider answers again", "provider", name, "after", a.since(was.since).Round(time.Second))
+		a.opts.Events.Add(api.Event{Reason: newsAnswers, Message: fmt.Sprintf("provider %s answers again", name)})
 	}
 }
 
@@ -98,9 +103,13 @@ func (a *Allocator) stored(err error) {
 	case err == nil && was != nil:
 		a.storeOutage = nil
 		a.opts.Log.Info("store takes records again", "after", a.since(was.since).Round(time.Second))
+		a.opts.Events.Add(api.Event{Reason: newsStoreOK, Message: "the store takes records again"})
 	case err != nil && was == nil:
 		a.storeOutage = &outage{a.now(), err}
 		a.opts.Log.Error("store takes no records: what containers have stays as it is, nothing new begins", "err", err)
+		a.opts.Events.Add(api.Event{
+			Type: api.EventWarning, Reason: nic.ReasonStoreUnreachable, Message: fmt.Sprintf("the store takes no records: %s", err),
+		})
 	case err != nil:
 		a.storeOutage = &outage{was.since, err}
 	}

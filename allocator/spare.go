@@ -14,7 +14,7 @@ import (
 // takeSpare gives the claim a NIC that its node has in reserve, if one fits:
 // nothing is asked of the provider then. The NIC is written at the revision it
 // was read at, so it goes to one claim, and not to its provider meanwhile (F15).
-func (a *Allocator) takeSpare(e *edit, claim *nic.Claim, network nic.Network, node nic.Node) (bool, error) {
+func (a *Allocator) takeSpare(e *edit, claim *nic.Claim, network nic.Network, node nic.Node, asked time.Time) (bool, error) {
 	it, ok, err := a.spareFor(e, *claim, network, node.Name, claim.Identity.MAC)
 	if !ok || err != nil {
 		return false, err
@@ -28,6 +28,8 @@ func (a *Allocator) takeSpare(e *edit, claim *nic.Claim, network nic.Network, no
 	}
 	n.Holder, claim.NIC = claim.ID, n.ID
 	n.Layer3 = layer3(network, *claim)
+	n.Steps = []nic.Step{{Name: nic.StepAsked, At: asked}}
+	a.stepped(&n, nic.StepSpare)
 	nic.ClearCondition(&n.Conditions)
 	if n.Phase != nic.PhasePlanned {
 		a.setPhase(&n, nic.PhaseSpare) // where it cools
@@ -102,6 +104,7 @@ func (a *Allocator) cool(ctx context.Context, id nic.ID) error {
 		}
 		a.setPhase(&n, nic.PhaseCooling)
 		n.Holder, n.Layer3, n.Clean, n.Reuse, n.Conditions = "", nic.Layer3{}, false, false, nil
+		n.Steps = nil
 		n.Turn++
 		e.update(nicKey(id), n, rev)
 		return e.drop(observedKey(id)) // what was said is of the last

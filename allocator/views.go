@@ -45,7 +45,14 @@ func (a *Allocator) claimView(ctx context.Context, claim nic.Claim) (api.ClaimVi
 	if claim.Phase != nic.ClaimBound && claim.Phase != nic.ClaimReady {
 		claim.Conditions = a.withOutages(claim.Conditions, a.networks[claim.Request.Network].Provider)
 	}
-	return api.ClaimView{Claim: claim, Observed: observed}, err
+	if err != nil {
+		return api.ClaimView{}, err
+	}
+	if claim.NIC == "" {
+		return api.ClaimView{Claim: claim, Observed: observed}, nil
+	}
+	n, _, _, err := get[nic.NIC](a.reader(ctx), nicKey(claim.NIC))
+	return api.ClaimView{Claim: claim, Observed: observed, Steps: api.Waterfall(n.Steps)}, err
 }
 
 // NICs returns up to limit NICs whose ids sort after the id after.
