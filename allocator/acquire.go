@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -32,13 +33,17 @@ func (a *Allocator) Acquire(ctx context.Context, owner nic.Owner, container stri
 }
 
 func (a *Allocator) acquire(e *edit, owner nic.Owner, container string, req nic.Request) (nic.Claim, error) {
-	node, _, found, err := get[nic.Node](e, nodeKey(owner.Node))
+	node, nodeRev, found, err := get[nic.Node](e, nodeKey(owner.Node))
 	if err != nil {
 		return nic.Claim{}, err
 	}
 	if !found {
 		return nic.Claim{}, fmt.Errorf("node %q: %w: its agent has not said hello", owner.Node, ErrNotFound)
 	}
+	if err := cmp.Or(admitNode("acquire", node), fence(e.ctx, "acquire", node)); err != nil {
+		return nic.Claim{}, err
+	}
+	e.fenceAt(nodeKey(owner.Node), nodeRev)
 	a.heard(owner.Node)
 	if node.Phase == nic.NodeLost {
 		return nic.Claim{}, fmt.Errorf("node %q: %w: it is being forgotten; its agent gets NICs again once it has asked what is wanted of it",
@@ -119,6 +124,10 @@ func (a *Allocator) mayGrant(claim nic.Claim) bool {
 // grant gives the claim its identity, if it has none, and plans a NIC for it;
 // or refuses it with the reason.
 func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
+	if !node.Revoked.IsZero() {
+		a.await(claim, revoked(node))
+		return nil
+	}
 	network, refusal := a.admit(claim.Request)
 	if refusal == nil {
 		var err error

@@ -28,6 +28,9 @@ type Options struct {
 	// all, from the config. Optional: without it any node may join.
 	Instances func(node string) (ids map[string]nic.InstanceID, mayJoin bool)
 	Log       *slog.Logger // required
+	// Trust makes the certificates of revoked nodes void. Optional: without it they
+	// are somebody else's.
+	Trust Trust
 	// Workers is how many NICs are worked on at a time; default 8.
 	Workers int
 	// Poll is the time between two looks at NICs that have been in transition

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
@@ -17,6 +18,8 @@ type edit struct {
 	ctx   context.Context
 	store store.Store
 	ops   []store.Op
+	// fences are checked along with ops, if there are any.
+	fences []store.Op
 	// undo takes back what was done in memory along with ops, if they are not
 	// committed.
 	undo []func()
@@ -47,7 +50,7 @@ func (a *Allocator) atomically(ctx context.Context, decide func(*edit) error) er
 		e.keeps = true
 		err = decide(e)
 		if err == nil && len(e.ops) > 0 {
-			_, err = a.opts.Store.Commit(ctx, e.ops...)
+			_, err = a.opts.Store.Commit(ctx, slices.Concat(e.ops, e.fences)...)
 		}
 		if err != nil {
 			e.rollBack()

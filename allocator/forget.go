@@ -26,7 +26,7 @@ func (a *Allocator) ForgetNode(ctx context.Context, name string, dryRun bool) (a
 	if err := a.mayForget(node); err != nil {
 		return api.Forgotten{}, err
 	}
-	f := farewell{a: a, node: name, begun: a.now()}
+	f := farewell{a: a, node: name, begun: a.now(), phase: nic.NodeLost}
 	if !dryRun { // from here on it gets nothing new
 		if err := f.begin(ctx); err != nil {
 			return api.Forgotten{}, err
@@ -80,6 +80,7 @@ type farewell struct {
 	a     *Allocator
 	node  string
 	begun time.Time
+	phase nic.NodePhase // which the node is in throughout
 }
 
 // begin marks the node, unless it has given a sign of life by now.
@@ -103,15 +104,8 @@ func (f farewell) begin(ctx context.Context) error {
 // together with its NIC, so that one which is not keeps both.
 func (f farewell) giveUp(ctx context.Context, given api.Forgotten) error {
 	f.a.opts.Log.Warn("node is forgotten", "node", f.node, "claims", len(given.Claims), "nics", len(given.NICs))
-	for _, c := range given.Claims {
-		if err := f.commit(ctx, func(e *edit) error { return f.a.giveUpClaim(e, c.Claim) }); err != nil {
-			return err
-		}
-	}
-	for _, id := range given.NICs {
-		if err := f.commit(ctx, func(e *edit) error { return giveUpNIC(e, id) }); err != nil {
-			return err
-		}
+	if err := f.giveUpAll(ctx, given); err != nil {
+		return err
 	}
 	if err := f.giveUpNames(ctx); err != nil {
 		return err
@@ -123,6 +117,21 @@ func (f farewell) giveUp(ctx context.Context, given api.Forgotten) error {
 		}
 		return err
 	})
+}
+
+// giveUpAll gives up claims and NICs, and nothing else.
+func (f farewell) giveUpAll(ctx context.Context, given api.Forgotten) error {
+	for _, c := range given.Claims {
+		if err := f.commit(ctx, func(e *edit) error { return f.a.giveUpClaim(e, c.Claim) }); err != nil {
+			return err
+		}
+	}
+	for _, id := range given.NICs {
+		if err := f.commit(ctx, func(e *edit) error { return giveUpNIC(e, id) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // commit is one step, at a revision of the node's record at which it is away.
@@ -146,8 +155,8 @@ func (f farewell) stillLost(e *edit) (store.Rev, error) {
 	switch {
 	case err != nil || !found:
 		return 0, orNotFound(err, "node %q", f.node)
-	case node.Phase != nic.NodeLost || f.a.heardAfter(f.node, f.begun):
-		return 0, fmt.Errorf("forget node %q: %w: it has come back meanwhile, and keeps what was not given up yet; 'nicferry audit' shows what it lost",
+	case node.Phase != f.phase || f.a.heardAfter(f.node, f.begun):
+		return 0, fmt.Errorf("give up node %q: %w: it has come back meanwhile, and keeps what was not given up yet; 'nicferry audit' shows what it lost",
 			f.node, ErrRefused)
 	}
 	return rev, nil

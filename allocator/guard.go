@@ -2,8 +2,8 @@
 
 package allocator
 
-// The build tag weak switches these off, and the tests for F05, F06 and F66
-// must notice.
+// The build tag weak switches these off, and the tests for F05, F06, F65 and
+// F66 must notice.
 const (
 	// secondSource has what a provider's list says of a NIC confirmed by a look
 	// at the NIC alone (F05).
@@ -13,4 +13,7 @@ const (
 	looksAround = true
 	// ownClock keeps what is stored from ending when the wall clock is set (F66).
 	ownClock = true
+	// fenced refuses what an agent says whose session or whose claim's epoch is an
+	// older one (F65).
+	fenced = true
 )

@@ -6,4 +6,5 @@ const (
 	secondSource = false
 	looksAround  = false
 	ownClock     = false
+	fenced       = false
 )

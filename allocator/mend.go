@@ -248,7 +248,7 @@ func (a *Allocator) releaseFound(ctx context.Context, f finding) error {
 	if err != nil || !found {
 		return errors.Join(err, errMoved)
 	}
-	_, err = a.release(ctx, claim.ID, claim.Epoch)
+	_, err = a.release(ctx, claim.ID, claim.Epoch, func(*edit, string) error { return nil })
 	return err
 }
 

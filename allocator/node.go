@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/allocator/pool"
+	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -20,13 +21,19 @@ func (a *Allocator) Hello(ctx context.Context, name string, inv nic.Inventory) (
 	if !mayJoin {
 		return nic.Node{}, fmt.Errorf("node %q: %w: it is not among the nodes of the controller's config", name, ErrRefused)
 	}
-	a.heard(name)
 	var node nic.Node
 	err := a.atomically(ctx, func(e *edit) error {
 		old, rev, known, err := get[nic.Node](e, nodeKey(name))
 		if err != nil {
 			return err
 		}
+		if err := admitAgain(ctx, old); err != nil {
+			return err
+		}
+		if err := regain(e, old); err != nil {
+			return err
+		}
+		a.heard(name)
 		_, now, err := a.opts.Store.List(ctx, nodeKey(name), "", 1)
 		if err != nil {
 			return err
@@ -37,7 +44,7 @@ func (a *Allocator) Hello(ctx context.Context, name string, inv nic.Inventory) (
 		}
 		node = nic.Node{
 			Schema: nic.Schema, Name: name, Instances: instances, Phase: nic.NodeReady,
-			Session: session, Inventory: inv, LastSeen: a.now(),
+			Session: session, Inventory: inv, LastSeen: a.now(), Join: api.JoinOf(ctx),
 		}
 		e.update(nodeKey(name), node, rev)
 		if old.Inventory.Boot != "" && old.Inventory.Boot != inv.Boot {
@@ -87,7 +94,10 @@ func (a *Allocator) withLife(node nic.Node) nic.Node {
 		_, ok := node.Instances[name]
 		return ok || len(node.Instances) == 0
 	})...)
-	if a.since(node.LastSeen) > a.opts.SilentAfter && node.Phase != nic.NodeLost {
+	switch {
+	case !node.Revoked.IsZero():
+		nic.SetCondition(&node.Conditions, revoked(node))
+	case a.since(node.LastSeen) > a.opts.SilentAfter && node.Phase != nic.NodeLost:
 		node.Phase = nic.NodeSilent
 		nic.SetCondition(&node.Conditions, nic.Condition{
 			Reason: nic.ReasonNodeSilent, Since: node.LastSeen,
@@ -98,9 +108,10 @@ func (a *Allocator) withLife(node nic.Node) nic.Node {
 }
 
 // Report takes a node's word about its NICs. A session older than the node's
-// newest is ErrStale, and nothing of the report is taken. What is reported of
-// a NIC or claim that has moved on is passed over: the node will see so itself
-// in what is wanted of it.
+// newest is ErrStale, and so is an older epoch than a claim's, from an agent that
+// says its session with the call; nothing of the report is taken then. Of others
+// what is reported of a NIC or claim that has moved on is passed over: the node
+// will see so itself in what is wanted of it.
 func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeReport) error {
 	err := a.atomically(ctx, func(e *edit) error {
 		node, rev, found, err := get[nic.Node](e, nodeKey(name))
@@ -109,8 +120,11 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 			return err
 		case !found:
 			return fmt.Errorf("node %q: %w: its agent has not said hello", name, ErrNotFound)
-		case node.Session != report.Session:
-			return fmt.Errorf("report of node %s: session %d is %w, it is at %d", name, report.Session, ErrStale, node.Session)
+		case fenced && node.Session != report.Session:
+			return stale("report", node, report.Session)
+		}
+		if err := admitNode("report", node); err != nil {
+			return err
 		}
 		a.heard(name) // an agent that has been replaced is no sign of life, nor is a name from the wire
 		seen := map[nic.ID]bool{}
@@ -119,6 +133,9 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 				return fmt.Errorf("report of node %s: %w: NIC %s twice", name, ErrInvalid, o.NIC)
 			}
 			seen[o.NIC] = true
+			if err := fenceEpoch(e, o); err != nil {
+				return err
+			}
 			if err := a.observe(e, name, o); err != nil {
 				return err
 			}

@@ -2,16 +2,15 @@ package allocator
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/nicferry/nicferry/nic"
 )
 
 // Release says that the container is gone for good. The claim ends once its
 // NIC has been taken back. A claim that is not there is no error; an older
-// epoch is ErrStale.
+// epoch is ErrStale, and so is an older session of the claim's node.
 func (a *Allocator) Release(ctx context.Context, id nic.ClaimID, epoch uint64) error {
-	node, err := a.release(ctx, id, epoch)
+	node, err := a.release(ctx, id, epoch, func(e *edit, node string) error { return fenceNode(e, "release", node) })
 	if err == nil && node != "" {
 		a.heard(node)
 	}
@@ -19,17 +18,20 @@ func (a *Allocator) Release(ctx context.Context, id nic.ClaimID, epoch uint64) e
 }
 
 // release is Release by whoever it is: no sign of life of the claim's node, which
-// it returns, or "" if there is no claim.
-func (a *Allocator) release(ctx context.Context, id nic.ClaimID, epoch uint64) (node string, err error) {
+// it returns, or "" if there is no claim. may refuses it, by the claim's node.
+func (a *Allocator) release(ctx context.Context, id nic.ClaimID, epoch uint64, may func(e *edit, node string) error) (node string, err error) {
 	err = a.atomically(ctx, func(e *edit) error {
 		claim, rev, found, err := get[nic.Claim](e, claimKey(id))
 		if err != nil || !found {
 			return err
 		}
-		if claim.Epoch != epoch {
-			return fmt.Errorf("release claim %s: epoch %d is %w, it is at %d", id, epoch, ErrStale, claim.Epoch)
+		if fenced && claim.Epoch != epoch {
+			return staleEpoch("release", claim, epoch)
 		}
 		node = claim.Owner.Node
+		if err := may(e, node); err != nil {
+			return err
+		}
 		if claim.NIC == "" {
 			return a.endClaim(e, claim, rev)
 		}

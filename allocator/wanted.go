@@ -1,8 +1,8 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -20,10 +20,13 @@ func (a *Allocator) Wanted(ctx context.Context, node string, session uint64) ([]
 	if err != nil {
 		return nil, 0, err
 	}
-	if session != 0 && session != now.Session {
-		return nil, 0, fmt.Errorf("what is wanted of node %s: session %d is %w, it is at %d", node, session, ErrStale, now.Session)
-	}
 	if session != 0 { // who only looks is no sign of life
+		if err := admitNode("question what is wanted", now); err != nil {
+			return nil, 0, err
+		}
+		if fenced && session != now.Session {
+			return nil, 0, stale("question what is wanted", now, session)
+		}
 		a.heard(node)
 		if now.Phase == nic.NodeLost {
 			if err := a.comeBack(ctx, node, session); err != nil {
@@ -61,7 +64,7 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 	}
 	w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: n.Seen.Device, Network: n.Network, Again: n.Again, Turn: n.Turn}
 	claim, _, found, err := get[nic.Claim](e, claimKey(n.Holder))
-	if err == nil && found && claim.NIC == n.ID {
+	if err == nil && found && claim.NIC == n.ID && claim.Owner.Node == n.Node { // else it has moved on, and the NIC is nobody's there
 		w.Claim, w.Epoch, w.Owner, w.Container = claim.ID, claim.Epoch, claim.Owner, claim.Container
 		w.Layer3 = n.Layer3
 		if network, ok := a.networks[n.Network]; ok && a.misfit(claim) == "" {
@@ -113,14 +116,29 @@ func layer3(network nic.Network, claim nic.Claim) nic.Layer3 {
 }
 
 // WaitChange waits until what is wanted of the node may have changed since the
-// revision, and returns the newer one.
+// revision, and returns the newer one. A caller whose session is not the node's
+// newest, also by then, gets ErrStale.
 func (a *Allocator) WaitChange(ctx context.Context, node string, after uint64) (uint64, error) {
-	a.heard(node)
+	if err := a.hear(ctx, node); err != nil {
+		return 0, err
+	}
 	_, now, err := a.opts.Store.List(ctx, onPrefix(node), "", 1)
 	if err != nil || store.Rev(after) > now {
 		return uint64(now), err // from the future: the store was put back from a backup
 	}
 	rev, err := a.changes.wait(ctx, node, store.Rev(after))
-	a.heard(node)
+	if err == nil || ctx.Err() != nil { // it has waited until here
+		err = cmp.Or(a.hear(context.WithoutCancel(ctx), node), err)
+	}
 	return uint64(rev), err
+}
+
+// hear notes a sign of life of the node, unless it is one of an agent that has no
+// say there any more.
+func (a *Allocator) hear(ctx context.Context, node string) error {
+	err := fenceNode(a.reader(ctx), "watch", node)
+	if err == nil {
+		a.heard(node)
+	}
+	return err
 }

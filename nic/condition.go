@@ -45,6 +45,7 @@ const (
 	ReasonGatewayMissing     Reason = "GatewayMissing"      // a gateway does not answer on the wire
 	ReasonNodeError          Reason = "NodeError"           // a step on the node failed
 	ReasonNodeSilent         Reason = "NodeSilent"          // the node's agent has said nothing for a while
+	ReasonNodeRevoked        Reason = "NodeRevoked"         // the node's trust was taken away: its agent is refused
 	ReasonUnreachable        Reason = "ProviderUnreachable" // the provider does not answer
 	ReasonWaitingForSlot     Reason = "WaitingForSlot"      // the slots that are free are promised to other NICs
 	ReasonWaitingForTurn     Reason = "WaitingForTurn"      // the provider is not asked more often than it allows

@@ -16,6 +16,9 @@ const (
 	// NodeLost: an operator has said that the node is gone for good. Its NICs
 	// and claims are being given up, and its record goes after them.
 	NodeLost NodePhase = "lost"
+	// NodeRevoked: an operator has taken its trust away. Its agent is refused
+	// until the node has joined anew; its containers keep their NICs.
+	NodeRevoked NodePhase = "revoked"
 )
 
 // A Node is a machine that runs containers and an agent.
@@ -30,9 +33,14 @@ type Node struct {
 	Session   uint64    `json:"session"`
 	Inventory Inventory `json:"inventory"`
 	LastSeen  time.Time `json:"lastSeen"`
+	// Join is which of the node's joins its agent said hello with; 0 for one
+	// whose certificate stems from no join.
+	Join uint64 `json:"join,omitempty"`
 	// API is the level of what the controller understands, in its answer to
 	// hello alone. An agent sends no field that a lower level does not know.
 	API int `json:"api,omitempty"`
+	// Revoked is when an operator took its trust away; zero while it has it.
+	Revoked time.Time `json:"revoked,omitzero"`
 	// Conditions are what keeps the node, or the providers of its NICs, from
 	// being served at present. They are worked out when the node is shown.
 	Conditions []Condition `json:"conditions,omitempty"`

@@ -124,10 +124,13 @@ func (b *Backend) enter(method string) (leave func(), err error) {
 
 // Acquire is idempotent on owner. A request with faults, or for a network that
 // is not there, becomes a refused claim.
-func (b *Backend) Acquire(_ context.Context, owner nic.Owner, container string, request nic.Request) (nic.Claim, error) {
+func (b *Backend) Acquire(ctx context.Context, owner nic.Owner, container string, request nic.Request) (nic.Claim, error) {
 	leave, err := b.enter("Acquire")
 	defer leave()
 	if err != nil {
+		return nic.Claim{}, err
+	}
+	if err := b.fence(ctx, owner.Node); err != nil {
 		return nic.Claim{}, err
 	}
 	for _, c := range b.claims {
@@ -162,7 +165,7 @@ func (b *Backend) makeNIC(c nic.Claim, now time.Time) nic.ID {
 }
 
 // Release drops the claim and its NIC. Gone: nil. An older epoch: a conflict.
-func (b *Backend) Release(_ context.Context, id nic.ClaimID, epoch uint64) error {
+func (b *Backend) Release(ctx context.Context, id nic.ClaimID, epoch uint64) error {
 	leave, err := b.enter("Release")
 	defer leave()
 	if err != nil {
@@ -174,6 +177,9 @@ func (b *Backend) Release(_ context.Context, id nic.ClaimID, epoch uint64) error
 	}
 	if epoch < c.Epoch {
 		return &api.Error{Code: api.CodeConflict, Message: fmt.Sprintf("release %s: epoch %d is older than %d", id, epoch, c.Epoch)}
+	}
+	if err := b.fence(ctx, c.Owner.Node); err != nil {
+		return err
 	}
 	delete(b.nics, c.NIC)
 	delete(b.claims, id)
@@ -227,6 +233,16 @@ func (b *Backend) Report(_ context.Context, node string, report nic.NodeReport) 
 	return nil
 }
 
+// fence is a conflict for a caller with an older session than the node's; the
+// caller holds the lock.
+func (b *Backend) fence(ctx context.Context, node string) error {
+	n, ok := b.nodes[node]
+	if session := api.SessionOf(ctx); ok && session != 0 && session != n.Session {
+		return over(n, session)
+	}
+	return nil
+}
+
 func over(n nic.Node, session uint64) error {
 	return &api.Error{Code: api.CodeConflict, Message: fmt.Sprintf("session %d of node %s is over", session, n.Name)}
 }
@@ -259,9 +275,10 @@ func (b *Backend) Wanted(_ context.Context, node string, session uint64) ([]nic.
 }
 
 // WaitChange waits for any revision: a node may be woken without need.
-func (b *Backend) WaitChange(ctx context.Context, _ string, after uint64) (uint64, error) {
+func (b *Backend) WaitChange(ctx context.Context, node string, after uint64) (uint64, error) {
 	for {
 		leave, err := b.enter("WaitChange")
+		err = cmp.Or(err, b.fence(ctx, node))
 		revision, moved := b.revision, b.moved
 		leave()
 		if err != nil {

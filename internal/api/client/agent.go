@@ -25,10 +25,15 @@ func (c *Client) Release(ctx context.Context, id nic.ClaimID, epoch uint64) erro
 }
 
 // Hello says that the node's agent has started. The node's session number is
-// for the reports; a repeated hello may yield a higher one.
+// for the reports, and goes with all calls from then on; a repeated hello may
+// yield a higher one.
 func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory) (nic.Node, error) {
 	var out nic.Node
+	c.session.Store(0) // what was is no say in what begins
 	err := c.do(ctx, http.MethodPut, nodePath(node)+"/hello", inventory, &out)
+	if err == nil {
+		c.session.Store(out.Session)
+	}
 	return out, err
 }
 

@@ -101,6 +101,7 @@ func (c *Client) followOnce(ctx context.Context, path string, connected func(), 
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
+	c.sign(req.Header)
 	resp, err := c.stream.Do(req)
 	if err != nil {
 		return c.unreachable(ctx, err)

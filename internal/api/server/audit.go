@@ -14,6 +14,11 @@ type forgetInput struct {
 	Body api.ForgetRequest
 }
 
+type revokeInput struct {
+	Name string `path:"name"`
+	Body api.RevokeRequest
+}
+
 // auditRoutes are for operators alone.
 func (s *server) auditRoutes() {
 	audit := s.operation("audit", http.MethodPost, "/v1/audit", "Compare what the store, the providers and the nodes say, and mend what differs if asked")
@@ -27,5 +32,21 @@ func (s *server) auditRoutes() {
 			return api.Forgotten{}, err
 		}
 		return s.Backend.ForgetNode(ctx, in.Name, in.Body.DryRun)
+	})
+
+	revoke := s.operation("revoke-node", http.MethodPost, "/v1/nodes/{name}/revoke", "Take a node's trust away; its containers keep their NICs, unless seize takes what providers can")
+	serve(s, revoke, func(ctx context.Context, in *revokeInput) (api.Revoked, error) {
+		if err := checkName("node", in.Name); err != nil {
+			return api.Revoked{}, err
+		}
+		return s.Backend.RevokeNode(ctx, in.Name, in.Body.Seize, in.Body.DryRun)
+	})
+
+	remove := s.operation("remove-node", http.MethodPost, "/v1/nodes/{name}/remove", "End a node that has no claims, in good order")
+	serve(s, remove, func(ctx context.Context, in *forgetInput) (api.Forgotten, error) {
+		if err := checkName("node", in.Name); err != nil {
+			return api.Forgotten{}, err
+		}
+		return s.Backend.RemoveNode(ctx, in.Name, in.Body.DryRun)
 	})
 }

@@ -16,6 +16,8 @@ type Backend interface {
 }
 
 // Agents is what agents call. Every call may come again after a lost reply.
+// The context says the caller's session, if it has one (api.SessionOf): whoever is
+// not the node's newest gets a conflict, whatever it asks.
 type Agents interface {
 	// Acquire returns the claim of owner, and makes it at the first call. It
 	// never waits: the claim's phase says how far it is. A request that
@@ -65,6 +67,12 @@ type Auditor interface {
 	// ForgetNode gives up a node for good. One that reports: refused. An unknown
 	// one: not found.
 	ForgetNode(ctx context.Context, node string, dryRun bool) (api.Forgotten, error)
+	// RevokeNode takes a node's trust away; seize gives up what providers can take
+	// out by themselves. An unknown one: not found.
+	RevokeNode(ctx context.Context, node string, seize, dryRun bool) (api.Revoked, error)
+	// RemoveNode ends a node without claims. One that has some: refused. An unknown
+	// one: not found.
+	RemoveNode(ctx context.Context, node string, dryRun bool) (api.Forgotten, error)
 	// Status says what keeps the controller from its work; none is well. It
 	// answers within seconds, whatever does not answer it.
 	Status(ctx context.Context) []nic.Condition

@@ -74,5 +74,5 @@ func New(opts Options) http.Handler {
 		w.Header().Set("Content-Type", "application/openapi+json")
 		w.Write(document)
 	})
-	return s.guard(s.identify(withFallback(mux)))
+	return s.guard(s.identify(withSession(withFallback(mux))))
 }

@@ -1,0 +1,189 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// Trust is whoever issues the nodes' certificates.
+type Trust interface {
+	// Revoke makes all certificates and tokens of the node void that were issued
+	// before, and says whether there were any. Twice is fine.
+	Revoke(ctx context.Context, node string) (known bool, err error)
+}
+
+// RevokeNode takes a node's trust away: nothing that its agent says is taken any
+// more, until it has joined anew. Its containers keep their NICs, and all that is
+// reserved for them stays so. With seize what a provider can take out by itself is
+// unplugged and deleted, with its claims; what only the node could give back stays
+// reserved, until the node is forgotten. It may be repeated. With dryRun it only
+// says what it would give up and keep.
+func (a *Allocator) RevokeNode(ctx context.Context, name string, seize, dryRun bool) (api.Revoked, error) {
+	switch _, err := a.Node(ctx, name); {
+	case errors.Is(err, ErrNotFound):
+		return a.revokeStranger(ctx, name, err, dryRun)
+	case err != nil:
+		return api.Revoked{}, err
+	}
+	if !dryRun { // from here on it gets nothing new
+		if err := a.markRevoked(ctx, name, nic.NodeRevoked); err != nil {
+			return api.Revoked{}, err
+		}
+		if _, err := a.distrust(ctx, name); err != nil {
+			return api.Revoked{}, err
+		}
+	}
+	verdict, err := a.verdict(ctx, name, seize)
+	if err != nil || dryRun {
+		return verdict, err
+	}
+	a.opts.Log.Warn("node is revoked", "node", name, "seize", seize, "claims", len(verdict.Claims), "nics", len(verdict.NICs), "kept", len(verdict.Kept), "audit", true)
+	f := farewell{a: a, node: name, begun: a.now(), phase: nic.NodeRevoked}
+	if err := f.giveUpAll(ctx, api.Forgotten{Claims: verdict.Claims, NICs: verdict.NICs}); err != nil {
+		return verdict, err
+	}
+	for _, kept := range verdict.Kept {
+		if err := f.commit(ctx, func(e *edit) error { return a.tellRevoked(e, kept.Claim) }); err != nil {
+			return verdict, err
+		}
+	}
+	return verdict, nil
+}
+
+// revokeStranger is for a node that has a certificate and has not said hello with it.
+func (a *Allocator) revokeStranger(ctx context.Context, name string, notFound error, dryRun bool) (api.Revoked, error) {
+	verdict := api.NewRevoked(name)
+	if dryRun {
+		return verdict, notFound
+	}
+	known, err := a.distrust(ctx, name)
+	if err != nil || known {
+		return verdict, err
+	}
+	return verdict, notFound
+}
+
+// distrust has the node's certificates made void, where they are ours.
+func (a *Allocator) distrust(ctx context.Context, node string) (known bool, err error) {
+	if a.opts.Trust == nil {
+		return false, nil
+	}
+	if known, err = a.opts.Trust.Revoke(ctx, node); err != nil {
+		return known, fmt.Errorf("revoke the certificates of node %q: %w", node, err)
+	}
+	return known, nil
+}
+
+// markRevoked notes in the node's record that its agent is refused from now on.
+func (a *Allocator) markRevoked(ctx context.Context, name string, phase nic.NodePhase) error {
+	return a.atomically(ctx, func(e *edit) error {
+		node, rev, found, err := get[nic.Node](e, nodeKey(name))
+		if err != nil || !found {
+			return orNotFound(err, "node %q", name)
+		}
+		if !node.Revoked.IsZero() && node.Phase == phase {
+			return nil
+		}
+		if node.Revoked.IsZero() {
+			node.Revoked = a.now()
+		}
+		node.LastSeen = a.withLife(node).LastSeen
+		node.Phase = phase
+		e.update(nodeKey(name), node, rev)
+		return nil
+	})
+}
+
+// verdict says what becomes of all that is reserved for a node which is revoked.
+// A NIC that is still to be made is given up in any case.
+func (a *Allocator) verdict(ctx context.Context, node string, seize bool) (api.Revoked, error) {
+	r, err := a.read(ctx)
+	if err != nil {
+		return api.Revoked{}, err
+	}
+	all, err := a.reservedFor(ctx, node)
+	if err != nil {
+		return api.Revoked{}, err
+	}
+	verdict := api.NewRevoked(node)
+	for _, c := range all.Claims {
+		n, has := r.nics[r.claims[c.Claim].NIC]
+		if seize && (!has || seizable(n)) {
+			verdict.Claims = append(verdict.Claims, c)
+		} else {
+			verdict.Kept = append(verdict.Kept, c)
+		}
+	}
+	for _, id := range all.NICs {
+		if n := r.nics[id]; seize && seizable(n) || n.Phase == nic.PhasePlanned {
+			verdict.NICs = append(verdict.NICs, id)
+		} else {
+			verdict.KeptNICs = append(verdict.KeptNICs, id)
+		}
+	}
+	return verdict, nil
+}
+
+// seizable says whether the NIC's provider can take it out of its node by itself,
+// or the node has not been told of it.
+func seizable(n nic.NIC) bool { return !told(n) || n.Seen.Device.Kind == nic.Found }
+
+// revoked is the condition of a node that is, and of its claims.
+func revoked(node nic.Node) nic.Condition {
+	return nic.Condition{
+		Reason: nic.ReasonNodeRevoked, Since: node.Revoked,
+		Message: fmt.Sprintf("node %s is revoked: its agent is refused, and what its containers have stays reserved; to have it back: nicferry token create --node %s, and nicferry-agent join there; to give it up: nicferry node forget %s",
+			node.Name, node.Name, node.Name),
+	}
+}
+
+// tellRevoked notes in a claim why nobody serves it.
+func (a *Allocator) tellRevoked(e *edit, id nic.ClaimID) error {
+	claim, rev, found, err := get[nic.Claim](e, claimKey(id))
+	if err != nil || !found || claim.Phase == nic.ClaimReleasing {
+		return err
+	}
+	node, _, _, err := get[nic.Node](e, nodeKey(claim.Owner.Node))
+	if err == nil && nic.SetCondition(&claim.Conditions, revoked(node)) {
+		e.update(claimKey(id), claim, rev)
+	}
+	return err
+}
+
+// admitNode refuses whatever the agent of a revoked node says.
+func admitNode(what string, node nic.Node) error {
+	if node.Revoked.IsZero() {
+		return nil
+	}
+	return fmt.Errorf("%s of node %q: %w: the node is revoked since %s; to have it back: nicferry token create --node %s, and nicferry-agent join there",
+		what, node.Name, ErrRefused, node.Revoked.Format("2006-01-02 15:04:05"), node.Name)
+}
+
+// admitAgain is admitNode, but for an agent whose node has joined since.
+func admitAgain(ctx context.Context, node nic.Node) error {
+	if api.JoinOf(ctx) > node.Join {
+		return nil
+	}
+	return admitNode("hello", node)
+}
+
+// regain takes back what was said of the claims of a node that was revoked.
+func regain(e *edit, node nic.Node) error {
+	if node.Revoked.IsZero() {
+		return nil
+	}
+	claims, err := claimsOn(e, node.Name, nil)
+	if err != nil {
+		return err
+	}
+	for _, c := range claims {
+		if nic.ClearCondition(&c.Value.Conditions, nic.ReasonNodeRevoked) {
+			e.update(c.Key, c.Value, c.Rev)
+		}
+	}
+	return nil
+}
