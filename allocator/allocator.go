@@ -49,6 +49,8 @@ type Options struct {
 	Events Recorder
 	// Sweep is the background comparison with providers and nodes; nil is none.
 	Sweep *Sweep
+	// Observer is told of what happens; optional.
+	Observer Observer
 }
 
 // The errors that callers branch on.
@@ -86,6 +88,7 @@ type Allocator struct {
 	slots    *slots
 	berths   *berths
 	censuses *censuses
+	tallies  *tallies
 
 	mu       sync.Mutex           // guards what follows
 	lastSeen map[string]time.Time // by node
@@ -95,6 +98,7 @@ type Allocator struct {
 	storeOutage *outage
 	sweeps      api.Sweeps
 	leads       bool
+	stage       stage
 }
 
 // A spaceAddr is an address in its address space.
@@ -133,6 +137,9 @@ func New(opts Options) (*Allocator, error) {
 	if opts.Wall == nil {
 		opts.Wall = time.Now
 	}
+	if opts.Observer == nil {
+		opts.Observer = blind{}
+	}
 	own := newClock(opts.Wall)
 	a := &Allocator{
 		clock:    own,
@@ -150,9 +157,10 @@ func New(opts Options) (*Allocator, error) {
 		taken:    newTaken(own),
 		reported: newReported(),
 		spares:   newSpares(),
+		tallies:  newTallies(own, opts.Observer),
 		born:     own.now(),
 	}
-	a.opts.Store = heedful{opts.Store, a.stored}
+	a.opts.Store = heedful{timed{opts.Store, opts.Observer}, a.stored}
 	for name := range opts.Providers {
 		a.pokes[name] = make(chan struct{}, 1)
 	}
@@ -203,12 +211,15 @@ func (a *Allocator) Run(ctx context.Context) error {
 }
 
 func (a *Allocator) lead(ctx context.Context) error {
+	a.enter(stageFollowing)
+	defer a.enter(stageEnding)
 	term, err := a.opts.Store.Lead(ctx, leaderName)
 	if err != nil {
 		return fmt.Errorf("become leader: %w", err)
 	}
 	defer term.Resign(context.WithoutCancel(ctx))
 	a.term = term
+	a.enter(stageRecovering)
 	a.setLeading(true)
 	defer a.setLeading(false)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -227,6 +238,7 @@ func (a *Allocator) lead(ctx context.Context) error {
 		return err
 	}
 	defer watch.Close()
+	a.enter(stageLeading)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)

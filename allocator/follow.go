@@ -32,12 +32,13 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	for _, c := range claims {
 		a.queue.Wake(c.Key)
 	}
-	a.queue.Wake(refusedKey)
-	a.queue.Wake(expireKey)
 	nodes, _, err := store.ListJSON[nic.Node](ctx, a.opts.Store, nodePrefix, "", 0)
 	if err != nil {
 		return nil, err
 	}
+	a.tallies.learn(nics, claims, nodes)
+	a.queue.Wake(refusedKey)
+	a.queue.Wake(expireKey)
 	for _, node := range nodes {
 		a.queue.Wake(poolRoot + node.Value.Name)
 	}
@@ -63,6 +64,7 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 		a.seeAddresses(events)
 		a.wakePools(events)
 		for _, e := range events {
+			a.tallies.see(e)
 			if a.changes.see(e) {
 				a.queue.Wake(e.Key)
 			}

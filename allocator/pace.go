@@ -38,7 +38,8 @@ const turnAgain = 30 * time.Second
 // burst of one is not the wait of all (F08).
 type paced struct {
 	provider.Provider
-	verbs map[string]*pacer
+	verbs  map[string]*pacer
+	waited func(verb string) // is told of each that has to wait
 }
 
 // newPaced paces p. wake has a NIC worked on, whose turn it is; node says which
@@ -49,7 +50,7 @@ func newPaced(p provider.Provider, node func(nic.ID) string, wake func(nic.ID)) 
 	for verb, rate := range map[string]provider.Rate{opCreate: r.Create, opAttach: r.Attach, opDetach: r.Detach, opDelete: r.Delete} {
 		verbs[verb] = newPacer(rate, node, wake)
 	}
-	return &paced{p, verbs}
+	return &paced{p, verbs, func(string) {}}
 }
 
 // Unwrap is for provider.As.
@@ -63,6 +64,7 @@ func (p *paced) turn(verb string, id nic.ID, pass func(nic.ID) bool) error {
 	if pass(id) {
 		return nil
 	}
+	p.waited(verb)
 	return &provider.Error{
 		Kind: provider.ErrThrottled, Scope: provider.ScopeAccount, Provider: p.Info().Name, Op: verb, ID: id, RetryAfter: turnAgain, Err: errTurn,
 	}
@@ -291,7 +293,9 @@ func (p *paced) stop() {
 func (a *Allocator) pace(providers map[string]provider.Provider) map[string]provider.Provider {
 	all := map[string]provider.Provider{}
 	for name, p := range providers {
-		all[name] = newPaced(p, a.nodeOf, func(id nic.ID) { a.queue.Wake(nicKey(id)) })
+		paced := newPaced(observed{p, name, a.opts.Observer}, a.nodeOf, func(id nic.ID) { a.queue.Wake(nicKey(id)) })
+		paced.waited = func(verb string) { a.opts.Observer.Waited(name, verb) }
+		all[name] = paced
 	}
 	return all
 }

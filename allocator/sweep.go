@@ -74,6 +74,7 @@ func (s *sweeper) run(ctx context.Context) {
 		if !known {
 			at = time.Now()
 			marked++
+			s.a.opts.Observer.Found(string(found.Kind))
 			s.a.opts.Log.Warn("difference found", "kind", found.Kind, "nic", found.NIC, "claim", found.Claim, "node", found.Node,
 				"provider", found.Provider, "link", found.Link, "message", found.Message, "remedy", found.Remedy)
 		}
@@ -85,6 +86,7 @@ func (s *sweeper) run(ctx context.Context) {
 		s.a.tellMended("sweep", found, err)
 		if err == nil {
 			mended++
+			s.a.opts.Observer.Mended(string(found.Kind))
 		}
 	}
 	s.a.count(func(c *api.Sweeps) {

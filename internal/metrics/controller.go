@@ -61,7 +61,9 @@ type Controller struct {
 func longTimes() []float64 {
 	return []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
 }
-func shortTimes() []float64 { return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5} }
+func shortTimes() []float64 {
+	return []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}
+}
 
 // NewController makes a controller's metrics.
 func NewController(o ControllerOptions) *Controller {
@@ -72,7 +74,7 @@ func NewController(o ControllerOptions) *Controller {
 	c.gatherCounts()
 	c.gatherCertificates()
 	c.steps = c.histogram("nicferry_attach_seconds",
-		"Time that a container's NIC took for each step on its way, as the controller learnt of it: placed, create, attach, seen by the node, in the container, addressed.",
+		"Time that each step of a NIC's way into a container took, by the step that was done then; nicferry describe claims shows those of one. That a container was started is no step here: the wait for it is its user's.",
 		longTimes(), "step")
 	c.calls = c.counter("nicferry_provider_calls_total", "Calls to providers that have ended, by what they came to.", "provider", "verb", "result")
 	c.callSeconds = c.histogram("nicferry_provider_call_seconds", "Time that calls to providers took.", longTimes(), "provider", "verb")
@@ -117,7 +119,9 @@ func (c *Controller) Committed(result string, took time.Duration) {
 }
 
 // Refused notes a claim that became refused.
-func (c *Controller) Refused(reason nic.Reason) { c.refusals.WithLabelValues(clean(string(reason))).Inc() }
+func (c *Controller) Refused(reason nic.Reason) {
+	c.refusals.WithLabelValues(clean(string(reason))).Inc()
+}
 
 // Found notes a difference that the sweep has found, and Mended one that it has
 // acted upon.
