@@ -65,6 +65,8 @@ type Options struct {
 	Superseded func(error) bool
 	// Workers is how many containers are worked on at a time; default 8.
 	Workers int
+	// Observer is told of what happens; optional.
+	Observer Observer
 }
 
 // ErrSuperseded means that another agent has started for the same node. This
@@ -93,6 +95,8 @@ type Agent struct {
 	lans     *announce.Listener
 }
 
+	contact  contact
+	reading  sync.Mutex // of counters
 // New makes an agent and reads what an earlier one left in the cache.
 func New(opts Options) (*Agent, error) {
 	if opts.Workers == 0 {
@@ -100,6 +104,10 @@ func New(opts Options) (*Agent, error) {
 	}
 	a := &Agent{
 		opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), report: newReporter(opts),
+	if opts.Observer == nil {
+		opts.Observer = blind{}
+	}
+	opts.Controller = observed{opts.Controller, opts.Observer}
 		asks: newAsks(opts), censuses: newCensuses(), cache: cache{dir: opts.RunDir}, arrivals: hotplug.NewWatcher(opts.Host),
 		wires: dhcp.NewListener(), wires6: dhcp6.NewListener(), lans: announce.NewListener(),
 	}
@@ -177,6 +185,8 @@ func (a *Agent) holdSession(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	a.contact.made()
+	defer func() { a.contact.lost(nil) }()
 	defer cancel(nil)
 	wg.Go(func() { cancel(a.report.run(ctx, session)) })
 	wg.Go(func() { a.takeCensuses(ctx) })
@@ -211,6 +221,7 @@ func (a *Agent) hello(ctx context.Context) (session uint64, err error) {
 		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
 			return 0, err
 		}
+		a.contact.lost(err)
 	}
 }
 
@@ -256,6 +267,7 @@ func (a *Agent) resync(ctx context.Context) {
 		a.opts.Log.Warn("container engine does not list its containers, will ask again", "err", err)
 	}
 	for _, c := range all {
+	a.opts.Observer.Resynced()
 		if len(nic.ParseLabels(c.Labels)) > 0 {
 			a.queue.Wake(c.ID)
 		}

@@ -24,29 +24,36 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 	if err := a.hold(ctx, p, c, w); err != nil {
 		return err
 	}
-	if err := a.provide(ctx, p.ns, w, said); err != nil {
+	if err := a.step(p, stepProvide, func() error { return a.provide(ctx, p.ns, w, said) }); err != nil {
 		return err
 	}
 	said.State = nic.ObservedMade
-	at, err := a.enter(ctx, p.ns, w, wishes)
+	var at link.Link
+	err := a.step(p, stepEnter, func() (err error) { at, err = a.enter(ctx, p.ns, w, wishes); return err })
 	if err != nil {
 		return err
 	}
+	p.show(w, at.Index)
+	p.pass(nic.StepMoved)
 	l3, err := a.address(p, at.Index, w, said)
 	if err != nil {
 		return err
+	}
+	if p.leased() {
+		p.pass(nic.StepLeased)
 	}
 	l3.SourceRoutes = len(staying(wishes)) > 1
 	p.layer3 = l3
 	// Before the addresses: a program that waits for those counts on names too.
 	a.writeNames(&c, wishes, said)
-	if err := a.ferry.Apply(ctx, p.ns, at.Index, l3); err != nil {
+	if err := a.step(p, stepAddress, func() error { return a.ferry.Apply(ctx, p.ns, at.Index, l3) }); err != nil {
 		return err
 	}
 	p.watcher.Applied()
 	said.Addrs = l3.Addrs
 	if none := !l3.DHCP && len(w.Layer3.Addrs) == 0; none || len(l3.Addrs) > 0 {
 		said.State = nic.ObservedIn
+		p.done = true
 	}
 	return nil
 }
@@ -116,11 +123,15 @@ const (
 // again comes back with its address.
 func (a *Agent) pullOut(ctx context.Context, w nic.Wanted, isDead bool) error {
 	p := a.plugs.of(w)
+	start, was := time.Now(), p.ns != nil
 	err := p.stop(false)
 	if isDead {
 		err = errors.Join(err, a.recoverStray(ctx, w, p.ns))
 	} else if p.ns != nil {
 		err = errors.Join(err, a.ferry.Out(ctx, w.NIC, w.Device, p.ns))
+	}
+	if was {
+		a.opts.Observer.Ferried(stepOut, time.Since(start), err)
 	}
 	if err != nil {
 		return err // the namespace stays held: without it the NIC could not be reached

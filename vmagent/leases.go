@@ -7,11 +7,13 @@ import (
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/dhcp"
 	"github.com/nicferry/nicferry/vmagent/dhcp6"
+	"github.com/nicferry/nicferry/vmagent/lease"
 )
 
 // addLease adds what the DHCPv4 server gave, where the network has one.
 func (a *Agent) addLease(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Observed) (err error) {
 	if !l3.DHCP {
+		p.hideLease(dhcp4Leases)
 		return p.stopKeeper(true)
 	}
 	if p.keeper == nil {
@@ -20,6 +22,7 @@ func (a *Agent) addLease(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Observ
 		}
 	}
 	state := p.keeper.State()
+	p.showLease(dhcp4Leases, state.Bound)
 	if !state.Bound {
 		waitingForDHCP(said, "DHCP", state.Since, state.Err)
 		a.remembered(w, a.cache.dropLease(w.NIC))
@@ -40,6 +43,7 @@ func (a *Agent) addLease(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Observ
 // addLease6 adds what the DHCPv6 server gave, where the network has one.
 func (a *Agent) addLease6(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Observed) (err error) {
 	if l3.IPv6Mode != nic.IPv6DHCP {
+		p.hideLease(dhcp6Leases)
 		return p.stopKeeper6(true)
 	}
 	if p.keeper6 == nil {
@@ -48,6 +52,7 @@ func (a *Agent) addLease6(p *plug, w nic.Wanted, l3 *nic.Layer3, said *nic.Obser
 		}
 	}
 	state := p.keeper6.State()
+	p.showLease(dhcp6Leases, state.Bound)
 	if !state.Bound {
 		waitingForDHCP(said, "DHCPv6", state.Since, state.Err)
 		a.remembered(w, a.cache.dropLease6(w.NIC))
@@ -69,7 +74,7 @@ func (a *Agent) remembered(w nic.Wanted, err error) {
 
 // leaseOptions are those of the claim's lease, over the link at index in ns.
 func (a *Agent) leaseOptions(ns *netns.Namespace, index int, w nic.Wanted) dhcp.Options {
-	lease, err := a.cache.lease(w.NIC)
+	last, err := a.cache.lease(w.NIC)
 	if err != nil {
 		a.opts.Log.Warn("lease not read from the cache, a new one is asked for", "nic", w.NIC, "err", err)
 	}
@@ -83,15 +88,16 @@ func (a *Agent) leaseOptions(ns *netns.Namespace, index int, w nic.Wanted) dhcp.
 		},
 		MAC:      w.Device.MAC,
 		ClientID: w.Claim.DHCPClientID(),
-		Lease:    lease,
+		Lease:    last,
 		Routes:   w.Layer3.DHCPRoutes,
 		Wake:     func() { a.queue.Wake(key) },
 		Log:      a.opts.Log.With("nic", w.NIC, "claim", w.Claim),
+		Told:     func(event lease.Event) { a.opts.Observer.Leased(dhcp4Leases, string(event)) },
 	}
 }
 
 func (a *Agent) lease6Options(ns *netns.Namespace, index int, w nic.Wanted) dhcp6.Options {
-	lease, err := a.cache.lease6(w.NIC)
+	last, err := a.cache.lease6(w.NIC)
 	if err != nil {
 		a.opts.Log.Warn("DHCPv6 lease not read from the cache, a new one is asked for", "nic", w.NIC, "err", err)
 	}
@@ -100,9 +106,10 @@ func (a *Agent) lease6Options(ns *netns.Namespace, index int, w nic.Wanted) dhcp
 		Listen: func() (dhcp6.Conn, error) { return a.wires6.Listen(ns, index) },
 		DUID:   dhcp6.ClaimDUID(w.Claim),
 		IAID:   dhcp6.InterfaceIAID(w.Owner.Interface),
-		Lease:  lease,
+		Lease:  last,
 		Wake:   func() { a.queue.Wake(key) },
 		Log:    a.opts.Log.With("nic", w.NIC, "claim", w.Claim),
+		Told:   func(event lease.Event) { a.opts.Observer.Leased(dhcp6Leases, string(event)) },
 	}
 }
 

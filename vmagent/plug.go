@@ -40,6 +40,9 @@ type plug struct {
 	layer3   nic.Layer3
 	leaseDNS []nic.DNS
 	saidMTU  int // what the lease was last seen to say
+	// done: the NIC has been in its container and configured.
+	done   bool
+	inside inside // for others to look at
 }
 
 // plugs holds the plugs of all NICs. A plug itself belongs to its container's
@@ -185,6 +188,8 @@ func (p *plug) stopWatcher() error {
 // letGo closes the namespace; if the container is dead this is the moment
 // when the namespace dies.
 func (p *plug) letGo() error {
+	p.hide()
+	p.done = false
 	if p.ns == nil {
 		return nil
 	}

@@ -163,6 +163,18 @@ func (q *Queue) Longest() (key string, age time.Duration) {
 	return key, age
 }
 
+// Load is how many keys are being worked on, and how many wait for a worker.
+func (q *Queue) Load() (busy, waiting int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, it := range q.items {
+		if it.running {
+			busy++
+		}
+	}
+	return busy, len(q.ready)
+}
+
 // run turns a panic into an error: one bad key must not end the daemon.
 func (q *Queue) run(ctx context.Context, key string) (again time.Duration, err error) {
 	defer func() {

@@ -81,7 +81,7 @@ func (e *Engine) watchOnce(ctx context.Context, subscribed func(), wake func(str
 		return fmt.Errorf("subscribe to Docker's events: %w: no answer within %s", ErrNoEngine, e.opts.Timeout)
 	}
 	// A stream that could not be opened may look open for a moment.
-	if err := e.ping(ctx); err != nil {
+	if err := e.Ping(ctx); err != nil {
 		return err
 	}
 	subscribed()
@@ -102,7 +102,8 @@ func (e *Engine) watchOnce(ctx context.Context, subscribed func(), wake func(str
 	}
 }
 
-func (e *Engine) ping(ctx context.Context) error {
+// Ping returns an error when the engine does not answer in time.
+func (e *Engine) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
 	defer cancel()
 	return e.api.ping(ctx)

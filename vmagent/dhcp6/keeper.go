@@ -49,6 +49,9 @@ type Options struct {
 	// Wake is called from the keeper's goroutine whenever State has changed.
 	// It must not block, nor call Stop. Optional.
 	Wake func()
+	// Told is called with what becomes of the lease, from the keeper's goroutine.
+	// It must not block. Optional.
+	Told func(lease.Event)
 	// Log is told of leases won and lost. Optional.
 	Log *slog.Logger
 }
@@ -60,7 +63,7 @@ func Start(o Options) (*Keeper, error) {
 		return nil, fmt.Errorf("start DHCPv6: %w", err)
 	}
 	return lease.Start(lease.Options[Lease]{
-		Protocol: newProtocol(&o), Lease: o.Lease, Usable: o.Lease.Usable(time.Now()), Verify: o.Reboot, Wake: o.Wake, Log: o.Log,
+		Protocol: newProtocol(&o), Lease: o.Lease, Usable: o.Lease.Usable(time.Now()), Verify: o.Reboot, Wake: o.Wake, Told: o.Told, Log: o.Log,
 	}), nil
 }
 

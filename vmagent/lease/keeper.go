@@ -63,6 +63,9 @@ type Options[L Lease] struct {
 	// Wake is called from the keeper's goroutine whenever State has changed.
 	// It must not block, nor call Stop. Optional.
 	Wake func()
+	// Told is called with what becomes of the lease, from the keeper's goroutine.
+	// It must not block. Optional.
+	Told func(Event)
 	// Log is told of leases won and lost. Optional.
 	Log *slog.Logger
 }
@@ -90,6 +93,9 @@ type declined[L Lease] struct {
 func Start[L Lease](o Options[L]) *Keeper[L] {
 	if o.Wake == nil {
 		o.Wake = func() {}
+	}
+	if o.Told == nil {
+		o.Told = func(Event) {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -196,6 +202,7 @@ func (k *Keeper[L]) turn(ctx context.Context) (turn context.Context, state State
 
 func (k *Keeper[L]) decline(turn context.Context, lost declined[L]) {
 	k.opts.Wake()
+	k.opts.Told(Declined)
 	addr := lost.lease.Granted().Addr
 	k.opts.Log.Warn("DHCP address declined", "addr", addr, "server", lost.lease.Giver(), "why", lost.why)
 	if err := k.opts.Protocol.Decline(turn, lost.lease, lost.why); err != nil && turn.Err() == nil {
@@ -210,6 +217,7 @@ func (k *Keeper[L]) verify(turn context.Context, was State[L]) {
 	switch {
 	case err == nil:
 		k.opts.Log.Info("DHCP lease verified", attrs(next)...)
+		k.opts.Told(Verified)
 		k.change(turn, State[L]{Bound: true, Lease: next})
 	case errors.Is(err, ErrRefused):
 		k.lose(turn, was.Lease, State[L]{Err: err})
@@ -223,6 +231,7 @@ func (k *Keeper[L]) acquire(turn context.Context, last L) error {
 		return err
 	}
 	k.opts.Log.Info("DHCP lease acquired", attrs(next)...)
+	k.opts.Told(Acquired)
 	for _, note := range next.Granted().Notes {
 		k.opts.Log.Warn("DHCP answer taken in part", "server", next.Giver(), "note", note)
 	}
@@ -243,6 +252,7 @@ func (k *Keeper[L]) keep(turn context.Context, l L) (kept bool) {
 	switch {
 	case err == nil:
 		k.opts.Log.Debug("DHCP lease renewed", attrs(next)...)
+		k.opts.Told(Renewed)
 		k.change(turn, State[L]{Bound: true, Lease: next})
 	case errors.Is(err, ErrRefused):
 		k.lose(turn, l, State[L]{Err: err})
@@ -254,6 +264,11 @@ func (k *Keeper[L]) keep(turn context.Context, l L) (kept bool) {
 
 func (k *Keeper[L]) lose(turn context.Context, l L, next State[L]) {
 	if k.change(turn, next) {
+		event := Expired
+		if errors.Is(next.Err, ErrRefused) {
+			event = Refused
+		}
+		k.opts.Told(event)
 		k.opts.Log.Warn("DHCP lease lost", "addr", l.Granted().Addr, "err", next.Err)
 	}
 }
