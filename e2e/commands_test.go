@@ -318,6 +318,7 @@ func (r *rig) writeConfigs(workDir string) error {
 	if _, err := os.Stat(filepath.Join(workDir, "examples")); err == nil {
 		from = filepath.Join("..", "examples")
 		paths = []string{
+			"#controllers:\n#  - unix:///run/nicferry/", "controllers:\n  - unix://" + r.node.Dir() + "/",
 			"/run/nicferry/agent", r.file("agent"),
 			"/run/nicferry", r.node.Dir(),
 			"/var/lib/nicferry", r.file("state"),

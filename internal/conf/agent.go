@@ -14,8 +14,14 @@ type Agent struct {
 	// Controllers are addresses of the one controller, tried in order; at least
 	// one. CheckAddress has held each of them for good.
 	Controllers []string
-	// TLS is set if one of the addresses is https.
-	TLS    *TLS
+	// TLS is what https addresses need; nil: the identity is.
+	TLS *TLS
+	// IdentityDir is where the key and certificate of an agent that has joined
+	// are.
+	IdentityDir string
+	// Given says which of node and controllers the file names. The others are
+	// defaults, in whose place an identity's come.
+	Given  Given
 	Docker Docker
 	// RunDir is where the agent keeps what must survive its restart but not
 	// the machine's.
@@ -25,6 +31,9 @@ type Agent struct {
 	Log     Log
 	Metrics Metrics
 }
+
+// Given says what an agent's file names.
+type Given struct{ Node, Controllers bool }
 
 // Docker says how the agent reaches the Docker daemon.
 type Docker struct {
@@ -45,6 +54,7 @@ type agentFile struct {
 	Node        string       `yaml:"node"`
 	Controllers []string     `yaml:"controllers"`
 	TLS         *TLS         `yaml:"tls"`
+	IdentityDir string       `yaml:"identityDir"`
 	Docker      Docker       `yaml:"docker"`
 	RunDir      string       `yaml:"runDir"`
 	Resync      nic.Duration `yaml:"resync"`
@@ -76,6 +86,7 @@ func parseAgent(file string, data []byte, hostname func() (string, error)) (*Age
 	}
 	return &Agent{
 		Node: f.Node, Controllers: f.Controllers, TLS: f.TLS, Docker: f.Docker,
+		IdentityDir: f.IdentityDir, Given: Given{Node: d.given("node"), Controllers: d.given("controllers")},
 		RunDir: f.RunDir, Resync: f.Resync, Log: f.Log, Metrics: f.Metrics,
 	}, nil
 }

@@ -38,15 +38,13 @@ func (d *doc) checkAgent(f *agentFile, hostname func() (string, error)) {
 		if err == nil && slices.Contains(f.Controllers[:i], address) {
 			d.fault(at, "%s is listed twice", quote(address))
 		}
-		if err == nil && strings.HasPrefix(address, "https://") && !d.given("tls") {
-			d.fault(at, "%s needs tls: with ca, cert and key", quote(address))
-		}
 	}
 	if f.TLS != nil {
 		d.checkFile("tls.ca", f.TLS.CA)
 		d.checkFile("tls.cert", f.TLS.Cert)
 		d.checkFile("tls.key", f.TLS.Key)
 	}
+	d.faultErr("identityDir", checkPath(f.IdentityDir))
 	f.Docker.Socket = strings.TrimPrefix(f.Docker.Socket, "unix://")
 	d.faultErr("docker.socket", checkSocket(f.Docker.Socket))
 	d.faultErr("runDir", checkPath(f.RunDir))

@@ -261,14 +261,14 @@ func TestAgentSample(t *testing.T) {
 	}
 	want := &Agent{
 		Node: "node1", Controllers: []string{"unix:///run/nicferry/nicferryd.sock"},
-		Docker: Docker{Socket: "/var/run/docker.sock"}, RunDir: "/run/nicferry/agent",
+		Docker: Docker{Socket: "/var/run/docker.sock"}, RunDir: "/run/nicferry/agent", IdentityDir: "/var/lib/nicferry/agent",
 		Resync: nic.Duration(30 * time.Second), Log: Log{Level: "info", Format: "auto"},
 		Metrics: Metrics{Address: "127.0.0.1:7462"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the sample (-want +got):\n%s", diff)
 	}
-	short, err := ParseAgent("short", []byte("version: 1\nnode: node1\n"))
+	short, err := parseAgent("short", []byte("version: 1\n"), func() (string, error) { return "node1.example", nil })
 	if diff := cmp.Diff(want, short); err != nil || diff != "" {
 		t.Errorf("the defaults, %v (-want +got):\n%s", err, diff)
 	}

@@ -45,6 +45,7 @@ const (
 	DefaultProbe = string(nic.ProbeOptimistic)
 
 	DefaultControllerAddress = "unix://" + DefaultSocket
+	DefaultIdentityDir       = "/var/lib/nicferry/agent"
 	DefaultDockerSocket      = "/var/run/docker.sock"
 	DefaultRunDir            = "/run/nicferry/agent"
 	DefaultResync            = nic.Duration(30 * time.Second)
@@ -86,7 +87,7 @@ func (p *pool) setDefaults() { p.Idle = DefaultIdle }
 func (f *agentFile) setDefaults() {
 	f.Controllers = []string{DefaultControllerAddress}
 	f.Docker.setDefaults()
-	f.RunDir, f.Resync = DefaultRunDir, DefaultResync
+	f.IdentityDir, f.RunDir, f.Resync = DefaultIdentityDir, DefaultRunDir, DefaultResync
 	f.Log.setDefaults()
 	f.Metrics = Metrics{Address: DefaultAgentMetrics}
 }
