@@ -22,6 +22,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/daemon"
+	"github.com/nicferry/nicferry/internal/identity"
 	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/retry"
@@ -65,10 +66,15 @@ started for this node. Whoever restarts an agent must not do so after 6.`,
 			if err != nil {
 				return daemon.UsageError{Err: fmt.Errorf("config not accepted, nothing started:\n%w", err)}
 			}
-			return serve(cmd.Context(), c)
+			own, err := identity.Complete(c)
+			if err != nil {
+				return daemon.UsageError{Err: fmt.Errorf("nothing started: %w", err)}
+			}
+			return serve(cmd.Context(), c, own)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", conf.AgentPath, "the config file")
+	cmd.AddCommand(joinCommand())
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
 	manual.Add(cmd, "8")
 	return cmd
@@ -86,14 +92,18 @@ func noArgs(_ *cobra.Command, args []string) error {
 // made the call.
 const agentRetries = 5
 
-// serve wires the parts and runs the agent until ctx ends.
-func serve(ctx context.Context, c *conf.Agent) (err error) {
+// serve wires the parts and runs the agent until ctx ends. own is the identity
+// that it connects with; nil if its config says with what.
+func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err error) {
 	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
 	controller, err := client.Open(client.Options{Addresses: c.Controllers, TLS: files(c.TLS), Log: log, Retries: agentRetries})
 	if err != nil {
 		return err
 	}
 	defer controller.Close()
+	if own != nil {
+		defer keep(ctx, own, controller, log)()
+	}
 	notifier, err := daemon.NewNotifier(log)
 	if err != nil {
 		return err
@@ -137,6 +147,18 @@ func files(t *conf.TLS) mtls.Files {
 		return mtls.Files{}
 	}
 	return mtls.Files{CA: t.CA, Cert: t.Cert, Key: t.Key}
+}
+
+// keep renews the identity's certificate until ctx ends or the returned function
+// is called.
+func keep(ctx context.Context, own *identity.Identity, controller *client.Client, log *slog.Logger) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { own.Keep(ctx, controller, log) })
+	return func() {
+		cancel()
+		wg.Wait()
+	}
 }
 
 // attend tells the service manager at once that the agent has started: it and

@@ -43,6 +43,9 @@ func (c TokenContent) Encode() (Secret, error) {
 	return Secret(text), nil
 }
 
+// LooksLikeToken says whether a text is meant to be a token, whole or not.
+func LooksLikeToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
+
 // ParseToken reads a token's text. Its errors never have the text.
 func ParseToken(text Secret) (TokenContent, error) {
 	coded, ok := strings.CutPrefix(strings.TrimSpace(string(text)), tokenPrefix)

@@ -111,6 +111,10 @@ func nodes() []Arrow {
 			Because: "the agent is static and small, and holds no cloud key and no database",
 		},
 		{
+			From: []string{"internal/identity"}, To: []string{"provider/...", "allocator/...", "vmagent/...", "internal/store/...", "internal/authority/...", "internal/api/server/..."}, Through: true,
+			Because: "the agent's side of trust knows the controller over the wire alone",
+		},
+		{
 			From: []string{"cmd/nicferry-wait"}, To: []string{"module", "third"}, Cgo: true,
 			Because: "it is mounted into other people's containers: small, static, and from the standard library alone",
 		},

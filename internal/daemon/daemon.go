@@ -18,6 +18,9 @@ const (
 	ExitOK     = 0
 	ExitFailed = 1
 	ExitUsage  = 2 // wrong flags, or a config file with faults
+	// ExitRefused and ExitTimedOut are of commands that ask a controller.
+	ExitRefused  = 4
+	ExitTimedOut = 5
 	// ExitReplaced: another process has taken over. A service manager must not
 	// start this one again, or the two would replace each other for ever.
 	ExitReplaced = 6
@@ -41,6 +44,18 @@ func (e ReplacedError) Error() string { return e.Err.Error() }
 // Unwrap is the cause.
 func (e ReplacedError) Unwrap() error { return e.Err }
 
+// A CodedError ends the program with an exit code of its own.
+type CodedError struct {
+	Code int
+	Err  error
+}
+
+// Error is the cause's.
+func (e CodedError) Error() string { return e.Err.Error() }
+
+// Unwrap is the cause.
+func (e CodedError) Unwrap() error { return e.Err }
+
 // A StatusError ends the program with the exit code of another, which has said
 // all there is to say.
 type StatusError struct{ Code int }
@@ -63,6 +78,9 @@ func Run(name string, stderr io.Writer, work func(context.Context) error) int {
 		return status.Code
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", name, err)
+	if coded, ok := errors.AsType[CodedError](err); ok {
+		return coded.Code
+	}
 	if _, ok := errors.AsType[UsageError](err); ok {
 		return ExitUsage
 	}

@@ -24,6 +24,7 @@ func TestRunTellsExitCodesApart(t *testing.T) {
 		{daemon.UsageError{Err: errors.New("a.yaml:3: bad")}, daemon.ExitUsage},
 		{errors.Join(daemon.ReplacedError{Err: errors.New("another has started")}), daemon.ExitReplaced},
 		{errors.Join(daemon.StatusError{Code: 37}), 37},
+		{daemon.CodedError{Code: daemon.ExitRefused, Err: errors.New("no")}, 4},
 	} {
 		var stderr bytes.Buffer
 		code := daemon.Run("nicferryd", &stderr, func(context.Context) error { return c.err })
