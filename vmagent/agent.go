@@ -93,21 +93,21 @@ type Agent struct {
 	wires    *dhcp.Listener
 	wires6   *dhcp6.Listener
 	lans     *announce.Listener
-}
-
 	contact  contact
 	reading  sync.Mutex // of counters
+}
+
 // New makes an agent and reads what an earlier one left in the cache.
 func New(opts Options) (*Agent, error) {
 	if opts.Workers == 0 {
 		opts.Workers = 8
 	}
-	a := &Agent{
-		opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), report: newReporter(opts),
 	if opts.Observer == nil {
 		opts.Observer = blind{}
 	}
 	opts.Controller = observed{opts.Controller, opts.Observer}
+	a := &Agent{
+		opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), report: newReporter(opts),
 		asks: newAsks(opts), censuses: newCensuses(), cache: cache{dir: opts.RunDir}, arrivals: hotplug.NewWatcher(opts.Host),
 		wires: dhcp.NewListener(), wires6: dhcp6.NewListener(), lans: announce.NewListener(),
 	}
@@ -182,11 +182,11 @@ func (a *Agent) holdSession(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.contact.made()
+	defer func() { a.contact.lost(nil) }()
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	a.contact.made()
-	defer func() { a.contact.lost(nil) }()
 	defer cancel(nil)
 	wg.Go(func() { cancel(a.report.run(ctx, session)) })
 	wg.Go(func() { a.takeCensuses(ctx) })
@@ -217,11 +217,11 @@ func (a *Agent) hello(ctx context.Context) (session uint64, err error) {
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
+		a.contact.lost(err)
 		a.opts.Log.Warn("controller does not answer, containers keep their NICs", "err", err)
 		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
 			return 0, err
 		}
-		a.contact.lost(err)
 	}
 }
 
@@ -260,6 +260,7 @@ func (a *Agent) refresh(ctx context.Context, session uint64) (uint64, error) {
 
 // resync wakes every container there is and every one that a wish names.
 func (a *Agent) resync(ctx context.Context) {
+	a.opts.Observer.Resynced()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	all, err := a.opts.Engine.List(ctx)
@@ -267,7 +268,6 @@ func (a *Agent) resync(ctx context.Context) {
 		a.opts.Log.Warn("container engine does not list its containers, will ask again", "err", err)
 	}
 	for _, c := range all {
-	a.opts.Observer.Resynced()
 		if len(nic.ParseLabels(c.Labels)) > 0 {
 			a.queue.Wake(c.ID)
 		}

@@ -34,13 +34,9 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 		return err
 	}
 	p.show(w, at.Index)
-	p.pass(nic.StepMoved)
 	l3, err := a.address(p, at.Index, w, said)
 	if err != nil {
 		return err
-	}
-	if p.leased() {
-		p.pass(nic.StepLeased)
 	}
 	l3.SourceRoutes = len(staying(wishes)) > 1
 	p.layer3 = l3
