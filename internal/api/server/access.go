@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -41,7 +42,7 @@ func accessOf(operation string) access {
 		return viewers
 	case "renew":
 		return itself
-	case "join":
+	case joinOperation:
 		return nobody
 	}
 	return admins
@@ -52,11 +53,16 @@ func accessOf(operation string) access {
 func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 	op := ctx.Operation()
 	err := s.allow(ctx.Context(), op.OperationID, ctx.Param("name"))
+	if err == nil && accessOf(op.OperationID) == nobody && !s.joins.allow(ctx.RemoteAddr(), time.Now()) {
+		err = &api.Error{Code: api.CodeUnavailable, Message: "too many attempts to join from this address; try again in a minute"}
+		ctx.SetHeader("Retry-After", "5")
+	}
 	if err == nil {
 		next(ctx)
 		return
 	}
 	_, w := humago.Unwrap(ctx)
+	w.Header().Set("Connection", "close") // a better certificate needs a new one
 	e := s.wire(ctx.Context(), *op, err)
 	writeError(w, e.Code.Status(), e)
 }
@@ -97,7 +103,11 @@ func (s *server) standing(ctx context.Context, operation string, peer mtls.Peer,
 		return s.refuse(ctx, operation, fmt.Sprintf("the certificate of %s ended at %s; the agent gets a new one by itself if its clock is right",
 			peer, peer.Until.UTC().Format(time.RFC3339)))
 	}
-	return nil
+	err := s.Trust.Check(ctx, peer)
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeRefused {
+		return s.refuse(ctx, operation, e.Message)
+	}
+	return err
 }
 
 // mayActAs refuses the caller unless it is the node, or an admin.
@@ -130,12 +140,18 @@ func (s *server) mayRelease(ctx context.Context, id nic.ClaimID) error {
 	return err
 }
 
+// refuse tells log and events of a refusal, and is its error. What nobody calls
+// is no event: it could drive all others out.
 func (s *server) refuse(ctx context.Context, operation, why string) error {
-	s.Log.WarnContext(ctx, "call refused", slog.String("operation", operation), slog.String("peer", peerOf(ctx).String()), slog.String("why", why))
+	peer := peerOf(ctx)
+	s.Log.WarnContext(ctx, "call refused", slog.String("operation", operation), slog.String("peer", peer.String()),
+		slog.String("from", fromOf(ctx)), slog.String("why", why), slog.Bool("audit", true))
 	refused := api.Event{Type: api.EventWarning, Reason: reasonCallRefused, Message: why}
-	if peer := peerOf(ctx); peer.Role == mtls.Node && len(peer.Names) > 0 {
+	if peer.Role == mtls.Node && len(peer.Names) > 0 {
 		refused.Node = peer.Names[0]
 	}
-	s.Events.Add(refused)
+	if peer.Role != mtls.Nobody || operation == joinOperation { // those are bounded
+		s.Events.Add(refused)
+	}
 	return &api.Error{Code: api.CodeRefused, Message: why}
 }

@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,32 @@ const goneTime = 30 * time.Second
 // certificates that files.CA signs. The files are read now, and again at each
 // handshake.
 func ListenTLS(address string, files mtls.Files, log *slog.Logger) (net.Listener, error) {
+	plain, err := listenTCP(address)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := mtls.Listen(plain, files, log)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on %s: %w", address, err), plain.Close())
+	}
+	return ln, nil
+}
+
+// ListenOwn listens on an IP address and port, for TLS 1.3 with the certificate
+// that the function has at each handshake. The handler's Trust judges what
+// clients show.
+func ListenOwn(address string, certificate func() (*tls.Certificate, error)) (net.Listener, error) {
+	plain, err := listenTCP(address)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := certificate(); err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on %s: %w", address, err), plain.Close())
+	}
+	return mtls.ListenOwn(plain, certificate), nil
+}
+
+func listenTCP(address string) (net.Listener, error) {
 	config := net.ListenConfig{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3},
 		Control:         giveUpInTime,
@@ -38,11 +65,7 @@ func ListenTLS(address string, files mtls.Files, log *slog.Logger) (net.Listener
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	ln, err := mtls.Listen(plain, files, log)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("listen on %s: %w", address, err), plain.Close())
-	}
-	return ln, nil
+	return plain, nil
 }
 
 // giveUpInTime bounds how long what was sent may stay without acknowledgement.

@@ -46,10 +46,11 @@ func TestOpenAPIDocument(t *testing.T) {
 	}
 	slices.Sort(routes)
 	want := []string{
+		"DELETE /v1/tokens/{id}",
 		"GET /v1/claims", "GET /v1/claims/{id}", "GET /v1/events", "GET /v1/networks", "GET /v1/networks/{name}",
 		"GET /v1/nics", "GET /v1/nics/{id}", "GET /v1/nodes", "GET /v1/nodes/{name}",
-		"GET /v1/nodes/{name}/wanted", "GET /v1/nodes/{name}/watch", "GET /v1/status", "GET /v1/version",
-		"POST /v1/audit", "POST /v1/claims", "POST /v1/claims/{id}/release", "POST /v1/nodes/{name}/forget", "POST /v1/nodes/{name}/remove", "POST /v1/nodes/{name}/report", "POST /v1/nodes/{name}/revoke", "PUT /v1/nodes/{name}/hello",
+		"GET /v1/nodes/{name}/wanted", "GET /v1/nodes/{name}/watch", "GET /v1/status", "GET /v1/tokens", "GET /v1/version",
+		"POST /v1/audit", "POST /v1/certificates", "POST /v1/claims", "POST /v1/claims/{id}/release", "POST /v1/join", "POST /v1/nodes/{name}/forget", "POST /v1/nodes/{name}/remove", "POST /v1/nodes/{name}/renew", "POST /v1/nodes/{name}/report", "POST /v1/nodes/{name}/revoke", "POST /v1/tokens", "PUT /v1/nodes/{name}/hello",
 	}
 	if diff := cmp.Diff(want, routes); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)

@@ -43,7 +43,7 @@ func TestRequestsAreTold(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	slices.Sort(told)
-	if want := []string{" 200 false", " 404 false", "list-claims 403 false", "version 403 false"}; !slices.Equal(told, want) {
+	if want := []string{" 403 false", " 404 false", "list-claims 403 false", "version 403 false"}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
 }

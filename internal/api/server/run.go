@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
+
+	"github.com/nicferry/nicferry/internal/mtls"
 )
 
 // The bounds of a connection. There is no bound on reading or writing as a
@@ -37,7 +41,8 @@ func Run(ctx context.Context, ln net.Listener, handler http.Handler, log *slog.L
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          slog.NewLogLogger(log.Handler(), level),
+		ConnContext:       withConn,
+		ErrorLog:          stdlog.New(&turnedAway{log: log, level: level}, "", 0),
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
@@ -68,4 +73,22 @@ func untilStopping(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 	forget := context.AfterFunc(stopping, cancel)
 	return ctx, func() { forget(); cancel() }
+}
+
+// turnedAway puts what net/http says of connections into the log, with what to
+// do about it.
+type turnedAway struct {
+	log   *slog.Logger
+	level slog.Level
+}
+
+// Write takes one line.
+func (t *turnedAway) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	attrs := []slog.Attr{slog.String("err", text)}
+	if why := mtls.TurnedAway(text); why != "" {
+		attrs = append(attrs, slog.String("why", why))
+	}
+	t.log.LogAttrs(context.Background(), t.level, "connection failed", attrs...)
+	return len(line), nil
 }

@@ -29,6 +29,9 @@ type Options struct {
 	// Events remember what happens, refused calls among it; default is a log of
 	// its own.
 	Events Events
+	// Trust is the controller's own authority over certificates. Optional;
+	// without one nobody gets any.
+	Trust Trust
 	// Heartbeat is the time between two comments on a quiet watch; default 10 s.
 	Heartbeat time.Duration
 	// Requested is told of each request that has ended, for metrics; operation is
@@ -39,7 +42,8 @@ type Options struct {
 
 type server struct {
 	Options
-	api huma.API
+	api   huma.API
+	joins *joinRate
 }
 
 // New makes the handler of the whole API. It does not block, starts nothing
@@ -55,7 +59,10 @@ func New(opts Options) http.Handler {
 		opts.Events = events.New(events.Options{})
 	}
 	mux := http.NewServeMux()
-	s := &server{Options: opts}
+	if opts.Trust == nil {
+		opts.Trust = noTrust{}
+	}
+	s := &server{Options: opts, joins: newJoinRate()}
 	s.api = humago.New(mux, s.config())
 	s.api.UseMiddleware(nameOperation, s.authorise)
 	s.claimRoutes()
@@ -66,11 +73,18 @@ func New(opts Options) http.Handler {
 	s.watchRoute()
 	s.eventsRoute()
 	s.statusRoutes()
+	s.joinRoutes()
+	s.tokenRoutes()
 	document, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
 	if err != nil {
 		panic(fmt.Sprintf("encode the OpenAPI document: %v", err))
 	}
-	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, r *http.Request) {
+		if err := s.standing(r.Context(), "openapi", peerOf(r.Context()), anybody); err != nil {
+			e := s.wire(r.Context(), huma.Operation{OperationID: "openapi"}, err)
+			writeError(w, e.Code.Status(), e)
+			return
+		}
 		w.Header().Set("Content-Type", "application/openapi+json")
 		w.Write(document)
 	})

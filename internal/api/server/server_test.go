@@ -21,6 +21,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api/apitest"
 	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/internal/api/server"
+	"github.com/nicferry/nicferry/internal/authority"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -42,6 +43,7 @@ type controller struct {
 	backend *apitest.Backend
 	opts    server.Options
 	log     *lockedBuffer
+	trust   *authority.Authority
 	stop    func()
 }
 
@@ -56,6 +58,8 @@ func start(t *testing.T, edit ...func(*server.Options)) *controller {
 		Log:     slog.New(slog.NewTextHandler(c.log, nil)),
 		Version: api.Version{Version: "v1", Commit: "abc", Go: "go1"},
 	}
+	c.trust = newAuthority(t, c.opts.Log)
+	c.opts.Trust = c.trust
 	for _, e := range edit {
 		e(&c.opts)
 	}

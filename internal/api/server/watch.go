@@ -68,9 +68,15 @@ func (s *server) tell(ctx context.Context, out *stream, op huma.Operation, next 
 		write, nextErr := next(short)
 		quiet := nextErr != nil && short.Err() != nil
 		cancel()
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
+		}
+		// Who was let in may have been shut out since.
+		if shut := s.standing(ctx, op.OperationID, peerOf(ctx), accessOf(op.OperationID)); shut != nil {
+			out.event(api.EventError, 0, s.wire(ctx, op, shut))
+			return
+		}
+		switch {
 		case quiet:
 			err = out.comment("still here")
 		case nextErr != nil:
