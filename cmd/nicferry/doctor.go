@@ -4,23 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"net"
 
 	"github.com/spf13/cobra"
 
-	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/doctor"
-	"github.com/nicferry/nicferry/internal/mtls"
-	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/internal/version"
 )
 
 // doctorCommand is "nicferry doctor".
 type doctorCommand struct {
 	*app
-	format    string
-	config    string
-	fix, undo bool
+	format     string
+	config     string
+	controller string
+	fix, undo  bool
 }
 
 // errNotWell ends a run that found something to fail on, told already.
@@ -32,14 +31,23 @@ func (d *doctorCommand) command() *cobra.Command {
 		Short: "Find what on this machine would keep NICs from containers, and mend it",
 		Long: `Find what on this machine would keep NICs from containers, and mend it.
 
-To be run where the containers are, as root. It needs no controller, but says
-whether one answers. It looks at the kernel, the hot-plug slots, Docker, the
-agent, and at who else would configure or rename a NIC that is plugged in.
+To be run as root, where the containers are and where the controller is. It needs
+no controller to answer, and waits 2 s at most for each thing that it asks.
 
---fix writes files below /etc that tell udev, systemd-networkd, NetworkManager,
-ifupdown and cloud-init to leave nicferry's NICs alone, has udev and
-systemd-networkd read them, and takes the addresses from NICs that were grabbed.
-It says what it did. --undo takes the files away again.
+On a node it looks at the kernel and its modules, hot-plug slots, SR-IOV and
+IOMMU, Docker, names, certificates, clocks, the agent and its way to the
+controller, and at who else would configure or rename a NIC that is plugged in.
+Where there is a controller's config it looks at the store, the socket, the port,
+providers, switches, and at what the controller says of itself and of its nodes.
+Each finding has the command that mends it.
+
+--fix does what is safe. It writes files below /etc that tell udev,
+systemd-networkd, NetworkManager, ifupdown and cloud-init to leave nicferry's NICs
+alone, has udev and systemd-networkd read them, and takes the addresses from NICs
+that were grabbed. It loads modules that nobody would load, now and at boot; takes
+rights on keys, configs, the store and sockets from others; and makes the group
+and the directories that the controller's config names. It says what it did.
+--undo takes away what --fix wrote and made; what it closed stays closed.
 
 Exit code 1 if a line says FAIL.`,
 		Example: `  nicferry doctor
@@ -56,6 +64,7 @@ Exit code 1 if a line says FAIL.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&d.format, "output", "o", "table", "the `format`: table, json, yaml")
 	flags.StringVar(&d.config, "config", conf.AgentPath, "the agent's config `file`, for where Docker and the controller are")
+	flags.StringVar(&d.controller, "controller-config", conf.ControllerPath, "the controller's config `file`; where there is one, the controller is examined too")
 	flags.BoolVar(&d.fix, "fix", false, "write what is missing and flush NICs that were grabbed, then look again")
 	flags.BoolVar(&d.undo, "undo", false, "take away what --fix wrote")
 	return cmd
@@ -68,22 +77,17 @@ func (d *doctorCommand) run(ctx context.Context) error {
 	case d.fix && d.undo:
 		return usagef("--fix and --undo: want one of them")
 	}
-	kernel, err := doctor.Open()
+	m, done, err := d.machine()
 	if err != nil {
 		return err
 	}
-	defer kernel.Close()
-	m := doctor.Machine{Root: "/", DockerSocket: conf.DefaultDockerSocket, Kernel: kernel}
-	agent, confErr := conf.LoadAgent(d.config)
-	if confErr == nil {
-		m.DockerSocket = agent.Docker.Socket
-	}
+	defer done()
 	if d.fix || d.undo {
 		if err := d.change(ctx, m); err != nil || d.undo {
 			return err
 		}
 	}
-	findings := append(doctor.Examine(ctx, m), d.controller(ctx, agent))
+	findings := doctor.Examine(ctx, m)
 	if err := d.show(findings); err != nil {
 		return err
 	}
@@ -91,6 +95,28 @@ func (d *doctorCommand) run(ctx context.Context) error {
 		return errNotWell
 	}
 	return nil
+}
+
+// machine is the one we run on.
+func (d *doctorCommand) machine() (m doctor.Machine, done func(), err error) {
+	kernel, err := doctor.Open()
+	if err != nil {
+		return m, nil, err
+	}
+	m = doctor.Machine{
+		Root: "/", DockerSocket: conf.DefaultDockerSocket, Kernel: kernel, AgentConfig: d.config, ControllerConfig: d.controller,
+		Network: wire{new(net.Resolver), new(net.Dialer)}, Run: doctor.Programs, Version: version.Get().Version, Now: d.now,
+	}
+	if agent, err := conf.LoadAgent(d.config); err == nil {
+		m.DockerSocket = agent.Docker.Socket
+	}
+	return m, func() { kernel.Close() }, nil
+}
+
+// wire is this machine's.
+type wire struct {
+	*net.Resolver
+	*net.Dialer
 }
 
 // change mends or undoes, and tells on stderr what it did.
@@ -107,56 +133,6 @@ func (d *doctorCommand) change(ctx context.Context, m doctor.Machine) error {
 		fmt.Fprintln(d.err, "nothing to do")
 	}
 	return err
-}
-
-// lateReport is longer than an agent that is well stays silent.
-const lateReport = 2 * time.Minute
-
-// controller says whether the controller answers, and when it last heard of
-// this node's agent; agent is nil where its config cannot be read.
-func (d *doctorCommand) controller(ctx context.Context, agent *conf.Agent) doctor.Finding {
-	f := doctor.Finding{Check: "controller", State: doctor.Warn, Remedy: "containers keep their NICs; look at nicferryd and the way to it"}
-	if agent == nil {
-		f.Says, f.Remedy = "not asked: no agent's config at "+d.config, "nicferry config check --agent "+d.config
-		return f
-	}
-	d.server = agent.Controllers[0]
-	if agent.TLS != nil {
-		return d.controllerOverTLS(ctx, f, agent)
-	}
-	var n nic.Node
-	err := d.call(ctx, func(ctx context.Context, c *client.Client) (err error) {
-		n, err = c.Node(ctx, agent.Node)
-		return err
-	})
-	switch ago := d.now().Sub(n.LastSeen); {
-	case err != nil:
-		f.Says = oneLine(err.Error())
-	case ago > lateReport:
-		f.Says = fmt.Sprintf("answers, and last heard of node %q %s ago", agent.Node, age(d.now(), n.LastSeen))
-		f.Remedy = "look at nicferry-agent's log"
-	default:
-		f.State, f.Remedy = doctor.OK, ""
-		f.Says = fmt.Sprintf("answers, and heard of node %q %s ago", agent.Node, age(d.now(), n.LastSeen))
-	}
-	return f
-}
-
-// controllerOverTLS asks with the agent's own certificate, which may not ask
-// about nodes.
-func (d *doctorCommand) controllerOverTLS(ctx context.Context, f doctor.Finding, agent *conf.Agent) doctor.Finding {
-	d.files = mtls.Files{CA: agent.TLS.CA, Cert: agent.TLS.Cert, Key: agent.TLS.Key}
-	err := d.call(ctx, func(ctx context.Context, c *client.Client) error {
-		_, err := c.Version(ctx)
-		return err
-	})
-	if err != nil {
-		f.Says = oneLine(err.Error())
-		return f
-	}
-	f.State, f.Remedy = doctor.OK, ""
-	f.Says = "answers the agent's certificate at " + d.server
-	return f
 }
 
 func (d *doctorCommand) show(findings []doctor.Finding) error {

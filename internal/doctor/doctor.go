@@ -9,7 +9,10 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
+
+	"github.com/nicferry/nicferry/internal/conf"
 )
 
 // A State is how bad a finding is.
@@ -41,6 +44,29 @@ type Machine struct {
 	DockerSocket string
 	// Kernel answers what no file tells; nil leaves those checks out.
 	Kernel Kernel
+	// AgentConfig and ControllerConfig are the paths of the two configs;
+	// optional, conf.AgentPath and conf.ControllerPath.
+	AgentConfig, ControllerConfig string
+	// Network is what is asked for names and connections; nil leaves that out,
+	// and says so. Unix sockets are opened without it.
+	Network Network
+	// Run runs a program to its end and returns what it printed; nil runs none,
+	// as on a tree that is no running machine.
+	Run func(ctx context.Context, name string, args ...string) ([]byte, error)
+	// Version is the program's own, to hold against the daemons'; optional.
+	Version string
+	// Now is the time; optional, time.Now.
+	Now func() time.Time
+	// patience bounds each question; askTime but in tests.
+	patience time.Duration
+}
+
+// Network is what the doctor asks of others. Each call gets a deadline.
+type Network interface {
+	// LookupHost resolves a name.
+	LookupHost(ctx context.Context, host string) ([]string, error)
+	// DialContext connects.
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Kernel is what the doctor asks of the running kernel.
@@ -57,41 +83,76 @@ type Kernel interface {
 	Beat(ctx context.Context) (time.Duration, error)
 	// Flush takes all addresses from a NIC and sets it down.
 	Flush(n NIC) error
+	// Free says how much of a path's file system, in bytes, is left and is in all.
+	Free(path string) (free, total uint64, err error)
 }
 
 // A check adds what it finds.
 type check struct {
 	name string
 	run  func(ctx context.Context, v *visit)
+	// node: of no use where a controller is and no agent.
+	node bool
 }
 
 // checks are in the order in which people read them: what the machine can do,
 // who would get in the way, and what runs.
 func checks() []check {
 	return []check{
-		{"rtnl", checkPulse}, // first: a stuck kernel is asked nothing more
-		{"kernel", checkKernel},
-		{"hotplug", checkSlots},
-		{"drop-ins", checkDropIns},
-		{"networkd", checkNetworkd},
-		{"NetworkManager", checkNetworkManager},
-		{"ifupdown", checkIfupdown},
-		{"dhcpcd", checkDhcpcd},
-		{"cloud-init", checkCloudInit},
-		{"udev", checkRenames},
-		{"grabbed", checkGrabbed},
-		{"sysctl", checkSysctls},
-		{"clock", checkClock},
-		{"cgroup", checkCgroup},
-		{"docker", checkDocker},
-		{"agent", checkAgent},
+		{"rtnl", checkPulse, false}, // first: a stuck kernel is asked nothing more
+		{"kernel", checkKernel, false},
+		{"modules", checkModules, false},
+		{"hotplug", checkSlots, true},
+		{"sr-iov", checkSRIOV, false},
+		{"iommu", checkIOMMU, false},
+		{"drop-ins", checkDropIns, true},
+		{"networkd", checkNetworkd, true},
+		{"NetworkManager", checkNetworkManager, true},
+		{"ifupdown", checkIfupdown, true},
+		{"dhcpcd", checkDhcpcd, true},
+		{"cloud-init", checkCloudInit, true},
+		{"udev", checkRenames, true},
+		{"grabbed", checkGrabbed, true},
+		{"sysctl", checkSysctls, true},
+		{"clock", checkClock, false},
+		{"cgroup", checkCgroup, true},
+		{"docker", checkDocker, true},
+		{"config", checkAgentConfig, true},
+		{"dns", checkDNS, false},
+		{"certificates", checkCertificates, true},
+		{"permissions", checkPermissions, false},
+		{"ports", checkPorts, false},
+		{"agent", checkAgent, false},
+		{"controller", checkWays, true},
+	}
+}
+
+// controllerChecks are for a machine that has a controller's config.
+func controllerChecks() []check {
+	return []check{
+		{"nicferryd", checkControllerConfig, false},
+		{"store", checkStore, false},
+		{"socket", checkSocket, false},
+		{"listen", checkListen, false},
+		{"providers", checkProviders, false},
+		{"switches", checkSwitches, false},
+		{"status", checkStatus, false},
+		{"nodes", checkNodes, false},
 	}
 }
 
 // Examine runs all checks. It changes nothing.
 func Examine(ctx context.Context, m Machine) []Finding {
-	v := &visit{Machine: m, tree: tree(m.Root)}
-	for _, c := range checks() {
+	v := newVisit(m)
+	all := checks()
+	if v.hasController() {
+		all = append(all, controllerChecks()...)
+	}
+	node := v.hasAgent() || !v.hasController()
+	for _, c := range all {
+		if c.node && !node {
+			continue
+		}
 		v.check = c.name
 		c.run(ctx, v)
 	}
@@ -119,6 +180,12 @@ type visit struct {
 	check string
 	found []Finding
 	stuck bool // the kernel is
+
+	// The two configs, or why there is none; fs.ErrNotExist if there is no file.
+	agent         *conf.Agent
+	agentErr      error
+	controller    *conf.Controller
+	controllerErr error
 }
 
 func (v *visit) ok(format string, args ...any) { v.add(OK, "", format, args...) }

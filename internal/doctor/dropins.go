@@ -158,7 +158,9 @@ func (t tree) writeDropIns() (wrote []string, err error) {
 	return wrote, nil
 }
 
-func (t tree) write(f dropIn) (err error) {
+func (t tree) write(f dropIn) (err error) { return t.writeMode(f, 0o644) }
+
+func (t tree) writeMode(f dropIn, mode fs.FileMode) (err error) {
 	path := t.path(f.path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -170,7 +172,7 @@ func (t tree) write(f dropIn) (err error) {
 	}
 	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(f.text)
-	err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
 	if err != nil {
 		return err
 	}

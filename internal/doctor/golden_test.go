@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -22,7 +23,17 @@ import (
 var update = flag.Bool("update", false, "write what the doctor says into testdata")
 
 // kernel is a machine's kernel in memory.
-type kernel struct{ nics []NIC }
+type kernel struct {
+	nics []NIC
+	free uint64 // of a terabyte; 0 is half of it
+}
+
+func (k *kernel) Free(string) (free, total uint64, err error) {
+	if k.free == 0 {
+		return 1 << 39, 1 << 40, nil
+	}
+	return k.free, 1 << 40, nil
+}
 
 func (k *kernel) NICs() ([]NIC, error)                        { return slices.Clone(k.nics), nil }
 func (k *kernel) CanMake(string) error                        { return nil }
@@ -81,12 +92,30 @@ func newMachine(t *testing.T, a *txtar.Archive) Machine {
 	if err := os.MkdirAll(filepath.Join(root, "run"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("unix", filepath.Join(root, "run/docker.sock"))
+	serveDocker(t, filepath.Join(root, "run/docker.sock"), `{"Version":"24.0.7","ApiVersion":"1.43","Os":"linux"}`, `{}`)
+	return Machine{Root: root, DockerSocket: "/run/docker.sock", Kernel: k}
+}
+
+// serveDocker answers as a Docker daemon does.
+func serveDocker(t *testing.T, socket, version, info string) {
+	t.Helper()
+	serve(t, socket, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, map[string]string{"/version": version, "/info": info}[r.URL.Path])
+	})
+}
+
+// serve serves HTTP on a unix socket for as long as the test lasts.
+func serve(t *testing.T, socket string, h http.HandlerFunc) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(socket), 0o755))
+	ln, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { ln.Close() })
-	return Machine{Root: root, DockerSocket: "/run/docker.sock", Kernel: k}
+	srv := &http.Server{Handler: h}
+	done := make(chan struct{})
+	go func() { defer close(done); srv.Serve(ln) }()
+	t.Cleanup(func() { srv.Close(); <-done })
 }
 
 func put(t *testing.T, path, text string) {

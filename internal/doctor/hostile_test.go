@@ -29,6 +29,10 @@ func read() []string {
 		"etc/NetworkManager/conf.d/a.conf", "etc/dhcpcd.conf", "etc/cloud/cloud.cfg", "etc/udev/rules.d/10-a.rules",
 		"etc/systemd/network/00-nicferry.network", "proc/net/route", "proc/net/ipv6_route", "proc/sys/kernel/osrelease",
 		"proc/cmdline", "proc/5/cmdline", "proc/5/comm", "proc/mounts", "sys/bus/pci/slots/1/address", "etc/network/more/x",
+		"etc/nicferry/agent.yaml", "etc/nicferry/nicferryd.yaml", "var/lib/nicferry/agent/identity.json", "var/lib/nicferry/agent/key.pem",
+		"var/lib/nicferry/agent/cert.pem", "etc/passwd", "etc/group", "etc/resolv.conf", "etc/modprobe.d/a.conf", "lib/modules/6.1/modules.dep",
+		"sys/bus/pci/devices/0000:01:00.0/sriov_totalvfs", "proc/net/tcp", "proc/sys/kernel/modprobe", "var/lib/nicferry/nicferry.db",
+		"run/nicferry/nicferryd.sock",
 	}
 }
 

@@ -109,6 +109,15 @@ func (l *Live) Flush(n NIC) error {
 	return err
 }
 
+// Free asks for a file system's blocks.
+func (l *Live) Free(path string) (free, total uint64, err error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(path, &s); err != nil {
+		return 0, 0, os.NewSyscallError("statfs", err)
+	}
+	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
+}
+
 // CanMake makes a link of the kind in a namespace that goes at once.
 func (l *Live) CanMake(kind string) error {
 	ns, err := netns.New()

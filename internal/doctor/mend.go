@@ -12,8 +12,10 @@ import (
 // reloadTime bounds how long a network manager may take to read its files.
 const reloadTime = 10 * time.Second
 
-// Mend writes the drop-ins, has the network managers read them, and flushes
-// what they have grabbed. It returns one line for each thing that it did, also
+// Mend writes the drop-ins, has the network managers read them, flushes what
+// they have grabbed, loads modules that nobody loads, takes rights that others
+// should not have, and makes the group and the directories that the controller's
+// config names. It returns one line for each thing that it did, also
 // with an error; twice is as good as once. It does nothing where that might cut
 // the machine off.
 func Mend(ctx context.Context, m Machine) (did []string, err error) {
@@ -33,7 +35,8 @@ func Mend(ctx context.Context, m Machine) (did []string, err error) {
 				"if it is the machine's own, give it another MAC; if not, set it down first", n.Name, n.MAC)
 		}
 	}
-	if t.udev() {
+	v := newVisit(m)
+	if t.udev() && (v.hasAgent() || !v.hasController()) {
 		wrote, wErr := t.writeDropIns()
 		err = wErr
 		for _, path := range wrote {
@@ -45,11 +48,17 @@ func Mend(ctx context.Context, m Machine) (did []string, err error) {
 		}
 	}
 	flushed, fErr := m.flush(nics)
-	return append(did, flushed...), errors.Join(err, fErr)
+	did, err = append(did, flushed...), errors.Join(err, fErr)
+	for _, mend := range []func(context.Context) ([]string, error){v.mendModules, v.mendModes, v.mendGroup, v.mendDirs} {
+		more, mErr := mend(ctx)
+		did, err = append(did, more...), errors.Join(err, mErr)
+	}
+	return did, err
 }
 
-// Undo takes away what Mend wrote. A file that was changed by hand stays, and
-// that is said.
+// Undo takes away what Mend wrote: files, directories that are empty, and the
+// group. A file that was changed by hand stays, and that is said; so do modules
+// that were loaded, and rights that were taken: what was open is not opened again.
 func Undo(ctx context.Context, m Machine) (did []string, err error) {
 	t := tree(m.Root)
 	removed, kept, err := t.removeDropIns()
@@ -63,7 +72,8 @@ func Undo(ctx context.Context, m Machine) (did []string, err error) {
 		told, tErr := t.reload(ctx)
 		did, err = append(did, told...), errors.Join(err, tErr)
 	}
-	return did, err
+	more, uErr := newVisit(m).unmend(ctx)
+	return append(did, more...), errors.Join(err, uErr)
 }
 
 // reload has those that run read their files. That changes nothing about NICs

@@ -2,11 +2,7 @@ package doctor
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"net"
 	"strings"
-	"time"
 )
 
 func checkCgroup(_ context.Context, v *visit) {
@@ -21,43 +17,18 @@ func checkCgroup(_ context.Context, v *visit) {
 	}
 }
 
-// dialTime bounds how long a Docker daemon may take to take a call.
-const dialTime = 2 * time.Second
-
-func checkDocker(ctx context.Context, v *visit) {
-	mode, there := v.mode(v.DockerSocket)
-	switch {
-	case !there:
-		v.fail("install and start a rootful Docker Engine, or name its socket in agent.yaml", "no Docker socket at %s", v.DockerSocket)
-		return
-	case mode&fs.ModeSocket == 0:
-		v.fail("name the right path in agent.yaml", "%s is no socket", v.DockerSocket)
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
-	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", v.path(v.DockerSocket))
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		v.fail("run it as root, or as a member of the socket's group", "%s may not be opened by this user", v.DockerSocket)
-	case err != nil:
-		v.fail("start the Docker daemon", "nobody answers at %s", v.DockerSocket)
-	default:
-		conn.Close()
-		v.ok("the Docker daemon takes calls at %s", v.DockerSocket)
-	}
-}
-
 func checkAgent(_ context.Context, v *visit) {
 	if mode, there := v.mode("run/nicferry"); there && !mode.IsDir() {
-		v.fail("remove it", "/run/nicferry is not a directory")
+		v.fail("rm /run/nicferry", "/run/nicferry is not a directory")
 	}
 	switch {
 	case v.process("nicferry-agent"):
 		v.ok("nicferry-agent runs")
-	case v.exists("etc/nicferry/agent.yaml"):
-		v.fail("start nicferry-agent", "nicferry-agent does not run: containers keep their NICs, and new ones get none")
+	case v.hasAgent():
+		v.fail("systemctl start nicferry-agent", "nicferry-agent does not run: containers keep their NICs, and new ones get none")
+	case v.hasController():
+		v.ok("no agent on this machine: what only a node needs is not looked at")
 	default:
-		v.warn("write /etc/nicferry/agent.yaml and start nicferry-agent", "nicferry-agent is not set up here")
+		v.warn("write "+v.AgentConfig+" and start nicferry-agent", "nicferry-agent is not set up here")
 	}
 }

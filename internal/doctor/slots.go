@@ -39,6 +39,11 @@ func checkSlots(_ context.Context, v *visit) {
 	default:
 		v.ok("%d of %d hot-plug slots are free", free, free+taken)
 	}
+	for _, word := range strings.Fields(v.word("proc/cmdline")) {
+		if word == "acpi=off" || word == "pci=noacpi" {
+			v.fail("boot without "+word, "%s is on the kernel's command line: it is told of no card that is plugged in", word)
+		}
+	}
 	if native > 0 {
 		v.warn("switch the hypervisor to ACPI hot-plug: QEMU's default since 6.1, unless the VM's definition says acpi-pci-hotplug-with-bridge-support=off",
 			"%d slots use native PCIe hot-plug: to unplug takes about 6 s, and is refused while the slot's light blinks", native)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -72,6 +73,50 @@ func (t tree) mode(name string) (fs.FileMode, bool) {
 		return 0, false
 	}
 	return info.Mode(), true
+}
+
+// owner is the name of the user that a file belongs to, as this machine's
+// passwd has it, or the number.
+func (t tree) owner(info fs.FileInfo) string {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "unknown"
+	}
+	return t.byNumber("etc/passwd", strconv.Itoa(int(stat.Uid)))
+}
+
+// group is the same for its group.
+func (t tree) group(info fs.FileInfo) string {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "unknown"
+	}
+	return t.byNumber("etc/group", strconv.Itoa(int(stat.Gid)))
+}
+
+// byNumber finds a name in passwd or group; root is 0 also where there is none.
+func (t tree) byNumber(file, number string) string {
+	text, _ := t.read(file)
+	for line := range strings.Lines(text) {
+		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) > 2 && f[2] == number {
+			return f[0]
+		}
+	}
+	if number == "0" {
+		return "root"
+	}
+	return number
+}
+
+// members are the users in a group by its line; false if there is no such group.
+func (t tree) members(group string) ([]string, bool) {
+	text, _ := t.read("etc/group")
+	for line := range strings.Lines(text) {
+		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) > 3 && f[0] == group {
+			return strings.Split(f[3], ","), true
+		}
+	}
+	return nil, false
 }
 
 // A layer is one file of a configuration that is spread over directories.
