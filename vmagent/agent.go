@@ -83,6 +83,8 @@ type Agent struct {
 	wishes  *wishes
 	plugs   *plugs
 	report  *reporter
+	stale   *staleness
+	asking  sync.Mutex // held while what is wanted is asked
 	refused *refusals
 	// arrivals tells of NICs that are plugged in.
 	arrivals *hotplug.Watcher
@@ -107,10 +109,11 @@ func New(opts Options) (*Agent, error) {
 	}
 	opts.Controller = observed{opts.Controller, opts.Observer}
 	a := &Agent{
-		opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), report: newReporter(opts),
+		opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), report: newReporter(opts), stale: newStaleness(),
 		asks: newAsks(opts), censuses: newCensuses(), cache: cache{dir: opts.RunDir}, arrivals: hotplug.NewWatcher(opts.Host),
 		wires: dhcp.NewListener(), wires6: dhcp6.NewListener(), lans: announce.NewListener(),
 	}
+	a.asks.stale, a.report.stale = a.stale.note, func() { a.stale.note("") }
 	a.queue = keyed.New(keyed.Options{Work: a.reconcile, Workers: opts.Workers, Log: opts.Log})
 	var err error
 	if a.maker, err = device.New(opts.Host); err != nil {
@@ -190,6 +193,7 @@ func (a *Agent) holdSession(ctx context.Context) error {
 	defer cancel(nil)
 	wg.Go(func() { cancel(a.report.run(ctx, session)) })
 	wg.Go(func() { a.takeCensuses(ctx) })
+	wg.Go(func() { cancel(a.askAfresh(ctx, session)) })
 	rev, err := a.refresh(ctx, session)
 	if err != nil {
 		return err
@@ -232,7 +236,10 @@ const refreshDeadline = 30 * time.Second
 
 // refresh reads what is wanted and wakes the workers of what has changed. It
 // returns the revision that was read, and an error only if the session is over.
+// An older list never replaces a newer one.
 func (a *Agent) refresh(ctx context.Context, session uint64) (uint64, error) {
+	a.asking.Lock()
+	defer a.asking.Unlock()
 	backoff := retry.Backoff{First: 50 * time.Millisecond, Max: 5 * time.Second}
 	for since := time.Now(); ; {
 		wanted, rev, err := a.opts.Controller.Wanted(ctx, a.opts.Node, session)

@@ -14,6 +14,10 @@ import (
 // with a fresh look.
 type asks struct {
 	queue *keyed.Queue
+	opts  Options
+	// stale is told of the workers whose calls were refused as such; set before
+	// the queue runs.
+	stale func(key string)
 
 	mu    sync.Mutex
 	byKey map[string]*ask // until done
@@ -24,7 +28,7 @@ type ask struct {
 }
 
 func newAsks(opts Options) *asks {
-	q := &asks{byKey: map[string]*ask{}}
+	q := &asks{opts: opts, byKey: map[string]*ask{}}
 	q.queue = keyed.New(keyed.Options{Work: q.work, Workers: opts.Workers, Log: opts.Log})
 	return q
 }
@@ -52,8 +56,13 @@ func (q *asks) work(ctx context.Context, key string) (time.Duration, error) {
 	err := a.do(ctx)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err == nil && q.byKey[key] == a {
+	stale := q.opts.Superseded(err)
+	if (err == nil || stale) && q.byKey[key] == a {
 		delete(q.byKey, key)
+	}
+	if stale { // what it knew is old: it decides afresh, or is over
+		q.stale(key)
+		return 0, nil
 	}
 	return 0, err
 }

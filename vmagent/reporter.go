@@ -16,6 +16,10 @@ import (
 type reporter struct {
 	opts Options
 	some chan struct{}
+	// stale is told when a report was refused as such; set before run.
+	stale func()
+	// afresh says that what is wanted was read since.
+	afresh chan struct{}
 
 	mu     sync.Mutex
 	unsent map[nic.ID]nic.Observed
@@ -25,7 +29,7 @@ type reporter struct {
 
 func newReporter(opts Options) *reporter {
 	return &reporter{
-		opts: opts, some: make(chan struct{}, 1),
+		opts: opts, some: make(chan struct{}, 1), afresh: make(chan struct{}, 1),
 		unsent: map[nic.ID]nic.Observed{}, sent: map[nic.ID]nic.Observed{},
 	}
 }
@@ -95,12 +99,26 @@ func began(conditions, before []nic.Condition, now time.Time) {
 	}
 }
 
-// keepOnly forgets what was said of NICs that have no wish any more.
+// again has what is left to be said sent, after a report that was refused as stale.
+func (r *reporter) again() {
+	select {
+	case r.afresh <- struct{}{}:
+	default:
+	}
+}
+
+// keepOnly forgets what was said of NICs that have no wish any more, or one for
+// another claim or a later epoch.
 func (r *reporter) keepOnly(wanted []nic.Wanted) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	unwished := func(id nic.ID, _ nic.Observed) bool {
-		return !slices.ContainsFunc(wanted, func(w nic.Wanted) bool { return w.NIC == id })
+	wishes := map[nic.ID]nic.Wanted{}
+	for _, w := range wanted {
+		wishes[w.NIC] = w
+	}
+	unwished := func(id nic.ID, o nic.Observed) bool {
+		w, wished := wishes[id]
+		return !wished || o.Claim != w.Claim || o.Epoch != w.Epoch
 	}
 	maps.DeleteFunc(r.sent, unwished)
 	maps.DeleteFunc(r.unsent, unwished)
@@ -120,8 +138,16 @@ func (r *reporter) run(ctx context.Context, session uint64) error {
 			case <-r.some:
 			}
 			continue
-		case ctx.Err() != nil || r.opts.Superseded(err):
-			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case r.opts.Superseded(err): // it says nothing more of that, or is over
+			r.stale()
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-r.afresh:
+			}
+			continue
 		}
 		r.opts.Log.Warn("report not taken, will send it again", "err", err)
 		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
@@ -137,7 +163,10 @@ func (r *reporter) flush(ctx context.Context, session uint64) error {
 	if len(batch) == 0 && census == nil {
 		return nil
 	}
-	report := nic.NodeReport{Session: session, NICs: slices.Collect(maps.Values(batch)), Census: census}
+	report := nic.NodeReport{Session: session, Census: census}
+	for _, o := range batch {
+		report.NICs = append(report.NICs, sentNow(o))
+	}
 	if err := r.opts.Controller.Report(ctx, r.opts.Node, report); err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (ws *wishes) holds(w nic.Wanted) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	return slices.ContainsFunc(ws.byKey[keyOf(w)], func(now nic.Wanted) bool {
-		return now.NIC == w.NIC && now.Gone == w.Gone && now.Claim == w.Claim && now.Turn == w.Turn
+		return now.NIC == w.NIC && now.Gone == w.Gone && now.Claim == w.Claim && now.Epoch == w.Epoch && now.Turn == w.Turn
 	})
 }
 
