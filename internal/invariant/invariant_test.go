@@ -100,6 +100,26 @@ func TestASpareIsWell(t *testing.T) {
 	}
 }
 
+// revoke takes vm1's trust away, an hour ago.
+func revoke(w *invariant.World) {
+	w.Records.Nodes = []nic.Node{{Name: "vm1", Phase: nic.NodeRevoked, Revoked: now.Add(-time.Hour)}, {Name: "vm2", Phase: nic.NodeReady}}
+}
+
+// A node that is revoked, and its claim that says so, are well; and so is a claim
+// that has moved on while its NIC is on the way home.
+func TestARevokedNodeAndAMovedClaimAreWell(t *testing.T) {
+	w := sound()
+	revoke(w)
+	w.Records.Claims[0].Conditions = []nic.Condition{{Reason: nic.ReasonNodeRevoked, Message: "m", Since: now}}
+	w.Records.NICs[1].Phase, w.Records.Claims[1].Phase = nic.PhaseReturning, nic.ClaimPending
+	delete(w.Records.Owners, w.Records.Claims[1].Owner.Key())
+	w.Records.Claims[1].Owner.Node = "vm3"
+	w.Records.Owners[w.Records.Claims[1].Owner.Key()] = string(claimB)
+	if found := invariant.Check(*w); len(found) > 0 {
+		t.Error(invariant.Error(found))
+	}
+}
+
 func TestNothingIsFoundWhereAllIsWell(t *testing.T) {
 	if found := invariant.Check(*sound()); len(found) > 0 {
 		t.Error(invariant.Error(found))
@@ -121,6 +141,15 @@ func TestEachFaultIsFound(t *testing.T) {
 		"two claims with an address": {func(w *invariant.World) {
 			w.Records.Claims[1].Identity.Addrs = w.Records.Claims[0].Identity.Addrs
 		}, "P1", "all have address default/10.0.0.10"},
+		"a node in no phase": {func(w *invariant.World) { w.Records.Nodes = []nic.Node{{Name: "vm1", Phase: "lazy"}} }, "P9", `in phase "lazy"`},
+		"a ready node that is revoked": {func(w *invariant.World) {
+			w.Records.Nodes = []nic.Node{{Name: "vm1", Phase: nic.NodeReady, Revoked: now}}
+		}, "P9", "in phase ready, revoked at"},
+		"a claim that does not say its node is revoked": {func(w *invariant.World) { revoke(w) }, "P9", "is of node vm1, which is revoked for 1h"},
+		"a NIC that is made for a revoked node": {func(w *invariant.World) {
+			revoke(w)
+			w.Records.NICs[0].Phase = nic.PhasePlanned
+		}, "P9", "is being made for node vm1"},
 		"two claims with a MAC":           {func(w *invariant.World) { w.Records.Claims[1].Identity.MAC = macA }, "P1", "all have MAC e2:4e:00:00:00:0a"},
 		"two records with a MAC":          {func(w *invariant.World) { w.Records.NICs[1].Seen.MAC = macA }, "P1", "recorded with the same MAC"},
 		"an address that is not reserved": {func(w *invariant.World) { delete(w.Records.Addrs, "default/10.0.0.10") }, "P1", `reserved for ""`},

@@ -17,6 +17,9 @@ var fits = map[nic.ClaimPhase][]nic.Phase{
 	nic.ClaimRefused:   {nic.PhaseReturning, nic.PhaseCooling, nic.PhaseRetiring},
 }
 
+// goingHome are the phases in which a NIC is no container's any more.
+var goingHome = []nic.Phase{nic.PhaseReturning, nic.PhaseCooling, nic.PhaseRetiring}
+
 // pairs finds claims and NICs that do not belong together as they should (P6,
 // and P2 for NICs that are nobody's).
 func (c *check) pairs() {
@@ -31,7 +34,7 @@ func (c *check) pairs() {
 			c.add(P6, []string{string(claim.ID), string(claim.NIC)}, "the claim has a NIC without a record")
 		case n.Holder != claim.ID:
 			c.add(P6, []string{string(claim.ID), string(n.ID)}, "the claim has a NIC that is held by %q", n.Holder)
-		case n.Node != claim.Owner.Node:
+		case n.Node != claim.Owner.Node && !slices.Contains(goingHome, n.Phase): // the claim has moved on, and waits for it to be gone
 			c.add(P6, []string{string(claim.ID), string(n.ID)}, "the claim is of node %s, its NIC of node %s", claim.Owner.Node, n.Node)
 		case !slices.Contains(fits[claim.Phase], n.Phase):
 			c.add(P6, []string{string(claim.ID), string(n.ID)}, "the claim is %s and its NIC %s", claim.Phase, n.Phase)

@@ -52,6 +52,7 @@ type Records struct {
 	NICs     []nic.NIC
 	Claims   []nic.Claim
 	Observed []nic.Observed
+	Nodes    []nic.Node
 	// The indexes: what stands under a key, without the prefix that all keys
 	// of an index share.
 	Owners map[string]string // owner key: claim
@@ -119,6 +120,7 @@ func Check(w World) []Finding {
 	c.pairs()
 	c.lists()
 	c.waits()
+	c.trust()
 	c.providers()
 	c.links()
 	c.strangers()

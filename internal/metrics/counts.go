@@ -90,7 +90,7 @@ func (t *counts) fill() {
 			t.nics[[2]string{string(phase), label}] += 0
 		}
 	}
-	for _, phase := range []nic.NodePhase{nic.NodeReady, nic.NodeSilent, nic.NodeLost} {
+	for _, phase := range []nic.NodePhase{nic.NodeReady, nic.NodeSilent, nic.NodeLost, nic.NodeRevoked} {
 		t.nodes[string(phase)] += 0
 	}
 }
