@@ -25,6 +25,10 @@ type Options struct {
 	Log     *slog.Logger // required; gets the errors of Work, the same one not too often
 	// First and Max bound the back-off after errors; default 100 ms and 30 s.
 	First, Max time.Duration
+	// Group says whose a key is: those who have keys waiting take turns, so that
+	// one's thousands do not hold up another's few. It must not wait. Optional:
+	// without it all are one group.
+	Group func(key string) string
 }
 
 // tellAgain is how often an error that stays the same is logged as a warning;
@@ -37,7 +41,7 @@ type Queue struct {
 
 	mu    sync.Mutex // guards all following fields
 	items map[string]*item
-	ready []string // keys in queued state, oldest first
+	ready turns // keys in queued state
 	some  chan struct{}
 }
 
@@ -58,18 +62,22 @@ func New(opts Options) *Queue {
 	if opts.Max == 0 {
 		opts.Max = 30 * time.Second
 	}
-	return &Queue{opts: opts, items: map[string]*item{}, some: make(chan struct{}, 1)}
+	if opts.Group == nil {
+		opts.Group = func(string) string { return "" }
+	}
+	return &Queue{opts: opts, items: map[string]*item{}, ready: turns{of: map[string][]string{}}, some: make(chan struct{}, 1)}
 }
 
 // Wake has key worked on soon: once, however often it is woken before that. A
 // key that is being worked on is worked on once more afterwards.
 func (q *Queue) Wake(key string) {
+	group := q.opts.Group(key)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.wakeLocked(key)
+	q.wakeLocked(key, group)
 }
 
-func (q *Queue) wakeLocked(key string) {
+func (q *Queue) wakeLocked(key, group string) {
 	it := q.items[key]
 	if it == nil {
 		it = &item{backoff: retry.Backoff{First: q.opts.First, Max: q.opts.Max}}
@@ -82,7 +90,7 @@ func (q *Queue) wakeLocked(key string) {
 		it.dirty = true
 	default:
 		it.queued = true
-		q.ready = append(q.ready, key)
+		q.ready.push(group, key)
 		q.signal()
 	}
 }
@@ -129,12 +137,11 @@ func (q *Queue) worker(ctx context.Context) {
 func (q *Queue) next(ctx context.Context) (string, bool) {
 	for {
 		q.mu.Lock()
-		if len(q.ready) > 0 && ctx.Err() == nil {
-			key := q.ready[0]
-			q.ready = q.ready[1:]
+		if q.ready.len > 0 && ctx.Err() == nil {
+			key := q.ready.pop()
 			it := q.items[key]
 			it.queued, it.running, it.since = false, true, time.Now()
-			if len(q.ready) > 0 {
+			if q.ready.len > 0 {
 				q.signal() // for the next worker
 			}
 			q.mu.Unlock()
@@ -172,7 +179,7 @@ func (q *Queue) Load() (busy, waiting int) {
 			busy++
 		}
 	}
-	return busy, len(q.ready)
+	return busy, q.ready.len
 }
 
 // run turns a panic into an error: one bad key must not end the daemon.
@@ -206,6 +213,7 @@ func (q *Queue) done(ctx context.Context, key string, again time.Duration, err e
 		}
 		q.opts.Log.Log(ctx, level, "work failed, will try again", "key", key, "err", err)
 	}
+	group := q.opts.Group(key)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	it := q.items[key]
@@ -219,7 +227,7 @@ func (q *Queue) done(ctx context.Context, key string, again time.Duration, err e
 	switch {
 	case it.dirty:
 		it.dirty = false
-		q.wakeLocked(key)
+		q.wakeLocked(key, group)
 	case ctx.Err() != nil:
 	case again > 0:
 		it.timer = time.AfterFunc(again, func() { q.Wake(key) })

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -181,6 +183,35 @@ func TestTheSameErrorIsToldSeldom(t *testing.T) {
 		}
 		if n := strings.Count(out.String(), "no uplink"); n != 2 {
 			t.Errorf("told another error %d times within 9 minutes, want twice", n)
+		}
+	})
+}
+
+// Groups take turns: one's thousand keys are not before another's two.
+func TestGroupsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order []string
+		q := keyed.New(keyed.Options{
+			Workers: 1, Log: slog.New(slog.DiscardHandler),
+			Group: func(key string) string { return key[:1] },
+			Work: func(_ context.Context, key string) (time.Duration, error) {
+				order = append(order, key)
+				return 0, nil
+			},
+		})
+		for i := range 1000 {
+			q.Wake(fmt.Sprintf("a%d", i))
+		}
+		q.Wake("b0")
+		q.Wake("b1")
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { q.Run(ctx) })
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		if want := []string{"a0", "b0", "a1", "b1", "a2", "a3"}; len(order) != 1002 || !slices.Equal(order[:len(want)], want) {
+			t.Errorf("%d keys, in the order %v…", len(order), order[:min(len(order), 8)])
 		}
 	})
 }
