@@ -128,7 +128,19 @@ func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
 		a.await(claim, revoked(node))
 		return nil
 	}
-	network, refusal := a.admit(claim.Request)
+	network, refusal := a.admit(claim)
+	if refusal == nil {
+		var giveBack func()
+		var err error
+		if refusal, giveBack, err = a.takeNIC(e, *claim); err != nil {
+			return err
+		}
+		defer func() {
+			if claim.NIC == "" {
+				giveBack()
+			}
+		}()
+	}
 	if refusal == nil {
 		var err error
 		if refusal, err = a.identify(e, claim, network); err != nil {
@@ -140,6 +152,7 @@ func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
 		return nil
 	}
 	if refusal != nil {
+		a.record(e, *claim, *refusal)
 		a.refuse(claim, *refusal)
 		return nil
 	}
@@ -161,8 +174,13 @@ func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
 	return nil
 }
 
-// admit checks a request for what needs no look at other records.
-func (a *Allocator) admit(req nic.Request) (nic.Network, *nic.Condition) {
+// admit settles a claim's tenant, and checks its request for what needs no look
+// at other records.
+func (a *Allocator) admit(claim *nic.Claim) (nic.Network, *nic.Condition) {
+	req := claim.Request
+	if refusal := a.entitle(claim); refusal != nil {
+		return nic.Network{}, refusal
+	}
 	if len(req.Faults) > 0 {
 		return nic.Network{}, a.because(nic.ReasonBadRequest, "%s", req.Faults)
 	}
@@ -171,6 +189,9 @@ func (a *Allocator) admit(req nic.Request) (nic.Network, *nic.Condition) {
 	case !ok:
 		return nic.Network{}, a.because(nic.ReasonUnknownNetwork,
 			"no network %q in the controller's config; 'nicferry get networks' lists them", req.Network)
+	case !network.For(claim.Tenant):
+		return nic.Network{}, a.because(nic.ReasonTenantNotAllowed,
+			"tenant %s may not use network %s", nic.TenantOf(claim.Tenant), network.Name)
 	case req.FromImage && !network.ImageLabels:
 		return nic.Network{}, a.because(nic.ReasonImageLabel,
 			"the label comes from the image; network %s takes those of docker run alone, unless its config says imageLabels: true", network.Name)

@@ -24,6 +24,12 @@ type Options struct {
 	Store     store.Store                  // required
 	Providers map[string]provider.Provider // by configured name; required
 	Networks  []nic.Network                // from the config
+	// Tenants are those that have quotas, from the config. Optional.
+	Tenants []nic.Tenant
+	// TenantsOf are the tenants whose containers a node may run, from the
+	// config; those of containers that name none are the first's. Optional:
+	// without it all is the default tenant's.
+	TenantsOf func(node string) []string
 	// Instances are a node's ids at the providers, and whether it may join at
 	// all, from the config. Optional: without it any node may join.
 	Instances func(node string) (ids map[string]nic.InstanceID, mayJoin bool)
@@ -51,6 +57,33 @@ type Options struct {
 	Sweep *Sweep
 	// Observer is told of what happens; optional.
 	Observer Observer
+}
+
+func (opts *Options) setDefaults() {
+	if opts.Workers == 0 {
+		opts.Workers = 8
+	}
+	if opts.Poll == 0 {
+		opts.Poll = 500 * time.Millisecond
+	}
+	if opts.SilentAfter == 0 {
+		opts.SilentAfter = 90 * time.Second
+	}
+	if opts.UnseenAfter == 0 {
+		opts.UnseenAfter = 30 * time.Second
+	}
+	if opts.Instances == nil {
+		opts.Instances = func(string) (map[string]nic.InstanceID, bool) { return nil, true }
+	}
+	if opts.Events == nil {
+		opts.Events = silence{}
+	}
+	if opts.Wall == nil {
+		opts.Wall = time.Now
+	}
+	if opts.Observer == nil {
+		opts.Observer = blind{}
+	}
 }
 
 // The errors that callers branch on.
@@ -83,6 +116,7 @@ type Allocator struct {
 	queue    *keyed.Queue
 	changes  *changes
 	taken    *taken
+	usage    *usage
 	reported *reported
 	spares   *spares
 	slots    *slots
@@ -116,30 +150,7 @@ type spansOf struct {
 // New makes an allocator. Its methods work before Run, but nothing is asked of
 // a provider until then.
 func New(opts Options) (*Allocator, error) {
-	if opts.Workers == 0 {
-		opts.Workers = 8
-	}
-	if opts.Poll == 0 {
-		opts.Poll = 500 * time.Millisecond
-	}
-	if opts.SilentAfter == 0 {
-		opts.SilentAfter = 90 * time.Second
-	}
-	if opts.UnseenAfter == 0 {
-		opts.UnseenAfter = 30 * time.Second
-	}
-	if opts.Instances == nil {
-		opts.Instances = func(string) (map[string]nic.InstanceID, bool) { return nil, true }
-	}
-	if opts.Events == nil {
-		opts.Events = silence{}
-	}
-	if opts.Wall == nil {
-		opts.Wall = time.Now
-	}
-	if opts.Observer == nil {
-		opts.Observer = blind{}
-	}
+	opts.setDefaults()
 	own := newClock(opts.Wall)
 	a := &Allocator{
 		clock:    own,
@@ -155,6 +166,7 @@ func New(opts Options) (*Allocator, error) {
 		outages:  map[string]outage{},
 		censuses: newCensuses(),
 		taken:    newTaken(own),
+		usage:    newUsage(opts.Tenants),
 		reported: newReported(),
 		spares:   newSpares(),
 		tallies:  newTallies(own, opts.Observer),
@@ -182,7 +194,7 @@ func New(opts Options) (*Allocator, error) {
 		}
 	}
 	a.berths = newBerths(opts.Workers, func(id nic.ID) { a.queue.Wake(nicKey(id)) })
-	a.queue = keyed.New(keyed.Options{Work: a.work, Workers: opts.Workers, Log: opts.Log})
+	a.queue = keyed.New(keyed.Options{Work: a.work, Workers: opts.Workers, Log: opts.Log, Group: a.spares.whose})
 	return a, nil
 }
 
@@ -224,6 +236,7 @@ func (a *Allocator) lead(ctx context.Context) error {
 	defer a.setLeading(false)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer a.taken.unfollow()
+	defer a.usage.unfollow()
 	defer a.endPaces()
 	if err := a.bringBack(ctx); err != nil {
 		cancel(nil)

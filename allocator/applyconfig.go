@@ -30,6 +30,10 @@ func (a *Allocator) applyConfig(ctx context.Context) error {
 				return err
 			}
 		}
+		if why := a.unentitled(claim); why != "" {
+			a.opts.Log.Warn("config takes from a tenant what its container has, and keeps", "audit", true, "claim", claim.ID,
+				"tenant", nic.TenantOf(claim.Tenant), "node", claim.Owner.Node, "network", claim.Request.Network, "message", why)
+		}
 		if a.misfit(claim) != "" {
 			count[claim.Request.Network]++
 			continue

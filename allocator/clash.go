@@ -29,7 +29,10 @@ func (a *Allocator) doubts(e *edit, claim nic.Claim) ([]nic.Condition, error) {
 		return nil, nil
 	}
 	var all []nic.Condition
-	if why := a.misfit(claim); why != "" {
+	for _, why := range []string{a.misfit(claim), a.unentitled(claim)} {
+		if why == "" {
+			continue
+		}
 		all = append(all, nic.Condition{
 			Reason: nic.ReasonConfigChanged, Since: a.born,
 			Message: why + "; the claim keeps what it has for as long as it has its NIC",
@@ -71,7 +74,7 @@ func (a *Allocator) clashes(e *edit, claim nic.Claim, space string) ([]nic.Condi
 			}
 			all = append(all, nic.Condition{
 				Reason: nic.ReasonAddressClash, Since: at,
-				Message: addr.String() + " is also the address of " + nameOf(e, other) +
+				Message: addr.String() + " is also the address of " + nameFor(e, claim.Tenant, other) +
 					"; see to it that the DHCP server's pool and the networks' ranges are apart, and remove one of the two containers",
 			})
 		}

@@ -26,6 +26,10 @@ type edit struct {
 	// keeps has what is read and written remembered, for the news of the commit.
 	keeps         bool
 	read, written []remembered
+	// after is what is done once ops are committed, at the revision.
+	after []func(store.Rev)
+	// holder is who has what the edit's claim was refused.
+	holder nic.ClaimID
 }
 
 // rollBack ends an edit that is not committed.
@@ -33,7 +37,14 @@ func (e *edit) rollBack() {
 	for _, undo := range e.undo {
 		undo()
 	}
-	e.undo = nil
+	e.undo, e.after = nil, nil
+}
+
+// committed does what was to be done after it.
+func (e *edit) committed(at store.Rev) {
+	for _, then := range e.after {
+		then(at)
+	}
 }
 
 // maxRounds bounds how often a round is repeated because another writer was
@@ -49,8 +60,15 @@ func (a *Allocator) atomically(ctx context.Context, decide func(*edit) error) er
 		e := a.reader(ctx)
 		e.keeps = true
 		err = decide(e)
-		if err == nil && len(e.ops) > 0 {
-			_, err = a.opts.Store.Commit(ctx, slices.Concat(e.ops, e.fences)...)
+		switch {
+		case err != nil:
+		case len(e.ops) == 0:
+			e.rollBack()
+		default:
+			var at store.Rev
+			if at, err = a.opts.Store.Commit(ctx, slices.Concat(e.ops, e.fences)...); err == nil {
+				e.committed(at)
+			}
 		}
 		if err != nil {
 			e.rollBack()

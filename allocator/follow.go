@@ -77,6 +77,9 @@ func (a *Allocator) remember(ctx context.Context) error {
 	if err := a.taken.follow(ctx, a.opts.Store); err != nil {
 		return fmt.Errorf("read what is reserved: %w", err)
 	}
+	if err := a.usage.follow(ctx, a.opts.Store); err != nil {
+		return err
+	}
 	for _, prefix := range []string{nicPrefix, observedPrefix} {
 		records, _, err := a.opts.Store.List(ctx, prefix, "", 0)
 		if err != nil {
@@ -94,6 +97,7 @@ func (a *Allocator) seeAddresses(events []store.Event) {
 	for _, e := range events {
 		a.reported.see(e.Key, e.Record, e.Gone)
 	}
+	a.usage.see(events)
 	if a.taken.see(events) {
 		a.queue.Wake(expireKey)
 	}

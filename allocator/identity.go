@@ -28,6 +28,9 @@ func (a *Allocator) identify(e *edit, claim *nic.Claim, network nic.Network) (*n
 	}
 	i := identifying{a: a, e: e, claim: claim, network: network, former: former, owner: a.ownerName(*claim)}
 	refusal, err := i.run()
+	if refusal == nil && err == nil {
+		refusal, err = i.takeAddrs()
+	}
 	if refusal != nil || err != nil {
 		e.rollBack() // of the addresses that there were, before one was missing
 		return refusal, err
@@ -78,7 +81,18 @@ func (i *identifying) letGoOld() error {
 
 // open says whether the claim may have what a reservation is for.
 func (i *identifying) open(r nic.Reservation, found bool) bool {
-	return !found || r.Claim == i.claim.ID || r.OpenTo(i.owner, i.a.now())
+	switch {
+	case !found || r.Claim == i.claim.ID:
+		return true
+	case i.foreign(r): // its peers may know it as that tenant's for as long as it is remembered
+		return !r.Held() && !i.a.now().Before(r.Until)
+	}
+	return r.OpenTo(i.owner, i.a.now())
+}
+
+// foreign says whether a reservation is or was another tenant's.
+func (i *identifying) foreign(r nic.Reservation) bool {
+	return nic.TenantOf(r.Tenant) != nic.TenantOf(i.claim.Tenant)
 }
 
 func (i *identifying) run() (*nic.Condition, error) {
@@ -148,7 +162,7 @@ func (i *identifying) fixedAddr(want netip.Addr) (*nic.Condition, error) {
 		return i.a.because(nic.ReasonAddressNotAllowed, "%s", notAllowed), nil
 	}
 	if other, ok := i.a.gateways[spaceAddr{i.network.Space, want}]; ok {
-		return i.a.because(nic.ReasonAddressNotAllowed, "%s is the gateway of network %s", want, other), nil
+		return i.a.because(nic.ReasonAddressNotAllowed, "%s is %s", want, i.a.gatewayFor(i.claim.Tenant, other)), nil
 	}
 	r, rev, found, err := get[nic.Reservation](i.e, addrKey(i.network.Space, want))
 	switch {
@@ -158,7 +172,8 @@ func (i *identifying) fixedAddr(want netip.Addr) (*nic.Condition, error) {
 		return i.takenBy(nic.ReasonAddressTaken, want.String(), r)
 	}
 	if other, ok := i.a.givenByOthers(spaceAddr{i.network.Space, want}, i.claim.ID); ok {
-		return i.a.because(nic.ReasonAddressTaken, "%s was given by others to %s", want, nameOf(i.e, other)), nil
+		i.e.holder = other
+		return i.a.because(nic.ReasonAddressTaken, "%s was given by others to %s", want, nameFor(i.e, i.claim.Tenant, other)), nil
 	}
 	i.id.Addrs = append(i.id.Addrs, addr)
 	i.reserve = append(i.reserve, reserved{addrKey(i.network.Space, want), rev})
@@ -168,11 +183,19 @@ func (i *identifying) fixedAddr(want netip.Addr) (*nic.Condition, error) {
 // takenBy says who has an address or a MAC. What cools down is tried again
 // when it has.
 func (i *identifying) takenBy(reason nic.Reason, what string, r nic.Reservation) (*nic.Condition, error) {
-	if r.Held() {
-		return i.a.because(reason, "%s is held by %s", what, nameOf(i.e, r.Claim)), nil
+	i.e.holder = r.Claim
+	switch {
+	case r.Held() && r.Claim == "":
+		return i.a.because(reason, "%s is held by a NIC in reserve", what), nil
+	case r.Held():
+		return i.a.because(reason, "%s is held by %s", what, nameFor(i.e, i.claim.Tenant, r.Claim)), nil
 	}
-	c := i.a.because(reason, "%s cools down until %s, after a container that is gone", what, r.Free.Format("15:04:05 MST"))
-	c.Deadline = r.Free
+	free := r.Free
+	if i.foreign(r) {
+		free = r.Until
+	}
+	c := i.a.because(reason, "%s cools down until %s, after a container that is gone", what, free.Format("15:04:05 MST"))
+	c.Deadline = free
 	return c, nil
 }
 
@@ -229,7 +252,7 @@ func (i *identifying) take(addr netip.Addr, rev store.Rev) {
 func (i *identifying) full(ipv6 bool, none shortage[netip.Addr]) *nic.Condition {
 	var holders []string
 	for _, addr := range none.held {
-		if r, _, found, err := get[nic.Reservation](i.e, addrKey(i.network.Space, addr)); err == nil && found && r.Held() {
+		if r, _, found, err := get[nic.Reservation](i.e, addrKey(i.network.Space, addr)); err == nil && found && r.Held() && !i.foreign(r) {
 			holders = append(holders, nameOf(i.e, r.Claim))
 		}
 	}

@@ -18,7 +18,7 @@ func (a *Allocator) former(e *edit, claim nic.Claim, network nic.Network) (nic.I
 		return nic.Identity{}, nil, nil
 	}
 	k, _, found, err := get[nic.Kept](e, key)
-	if err != nil || !found || k.Network != network.Name || k.Claim == claim.ID {
+	if err != nil || !found || k.Network != network.Name || nic.TenantOf(k.Tenant) != nic.TenantOf(claim.Tenant) || k.Claim == claim.ID {
 		return nic.Identity{}, nil, err
 	}
 	if k.Claim == "" {
@@ -61,7 +61,7 @@ func (a *Allocator) keepFor(e *edit, claim nic.Claim) error {
 	if err != nil || found && k.Claim == claim.ID {
 		return err
 	}
-	e.update(key, nic.Kept{Schema: nic.Schema, Network: claim.Request.Network, Claim: claim.ID}, rev)
+	e.update(key, nic.Kept{Schema: nic.Schema, Network: claim.Request.Network, Tenant: claim.Tenant, Claim: claim.ID}, rev)
 	return nil
 }
 

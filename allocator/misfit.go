@@ -28,7 +28,7 @@ func (a *Allocator) misfit(claim nic.Claim) string {
 		return ""
 	}
 	for _, p := range id.Addrs {
-		if why := a.misplaced(network, p); why != "" {
+		if why := a.misplaced(network, claim.Tenant, p); why != "" {
 			return why
 		}
 	}
@@ -42,13 +42,13 @@ func recordsOnly(network nic.Network, id nic.Identity) bool {
 }
 
 // misplaced says why an address that a claim has would not be given any more.
-func (a *Allocator) misplaced(network nic.Network, p netip.Prefix) string {
+func (a *Allocator) misplaced(network nic.Network, tenant string, p netip.Prefix) string {
 	now, err := ipam.Fixed(network, p.Addr())
 	if err != nil {
 		return err.Error()
 	}
 	if other, ok := a.gateways[spaceAddr{network.Space, p.Addr()}]; ok {
-		return p.Addr().String() + " is the gateway of network " + other + " now"
+		return p.Addr().String() + " is " + a.gatewayFor(tenant, other) + " now"
 	}
 	if now != p {
 		return p.String() + " is in the subnet " + now.Masked().String() + " now"

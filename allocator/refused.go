@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,27 +29,22 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 	}
 	var refused []nic.Claim
 	for _, r := range claims {
-		if c := r.Value; (c.Phase == nic.ClaimRefused || awaitsFormer(c)) && a.mayGrant(c) && a.untilNextTry(c) == 0 {
+		if c := r.Value; (c.Phase == nic.ClaimRefused || awaitsFormer(c)) && a.mayGrant(c) && a.untilNextTry(c) == 0 && !a.hopeless(c) {
 			refused = append(refused, c)
 		}
 	}
-	slices.SortFunc(refused, func(x, y nic.Claim) int {
-		if x.Request.Unstarted != y.Request.Unstarted {
-			if y.Request.Unstarted {
-				return -1
-			}
-			return 1
-		}
-		return x.Created.Compare(y.Created)
-	})
-	full := map[string]bool{} // networks without a free address
+	inTurns(refused)
+	full := map[string]bool{} // networks without a free address, and where a tenant has no more to have
 	try := func(c nic.Claim) error {
-		if wantsAny(c) && full[c.Request.Network] {
+		if wantsAny(c) && full[c.Request.Network] || lacksQuota(c) && full[c.Request.Network+"/"+c.Tenant] {
 			return nil // it would hear the same: many may be refused, and each claim that ends brings us here
 		}
 		err := a.atomically(ctx, func(e *edit) error {
 			got, err := a.acquire(e, c.Owner, c.Container, c.Request)
-			full[c.Request.Network] = full[c.Request.Network] || err == nil && got.Phase == nic.ClaimRefused && wantsAny(got)
+			if err == nil && got.Phase == nic.ClaimRefused {
+				full[c.Request.Network] = full[c.Request.Network] || wantsAny(got)
+				full[c.Request.Network+"/"+c.Tenant] = full[c.Request.Network+"/"+c.Tenant] || lacksQuota(got)
+			}
 			if got.ID != c.ID { // it was released meanwhile: this would be another, which nobody wants
 				e.ops = nil
 				e.rollBack()
@@ -106,6 +102,39 @@ func (a *Allocator) retrySlotless(ctx context.Context, claims []nic.Claim, try f
 		errs = append(errs, a.makeRoom(ctx, short))
 	}
 	return errors.Join(errs...)
+}
+
+// hopeless says whether the claim would be refused with the same words by the
+// config alone: nothing that comes free helps it.
+func (a *Allocator) hopeless(c nic.Claim) bool {
+	_, refusal := a.admit(&c)
+	return refusal != nil && len(c.Conditions) == 1 && sayTheSame(c.Conditions[0], *refusal)
+}
+
+// inTurns orders claims to be tried: those of running containers first, among
+// them the first of each tenant and node, then the second of each, so that
+// nobody's thousands are before the only one of another.
+func inTurns(claims []nic.Claim) {
+	slices.SortFunc(claims, func(x, y nic.Claim) int { return x.Created.Compare(y.Created) })
+	type from struct {
+		tenant, node string
+		unstarted    bool
+	}
+	count, turn := map[from]int{}, map[nic.ClaimID]int{}
+	for _, c := range claims {
+		of := from{nic.TenantOf(c.Tenant), c.Owner.Node, c.Request.Unstarted}
+		turn[c.ID] = count[of]
+		count[of]++
+	}
+	slices.SortStableFunc(claims, func(x, y nic.Claim) int {
+		if x.Request.Unstarted != y.Request.Unstarted {
+			if y.Request.Unstarted {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(turn[x.ID], turn[y.ID])
+	})
 }
 
 // wantsAny says whether the claim was refused because all addresses are taken,

@@ -45,7 +45,7 @@ func (a *Allocator) reserves(e *edit, name string, ids []nic.ID) (reserves, erro
 			continue
 		}
 		it := pool.Item{
-			ID: n.ID, Network: n.Network, Machine: machineOf(n), Tenant: n.Tenant, MAC: n.Spec.MAC,
+			ID: n.ID, Network: n.Network, Machine: machineOf(n), Tenant: n.Tenant, New: n.Tenant == "" && n.Turn == 0, MAC: n.Spec.MAC,
 			State: stateOf(n), Since: n.Since,
 		}
 		if network, ok := a.networks[n.Network]; ok {

@@ -11,7 +11,7 @@ const restUnknown = 30 * time.Second
 
 // reservation is the record under each address and MAC of a claim.
 func (a *Allocator) reservation(claim nic.Claim) nic.Reservation {
-	return nic.Reservation{Schema: nic.Schema, Claim: claim.ID, Owner: a.ownerName(claim), Network: claim.Request.Network}
+	return nic.Reservation{Schema: nic.Schema, Claim: claim.ID, Owner: a.ownerName(claim), Network: claim.Request.Network, Tenant: claim.Tenant}
 }
 
 // letGo ends the claim's hold on what it has reserved: it cools down, and is
@@ -45,7 +45,7 @@ func (a *Allocator) letGo(e *edit, claim nic.Claim) error {
 		return nil
 	}
 	e.update(name, nic.Kept{
-		Schema: nic.Schema, Network: claim.Request.Network, Identity: claim.Identity, Until: a.now().Add(keep),
+		Schema: nic.Schema, Network: claim.Request.Network, Tenant: claim.Tenant, Identity: claim.Identity, Until: a.now().Add(keep),
 	}, rev)
 	return nil
 }

@@ -99,7 +99,12 @@ func (r *rig) start() {
 
 func (r *rig) startWith(opts allocator.Options) {
 	r.t.Helper()
-	opts.Log = slog.New(slog.DiscardHandler)
+	r.startLogging(opts, slog.New(slog.DiscardHandler))
+}
+
+func (r *rig) startLogging(opts allocator.Options, log *slog.Logger) {
+	r.t.Helper()
+	opts.Log = log
 	alloc, err := allocator.New(opts)
 	if err != nil {
 		r.t.Fatal(err)

@@ -27,6 +27,7 @@ func (a *Allocator) takeSpare(e *edit, claim *nic.Claim, network nic.Network, no
 		return false, fmt.Errorf("spare NIC %s: %w", it.ID, store.ErrConflict)
 	}
 	n.Holder, claim.NIC = claim.ID, n.ID
+	n.Tenant = claim.Tenant
 	n.Layer3 = layer3(network, *claim)
 	n.Steps = []nic.Step{{Name: nic.StepAsked, At: asked}}
 	a.stepped(&n, nic.StepSpare)
@@ -121,7 +122,7 @@ func (e *edit) keepMAC(n nic.NIC) error {
 		return nil
 	}
 	key := macKey(n.Spec.MAC)
-	own := nic.Reservation{Schema: nic.Schema, Owner: nicKey(n.ID), Network: n.Network}
+	own := nic.Reservation{Schema: nic.Schema, Owner: nicKey(n.ID), Network: n.Network, Tenant: n.Tenant}
 	for i, op := range e.ops {
 		if op.Key != key {
 			continue
@@ -156,7 +157,7 @@ func (a *Allocator) letMACGo(e *edit, n nic.NIC) error {
 		return nil
 	}
 	end := a.now().Add(cool)
-	e.update(macKey(n.Spec.MAC), nic.Reservation{Schema: nic.Schema, Network: n.Network, Free: end, Until: end}, rev)
+	e.update(macKey(n.Spec.MAC), nic.Reservation{Schema: nic.Schema, Network: n.Network, Tenant: n.Tenant, Free: end, Until: end}, rev)
 	return nil
 }
 

@@ -21,8 +21,23 @@ type spares struct {
 
 // A spareMark is what of a NIC matters to the pools of its node.
 type spareMark struct {
-	node  string
-	state pool.State
+	node   string
+	state  pool.State
+	tenant string
+}
+
+func spareMarkOf(n nic.NIC) spareMark { return spareMark{n.Node, stateOf(n), nic.TenantOf(n.Tenant)} }
+
+// whose says which tenant's turn it is to work on a key of the queue: that of
+// the NIC; all else is one more group.
+func (s *spares) whose(key string) string {
+	id, ok := strings.CutPrefix(key, nicPrefix)
+	if !ok {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nics[nic.ID(id)].tenant
 }
 
 type spareOf struct{ node, network string }
@@ -56,7 +71,7 @@ func (s *spares) came(n nic.NIC) {
 func (s *spares) learn(n nic.NIC) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.nics[n.ID] = spareMark{n.Node, stateOf(n)}
+	s.nics[n.ID] = spareMarkOf(n)
 }
 
 // on are a node's NICs that nobody holds.
@@ -103,7 +118,7 @@ func (s *spares) seeNIC(id nic.ID, e store.Event) string {
 		return before.node
 	}
 	n, err := store.DecodeJSON[nic.NIC](e.Record)
-	now := spareMark{n.Node, stateOf(n)}
+	now := spareMarkOf(n)
 	if err != nil || now == before {
 		return ""
 	}

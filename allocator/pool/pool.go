@@ -47,9 +47,11 @@ type Item struct {
 	Network string
 	Machine Machine
 	Tenant  string
-	MAC     nic.MAC
-	State   State
-	Since   time.Time // of the state
+	// New: nobody has ever held it, so that it fits any tenant.
+	New   bool
+	MAC   nic.MAC
+	State State
+	Since time.Time // of the state
 	// Ready: the node has said that it has it.
 	Ready bool
 	// Stale: the network makes its NICs otherwise now.
@@ -104,7 +106,9 @@ func (p Plan) Empty() bool {
 // come to that (S14).
 func (n Network) Fits(d Demand, it Item) bool {
 	switch {
-	case !it.State.reserve() || it.Stale || it.Network != n.Name || d.Network != n.Name || it.Machine != n.Machine || it.Tenant != d.Tenant:
+	case !it.State.reserve() || it.Stale || it.Network != n.Name || d.Network != n.Name || it.Machine != n.Machine:
+		return false
+	case !it.New && nic.TenantOf(it.Tenant) != nic.TenantOf(d.Tenant):
 		return false
 	case it.State == Cooling:
 		return !d.MAC.IsZero() && d.MAC == it.MAC

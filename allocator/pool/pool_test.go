@@ -42,6 +42,8 @@ func TestWhichSpareFitsAClaim(t *testing.T) {
 		"a claim with its MAC":                 {web, func(d *pool.Demand, _ *pool.Item) { d.MAC = macA }, true},
 		"S14: another tenant's":                {web, func(_ *pool.Demand, it *pool.Item) { it.Tenant = "other" }, false},
 		"S14: another tenant's, and its MAC":   {web, func(d *pool.Demand, it *pool.Item) { it.Tenant, d.MAC = "other", macA }, false},
+		"S14: one that nobody has had":         {web, func(d *pool.Demand, it *pool.Item) { d.Tenant, it.Tenant, it.New = "other", "", true }, true},
+		"S14: the default tenant's of old":     {web, func(d *pool.Demand, it *pool.Item) { d.Tenant, it.Tenant = "default", "" }, true},
 		"one that cools":                       {web, func(_ *pool.Demand, it *pool.Item) { it.State = pool.Cooling }, false},
 		"one that cools, for whom had it":      {web, func(d *pool.Demand, it *pool.Item) { it.State, d.MAC = pool.Cooling, macA }, true},
 		"one that cools, and another MAC":      {web, func(d *pool.Demand, it *pool.Item) { it.State, d.MAC = pool.Cooling, macB }, false},
