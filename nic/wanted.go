@@ -88,7 +88,7 @@ type Observed struct {
 	Conditions []Condition `json:"conditions,omitempty"`
 	// Steps are what the node has done to get the NIC where it is. A controller
 	// whose API level is 0 does not know them.
-	Steps []NodeStep `json:"steps,omitempty"`
+	Steps []NodeStep `json:"steps,omitempty" maxItems:"16"`
 	At    time.Time  `json:"at"`
 }
 

@@ -28,15 +28,20 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 		return err
 	}
 	said.State = nic.ObservedMade
+	p.pass(nic.StepFound)
 	var at link.Link
 	err := a.step(p, stepEnter, func() (err error) { at, err = a.enter(ctx, p.ns, w, wishes); return err })
 	if err != nil {
 		return err
 	}
 	p.show(w, at.Index)
+	p.pass(nic.StepMoved)
 	l3, err := a.address(p, at.Index, w, said)
 	if err != nil {
 		return err
+	}
+	if p.leased() {
+		p.pass(nic.StepLeased)
 	}
 	l3.SourceRoutes = len(staying(wishes)) > 1
 	p.layer3 = l3
@@ -49,6 +54,7 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 	said.Addrs = l3.Addrs
 	if none := !l3.DHCP && len(w.Layer3.Addrs) == 0; none || len(l3.Addrs) > 0 {
 		said.State = nic.ObservedIn
+		p.pass(nic.StepAddressed)
 		p.done = true
 	}
 	return nil

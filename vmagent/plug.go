@@ -40,6 +40,7 @@ type plug struct {
 	layer3   nic.Layer3
 	leaseDNS []nic.DNS
 	saidMTU  int // what the lease was last seen to say
+	way      way
 	// done: the NIC has been in its container and configured.
 	done   bool
 	inside inside // for others to look at

@@ -90,16 +90,11 @@ func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted
 		said.State = nic.ObservedClean
 	case w.Claim == "":
 		err = a.keepReady(ctx, w, &said)
-	case said.Unstarted:
-		err = a.makeReady(ctx, w, &said)
-	case !said.Running:
-		err = a.pullOut(ctx, w, dead)
-		said.State = nic.ObservedMade
-		if err == nil && !w.Device.Kind.Made() { // it may have been unplugged meanwhile
-			err = a.makeReady(ctx, w, &said)
-		}
 	default:
-		err = a.putIn(ctx, *c, w, wishes, &said)
+		p := a.plugs.of(w)
+		p.set(w)
+		err = a.serveClaim(ctx, p, c, w, wishes, &said)
+		said.Steps = p.way.told()
 	}
 	if errors.Is(err, errNotYet) {
 		err = nil // the conditions say so
@@ -112,6 +107,32 @@ func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted
 	}
 	if a.report.say(said) {
 		a.tell(w, said)
+	}
+	return err
+}
+
+// serveClaim is serve for a NIC that a container is to have.
+func (a *Agent) serveClaim(ctx context.Context, p *plug, c *containers.Container, w nic.Wanted, wishes []nic.Wanted, said *nic.Observed) error {
+	var err error
+	switch {
+	case said.Unstarted:
+		p.way.early = true
+		err = a.makeReady(ctx, w, said)
+	case !said.Running:
+		p.way.early = true
+		err = a.pullOut(ctx, w, dead)
+		said.State = nic.ObservedMade
+		if err == nil && !w.Device.Kind.Made() { // it may have been unplugged meanwhile
+			err = a.makeReady(ctx, w, said)
+		}
+	default:
+		if p.way.early {
+			p.pass(nic.StepStarted)
+		}
+		return a.putIn(ctx, *c, w, wishes, said)
+	}
+	if ready := said.Unstarted || !w.Device.Kind.Made(); ready && err == nil && said.State == nic.ObservedMade {
+		p.pass(nic.StepFound)
 	}
 	return err
 }

@@ -32,6 +32,7 @@ func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory
 	c.session.Store(0) // what was is no say in what begins
 	err := c.do(ctx, http.MethodPut, nodePath(node)+"/hello", inventory, &out)
 	if err == nil {
+		c.level.Store(int64(out.API))
 		c.session.Store(out.Session)
 	}
 	return out, err
@@ -40,10 +41,7 @@ func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory
 // Report says what has changed on the node. A newer session than the report's
 // exists: conflict.
 func (c *Client) Report(ctx context.Context, node string, report nic.NodeReport) error {
-	if report.NICs == nil {
-		report.NICs = []nic.Observed{}
-	}
-	return c.do(ctx, http.MethodPost, nodePath(node)+"/report", report, nil)
+	return c.do(ctx, http.MethodPost, nodePath(node)+"/report", reportFor(int(c.level.Load()), report), nil)
 }
 
 // Wanted returns all that is wanted of the node, and the revision to watch

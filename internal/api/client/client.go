@@ -70,6 +70,8 @@ type Client struct {
 	stream  *http.Client // for watches, which do their own retrying
 	// session is what the last hello got; 0 before that.
 	session atomic.Uint64
+	// level is what the controller understands, by its answer to the last hello.
+	level atomic.Int64
 }
 
 // Open makes a client. It does not connect yet, but reads the files of TLS.

@@ -47,7 +47,9 @@ func (s *server) nodeRoutes() {
 		if err := checkInventory(in.Body); err != nil {
 			return nic.Node{}, err
 		}
-		return s.Backend.Hello(api.WithJoin(ctx, peerOf(ctx).Join), in.Name, in.Body)
+		node, err := s.Backend.Hello(api.WithJoin(ctx, peerOf(ctx).Join), in.Name, in.Body)
+		node.API = nic.APILevel
+		return node, err
 	})
 
 	report := s.operation("report", http.MethodPost, "/v1/nodes/{name}/report", "Say what has changed on a node")
