@@ -18,6 +18,7 @@ import (
 	"github.com/nicferry/nicferry/cmd/manual"
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/api/server"
+	"github.com/nicferry/nicferry/internal/authority"
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/daemon"
 	"github.com/nicferry/nicferry/internal/mtls"
@@ -77,6 +78,10 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, records.Close()) }()
+	trust, err := authority.Open(ctx, trustOptions(c, records, log))
+	if err != nil {
+		return err
+	}
 	providers, err := openProviders(c.Providers, records, log)
 	if err != nil {
 		return err
@@ -84,12 +89,12 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	defer func() { err = errors.Join(err, closeProviders(providers)) }()
 	alloc, err := allocator.New(allocator.Options{
 		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log,
-		Sweep: sweepOf(c.Sweep),
+		Trust: trust, Sweep: sweepOf(c.Sweep),
 	})
 	if err != nil {
 		return err
 	}
-	listeners, err := listen(c, log)
+	listeners, err := listen(c, trust, log)
 	if err != nil {
 		return err
 	}
@@ -99,7 +104,7 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	}
 	build := version.Get()
 	handler := server.New(server.Options{
-		Backend: alloc, Log: log, Kinds: kinds(),
+		Backend: alloc, Trust: trust, Log: log, Kinds: kinds(),
 		Version: api.Version{Version: build.Version, Commit: build.Commit, Go: build.Go},
 	})
 	log.Info("controller started", "version", build.Version, "socket", c.Socket, "tls", tlsAddress(c), "store", c.Store, "networks", len(c.Networks))
@@ -117,13 +122,17 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 }
 
 // listen opens the socket, and the TLS port if there is to be one.
-func listen(c *conf.Controller, log *slog.Logger) ([]net.Listener, error) {
+func listen(c *conf.Controller, trust *authority.Authority, log *slog.Logger) ([]net.Listener, error) {
 	socket, err := server.Listen(c.Socket, c.SocketGroup, log)
 	if err != nil || c.Listen == nil {
 		return []net.Listener{socket}, err
 	}
-	files := mtls.Files{CA: c.Listen.ClientCA, Cert: c.Listen.Cert, Key: c.Listen.Key}
-	port, err := server.ListenTLS(c.Listen.Address, files, log)
+	var port net.Listener
+	if c.Listen.OwnAuthority() {
+		port, err = server.ListenOwn(c.Listen.Address, trust.Certificate)
+	} else {
+		port, err = server.ListenTLS(c.Listen.Address, mtls.Files{CA: c.Listen.ClientCA, Cert: c.Listen.Cert, Key: c.Listen.Key}, log)
+	}
 	if err != nil {
 		return nil, errors.Join(err, socket.Close())
 	}

@@ -69,7 +69,8 @@ type Authority struct {
 	server *serverCert // nil before the first handshake
 }
 
-// Open takes the CA from the store, or makes one if there is none yet.
+// Open takes the CA from the store, or makes one if there is none yet. That its
+// time is not now is for the log: the socket serves all the same.
 func Open(ctx context.Context, opts Options) (*Authority, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -85,8 +86,8 @@ func Open(ctx context.Context, opts Options) (*Authority, error) {
 		return nil, err
 	}
 	if now := opts.Now(); now.Before(ca.cert.NotBefore) || now.After(ca.cert.NotAfter) {
-		return nil, fmt.Errorf("the controller's CA is good from %s to %s, and here it is %s: set this machine's clock (timedatectl)",
-			stamp(ca.cert.NotBefore), stamp(ca.cert.NotAfter), stamp(now))
+		opts.Log.ErrorContext(ctx, "the time of the controller's CA is not now, nobody will take its certificates: set this machine's clock (timedatectl)",
+			slog.Time("from", ca.cert.NotBefore), slog.Time("until", ca.cert.NotAfter), slog.Time("now", now))
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.cert)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/mtls"
@@ -84,7 +85,7 @@ func (a *Authority) joinOnce(ctx context.Context, c api.TokenContent, csr string
 		return api.Issued{}, err
 	}
 	node.Join++
-	node.Revoked, node.Removed = nil, nil // who gave the token knew
+	node.Revoked = time.Time{} // who made the token knew
 	node.Used = &usedToken{ID: rec.ID, Hash: rec.Hash, Key: fingerprint, Instances: rec.Instances, At: now, Expires: rec.Expires}
 	op, err := store.UpdateJSON(nodePrefix+node.Node, node, nodeRev)
 	if err != nil {
@@ -109,7 +110,7 @@ func (a *Authority) joinAgain(ctx context.Context, c api.TokenContent, csr strin
 	if used == nil || used.ID != c.ID || !sameHash(used.Hash, hashOf(c.Secret)) {
 		return api.Issued{}, unknownToken(c)
 	}
-	if err := standing(node); err != nil {
+	if err := node.standing(); err != nil {
 		return api.Issued{}, err
 	}
 	var key crypto.PublicKey

@@ -35,9 +35,8 @@ type nodeRecord struct {
 	Node   string `json:"node"`
 	// Join counts the node's joins. Certificates of older ones count for nothing.
 	Join uint64 `json:"join"`
-	// Revoked and Removed are when an operator said so; absent, not.
-	Revoked *time.Time `json:"revoked,omitempty"`
-	Removed *time.Time `json:"removed,omitempty"`
+	// Revoked is when an operator said so; zero if not, or if it has joined since.
+	Revoked time.Time `json:"revoked,omitzero"`
 	// Used is the token of the last join, for who did not hear the answer.
 	Used *usedToken `json:"used,omitempty"`
 }

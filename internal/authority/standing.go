@@ -32,24 +32,17 @@ func (a *Authority) Check(ctx context.Context, peer mtls.Peer) error {
 }
 
 // standing refuses a node that an operator has shut out.
-func standing(node nodeRecord) error {
-	again := fmt.Sprintf("to let it in again: nicferry token create --node %s, and join with that", node.Node)
-	switch {
-	case node.Revoked != nil:
-		return refused("node %s was revoked at %s; %s", node.Node, stamp(*node.Revoked), again)
-	case node.Removed != nil:
-		return refused("node %s was removed at %s; %s", node.Node, stamp(*node.Removed), again)
+func (n nodeRecord) standing() error {
+	if n.Revoked.IsZero() {
+		return nil
 	}
-	return nil
+	return refused("node %s was revoked at %s; to let it in again: nicferry token create --node %[1]s, and join with that", n.Node, stamp(n.Revoked))
 }
 
 // admit refuses a certificate of a join that is not the node's last. Those that
-// operators make themselves stem from no join, and a removal is no word on them.
+// operators make themselves stem from no join.
 func (n nodeRecord) admit(join uint64) error {
-	if join == 0 && n.Revoked == nil {
-		return nil
-	}
-	if err := standing(n); err != nil {
+	if err := n.standing(); err != nil || join == 0 {
 		return err
 	}
 	switch {
@@ -64,53 +57,28 @@ func (n nodeRecord) admit(join uint64) error {
 }
 
 // Revoke makes every certificate and token of a node void, until it joins with
-// a token that is made later. Repeated it is the same again.
-func (a *Authority) Revoke(ctx context.Context, node string) error {
-	return a.shut(ctx, node, "node revoked", func(rec *nodeRecord) bool {
-		if rec.Revoked != nil {
-			return false
-		}
-		rec.Revoked = new(a.opts.Now().UTC())
-		return true
-	})
-}
-
-// Remove forgets a node but for what keeps its old certificates void. One that
-// was revoked stays so. Repeated, or for a node that never joined, it changes
-// nothing.
-func (a *Authority) Remove(ctx context.Context, node string) error {
-	return a.shut(ctx, node, "node removed", func(rec *nodeRecord) bool {
-		if rec.Removed != nil || rec.Join == 0 {
-			return false
-		}
-		rec.Removed, rec.Used = new(a.opts.Now().UTC()), nil
-		return true
-	})
-}
-
-// shut changes a node's record, if change says so, and deletes its tokens with
-// it.
-func (a *Authority) shut(ctx context.Context, node, what string, change func(*nodeRecord) bool) error {
-	var err error
+// a token that is made later, and says whether there have been any. Repeated it
+// is the same again.
+func (a *Authority) Revoke(ctx context.Context, node string) (known bool, err error) {
 	for range maxConflicts {
-		if err = a.shutOnce(ctx, node, what, change); !errors.Is(err, store.ErrConflict) {
+		if known, err = a.revokeOnce(ctx, node); !errors.Is(err, store.ErrConflict) {
 			break
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("shut out node %s: %w", node, err)
+		return known, fmt.Errorf("revoke node %s: %w", node, err)
 	}
-	return nil
+	return known, nil
 }
 
-func (a *Authority) shutOnce(ctx context.Context, node, what string, change func(*nodeRecord) bool) error {
+func (a *Authority) revokeOnce(ctx context.Context, node string) (known bool, err error) {
 	rec, rev, err := a.node(ctx, node)
 	if err != nil {
-		return err
+		return false, err
 	}
 	tokens, _, err := store.ListJSON[tokenRecord](ctx, a.opts.Store, tokenPrefix, "", 0)
 	if err != nil {
-		return err
+		return false, err
 	}
 	var ops []store.Op
 	for _, t := range tokens {
@@ -118,19 +86,21 @@ func (a *Authority) shutOnce(ctx context.Context, node, what string, change func
 			ops = append(ops, store.Delete(t.Key, t.Rev))
 		}
 	}
-	if change(&rec) {
+	known = rev != 0 || len(ops) > 0
+	if rev != 0 && rec.Revoked.IsZero() {
+		rec.Revoked = a.opts.Now().UTC()
 		op, err := store.UpdateJSON(nodePrefix+node, rec, rev)
 		if err != nil {
-			return err
+			return known, err
 		}
 		ops = append(ops, op)
 	}
 	if len(ops) == 0 {
-		return nil
+		return known, nil
 	}
 	if _, err := a.opts.Store.Commit(ctx, ops...); err != nil {
-		return err
+		return known, err
 	}
-	a.opts.Log.InfoContext(ctx, what, slog.String("node", node), slog.Uint64("join", rec.Join), slog.Bool("audit", true))
-	return nil
+	a.opts.Log.InfoContext(ctx, "certificates and tokens of a node revoked", slog.String("node", node), slog.Uint64("join", rec.Join), slog.Bool("audit", true))
+	return known, nil
 }
