@@ -24,7 +24,7 @@ type Controller interface {
 
 // look is how often the clock is looked at: it may be set, and a machine may
 // have slept.
-const look = time.Minute
+const look = 5 * time.Minute
 
 // Keep renews the certificate when two thirds of its time are over, a little
 // earlier on some machines than on others, and again and again until it works;
@@ -67,7 +67,7 @@ func (i *Identity) keep(ctx context.Context, controller Controller, early float6
 	}
 	next, err := i.renew(ctx, controller)
 	if err != nil {
-		return 0, explain(err, cert, i.Node, time.Now())
+		return 0, explain(err, cert, time.Now())
 	}
 	controller.Close()
 	log.Info("certificate renewed", "expires", next.NotAfter)
@@ -83,11 +83,11 @@ func due(cert *x509.Certificate, early float64) time.Time {
 }
 
 // explain says what follows from it that there is no new certificate.
-func explain(err error, cert *x509.Certificate, node string, now time.Time) error {
+func explain(err error, cert *x509.Certificate, now time.Time) error {
 	end := cert.NotAfter.UTC().Format(time.RFC3339)
 	switch {
 	case api.IsRefused(err):
-		return fmt.Errorf("the controller refuses: %w; containers keep their NICs; to let the node join again: nicferry token create --node %s, and nicferry-agent join --force with it", err, node)
+		return fmt.Errorf("%w; until then containers keep their NICs, and nothing changes on this node", err)
 	case now.After(cert.NotAfter):
 		return fmt.Errorf("%w; the certificate ended at %s, and until there is a new one the agent can do nothing else; containers keep their NICs", err, end)
 	}
