@@ -41,9 +41,14 @@ func (a *Allocator) RevokeNode(ctx context.Context, name string, seize, dryRun b
 	if err != nil || dryRun {
 		return verdict, err
 	}
-	a.opts.Log.Warn("node is revoked", "node", name, "seize", seize, "claims", len(verdict.Claims), "nics", len(verdict.NICs), "kept", len(verdict.Kept), "audit", true)
+	a.opts.Log.Warn("node is revoked", "node", name, "seize", seize, "claims", len(verdict.Claims), "nics", len(verdict.NICs), "kept", len(verdict.Kept))
 	f := farewell{a: a, node: name, begun: a.now(), phase: nic.NodeRevoked}
-	if err := f.giveUpAll(ctx, api.Forgotten{Claims: verdict.Claims, NICs: verdict.NICs}); err != nil {
+	if seize {
+		err = f.giveUpAll(ctx, api.Forgotten{Claims: verdict.Claims, NICs: verdict.NICs})
+	} else {
+		err = f.unplan(ctx, verdict.NICs)
+	}
+	if err != nil {
 		return verdict, err
 	}
 	for _, kept := range verdict.Kept {
@@ -126,6 +131,23 @@ func (a *Allocator) verdict(ctx context.Context, node string, seize bool) (api.R
 		}
 	}
 	return verdict, nil
+}
+
+// unplan gives up what is still to be made. What has been plugged in meanwhile stays.
+func (f farewell) unplan(ctx context.Context, nics []nic.ID) error {
+	for _, id := range nics {
+		err := f.commit(ctx, func(e *edit) error {
+			n, _, found, err := get[nic.NIC](e, nicKey(id))
+			if err != nil || !found || n.Phase != nic.PhasePlanned {
+				return err
+			}
+			return giveUpNIC(e, id)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // seizable says whether the NIC's provider can take it out of its node by itself,
