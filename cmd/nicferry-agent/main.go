@@ -42,7 +42,7 @@ func main() {
 }
 
 func command() *cobra.Command {
-	var config string
+	var config, level, format string
 	cmd := &cobra.Command{
 		Use:   "nicferry-agent",
 		Short: "The nicferry agent of this node",
@@ -66,6 +66,9 @@ started for this node. Whoever restarts an agent must not do so after 6.`,
 			if err != nil {
 				return daemon.UsageError{Err: fmt.Errorf("config not accepted, nothing started:\n%w", err)}
 			}
+			if c.Log, err = c.Log.With(level, format); err != nil {
+				return daemon.UsageError{Err: err}
+			}
 			own, err := identity.Complete(c)
 			if err != nil {
 				return daemon.UsageError{Err: fmt.Errorf("nothing started: %w", err)}
@@ -74,6 +77,8 @@ started for this node. Whoever restarts an agent must not do so after 6.`,
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", conf.AgentPath, "the config file")
+	cmd.Flags().StringVar(&level, "log-level", "", "debug, info, warn or error (default: log.level of the config)")
+	cmd.Flags().StringVar(&format, "log-format", "", "text, json or auto (default: log.format of the config)")
 	cmd.AddCommand(joinCommand())
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
 	manual.Add(cmd, "8")
@@ -109,7 +114,10 @@ func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err erro
 		return err
 	}
 	var running atomic.Pointer[vmagent.Agent]
-	defer attend(ctx, notifier, &vitals{node: c.Node, running: &running, notifier: notifier, log: log})()
+	v := &vitals{node: c.Node, running: &running, notifier: notifier, log: log}
+	defer attend(ctx, notifier, v)()
+	seen, end := offerMetrics(ctx, c, v, log)
+	defer end()
 	engine, err := openEngine(ctx, c, notifier, log)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
@@ -118,6 +126,7 @@ func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err erro
 		return err
 	}
 	defer engine.Close()
+	v.engine.Store(engine)
 	host, err := netns.Current()
 	if err != nil {
 		return err
@@ -125,7 +134,7 @@ func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err erro
 	defer host.Close()
 	agent, err := vmagent.New(vmagent.Options{
 		Node: c.Node, Inventory: inventory(engine), Controller: controller, Engine: engine,
-		Host: host, RunDir: c.RunDir, Superseded: api.IsConflict, Log: log,
+		Host: host, RunDir: c.RunDir, Superseded: api.IsConflict, Log: log, Observer: seen,
 	})
 	if err != nil {
 		return err

@@ -5,11 +5,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 
 	"github.com/nicferry/nicferry/internal/daemon"
 	"github.com/nicferry/nicferry/vmagent"
+	"github.com/nicferry/nicferry/vmagent/containers"
 )
 
 // vitals is what the service manager is told of the agent's health.
@@ -18,7 +20,8 @@ type vitals struct {
 	running  *atomic.Pointer[vmagent.Agent] // nil until there is an agent
 	notifier *daemon.Notifier
 	log      *slog.Logger
-	stuck    bool // the kernel is
+	engine   atomic.Pointer[containers.Engine] // nil until it is open
+	stuck    bool                              // the kernel is
 }
 
 // health is the agent's, but for a stuck kernel: that is told in the status and
@@ -43,4 +46,24 @@ func (v *vitals) health(ctx context.Context) error {
 		v.stuck = false
 	}
 	return err
+}
+
+// alive returns an error when a worker or the kernel is stuck.
+func (v *vitals) alive(ctx context.Context) error {
+	if agent := v.running.Load(); agent != nil {
+		return agent.Health(ctx)
+	}
+	return nil
+}
+
+// ready returns an error while no new container is served.
+func (v *vitals) ready(ctx context.Context) error {
+	engine, agent := v.engine.Load(), v.running.Load()
+	if engine == nil || agent == nil {
+		return errors.New("the agent is starting: it waits for the Docker daemon")
+	}
+	if err := engine.Ping(ctx); err != nil {
+		return fmt.Errorf("the Docker daemon does not answer: %w", err)
+	}
+	return agent.Ready(ctx)
 }

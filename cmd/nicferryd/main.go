@@ -33,7 +33,7 @@ func main() {
 }
 
 func command() *cobra.Command {
-	var config string
+	var config, level, format string
 	cmd := &cobra.Command{
 		Use:   "nicferryd",
 		Short: "The nicferry controller",
@@ -51,10 +51,15 @@ is told to stop. Containers keep their NICs while it is away.`,
 			if err != nil {
 				return daemon.UsageError{Err: fmt.Errorf("config not accepted, nothing started:\n%w", err)}
 			}
+			if c.Log, err = c.Log.With(level, format); err != nil {
+				return daemon.UsageError{Err: err}
+			}
 			return serve(cmd.Context(), c)
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", conf.ControllerPath, "the config file")
+	cmd.Flags().StringVar(&level, "log-level", "", "debug, info, warn or error (default: log.level of the config)")
+	cmd.Flags().StringVar(&format, "log-format", "", "text, json or auto (default: log.format of the config)")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
 	manual.Add(cmd, "8")
 	return cmd
@@ -87,9 +92,11 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeProviders(providers)) }()
-	alloc, err := allocator.New(allocator.Options{
+	var alloc *allocator.Allocator
+	seen := newMetrics(c, func() *allocator.Allocator { return alloc })
+	alloc, err = allocator.New(allocator.Options{
 		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log,
-		Trust: trust, Sweep: sweepOf(c.Sweep),
+		Trust: trust, Sweep: sweepOf(c.Sweep), Observer: seen,
 	})
 	if err != nil {
 		return err
@@ -102,14 +109,19 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	if err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
+	offer, err := serveMetrics(c, seen, alloc, log)
+	if err != nil {
+		return errors.Join(err, closeAll(listeners))
+	}
 	build := version.Get()
 	handler := server.New(server.Options{
-		Backend: alloc, Trust: trust, Log: log, Kinds: kinds(),
+		Backend: alloc, Trust: trust, Log: log, Kinds: kinds(), Requested: seen.Requested,
 		Version: api.Version{Version: build.Version, Commit: build.Commit, Go: build.Go},
 	})
 	log.Info("controller started", "version", build.Version, "socket", c.Socket, "tls", tlsAddress(c), "store", c.Store, "networks", len(c.Networks))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return alloc.Run(ctx) })
+	group.Go(func() error { return offer(ctx) })
 	for _, ln := range listeners {
 		group.Go(func() error { return server.Run(ctx, ln, handler, log) })
 	}

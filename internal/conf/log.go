@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 )
@@ -25,9 +26,31 @@ func (l Log) SlogLevel() slog.Level {
 	return slog.LevelInfo
 }
 
+// With is l with what flags of the command line say; empty leaves it. The error
+// names the flag.
+func (l Log) With(level, format string) (Log, error) {
+	for _, f := range []struct {
+		flag, value string
+		to          *string
+		known       []string
+	}{{"--log-level", level, &l.Level, logLevels()}, {"--log-format", format, &l.Format, logFormats()}} {
+		if f.value == "" {
+			continue
+		}
+		if !slices.Contains(f.known, f.value) {
+			return l, fmt.Errorf("%s %s; %s", f.flag, quote(f.value), didYouMean(f.value, f.known))
+		}
+		*f.to = f.value
+	}
+	return l, nil
+}
+
+func logLevels() []string  { return []string{"debug", "info", "warn", "error"} }
+func logFormats() []string { return []string{"auto", "text", "json"} }
+
 func (d *doc) checkLog(l Log) {
-	d.checkOneOf("log.level", l.Level, "debug", "info", "warn", "error")
-	d.checkOneOf("log.format", l.Format, "auto", "text", "json")
+	d.checkOneOf("log.level", l.Level, logLevels()...)
+	d.checkOneOf("log.format", l.Format, logFormats()...)
 }
 
 func (d *doc) checkOneOf(path, value string, known ...string) {

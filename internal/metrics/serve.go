@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
+
+	"github.com/nicferry/nicferry/internal/retry"
 )
 
 // A Source has metrics: a Controller or an Agent.
@@ -136,4 +138,25 @@ func Serve(ctx context.Context, ln net.Listener, handler http.Handler, log *slog
 	}
 	<-served
 	return nil
+}
+
+// Offer is Listen and Serve for a daemon whose work must not hang on this: where
+// the port cannot be had, that is told, and it is tried again until ctx ends. So
+// does one that takes over from another of its kind.
+func Offer(ctx context.Context, address string, handler http.Handler, log *slog.Logger) {
+	backoff := retry.Backoff{First: 500 * time.Millisecond, Max: 30 * time.Second}
+	told := ""
+	for ctx.Err() == nil {
+		ln, err := Listen(address)
+		if err == nil {
+			log.Info("metrics served", "address", ln.Addr().String())
+			told = ""
+			err = Serve(ctx, ln, handler, log)
+		}
+		if err != nil && err.Error() != told {
+			told = err.Error()
+			log.Error("metrics not served, will try again", "err", err)
+		}
+		_ = retry.Sleep(ctx, backoff.Next()) // its error is ctx's
+	}
 }

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/metrics"
+	"github.com/nicferry/nicferry/internal/version"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// newMetrics makes the controller's metrics. alloc is asked for when somebody
+// looks, and is there by then.
+func newMetrics(c *conf.Controller, alloc func() *allocator.Allocator) *metrics.Controller {
+	build := version.Get()
+	o := metrics.ControllerOptions{
+		Build:   metrics.Build{Version: build.Version, Commit: build.Commit, Go: build.Go},
+		Tenants: []string{nic.DefaultTenant},
+		Tally:   func(t metrics.Tally) { alloc().Tally(t) },
+	}
+	for _, n := range c.Networks {
+		o.Networks = append(o.Networks, n.Name)
+	}
+	for _, t := range c.Tenants {
+		o.Tenants = append(o.Tenants, t.Name)
+	}
+	for _, p := range c.Providers {
+		o.Providers = append(o.Providers, p.Name)
+	}
+	return metrics.NewController(o)
+}
+
+// serveMetrics opens the port for metrics and health; the function that it returns
+// serves them until ctx ends.
+func serveMetrics(c *conf.Controller, m *metrics.Controller, alloc *allocator.Allocator, log *slog.Logger) (func(context.Context) error, error) {
+	if c.Metrics.Address == "" {
+		return func(context.Context) error { return nil }, nil
+	}
+	ln, err := metrics.Listen(c.Metrics.Address)
+	if err != nil {
+		return nil, err
+	}
+	handler := metrics.Handler(metrics.Options{Source: m, Health: alloc.Health, Ready: alloc.Ready, Log: log})
+	return func(ctx context.Context) error { return metrics.Serve(ctx, ln, handler, log) }, nil
+}
