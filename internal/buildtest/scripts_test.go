@@ -2,6 +2,7 @@ package buildtest
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +18,7 @@ func TestMakeHelpNamesEveryTarget(t *testing.T) {
 		t.Fatalf("make: %v\n%s", err, out)
 	}
 	for _, target := range []string{
-		"help", "demo", "demo-local", "build", "deps", "check", "test", "test-long", "bench", "status", "failure-modes", "fmt", "clean-host",
+		"help", "demo", "demo-local", "build", "deb", "deps", "check", "test", "test-long", "bench", "status", "failure-modes", "fmt", "clean-host",
 	} {
 		if !regexp.MustCompile(`(?m)^  ` + target + ` +\S`).MatchString(out) {
 			t.Errorf("make help does not explain %s:\n%s", target, out)
@@ -157,17 +158,78 @@ func TestCleanHost(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			bin := world(t, []string{"sh", "sed", "sort", "comm", "rm", "rmdir"}, map[string]string{
+			bin := world(t, []string{"sh", "sed", "sort", "comm", "rm", "rmdir", "dirname"}, map[string]string{
 				"dpkg-query": installed, "id": "echo " + tt.uid,
 				"apt-get": `if [ "$1" = -s ]; then echo '` + tt.apt + `'; else echo "$*" >>` + log + `; fi`,
 			})
-			out, err := run(t, []string{"PATH=" + bin, "NICFERRY_DEV_DIR=" + dir, "YES=" + tt.yes}, "/bin/sh", "scripts/clean-host")
+			env := []string{"PATH=" + bin, "NICFERRY_DEV_DIR=" + dir, "NICFERRY_LAB_DIRS=" + filepath.Join(dir, "lab"), "YES=" + tt.yes}
+			out, err := run(t, env, "/bin/sh", "scripts/clean-host")
 			if exitCode(err) != tt.code || !strings.Contains(out, tt.say) {
 				t.Errorf("exit %d, want %d and %q:\n%s", exitCode(err), tt.code, tt.say, out)
 			}
 			calls, _ := os.ReadFile(log)
 			if got := strings.TrimSpace(string(calls)); !strings.HasSuffix(got, tt.done) || (tt.done == "" && got != "") {
 				t.Errorf("apt-get was called with %q, want %q", got, tt.done)
+			}
+		})
+	}
+}
+
+// A demo that was killed has left its lab; the kernel, the caches and the records
+// are of a machine that has run everything.
+func TestCleanHostTakesAllThatTheDemoLeft(t *testing.T) {
+	machine := []string{"sh", "sed", "sort", "comm", "rm", "rmdir", "dirname"}
+	commands := map[string]string{"dpkg-query": "echo 'installed alpha'", "id": "echo 0", "apt-get": "exit 0"}
+	lay := func(t *testing.T) (dev, lab string) {
+		dev, lab = filepath.Join(t.TempDir(), "dev"), filepath.Join(t.TempDir(), "lab")
+		for _, dir := range []string{"bin", "unpack", "apt/lists", "kernel/6.12.1/boot", "kernel/fetch"} {
+			if err := os.MkdirAll(filepath.Join(dev, dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for path, text := range map[string]string{"installed": "alpha\n", "accelerator.json": "{}", "kernel/lock": "", "bin/busybox": ""} {
+			if err := os.WriteFile(filepath.Join(dev, path), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Mkdir(lab, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return dev, lab
+	}
+	clean := func(t *testing.T, dev, lab, program string) (string, error) {
+		env := []string{
+			"PATH=" + world(t, machine, commands), "NICFERRY_DEV_DIR=" + dev, "YES=1",
+			"NICFERRY_LAB_DIRS=" + lab, "NICFERRY_LAB=" + program,
+		}
+		return run(t, env, "/bin/sh", "scripts/clean-host")
+	}
+	t.Run("all of it", func(t *testing.T) {
+		dev, lab := lay(t)
+		program := filepath.Join(world(t, nil, map[string]string{"lab": `[ "$1 $2" = "down --dir" ] && exec /bin/rmdir "$3"`}), "lab")
+		for range 2 {
+			if out, err := clean(t, dev, lab, program); err != nil {
+				t.Fatalf("clean-host: %v\n%s", err, out)
+			}
+			for _, dir := range []string{dev, lab} {
+				if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s is left: %v", dir, err)
+				}
+			}
+		}
+	})
+	for name, tt := range map[string]struct{ program, say string }{
+		"no program to take the lab down": {"/nowhere/nicferry-lab", "nicferry-lab down --dir"},
+		"it does not go down":             {"/bin/false", "nothing else was removed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dev, lab := lay(t)
+			out, err := clean(t, dev, lab, tt.program)
+			if exitCode(err) != 1 || !strings.Contains(out, tt.say) {
+				t.Errorf("exit %d, want 1 and %q:\n%s", exitCode(err), tt.say, out)
+			}
+			if _, err := os.Stat(filepath.Join(dev, "installed")); err != nil {
+				t.Errorf("the record is gone before the packages are: %v", err)
 			}
 		})
 	}
