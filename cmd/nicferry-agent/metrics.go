@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/metrics"
@@ -28,6 +29,12 @@ func offerMetrics(ctx context.Context, c *conf.Agent, v *vitals, log *slog.Logge
 		Traffic: func(ctx context.Context, each func(nic.ID, nic.ClaimID, string, nic.Traffic)) {
 			if agent := v.running.Load(); agent != nil {
 				agent.Traffic(ctx, each)
+			}
+		},
+		Certificates: func(each func(string, time.Time)) {
+			if c.TLS != nil {
+				each("agent", metrics.EndOfFile(c.TLS.Cert))
+				each("ca", metrics.EndOfFile(c.TLS.CA))
 			}
 		},
 	})

@@ -93,7 +93,7 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeProviders(providers)) }()
 	var alloc *allocator.Allocator
-	seen := newMetrics(c, func() *allocator.Allocator { return alloc })
+	seen := newMetrics(c, trust, func() *allocator.Allocator { return alloc })
 	alloc, err = allocator.New(allocator.Options{
 		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log,
 		Trust: trust, Sweep: sweepOf(c.Sweep), Observer: seen,

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/internal/authority"
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/metrics"
 	"github.com/nicferry/nicferry/internal/version"
@@ -13,12 +15,13 @@ import (
 
 // newMetrics makes the controller's metrics. alloc is asked for when somebody
 // looks, and is there by then.
-func newMetrics(c *conf.Controller, alloc func() *allocator.Allocator) *metrics.Controller {
+func newMetrics(c *conf.Controller, trust *authority.Authority, alloc func() *allocator.Allocator) *metrics.Controller {
 	build := version.Get()
 	o := metrics.ControllerOptions{
-		Build:   metrics.Build{Version: build.Version, Commit: build.Commit, Go: build.Go},
-		Tenants: []string{nic.DefaultTenant},
-		Tally:   func(t metrics.Tally) { alloc().Tally(t) },
+		Build:        metrics.Build{Version: build.Version, Commit: build.Commit, Go: build.Go},
+		Tenants:      []string{nic.DefaultTenant},
+		Tally:        func(t metrics.Tally) { alloc().Tally(t) },
+		Certificates: func(each func(string, time.Time)) { tellCertificates(c, trust, each) },
 	}
 	for _, n := range c.Networks {
 		o.Networks = append(o.Networks, n.Name)
@@ -30,6 +33,22 @@ func newMetrics(c *conf.Controller, alloc func() *allocator.Allocator) *metrics.
 		o.Providers = append(o.Providers, p.Name)
 	}
 	return metrics.NewController(o)
+}
+
+// tellCertificates tells when those certificates end that the port for agents
+// works with.
+func tellCertificates(c *conf.Controller, trust *authority.Authority, each func(use string, until time.Time)) {
+	switch {
+	case c.Listen == nil:
+	case !c.Listen.OwnAuthority():
+		each("server", metrics.EndOfFile(c.Listen.Cert))
+		each("ca", metrics.EndOfFile(c.Listen.ClientCA))
+	default:
+		each("ca", metrics.EndOf([]byte(trust.CA())))
+		if cert, err := trust.Certificate(); err == nil && cert.Leaf != nil {
+			each("server", cert.Leaf.NotAfter)
+		}
+	}
 }
 
 // serveMetrics opens the port for metrics and health; the function that it returns

@@ -151,7 +151,7 @@ func (c *Controller) gatherCertificates() {
 	c.asked(func(send chan<- prometheus.Metric) { sendExpiry(send, ends, c.opts.Certificates) }, ends)
 }
 
-// sendExpiry sends when each certificate ends. Of two for one use the one that
+// sendExpiry sends when each certificate ends; zero is not told. Of two for one use the one that
 // ends first counts.
 func sendExpiry(send chan<- prometheus.Metric, ends *prometheus.Desc, tell func(each func(use string, until time.Time))) {
 	if tell == nil {
@@ -159,7 +159,7 @@ func sendExpiry(send chan<- prometheus.Metric, ends *prometheus.Desc, tell func(
 	}
 	first := map[string]time.Time{}
 	tell(func(use string, until time.Time) {
-		if was, ok := first[clean(use)]; !ok || until.Before(was) {
+		if was, ok := first[clean(use)]; !until.IsZero() && (!ok || until.Before(was)) {
 			first[clean(use)] = until
 		}
 	})

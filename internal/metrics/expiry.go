@@ -1,0 +1,42 @@
+package metrics
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"time"
+)
+
+// maxPEM bounds a file of certificates, in bytes.
+const maxPEM = 1 << 20
+
+// EndOf is when the first certificate of a PEM text ends; zero if there is none.
+func EndOf(text []byte) time.Time {
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return time.Time{}
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return time.Time{}
+		}
+		return cert.NotAfter
+	}
+}
+
+// EndOfFile is EndOf of a file as it is now; zero if it cannot be read, which
+// whoever uses it tells.
+func EndOfFile(path string) time.Time {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxPEM {
+		return time.Time{}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return EndOf(text)
+}
