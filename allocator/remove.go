@@ -84,7 +84,7 @@ func (a *Allocator) unmark(ctx context.Context, before nic.Node) error {
 }
 
 // mostNamed is how many containers an error names.
-const mostNamed = 5
+const mostNamed = 20
 
 func containersOf(claims []api.GivenUp) string {
 	text := ""

@@ -3,35 +3,83 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/api/client"
+	"github.com/nicferry/nicferry/nic"
 )
 
 // nodeCommand is "nicferry node".
 func nodeCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "node",
-		Short:   "Act on nodes",
-		Example: "  nicferry node forget vm3 --yes",
-		Args:    noSuchCommand,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:   "node",
+		Short: "Act on nodes",
+		Example: `  nicferry node revoke vm3 --yes
+  nicferry node remove vm3 --yes
+  nicferry node forget vm3 --yes`,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand((&forgetCommand{app: a}).command())
+	cmd.AddCommand(forgetCommand(a), removeCommand(a), (&revokeCommand{nodeOrder: nodeOrder{app: a}}).command())
 	return cmd
 }
 
-// forgetCommand is "nicferry node forget".
-type forgetCommand struct {
+// A nodeOrder is a command on one node that only says what it would do, unless
+// it is given --yes.
+type nodeOrder struct {
 	*app
 	yes    bool
 	format string
 }
 
-func (f *forgetCommand) command() *cobra.Command {
-	cmd := &cobra.Command{
+// build fills in what such commands share.
+func (o *nodeOrder) build(cmd *cobra.Command, run func(ctx context.Context, node string) error) *cobra.Command {
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 || args[0] == "" {
+			return usagef("want the name of one node, got %q", args)
+		}
+		return nil
+	}
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
+		return o.complete(cmd, append([]string{"nodes"}, args...), part)
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if o.format != "text" && o.format != "json" && o.format != "yaml" {
+			return usagef("--output %q: want one of text, json, yaml", o.format)
+		}
+		return run(cmd.Context(), args[0])
+	}
+	cmd.Flags().BoolVar(&o.yes, "yes", false, "do it, and do not only say what it would do")
+	cmd.Flags().StringVarP(&o.format, "output", "o", "text", "the `format`: text, json, yaml")
+	return cmd
+}
+
+// show prints what an order has done or would do, and says so if it was not done.
+func (o *nodeOrder) show(v any, table func(io.Writer), again string) error {
+	if o.format != "text" {
+		if err := encode(o.out, o.format, v); err != nil {
+			return err
+		}
+	} else {
+		w := newTable(o.out)
+		table(w)
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	if !o.yes {
+		return &api.Error{Code: api.CodeRefused, Message: "nothing was done; to do that: " + again + " --yes"}
+	}
+	return nil
+}
+
+// forgetCommand is "nicferry node forget".
+func forgetCommand(a *app) *cobra.Command {
+	o := &nodeOrder{app: a}
+	return o.build(&cobra.Command{
 		Use:   "forget NODE",
 		Short: "Give up a node that is gone for good",
 		Long: `Give up a node that is gone for good, with all that is reserved for it: its
@@ -43,55 +91,58 @@ that reports is refused. If the machine is alive after all, its containers go on
 using what others may be given: be sure that it is off.`,
 		Example: `  nicferry node forget vm3
   nicferry node forget vm3 --yes`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 || args[0] == "" {
-				return usagef("want the name of one node, got %q", args)
-			}
-			return nil
-		},
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
-			return f.complete(cmd, append([]string{"nodes"}, args...), part)
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd.Context(), args[0]) },
-	}
-	cmd.Flags().BoolVar(&f.yes, "yes", false, "do it, and do not only say what it would give up")
-	cmd.Flags().StringVarP(&f.format, "output", "o", "text", "the `format`: text, json, yaml")
-	return cmd
+	}, func(ctx context.Context, node string) error {
+		return o.end(ctx, "forget", node, (*client.Client).ForgetNode)
+	})
 }
 
-func (f *forgetCommand) run(ctx context.Context, node string) error {
-	if f.format != "text" && f.format != "json" && f.format != "yaml" {
-		return usagef("--output %q: want one of text, json, yaml", f.format)
-	}
+// removeCommand is "nicferry node remove".
+func removeCommand(a *app) *cobra.Command {
+	o := &nodeOrder{app: a}
+	return o.build(&cobra.Command{
+		Use:   "remove NODE",
+		Short: "End a node that has no claims any more",
+		Long: `End a node in good order, once none of its containers has a NIC any more: its
+record goes, what is in reserve for it is unplugged and deleted, and its
+certificates and tokens are void. A node with claims is refused, and the answer
+says whose they are.
+
+Without --yes it only says what that would remove, and exits with 4. A node that
+is gone for good with its claims is for: nicferry node forget.`,
+		Example: `  nicferry node remove vm3
+  nicferry node remove vm3 --yes`,
+	}, func(ctx context.Context, node string) error {
+		return o.end(ctx, "remove", node, (*client.Client).RemoveNode)
+	})
+}
+
+// end carries out an order that ends a node.
+func (o *nodeOrder) end(ctx context.Context, verb, node string, call func(c *client.Client, ctx context.Context, node string, dryRun bool) (api.Forgotten, error)) error {
 	var given api.Forgotten
-	err := f.call(ctx, func(ctx context.Context, c *client.Client) (err error) {
-		given, err = c.ForgetNode(ctx, node, !f.yes)
+	err := o.call(ctx, func(ctx context.Context, c *client.Client) (err error) {
+		given, err = call(c, ctx, node, !o.yes)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err := f.print(given); err != nil {
-		return err
-	}
-	if !f.yes {
-		return &api.Error{Code: api.CodeRefused, Message: "nothing was done; to give that up: nicferry node forget " + given.Node + " --yes"}
-	}
-	return nil
+	return o.show(given, func(w io.Writer) {
+		fmt.Fprintln(w, "GIVEN-UP\tCONTAINER\tMAC\tADDRESSES")
+		claimRows(w, "", given.Claims)
+		nicRows(w, "", given.NICs)
+		fmt.Fprintf(w, "node %s\t-\t-\t-\n", oneLine(node))
+	}, "nicferry node "+verb+" "+node)
 }
 
-func (f *forgetCommand) print(given api.Forgotten) error {
-	if f.format != "text" {
-		return encode(f.out, f.format, given)
+// claimRows and nicRows begin each line with first.
+func claimRows(w io.Writer, first string, claims []api.GivenUp) {
+	for _, c := range claims {
+		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", first, c.Claim, orDash(oneLine(c.Container)), orDash(c.Identity.MAC.String()), orDash(join(c.Identity.Addrs)))
 	}
-	w := newTable(f.out)
-	fmt.Fprintln(w, "GIVEN-UP\tCONTAINER\tMAC\tADDRESSES")
-	for _, c := range given.Claims {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Claim, orDash(oneLine(c.Container)), orDash(c.Identity.MAC.String()), orDash(join(c.Identity.Addrs)))
+}
+
+func nicRows(w io.Writer, first string, nics []nic.ID) {
+	for _, id := range nics {
+		fmt.Fprintf(w, "%s%s\t-\t-\t-\n", first, oneLine(string(id)))
 	}
-	for _, id := range given.NICs {
-		fmt.Fprintf(w, "%s\t-\t-\t-\n", oneLine(string(id)))
-	}
-	fmt.Fprintf(w, "node %s\t-\t-\t-\n", oneLine(given.Node))
-	return w.Flush()
 }
