@@ -123,5 +123,6 @@ func (c claim) describe(s *sheet) {
 		s.field("Fault", fault.Error())
 	}
 	s.observed(c.Observed)
+	s.waterfall(c.Steps)
 	s.conditions(c.Conditions)
 }

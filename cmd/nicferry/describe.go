@@ -9,33 +9,48 @@ import (
 )
 
 // describeCommand is "nicferry describe".
-type describeCommand struct{ *app }
+type describeCommand struct {
+	*app
+	format string
+}
 
 func (d *describeCommand) command() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "describe " + strings.Join(kindNames(), "|") + " NAME",
 		Short: "Say all that is known of one node, NIC, claim or network",
 		Long: `Say all that is known of one node, NIC, claim or network, for people.
-Programs read "get -o json".
+With -o json it is the API's object, as of "get -o json".
 
-A claim is named by its id, or by its container's name or id.`,
+A claim is named by its id, or by its container's name or id. Its waterfall shows
+how its NIC got into the container: for each step when it began after the first
+one, how long it took, and both as a bar. The steps until attached, bound, and
+spare, a NIC that was in reserve, are the controller's; the others its node's.`,
 		Example: `  nicferry describe claims web
+  nicferry describe claim web -o json
   nicferry describe nics nic-0123456789abcdef
   nicferry describe networks lab`,
 		Args:              oneKindAnd(1, 1),
 		ValidArgsFunction: d.complete,
 		RunE:              func(cmd *cobra.Command, args []string) error { return d.describe(cmd.Context(), args) },
 	}
+	cmd.Flags().StringVarP(&d.format, "output", "o", "text", "the `format`: text, json, yaml")
+	return cmd
 }
 
 func (d *describeCommand) describe(ctx context.Context, args []string) error {
+	if d.format != "text" && d.format != "json" && d.format != "yaml" {
+		return usagef("--output %q: want one of text, json, yaml", d.format)
+	}
 	k, err := kindOf(args[0])
 	if err != nil {
 		return err
 	}
-	found, _, err := d.fetch(ctx, k, args[1:])
+	found, single, err := d.fetch(ctx, k, args[1:])
 	if err != nil {
 		return err
+	}
+	if d.format != "text" {
+		return (&printer{out: d.out, format: d.format}).print(k, found, single)
 	}
 	for i, t := range found {
 		if i > 0 {

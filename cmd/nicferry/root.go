@@ -83,10 +83,12 @@ Exit codes: 0 ok, 1 failed, 2 usage or a faulty config, 3 not found, 4 refused,
 	root.AddCommand(
 		(&getCommand{app: a}).command(),
 		(&describeCommand{app: a}).command(),
+		(&eventsCommand{app: a}).command(),
 		(&statusCommand{app: a}).command(),
 		(&auditCommand{app: a}).command(),
 		nodeCommand(a),
 		(&doctorCommand{app: a}).command(),
+		(&bundleCommand{app: a, root: "/"}).command(),
 		configCommand(a),
 		(&versionCommand{app: a}).command(),
 	)
@@ -107,11 +109,20 @@ func (a *app) checkFlags() error {
 	return nil
 }
 
-// call runs f with a client of the controller and the time that the user gives.
-func (a *app) call(ctx context.Context, f func(context.Context, *client.Client) error) error {
+// open makes a client of the controller.
+func (a *app) open() (*client.Client, error) {
 	c, err := client.Open(client.Options{Addresses: []string{a.server}, TLS: a.files})
 	if err != nil {
-		return usagef("--controller: %s", err)
+		return nil, usagef("--controller: %s", err)
+	}
+	return c, nil
+}
+
+// call runs f with a client of the controller and the time that the user gives.
+func (a *app) call(ctx context.Context, f func(context.Context, *client.Client) error) error {
+	c, err := a.open()
+	if err != nil {
+		return err
 	}
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
