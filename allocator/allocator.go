@@ -194,7 +194,7 @@ func New(opts Options) (*Allocator, error) {
 		}
 	}
 	a.berths = newBerths(opts.Workers, func(id nic.ID) { a.queue.Wake(nicKey(id)) })
-	a.queue = keyed.New(keyed.Options{Work: a.work, Workers: opts.Workers, Log: opts.Log, Group: a.spares.whose})
+	a.queue = keyed.New(keyed.Options{Work: a.work, Workers: opts.Workers, Log: opts.Log, Group: a.spares.whose, About: a.whose})
 	return a, nil
 }
 

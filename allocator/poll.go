@@ -169,7 +169,7 @@ func (a *Allocator) pollOne(ctx context.Context, name string, due map[nic.ID]fli
 			continue
 		}
 		if _, err := a.seen(ctx, nic.NIC{ID: id}, seen, nil); err != nil {
-			a.opts.Log.Warn("could not store what a provider said", "nic", id, "err", err)
+			a.opts.Log.Warn("could not store what a provider said", "nic", id, "claim", a.ClaimOf(id), "err", err)
 		}
 	}
 }

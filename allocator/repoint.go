@@ -34,7 +34,7 @@ func (a *Allocator) Repoint(ctx context.Context, id nic.ClaimID, m Move) (nic.Cl
 		return err
 	})
 	if err == nil {
-		a.opts.Log.Info("claim has another owner", "claim", id, "owner", m.To.String(), "epoch", claim.Epoch)
+		a.opts.Log.Info("claim has another owner", "claim", id, "nic", claim.NIC, "owner", m.To.String(), "epoch", claim.Epoch)
 	}
 	return claim, err
 }

@@ -205,7 +205,7 @@ func (a *Allocator) shed(ctx context.Context, r pool.Retirement) error {
 		return nil
 	})
 	if err == nil && gone {
-		a.opts.Log.Info("spare NIC given back", "nic", n.ID, "network", n.Network, "node", n.Node, "why", r.Why)
+		a.opts.Log.Info("spare NIC given back", "nic", n.ID, "claim", n.Holder, "network", n.Network, "node", n.Node, "why", r.Why)
 	}
 	return err
 }

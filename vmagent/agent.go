@@ -108,13 +108,14 @@ func New(opts Options) (*Agent, error) {
 		opts.Observer = blind{}
 	}
 	opts.Controller = observed{opts.Controller, opts.Observer}
+	wishes := newWishes()
 	a := &Agent{
-		opts: opts, wishes: newWishes(), plugs: newPlugs(), refused: newRefusals(), report: newReporter(opts), stale: newStaleness(),
-		asks: newAsks(opts), censuses: newCensuses(), cache: cache{dir: opts.RunDir}, arrivals: hotplug.NewWatcher(opts.Host),
+		opts: opts, wishes: wishes, plugs: newPlugs(), refused: newRefusals(), report: newReporter(opts), stale: newStaleness(),
+		asks: newAsks(opts, wishes.whose), censuses: newCensuses(), cache: cache{dir: opts.RunDir}, arrivals: hotplug.NewWatcher(opts.Host),
 		wires: dhcp.NewListener(), wires6: dhcp6.NewListener(), lans: announce.NewListener(),
 	}
 	a.asks.stale, a.report.stale = a.stale.note, func() { a.stale.note("") }
-	a.queue = keyed.New(keyed.Options{Work: a.reconcile, Workers: opts.Workers, Log: opts.Log})
+	a.queue = keyed.New(keyed.Options{Work: a.reconcile, Workers: opts.Workers, Log: opts.Log, About: a.wishes.whose})
 	var err error
 	if a.maker, err = device.New(opts.Host); err != nil {
 		return nil, err

@@ -27,9 +27,10 @@ type ask struct {
 	do func(context.Context) error
 }
 
-func newAsks(opts Options) *asks {
+// newAsks makes the queue; about says what a line about a key says besides.
+func newAsks(opts Options, about func(key string) []any) *asks {
 	q := &asks{opts: opts, byKey: map[string]*ask{}}
-	q.queue = keyed.New(keyed.Options{Work: q.work, Workers: opts.Workers, Log: opts.Log})
+	q.queue = keyed.New(keyed.Options{Work: q.work, Workers: opts.Workers, Log: opts.Log, About: about})
 	return q
 }
 

@@ -157,7 +157,7 @@ func (a *Agent) nameHolders(w nic.Wanted) time.Duration {
 	}
 	holders, err := netns.Holders(p.left)
 	if err != nil || len(holders) > 0 {
-		a.opts.Log.Warn("namespace outlives its container", "container", w.Container, "claim", w.Claim,
+		a.opts.Log.Warn("namespace outlives its container", "container", w.Container, "nic", w.NIC, "claim", w.Claim,
 			"namespace", p.left.String(), "holders", fmt.Sprintf("%+v", holders), "err", err)
 	}
 	p.left = netns.ID{}
@@ -177,7 +177,7 @@ func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wan
 	}
 	if p.keeper != nil || p.keeper6 != nil {
 		if err := p.stop(true); err != nil {
-			a.opts.Log.Warn("lease not given back, it will run out by itself", "nic", w.NIC, "err", err)
+			a.opts.Log.Warn("lease not given back, it will run out by itself", "nic", w.NIC, "claim", w.Claim, "err", err)
 		}
 		a.dropLeases(w)
 	}

@@ -73,7 +73,7 @@ func (a *Agent) homeOf(sandbox string, id nic.ID) home {
 	}
 	h, err := a.cache.home(id)
 	if err != nil {
-		a.opts.Log.Warn("cache not read, the engine's word counts alone", "nic", id, "err", errors.Join(err, a.cache.dropHome(id)))
+		a.opts.Log.Warn("cache not read, the engine's word counts alone", "nic", id, "claim", a.wishes.claimOf(id), "err", errors.Join(err, a.cache.dropHome(id)))
 	}
 	if err != nil || h.Sandbox != sandbox {
 		return home{}
@@ -85,6 +85,6 @@ func (a *Agent) homeOf(sandbox string, id nic.ID) home {
 func (a *Agent) settle(p *plug, sandbox string, pid int, ns *netns.Namespace, id nic.ID) {
 	p.ns, p.pid = ns, pid
 	if err := a.cache.saveHome(id, home{Sandbox: sandbox, PID: pid, Namespace: ns.ID()}); err != nil {
-		a.opts.Log.Warn("cache not written", "err", err)
+		a.opts.Log.Warn("cache not written", "nic", id, "claim", a.wishes.claimOf(id), "err", err)
 	}
 }

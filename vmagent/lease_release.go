@@ -46,7 +46,7 @@ func (a *Agent) releaseLeases(ctx context.Context, w nic.Wanted) {
 		err = errors.Join(err, a.releaseFrom(ctx, w, left))
 	}
 	if err != nil {
-		a.opts.Log.Warn("lease not given back, it will run out by itself", "nic", w.NIC, "err", err)
+		a.opts.Log.Warn("lease not given back, it will run out by itself", "nic", w.NIC, "claim", w.Claim, "err", err)
 	}
 }
 

@@ -76,7 +76,7 @@ func (a *Agent) remembered(w nic.Wanted, err error) {
 func (a *Agent) leaseOptions(ns *netns.Namespace, index int, w nic.Wanted) dhcp.Options {
 	last, err := a.cache.lease(w.NIC)
 	if err != nil {
-		a.opts.Log.Warn("lease not read from the cache, a new one is asked for", "nic", w.NIC, "err", err)
+		a.opts.Log.Warn("lease not read from the cache, a new one is asked for", "nic", w.NIC, "claim", w.Claim, "err", err)
 	}
 	key := keyOf(w)
 	return dhcp.Options{
@@ -99,7 +99,7 @@ func (a *Agent) leaseOptions(ns *netns.Namespace, index int, w nic.Wanted) dhcp.
 func (a *Agent) lease6Options(ns *netns.Namespace, index int, w nic.Wanted) dhcp6.Options {
 	last, err := a.cache.lease6(w.NIC)
 	if err != nil {
-		a.opts.Log.Warn("DHCPv6 lease not read from the cache, a new one is asked for", "nic", w.NIC, "err", err)
+		a.opts.Log.Warn("DHCPv6 lease not read from the cache, a new one is asked for", "nic", w.NIC, "claim", w.Claim, "err", err)
 	}
 	key := keyOf(w)
 	return dhcp6.Options{

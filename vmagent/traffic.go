@@ -104,7 +104,7 @@ func (a *Agent) Traffic(ctx context.Context, each func(id nic.ID, claim nic.Clai
 			}
 			counters, err := link.ReadTraffic(ns)
 			if err != nil {
-				a.opts.Log.Debug("counters not read", "claim", in[ns.ID()][0].wanted.Claim, "err", err)
+				a.opts.Log.Debug("counters not read", "nic", in[ns.ID()][0].wanted.NIC, "claim", in[ns.ID()][0].wanted.Claim, "err", err)
 				continue
 			}
 			for _, l := range in[ns.ID()] {

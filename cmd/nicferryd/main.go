@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,7 @@ import (
 	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/internal/store/boltstore"
 	"github.com/nicferry/nicferry/internal/version"
+	"github.com/nicferry/nicferry/nic"
 )
 
 func main() {
@@ -87,20 +89,21 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	if err != nil {
 		return err
 	}
-	providers, err := openProviders(c.Providers, records, log)
+	var running atomic.Pointer[allocator.Allocator]
+	providers, err := openProviders(c.Providers, records, daemon.Claiming(log, claimOf(&running)))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeProviders(providers)) }()
-	var alloc *allocator.Allocator
-	seen := newMetrics(c, trust, func() *allocator.Allocator { return alloc })
-	alloc, err = allocator.New(allocator.Options{
+	seen := newMetrics(c, trust, running.Load)
+	alloc, err := allocator.New(allocator.Options{
 		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log,
 		Trust: trust, Sweep: sweepOf(c.Sweep), Observer: seen,
 	})
 	if err != nil {
 		return err
 	}
+	running.Store(alloc)
 	listeners, err := listen(c, trust, log)
 	if err != nil {
 		return err
@@ -131,6 +134,16 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	err = group.Wait()
 	log.Info("controller stopped")
 	return err
+}
+
+// claimOf is for the log: whose a NIC is, empty for nobody's.
+func claimOf(running *atomic.Pointer[allocator.Allocator]) func(string) string {
+	return func(id string) string {
+		if alloc := running.Load(); alloc != nil {
+			return string(alloc.ClaimOf(nic.ID(id)))
+		}
+		return ""
+	}
 }
 
 // listen opens the socket, and the TLS port if there is to be one.

@@ -23,6 +23,9 @@ type Options struct {
 	Work    Work         // required
 	Workers int          // runs at a time; required
 	Log     *slog.Logger // required; gets the errors of Work, the same one not too often
+	// About is what a line about a key says besides, as attributes for slog: whose
+	// it is. Optional.
+	About func(key string) []any
 	// First and Max bound the back-off after errors; default 100 ms and 30 s.
 	First, Max time.Duration
 	// Group says whose a key is: those who have keys waiting take turns, so that
@@ -211,7 +214,11 @@ func (q *Queue) done(ctx context.Context, key string, again time.Duration, err e
 		if q.isNews(key, err) {
 			level = slog.LevelWarn
 		}
-		q.opts.Log.Log(ctx, level, "work failed, will try again", "key", key, "err", err)
+		attrs := []any{"key", key}
+		if q.opts.About != nil {
+			attrs = append(attrs, q.opts.About(key)...)
+		}
+		q.opts.Log.Log(ctx, level, "work failed, will try again", append(attrs, "err", err)...)
 	}
 	group := q.opts.Group(key)
 	q.mu.Lock()
