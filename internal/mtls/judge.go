@@ -2,6 +2,7 @@ package mtls
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -30,6 +31,9 @@ func Judge(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) Peer 
 		inTime = leaf.NotAfter
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: inTime, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	if err == nil && leaf.IsCA {
+		err = errors.New("it is a CA's own")
+	}
 	if err != nil {
 		return Peer{Why: fmt.Sprintf("the certificate that was shown is signed by %.100q and not by this controller (%v); join with a token of this controller, or check the address",
 			leaf.Issuer.String(), err)}

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"strings"
 	"testing"
@@ -157,6 +158,68 @@ func TestS4_ExpiredMayRenewOnlyItself(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Where a clock is a day off, whoever is turned away hears so. What the other end
+// has in its log is in mtls's test of that name.
+func TestS4_ClockADayOff(t *testing.T) {
+	t.Parallel()
+	ctl := startOwn(t)
+	records := memstore.New(memstore.Options{})
+	defer records.Close()
+	off := func(by time.Duration) *authority.Authority {
+		return newAuthority(t, ctl.opts.Log, func(o *authority.Options) {
+			o.Store, o.Now = records, func() time.Time { return time.Now().Add(by) }
+		})
+	}
+	behind, ahead, right := off(-24*time.Hour), off(24*time.Hour), off(0)
+	join := func(trust *authority.Authority) (*client.Client, api.Issued, []byte, error) {
+		token, err := trust.CreateToken(t.Context(), api.TokenRequest{Node: "n1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := newKey(t)
+		address := ctl.serve(trust)
+		issued, err := ctl.open(client.Options{Addresses: []string{address}, Fingerprint: trust.Fingerprint()}).Join(t.Context(), token.Text, request(t, key))
+		if err != nil {
+			return nil, issued, key, err
+		}
+		return ctl.open(client.Options{Addresses: []string{address}, TLS: keep(t, issued, key)}), issued, key, nil
+	}
+
+	// The controller is a day behind, or the node ahead: it joins all the same.
+	c, issued, key, err := join(behind)
+	if err != nil {
+		t.Fatalf("at a controller that is a day behind: %v", err)
+	}
+	if peer := behind.Peer([]*x509.Certificate{parse(t, issued.Certificate)}); !peer.Itself("n1") || peer.Expired {
+		t.Errorf("to a controller that is a day behind it is %+v", peer)
+	}
+	// Its clock is set: the certificate has ended, and can be renewed.
+	c = ctl.open(client.Options{Addresses: []string{ctl.serve(right)}, TLS: keep(t, issued, key)})
+	if _, err := c.Hello(t.Context(), "n1", nic.Inventory{}); !api.IsRefused(err) || !strings.Contains(err.Error(), "if its clock is right") {
+		t.Errorf("hello when its clock is set: %v", err)
+	}
+	if _, err := c.Renew(t.Context(), "n1", request(t, key)); err != nil {
+		t.Errorf("renew when its clock is set: %v", err)
+	}
+
+	// The controller is a day ahead, or the node behind.
+	if _, _, _, err = join(ahead); !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), "this machine's clock is at least 23h0m0s behind the controller's; set this machine's clock") {
+		t.Errorf("at a controller that is a day ahead: %v", err)
+	}
+	// Its clock is set back: what it has made begins tomorrow.
+	token, err := ahead.CreateToken(t.Context(), api.TokenRequest{Node: "n1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if issued, err = ahead.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: request(t, key)}); err != nil {
+		t.Fatal(err)
+	}
+	c = ctl.open(client.Options{Addresses: []string{ctl.serve(right)}, TLS: keep(t, issued, key)})
+	if _, err := c.Hello(t.Context(), "n1", nic.Inventory{}); !api.IsRefused(err) || !strings.Contains(err.Error(), "its clock was ahead when it made the certificate") {
+		t.Errorf("hello when its clock is set back: %v", err)
 	}
 }
 
