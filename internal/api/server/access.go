@@ -13,20 +13,21 @@ import (
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/mtls"
-	"github.com/nicferry/nicferry/nic"
 )
 
 // access is who may call a route.
 type access int
 
 const (
-	admins   access = iota // those who may do everything; what is not named otherwise
-	viewers                // those who may look at everything, and admins
-	theNode                // the node of the path, and admins
-	theOwner               // the node of the claim, which the handler finds out, and admins
-	itself                 // the node of the path alone, also with a certificate that has ended
-	anybody                // whoever has a certificate that counts
-	nobody                 // whoever can connect
+	admins    access = iota // those who may do everything; what is not named otherwise
+	viewers                 // those who may look at everything, and admins
+	theNode                 // the node of the path, and admins
+	theOwner                // the node of the claim, which the handler finds out, and admins
+	itsOwn                  // who may look at everything, and the node of the path at itself
+	ownersOwn               // the same, of a claim or NIC whose node the handler finds out
+	itself                  // the node of the path alone, also with a certificate that has ended
+	anybody                 // whoever has a certificate that counts
+	nobody                  // whoever can connect
 )
 
 // accessOf is the one table of who may call what.
@@ -38,7 +39,13 @@ func accessOf(operation string) access {
 		return theOwner
 	case "version":
 		return anybody
-	case "events":
+	case "get-node":
+		return itsOwn
+	case "get-claim", "get-nic":
+		return ownersOwn
+	case "list-claims", "list-nics", "list-nodes", "list-networks", "get-network", "status", "events":
+		return viewers
+	case "audit": // to mend is for admins, which the handler sees to
 		return viewers
 	case "renew":
 		return itself
@@ -80,16 +87,26 @@ func (s *server) allow(ctx context.Context, operation, node string) error {
 	switch {
 	case who == theNode:
 		return s.mayActAs(ctx, operation, node)
+	case who == itsOwn:
+		return s.maySee(ctx, operation, "node "+node, node)
 	case who == itself && !peer.Itself(node):
 		return s.refuse(ctx, operation, fmt.Sprintf("%s is for node %.80q itself, with a certificate of its own; %s is another", operation, node, peer))
 	case who == viewers && !peer.Sees():
 		return s.refuse(ctx, operation, fmt.Sprintf("%s is for viewers and admins: use the controller's socket, or a certificate with the organisation %s or %s",
 			operation, mtls.ViewerOrganisation, mtls.AdminOrganisation))
-	case who == admins && !peer.Admin():
-		return s.refuse(ctx, operation, fmt.Sprintf("%s is for admins: use the controller's socket, or a certificate with the organisation %s",
-			operation, mtls.AdminOrganisation))
+	case who == admins:
+		return s.mustBeAdmin(ctx, operation)
 	}
 	return nil
+}
+
+// mustBeAdmin refuses all others.
+func (s *server) mustBeAdmin(ctx context.Context, operation string) error {
+	if peerOf(ctx).Admin() {
+		return nil
+	}
+	return s.refuse(ctx, operation, fmt.Sprintf("%s is for admins: use the controller's socket, or a certificate with the organisation %s",
+		operation, mtls.AdminOrganisation))
 }
 
 // standing refuses who has no certificate that counts.
@@ -122,22 +139,6 @@ func (s *server) mayActAs(ctx context.Context, operation, node string) error {
 	}
 	return s.refuse(ctx, operation, fmt.Sprintf("the certificate is made out for %s and may not act as node %.80q; give the agent its own certificate, or set its node's name",
 		name, node))
-}
-
-// mayRelease refuses the caller unless the claim is its node's. A claim that is
-// gone is anybody's to release: nothing happens.
-func (s *server) mayRelease(ctx context.Context, id nic.ClaimID) error {
-	if peerOf(ctx).Admin() {
-		return nil
-	}
-	claim, err := s.Backend.Claim(ctx, id)
-	switch {
-	case err == nil:
-		return s.mayActAs(ctx, "release", claim.Owner.Node)
-	case s.codeOf(err) == api.CodeNotFound:
-		return nil
-	}
-	return err
 }
 
 // refuse tells log and events of a refusal, and is its error. What nobody calls

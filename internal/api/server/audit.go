@@ -23,6 +23,11 @@ type revokeInput struct {
 func (s *server) auditRoutes() {
 	audit := s.operation("audit", http.MethodPost, "/v1/audit", "Compare what the store, the providers and the nodes say, and mend what differs if asked")
 	serve(s, audit, func(ctx context.Context, in *auditInput) (api.Audit, error) {
+		if in.Body.Fix {
+			if err := s.mustBeAdmin(ctx, audit.OperationID); err != nil {
+				return api.Audit{}, err
+			}
+		}
 		return s.Backend.Audit(ctx, in.Body.Fix)
 	})
 

@@ -39,7 +39,7 @@ func (s *server) claimRoutes() {
 		if err != nil {
 			return nic.Faults{{Field: "path.id", Problem: err.Error()}}
 		}
-		if err := s.mayRelease(ctx, id); err != nil {
+		if err := s.mayRelease(ctx, id, in.Body.Epoch); err != nil {
 			return err
 		}
 		if err := s.Backend.Release(ctx, id, in.Body.Epoch); err != nil {
@@ -62,7 +62,8 @@ func (s *server) claimRoutes() {
 		if err != nil {
 			return api.ClaimView{}, notFound(err)
 		}
-		return s.Backend.Claim(ctx, id)
+		claim, err := s.Backend.Claim(ctx, id)
+		return sight(ctx, s, get.OperationID, "claim "+string(id), claim, err, claim.Owner.Node)
 	})
 }
 

@@ -21,6 +21,7 @@ func (s *server) nicRoutes() {
 		if err != nil {
 			return api.NICView{}, notFound(err)
 		}
-		return s.Backend.NIC(ctx, id)
+		n, err := s.Backend.NIC(ctx, id)
+		return sight(ctx, s, get.OperationID, "NIC "+string(id), n, err, n.Node)
 	})
 }

@@ -1,0 +1,426 @@
+package server_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/api/server"
+	"github.com/nicferry/nicferry/internal/authority"
+	"github.com/nicferry/nicferry/internal/lab/certs"
+	"github.com/nicferry/nicferry/internal/mtls"
+	"github.com/nicferry/nicferry/internal/store/memstore"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// callers are all kinds of caller, in the order of the table's columns. What is
+// asked for is n1's, but by the revoked node, which asks for its own.
+var callers = []string{"nobody", "stranger", "another", "revoked", "expired", "itself", "viewer", "admin"}
+
+// answers is the table of S15: what each operation says to each kind of caller. An
+// operation that is not in it fails the test: whoever adds one decides here who
+// may call it.
+var answers = map[string][8]int{
+	//                   nobody stranger another revoked expired itself viewer admin
+	"acquire":            {403, 403, 403, 403, 403, 200, 403, 200},
+	"release":            {403, 403, 403, 403, 403, 204, 403, 204},
+	"get-claim":          {403, 403, 403, 403, 403, 200, 200, 200},
+	"get-nic":            {403, 403, 403, 403, 403, 200, 200, 200},
+	"get-node":           {403, 403, 403, 403, 403, 200, 200, 200},
+	"hello":              {403, 403, 403, 403, 403, 200, 403, 200},
+	"report":             {403, 403, 403, 403, 403, 204, 403, 204},
+	"wanted":             {403, 403, 403, 403, 403, 200, 403, 200},
+	"watch":              {403, 403, 403, 403, 403, 200, 403, 200},
+	"renew":              {403, 403, 403, 403, 200, 200, 403, 403},
+	"list-claims":        {403, 403, 403, 403, 403, 403, 200, 200},
+	"list-nics":          {403, 403, 403, 403, 403, 403, 200, 200},
+	"list-nodes":         {403, 403, 403, 403, 403, 403, 200, 200},
+	"list-networks":      {403, 403, 403, 403, 403, 403, 200, 200},
+	"get-network":        {403, 403, 403, 403, 403, 403, 200, 200},
+	"status":             {403, 403, 403, 403, 403, 403, 200, 200},
+	"events":             {403, 403, 403, 403, 403, 403, 200, 200},
+	"audit":              {403, 403, 403, 403, 403, 403, 200, 200},
+	"audit to mend":      {403, 403, 403, 403, 403, 403, 403, 200},
+	"forget-node":        {403, 403, 403, 403, 403, 403, 403, 200},
+	"revoke-node":        {403, 403, 403, 403, 403, 403, 403, 200},
+	"remove-node":        {403, 403, 403, 403, 403, 403, 403, 200},
+	"create-token":       {403, 403, 403, 403, 403, 403, 403, 200},
+	"list-tokens":        {403, 403, 403, 403, 403, 403, 403, 200},
+	"delete-token":       {403, 403, 403, 403, 403, 403, 403, 204},
+	"create-certificate": {403, 403, 403, 403, 403, 403, 403, 200},
+	"version":            {403, 403, 200, 403, 403, 200, 200, 200},
+	"join":               {200, 200, 200, 200, 200, 200, 200, 200}, // with a token that is good
+}
+
+// variants are operations that depend on what is in their body.
+var variants = map[string]string{"audit to mend": "audit"}
+
+// A crowd is a controller with its own authority on loopback, and all who may call
+// it.
+type crowd struct {
+	*ownController
+	callers map[string]*http.Transport
+	csr     string
+	claim   nic.Claim
+}
+
+func newCrowd(t *testing.T) *crowd {
+	t.Helper()
+	records := memstore.New(memstore.Options{})
+	t.Cleanup(func() { records.Close() })
+	key := newKey(t)
+	c := &crowd{callers: map[string]*http.Transport{}, csr: request(t, key)}
+	open := func(ago time.Duration) *authority.Authority {
+		return newAuthority(t, slog.New(slog.DiscardHandler), func(o *authority.Options) {
+			o.Store, o.Now = records, func() time.Time { return time.Now().Add(-ago) }
+			o.Instances = func(string) (map[string]nic.InstanceID, bool) { return nil, true }
+		})
+	}
+	past, now := open(48*time.Hour), open(0)
+	expired, fresh := c.member(t, past, "n1"), api.Issued{}
+	var err error
+	if fresh, err = now.Renew(t.Context(), mtls.Peer{Role: mtls.Node, Names: []string{"n1"}, Join: 1}, c.csr); err != nil {
+		t.Fatal(err)
+	}
+	revoked := c.member(t, now, "n3")
+	if _, err := now.Revoke(t.Context(), "n3"); err != nil {
+		t.Fatal(err)
+	}
+	c.ownController = &ownController{controller: start(t, func(o *server.Options) { o.Trust = now })}
+	c.trust, c.address = now, c.serve(now)
+	pair := func(issued api.Issued) certs.Pair { return certs.Pair(keep(t, issued, key)) }
+	person := func(role string) certs.Pair {
+		issued, err := now.IssueUser(t.Context(), api.CertificateRequest{Name: "p", Role: role, TTL: nic.Duration(time.Hour), CSR: c.csr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair(issued)
+	}
+	for name, p := range map[string]certs.Pair{
+		"nobody": {}, "another": pair(c.member(t, now, "n2")), "revoked": pair(revoked), "expired": pair(expired), "itself": pair(fresh),
+		"stranger": issue(t, newCA(t), certs.Leaf{File: "s", CommonName: "n1", Organisation: mtls.AdminOrganisation}),
+		"viewer":   person("viewer"), "admin": person("admin"),
+	} {
+		c.callers[name] = transport(t, p)
+	}
+	return c
+}
+
+// member has a node join.
+func (c *crowd) member(t *testing.T, a *authority.Authority, node string) api.Issued {
+	t.Helper()
+	token, err := a.CreateToken(t.Context(), api.TokenRequest{Node: node})
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := a.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: c.csr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return issued
+}
+
+// call makes one call as somebody, of something that is n1's.
+func (c *crowd) call(operation, method, path, who string) (int, string) {
+	c.t.Helper()
+	c.backend.PutNode(nic.Node{Name: "n3", Session: 1})
+	c.backend.PutNode(nic.Node{Name: "n1", Session: 1, Phase: nic.NodeSilent})
+	var err error
+	if c.claim, err = c.backend.Acquire(c.t.Context(), owner, "web", nic.Request{Interface: "eth0", Network: "lab"}); err != nil {
+		c.t.Fatal(err)
+	}
+	node := "n1"
+	if who == "revoked" {
+		node = "n3"
+	}
+	id := string(c.claim.ID)
+	switch operation {
+	case "get-nic":
+		id = string(c.claim.NIC)
+	case "delete-token":
+		token, err := c.trust.CreateToken(c.t.Context(), api.TokenRequest{Node: "n8"})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		id = token.ID
+	case "get-network":
+		node = "lab"
+	case "remove-node": // one without claims
+		node = "n9"
+		c.backend.PutNode(nic.Node{Name: node})
+	}
+	path = strings.NewReplacer("{name}", node, "{id}", id).Replace(path)
+	return c.send(c.callers[who], method, path, strings.NewReader(c.body(operation, node)))
+}
+
+// body is what a good call of the operation has.
+func (c *crowd) body(operation, node string) string {
+	switch operation {
+	case "acquire":
+		return fmt.Sprintf(`{"owner":{"node":%q,"kind":"container","sandbox":"c0ffee","interface":"eth0"},"container":"web","request":{"interface":"eth0","network":"lab"}}`, node)
+	case "release":
+		return `{"epoch":1}`
+	case "hello":
+		return `{"boot":"b","kernel":"k","docker":"d","agentVersion":"v"}`
+	case "report":
+		return `{"session":1,"nics":[]}`
+	case "audit":
+		return `{}`
+	case "audit to mend":
+		return `{"fix":true}`
+	case "forget-node", "revoke-node", "remove-node":
+		return `{"dryRun":true}`
+	case "create-token":
+		return `{"node":"n7"}`
+	case "create-certificate":
+		return text(c.t, api.CertificateRequest{Name: "x", Role: "viewer", TTL: nic.Duration(time.Hour), CSR: c.csr})
+	case "renew":
+		return text(c.t, api.CSRRequest{CSR: c.csr})
+	case "join":
+		token, err := c.trust.CreateToken(c.t.Context(), api.TokenRequest{Node: "n6"})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return text(c.t, api.JoinRequest{Token: token.Text, CSR: c.csr})
+	}
+	return ""
+}
+
+func text(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// send sends one request, and returns the code and at most the first 64 KiB of
+// the answer, or of a stream nothing.
+func (c *crowd) send(tr *http.Transport, method, path string, body io.Reader) (int, string) {
+	c.t.Helper()
+	req := must(http.NewRequestWithContext(c.t.Context(), method, c.address+path, body))
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	if resp.Header.Get("Content-Type") == "text/event-stream" {
+		return resp.StatusCode, ""
+	}
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		c.t.Error(err)
+	}
+	return resp.StatusCode, string(answer)
+}
+
+// A route is one of the API's own document.
+type route struct{ operation, method, path string }
+
+func (c *crowd) routes() []route {
+	c.t.Helper()
+	var doc openAPI
+	if err := json.NewDecoder(c.controller.send("GET", "/openapi.json", "").Body).Decode(&doc); err != nil {
+		c.t.Fatal(err)
+	}
+	var all []route
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		for method, op := range doc.Paths[path] {
+			all = append(all, route{op.OperationID, strings.ToUpper(method), path})
+		}
+	}
+	return all
+}
+
+// S2, S15: each operation of the API's own document is called as everybody, over
+// real TLS, and the answers are those of the table. A new one that is not in the
+// table fails.
+func TestS15_EveryRouteAsEverybody(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	seen := map[string]bool{}
+	for _, r := range c.routes() {
+		names := []string{r.operation}
+		for name, of := range variants {
+			if of == r.operation {
+				names = append(names, name)
+			}
+		}
+		for _, name := range names {
+			seen[name] = true
+			want, listed := answers[name]
+			if !listed {
+				t.Errorf("%s (%s %s) is not in the table of who may call what", name, r.method, r.path)
+				continue
+			}
+			for i, who := range callers {
+				code, answer := c.call(name, r.method, r.path, who)
+				if code != want[i] {
+					t.Errorf("%s as %s: %d, want %d: %.300s", name, who, code, want[i], answer)
+				}
+				if code == http.StatusForbidden && !strings.Contains(answer, `"code":"refused"`) {
+					t.Errorf("%s as %s is refused with %.300s", name, who, answer)
+				}
+			}
+		}
+	}
+	for name := range answers {
+		if !seen[name] {
+			t.Errorf("%s is in the table and not in the document", name)
+		}
+	}
+}
+
+// S2: a node is told the same of what is another's and of what is not there, may
+// not act for another in a body, and learns nobody else's name.
+func TestS2_ANodeSeesNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	c.call("get-claim", "GET", "/v1/claims/{id}", "itself") // makes the claim
+	another := c.callers["another"]
+	shape := regexp.MustCompile(`(clm|nic)-[0-9a-f]{16}`)
+	for _, pair := range [][2]string{
+		{"/v1/claims/" + string(c.claim.ID), "/v1/claims/" + string(nic.NewClaimID())},
+		{"/v1/nics/" + string(c.claim.NIC), "/v1/nics/" + string(nic.NewID())},
+	} {
+		theirs, answer := c.send(another, "GET", pair[0], nil)
+		none, nothing := c.send(another, "GET", pair[1], nil)
+		if theirs != 403 || none != 403 || shape.ReplaceAllString(answer, "") != shape.ReplaceAllString(nothing, "") {
+			t.Errorf("%s is %d %s, and one that is not there %d %s", pair[0], theirs, answer, none, nothing)
+		}
+	}
+	for what, body := range map[string]string{
+		"/v1/claims": c.body("acquire", "n1"),
+		"/v1/claims/" + string(c.claim.ID) + "/release": `{"epoch":1}`,
+	} {
+		if code, answer := c.send(another, "POST", what, strings.NewReader(body)); code != 403 || strings.Contains(what, "release") && strings.Contains(answer, `n1`) {
+			t.Errorf("%s of another node's: %d %s", what, code, answer)
+		}
+	}
+	// What was its own by an older epoch has moved on: that it has to be told.
+	if code, answer := c.send(another, "POST", "/v1/claims/"+string(c.claim.ID)+"/release", strings.NewReader(`{"epoch":0}`)); code != 409 || !strings.Contains(answer, "has moved on") || strings.Contains(answer, "n1") {
+		t.Errorf("release with an older epoch: %d %s", code, answer)
+	}
+	if _, err := c.backend.Claim(t.Context(), c.claim.ID); err != nil {
+		t.Errorf("the claim is gone: %v", err)
+	}
+}
+
+// S15: no secret is ever in a URL, where logs and proxies would keep it.
+func TestS15_NoSecretInAnyURL(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct{ Name, In string } `json:"parameters"`
+		} `json:"paths"`
+	}
+	if err := json.NewDecoder(c.controller.send("GET", "/openapi.json", "").Body).Decode(&doc); err != nil {
+		t.Fatal(err)
+	}
+	allowed := []string{"path name", "path id", "query after", "query limit", "query session", "query stream", "query follow", "header Last-Event-ID"}
+	parameters := 0
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			for _, p := range op.Parameters {
+				parameters++
+				if !slices.Contains(allowed, p.In+" "+p.Name) {
+					t.Errorf("%s %s takes %s %s: no secret, then add it here", method, path, p.In, p.Name)
+				}
+			}
+		}
+	}
+	if parameters < 10 {
+		t.Errorf("the document has only %d parameters", parameters)
+	}
+}
+
+// S15: a method that no route has is refused, whoever sends it.
+func TestS15_WrongMethods(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	has := map[string][]string{}
+	for _, r := range c.routes() {
+		has[r.path] = append(has[r.path], r.method)
+	}
+	for path, methods := range has {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FROB"} {
+			if slices.Contains(methods, method) || method == "HEAD" && slices.Contains(methods, "GET") || method == "CONNECT" {
+				continue
+			}
+			for _, who := range []string{"nobody", "another", "admin"} {
+				full := strings.NewReplacer("{name}", "n1", "{id}", "clm-0123456789abcdef").Replace(path)
+				if code, answer := c.send(c.callers[who], method, full, nil); code != http.StatusMethodNotAllowed {
+					t.Errorf("%s %s as %s: %d %.200s", method, full, who, code, answer)
+				}
+			}
+		}
+	}
+}
+
+// A flood is a body without an end that counts what was taken of it.
+type flood struct{ taken int }
+
+const floodEnd = 64 << 20
+
+func (f *flood) Read(p []byte) (int, error) {
+	if f.taken >= floodEnd {
+		return 0, io.EOF
+	}
+	for i := range p {
+		p[i] = 'a'
+	}
+	f.taken += len(p)
+	return len(p), nil
+}
+
+// S15: who is nobody cannot have the controller read much, on any route.
+func TestS15_LargeBodiesAsNobody(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	for _, r := range c.routes() {
+		body := &flood{}
+		path := strings.NewReplacer("{name}", "n1", "{id}", "clm-0123456789abcdef").Replace(r.path)
+		code, answer := c.send(c.callers["nobody"], r.method, path, body)
+		hungUp := code == 0 && (strings.Contains(answer, "connection reset") || strings.Contains(answer, "broken pipe") || strings.Contains(answer, "closed"))
+		if code != 403 && code != 413 && code != 422 && code != 400 && !hungUp {
+			t.Errorf("%s %s: %d %.200s", r.method, path, code, answer)
+		}
+		if body.taken > 16<<20 { // what the buffers of the two sockets take, and then some
+			t.Errorf("%s %s took %d MiB", r.method, path, body.taken>>20)
+		}
+	}
+}
+
+// The log of all this has no secret in it: no token, no key.
+func TestS15_TheLogHasNoToken(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	for _, r := range c.routes() {
+		for _, who := range []string{"nobody", "itself", "admin"} {
+			c.call(r.operation, r.method, r.path, who)
+		}
+	}
+	token, err := c.trust.CreateToken(t.Context(), api.TokenRequest{Node: "n5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.send(c.callers["nobody"], "POST", "/v1/join", strings.NewReader(text(t, api.JoinRequest{Token: token.Text, CSR: c.csr})))
+	log := c.log.String()
+	if strings.Contains(log, string(token.Text)) || strings.Contains(log, "PRIVATE KEY") || strings.Contains(log, "BEGIN CERTIFICATE REQUEST") {
+		t.Errorf("the log has a secret:\n%s", log)
+	}
+	if !strings.Contains(log, "audit=true") {
+		t.Errorf("refusals are not in the audit log:\n%s", log)
+	}
+}
