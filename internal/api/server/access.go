@@ -64,11 +64,16 @@ func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 		err = &api.Error{Code: api.CodeUnavailable, Message: "too many attempts to join from this address; try again in a minute"}
 		ctx.SetHeader("Retry-After", "5")
 	}
+	_, w := humago.Unwrap(ctx)
 	if err == nil {
+		if busy, ok := errors.AsType[reply](s.limit(ctx.Context())); ok {
+			w.Header().Set("Retry-After", "1")
+			writeError(w, busy.GetStatus(), busy.wire)
+			return
+		}
 		next(ctx)
 		return
 	}
-	_, w := humago.Unwrap(ctx)
 	w.Header().Set("Connection", "close") // a better certificate needs a new one
 	e := s.wire(ctx.Context(), *op, err)
 	writeError(w, e.Code.Status(), e)

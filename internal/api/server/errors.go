@@ -91,10 +91,13 @@ func notFound(err error) *api.Error {
 
 // reply is an error on its way through huma, which asks it for status and
 // headers.
-type reply struct{ wire *api.Error }
+type reply struct {
+	wire   *api.Error
+	status int // 0 is that of the code
+}
 
 func (r reply) Error() string  { return r.wire.Message }
-func (r reply) GetStatus() int { return r.wire.Code.Status() }
+func (r reply) GetStatus() int { return cmp.Or(r.status, r.wire.Code.Status()) }
 
 func (r reply) GetHeaders() http.Header {
 	if r.wire.Code == api.CodeUnavailable {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -10,9 +11,14 @@ import (
 // serve registers a route that answers with a T.
 func serve[I, T any](s *server, op huma.Operation, handle func(context.Context, *I) (T, error)) {
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*body[T], error) {
+		leave, err := s.turn(ctx)
+		if err != nil {
+			return nil, s.asReply(ctx, op, err)
+		}
+		defer leave()
 		out, err := handle(ctx, in)
 		if err != nil {
-			return nil, reply{s.wire(ctx, op, err)}
+			return nil, s.asReply(ctx, op, err)
 		}
 		return &body[T]{Body: out}, nil
 	})
@@ -22,9 +28,22 @@ func serve[I, T any](s *server, op huma.Operation, handle func(context.Context, 
 func serveEmpty[I any](s *server, op huma.Operation, handle func(context.Context, *I) error) {
 	op.DefaultStatus = http.StatusNoContent
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*none, error) {
+		leave, err := s.turn(ctx)
+		if err != nil {
+			return nil, s.asReply(ctx, op, err)
+		}
+		defer leave()
 		if err := handle(ctx, in); err != nil {
-			return nil, reply{s.wire(ctx, op, err)}
+			return nil, s.asReply(ctx, op, err)
 		}
 		return nil, nil
 	})
+}
+
+// asReply is an error on its way through huma.
+func (s *server) asReply(ctx context.Context, op huma.Operation, err error) reply {
+	if r, ok := errors.AsType[reply](err); ok {
+		return r
+	}
+	return reply{wire: s.wire(ctx, op, err)}
 }

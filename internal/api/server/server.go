@@ -12,6 +12,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/events"
+	"github.com/nicferry/nicferry/nic"
 )
 
 // defaultHeartbeat is the time between two comments on a quiet watch. It is
@@ -32,6 +33,12 @@ type Options struct {
 	// Trust is the controller's own authority over certificates. Optional;
 	// without one nobody gets any.
 	Trust Trust
+	// Tenants are those that have a quota of requests; more are answered with 429
+	// and Retry-After. Optional.
+	Tenants []nic.Tenant
+	// TenantsOf are a node's tenants, its own first. The calls of the nodes of
+	// different tenants take turns. Optional: without it all are the default's.
+	TenantsOf func(node string) []string
 	// Heartbeat is the time between two comments on a quiet watch; default 10 s.
 	Heartbeat time.Duration
 	// Requested is told of each request that has ended, for metrics; operation is
@@ -44,6 +51,9 @@ type server struct {
 	Options
 	api   huma.API
 	joins *joinRate
+
+	limits limits
+	turns  *turns
 }
 
 // New makes the handler of the whole API. It does not block, starts nothing
@@ -62,7 +72,7 @@ func New(opts Options) http.Handler {
 	if opts.Trust == nil {
 		opts.Trust = noTrust{}
 	}
-	s := &server{Options: opts, joins: newJoinRate()}
+	s := &server{Options: opts, joins: newJoinRate(), limits: newLimits(opts.Tenants), turns: newTurns()}
 	s.api = humago.New(mux, s.config())
 	s.api.UseMiddleware(nameOperation, s.authorise)
 	s.claimRoutes()

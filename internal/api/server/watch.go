@@ -37,7 +37,7 @@ func (s *server) watchRoute() {
 			_, err = s.Backend.Node(ctx, in.Name) // once the stream has begun there is no status any more
 		}
 		if err != nil {
-			return nil, reply{s.wire(ctx, op, err)}
+			return nil, reply{wire: s.wire(ctx, op, err)}
 		}
 		return streamed(func(ctx context.Context, out *stream) { s.watch(ctx, out, op, in) }), nil
 	})
