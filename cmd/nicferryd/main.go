@@ -95,9 +95,10 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeProviders(providers)) }()
+	happened := beginEvents(c)
 	seen := newMetrics(c, trust, running.Load)
 	alloc, err := allocator.New(allocator.Options{
-		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log,
+		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log, Events: happened,
 		Trust: trust, Sweep: sweepOf(c.Sweep), Observer: seen,
 	})
 	if err != nil {
@@ -119,7 +120,7 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	build := version.Get()
 	handler := server.New(server.Options{
 		Backend: alloc, Trust: trust, Log: log, Kinds: kinds(), Requested: seen.Requested,
-		Version: api.Version{Version: build.Version, Commit: build.Commit, Go: build.Go},
+		Events: happened, Version: api.Version{Version: build.Version, Commit: build.Commit, Go: build.Go},
 	})
 	log.Info("controller started", "version", build.Version, "socket", c.Socket, "tls", tlsAddress(c), "store", c.Store, "networks", len(c.Networks))
 	group, ctx := errgroup.WithContext(ctx)
