@@ -73,6 +73,15 @@ func TestHarmOfTheMachine(t *testing.T) {
 			nil, func(p *patient) { p.remove("sys/kernel/iommu_groups/0"); p.put("proc/cmdline", "quiet") },
 			"WARN iommu: the IOMMU is off", "intel_iommu=on iommu=pt",
 		},
+		"a firewall on our bridge": {
+			nil, func(p *patient) {
+				mac, err := nic.ParseMAC("e2:4e:00:00:00:01")
+				must(p.t, err)
+				p.put("proc/sys/net/bridge/bridge-nf-call-iptables", "1")
+				p.Kernel = &kernel{nics: []NIC{{Index: 9, Name: "nf-lab", Kind: "bridge", MAC: mac, Up: true}}}
+			},
+			"WARN sysctl: net.bridge.bridge-nf-call-iptables is 1", "iptables -I DOCKER-USER -i nf-lab -o nf-lab -j ACCEPT",
+		},
 		"no vfio":     {nil, func(p *patient) { p.remove("sys/module/vfio_pci") }, "WARN iommu: vfio-pci is not loaded", "modprobe vfio-pci"},
 		"no modprobe": {nil, func(p *patient) { p.put("proc/sys/kernel/modprobe", "\n") }, "WARN modules: macvlan is not loaded, and nobody here loads it", "nicferry doctor --fix, which runs: modprobe macvlan"},
 		"cut-down kernel": {nil, func(p *patient) {

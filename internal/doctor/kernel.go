@@ -108,6 +108,7 @@ func checkSysctls(_ context.Context, v *visit) {
 	case v.word("proc/sys/net/ipv6/conf/default/disable_ipv6") == "1":
 		v.ok("IPv6 is off for new NICs of this machine; nicferry switches it on where a network has it")
 	}
+	checkBridges(v)
 	if v.word("proc/sys/net/ipv4/ip_forward") == "1" && !v.exists("proc/sys/net/bridge") {
 		v.ok("the machine forwards IPv4, as Docker wants; NICs in containers do not go through it")
 	}
