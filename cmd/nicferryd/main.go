@@ -99,7 +99,7 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	seen := newMetrics(c, trust, running.Load)
 	alloc, err := allocator.New(allocator.Options{
 		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log, Events: happened,
-		Trust: trust, Sweep: sweepOf(c.Sweep), Observer: seen,
+		Tenants: c.Tenants, TenantsOf: c.TenantsOf, Trust: trust, Sweep: sweepOf(c.Sweep), Observer: seen,
 	})
 	if err != nil {
 		return err
@@ -120,7 +120,7 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	build := version.Get()
 	handler := server.New(server.Options{
 		Backend: alloc, Trust: trust, Log: log, Kinds: kinds(), Requested: seen.Requested,
-		Events: happened, Version: api.Version{Version: build.Version, Commit: build.Commit, Go: build.Go},
+		Tenants: c.Tenants, TenantsOf: c.TenantsOf, Events: happened, Version: api.Version{Version: build.Version, Commit: build.Commit, Go: build.Go},
 	})
 	log.Info("controller started", "version", build.Version, "socket", c.Socket, "tls", tlsAddress(c), "store", c.Store, "networks", len(c.Networks))
 	group, ctx := errgroup.WithContext(ctx)

@@ -14,7 +14,7 @@ import (
 // not wait for the NIC: the claim's phase says how far it is.
 func (c *Client) Acquire(ctx context.Context, owner nic.Owner, container string, request nic.Request) (nic.Claim, error) {
 	var claim nic.Claim
-	in := api.AcquireRequest{Owner: owner, Container: container, Request: request}
+	in := api.AcquireRequest{Owner: owner, Container: container, Request: requestFor(int(c.level.Load()), request)}
 	err := c.do(ctx, http.MethodPost, "/v1/claims", in, &claim)
 	return claim, err
 }

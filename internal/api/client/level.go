@@ -24,3 +24,12 @@ func reportFor(level int, report nic.NodeReport) nic.NodeReport {
 	}
 	return report
 }
+
+// requestFor is the request without what a controller of the level does not know.
+// Such a one knows no tenants: all is its default one's.
+func requestFor(level int, request nic.Request) nic.Request {
+	if level < 1 {
+		request.Tenant = ""
+	}
+	return request
+}
