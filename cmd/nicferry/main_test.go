@@ -124,6 +124,10 @@ func setup(env *testscript.Env) error {
 	backend := fixtures()
 	env.Values[backendKey{}] = backend
 	log := slog.New(slog.DiscardHandler)
+	trust, err := newTrust(env, log)
+	if err != nil {
+		return err
+	}
 	ln, err := server.Listen(filepath.Join(dir, "s"), "", log)
 	if err != nil {
 		return err
@@ -132,9 +136,12 @@ func setup(env *testscript.Env) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		server.Run(ctx, ln, server.New(server.Options{Backend: backend, Log: log}), log)
+		server.Run(ctx, ln, server.New(server.Options{Backend: backend, Trust: trust, Log: log}), log)
 	}()
 	env.Defer(func() { stop(); <-done })
+	if err := serveOwn(env, trust, backend, log); err != nil {
+		return err
+	}
 	if err := setupTLS(env, dir, backend, log); err != nil {
 		return err
 	}
