@@ -156,6 +156,9 @@ func (s *server) refuse(ctx context.Context, operation, why string) error {
 	if peer.Role == mtls.Node && len(peer.Names) > 0 {
 		refused.Node = peer.Names[0]
 	}
+	if operation == joinOperation {
+		refused.Reason = reasonTokenRefused
+	}
 	if peer.Role != mtls.Nobody || operation == joinOperation { // those are bounded
 		s.Events.Add(refused)
 	}

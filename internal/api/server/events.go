@@ -26,8 +26,12 @@ type Events interface {
 	Stream() api.Stream
 }
 
-// reasonCallRefused is the event of a call that the caller may not make.
-const reasonCallRefused nic.Reason = "CallRefused"
+// The events of calls that the caller may not make, and of tokens that let nobody
+// in.
+const (
+	reasonCallRefused  nic.Reason = "CallRefused"
+	reasonTokenRefused nic.Reason = "TokenRefused"
+)
 
 // eventsAtOnce is how many events are written before it is looked again whether
 // the reader is still there, and at most in a list.

@@ -72,6 +72,7 @@ func New(opts Options) http.Handler {
 	if opts.Trust == nil {
 		opts.Trust = noTrust{}
 	}
+	opts.Trust = tellingTrust{opts.Trust, opts.Events}
 	s := &server{Options: opts, joins: newJoinRate(), limits: newLimits(opts.Tenants), turns: newTurns()}
 	s.api = humago.New(mux, s.config())
 	s.api.UseMiddleware(nameOperation, s.authorise)

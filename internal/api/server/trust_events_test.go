@@ -1,0 +1,64 @@
+package server_test
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/api/server"
+	"github.com/nicferry/nicferry/internal/authority"
+	"github.com/nicferry/nicferry/internal/events"
+	"github.com/nicferry/nicferry/internal/store/memstore"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// What lets somebody in is told, and nothing that is told lets anybody in.
+func TestTokensAreTold(t *testing.T) {
+	t.Parallel()
+	records := memstore.New(memstore.Options{})
+	t.Cleanup(func() { records.Close() })
+	trust := newAuthority(t, slog.New(slog.DiscardHandler), func(o *authority.Options) {
+		o.Store, o.Instances = records, func(string) (map[string]nic.InstanceID, bool) { return nil, true }
+	})
+	happened := events.New(events.Options{})
+	c := start(t, func(o *server.Options) { o.Trust, o.Events = trust, happened }).client()
+	csr := request(t, newKey(t))
+	var secrets []string
+	for _, node := range []string{"n1", "n2"} {
+		token, err := c.CreateToken(t.Context(), api.TokenRequest{Node: node})
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, string(token.Text))
+		if node == "n2" {
+			if err := c.DeleteToken(t.Context(), token.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err = c.Join(t.Context(), token.Text, csr)
+		if (err != nil) != (node == "n2") {
+			t.Errorf("join of %s: %v", node, err)
+		}
+	}
+	if _, err := c.CreateToken(t.Context(), api.TokenRequest{Node: "not a name"}); err == nil {
+		t.Error("a token for what is no node's name")
+	}
+	if _, err := c.CreateCertificate(t.Context(), api.CertificateRequest{Name: "eve", Role: "viewer", TTL: nic.Duration(3600e9), CSR: csr}); err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, e := range happened.After("", 0, 0).Items {
+		told = append(told, string(e.Reason)+" "+e.Node)
+		for _, secret := range append(secrets, "PRIVATE", "CERTIFICATE") {
+			if strings.Contains(fmt.Sprint(e), secret) {
+				t.Errorf("an event has a secret: %+v", e)
+			}
+		}
+	}
+	want := "TokenCreated n1, TokenUsed n1, TokenCreated n2, TokenDeleted , TokenRefused , CertificateIssued "
+	if got := strings.Join(told, ", "); got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}
