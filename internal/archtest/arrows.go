@@ -115,6 +115,11 @@ func nodes() []Arrow {
 			Because: "the agent's side of trust knows the controller over the wire alone",
 		},
 		{
+			From: []string{"internal/authority/..."},
+			To:   []string{"provider/...", "allocator/...", "vmagent/...", "internal/conf/...", "internal/identity/...", "internal/api/client/...", "internal/api/server/..."}, Through: true,
+			Because: "who may be trusted depends on records and on what the config is asked, and on nobody who serves or is served",
+		},
+		{
 			From: []string{"cmd/nicferry-wait"}, To: []string{"module", "third"}, Cgo: true,
 			Because: "it is mounted into other people's containers: small, static, and from the standard library alone",
 		},
