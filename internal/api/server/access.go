@@ -60,13 +60,13 @@ func accessOf(operation string) access {
 func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 	op := ctx.Operation()
 	err := s.allow(ctx.Context(), op.OperationID, ctx.Param("name"))
-	if err == nil && accessOf(op.OperationID) == nobody && !s.joins.allow(ctx.RemoteAddr(), time.Now()) {
-		err = &api.Error{Code: api.CodeUnavailable, Message: "too many attempts to join from this address; try again in a minute"}
-		ctx.SetHeader("Retry-After", "5")
-	}
 	_, w := humago.Unwrap(ctx)
 	if err == nil {
-		if busy, ok := errors.AsType[reply](s.limit(ctx.Context())); ok {
+		tooMany := s.limit(ctx.Context())
+		if accessOf(op.OperationID) == nobody && !s.joins.allow(ctx.RemoteAddr(), time.Now()) {
+			tooMany = later("too many attempts to join from this address; again in a minute")
+		}
+		if busy, ok := errors.AsType[reply](tooMany); ok {
 			w.Header().Set("Retry-After", "1")
 			writeError(w, busy.GetStatus(), busy.wire)
 			return

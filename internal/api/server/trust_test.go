@@ -189,7 +189,7 @@ func TestS4_ClockADayOff(t *testing.T) {
 	}
 
 	// The controller is a day behind, or the node ahead: it joins all the same.
-	c, issued, key, err := join(behind)
+	_, issued, key, err := join(behind)
 	if err != nil {
 		t.Fatalf("at a controller that is a day behind: %v", err)
 	}
@@ -197,7 +197,7 @@ func TestS4_ClockADayOff(t *testing.T) {
 		t.Errorf("to a controller that is a day behind it is %+v", peer)
 	}
 	// Its clock is set: the certificate has ended, and can be renewed.
-	c = ctl.open(client.Options{Addresses: []string{ctl.serve(right)}, TLS: keep(t, issued, key)})
+	c := ctl.open(client.Options{Addresses: []string{ctl.serve(right)}, TLS: keep(t, issued, key)})
 	if _, err := c.Hello(t.Context(), "n1", nic.Inventory{}); !api.IsRefused(err) || !strings.Contains(err.Error(), "if its clock is right") {
 		t.Errorf("hello when its clock is set: %v", err)
 	}
