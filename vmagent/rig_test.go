@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/internal/store/memstore"
@@ -160,6 +161,32 @@ type away struct {
 	hangs bool // takes claims' requests and does not answer
 	said  []nic.Observed
 	asked int // how often for a claim
+	// session goes with all calls, as the real client has it.
+	session uint64
+	stale   map[string]int // calls that are refused as stale, so many more
+	refused int            // that were, by whomever
+}
+
+// call is the context of a call of a method, or why it is refused.
+func (a *away) call(ctx context.Context, method string) (context.Context, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stale[method] > 0 {
+		a.stale[method]--
+		a.refused++
+		return ctx, fmt.Errorf("%s: it is %w, says the test", method, allocator.ErrStale)
+	}
+	return api.WithSession(ctx, a.session), nil
+}
+
+// answer counts what the controller refuses as stale.
+func (a *away) answer(err error) error {
+	if errors.Is(err, allocator.ErrStale) {
+		a.mu.Lock()
+		a.refused++
+		a.mu.Unlock()
+	}
+	return err
 }
 
 var errAway = errors.New("controller is away")
@@ -183,7 +210,13 @@ func (a *away) Hello(ctx context.Context, node string, inv nic.Inventory) (nic.N
 	if err := a.err(); err != nil {
 		return nic.Node{}, err
 	}
-	return a.Allocator.Hello(ctx, node, inv)
+	n, err := a.Allocator.Hello(ctx, node, inv)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil {
+		a.session = n.Session
+	}
+	return n, err
 }
 
 func (a *away) Wanted(ctx context.Context, node string, session uint64) ([]nic.Wanted, uint64, error) {
@@ -200,7 +233,11 @@ func (a *away) Report(ctx context.Context, node string, report nic.NodeReport) e
 	a.mu.Lock()
 	a.said = append(a.said, report.NICs...)
 	a.mu.Unlock()
-	return a.Allocator.Report(ctx, node, report)
+	ctx, err := a.call(ctx, "report")
+	if err == nil {
+		err = a.answer(a.Allocator.Report(ctx, node, report))
+	}
+	return err
 }
 
 func (a *away) Acquire(ctx context.Context, owner nic.Owner, container string, req nic.Request) (nic.Claim, error) {
@@ -212,10 +249,27 @@ func (a *away) Acquire(ctx context.Context, owner nic.Owner, container string, r
 		<-ctx.Done()
 		return nic.Claim{}, ctx.Err()
 	}
-	return a.Allocator.Acquire(ctx, owner, container, req)
+	ctx, err := a.call(ctx, "acquire")
+	if err != nil {
+		return nic.Claim{}, err
+	}
+	claim, err := a.Allocator.Acquire(ctx, owner, container, req)
+	return claim, a.answer(err)
+}
+
+func (a *away) Release(ctx context.Context, id nic.ClaimID, epoch uint64) error {
+	ctx, err := a.call(ctx, "release")
+	if err == nil {
+		err = a.answer(a.Allocator.Release(ctx, id, epoch))
+	}
+	return err
 }
 
 func (a *away) Watch(ctx context.Context, node string, after uint64, changed func(uint64)) error {
+	ctx, err := a.call(ctx, "watch")
+	if err != nil {
+		return err
+	}
 	for {
 		rev, err := a.WaitChange(ctx, node, after)
 		if err != nil {
