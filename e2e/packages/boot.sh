@@ -33,11 +33,12 @@ for link in bin sbin lib lib32 lib64 libx32; do
 done
 lay() {
 	mkdir -p "$dir/$2/upper" "$dir/$2/work"
-	mount -t overlay -o "lowerdir=$1,upperdir=$dir/$2/upper,workdir=$dir/$2/work" overlay "$root$1"
+	mount -t overlay -o "lowerdir=$1,upperdir=$dir/$2/upper,workdir=$dir/$2/work" overlay "$root$3"
 }
-lay /usr usr
-lay /etc etc
-lay /var/lib/dpkg dpkg
+lay /usr usr /usr
+lay "${NICFERRY_ETC:-/etc}" etc /etc
+lay "${NICFERRY_DPKG:-/var/lib/dpkg}" dpkg /var/lib/dpkg
+! mountpoint -q /usr/lib/modules || mount --bind /usr/lib/modules usr/lib/modules
 mount --bind "$dir/docker" var/lib/docker
 
 # Nothing starts that somebody has enabled on this machine.

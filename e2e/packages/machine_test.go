@@ -19,8 +19,9 @@ import (
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 )
 
-// patience bounds each thing that is waited for.
-const patience = time.Minute
+// patience bounds each thing that is waited for. On an emulated machine it takes
+// long.
+const patience = 2 * time.Minute
 
 //go:embed boot.sh
 var bootScript []byte

@@ -26,22 +26,33 @@ var all = []string{"nicferry-controller", "nicferry-agent", "nicferry"}
 // A release is the paths of a version's packages for the machine, by name.
 type release map[string]string
 
-// pack builds the packages in a version, from what is built in bin or, if that
-// is empty, with all programs; it returns their folder and that of the programs.
-func pack(t *testing.T, version, bin string) (dir, programs string) {
+// What is installed first, and what that is upgraded to.
+const (
+	older = "1.0.0"
+	newer = "2.0.0~rc.1"
+)
+
+// pack builds the packages in both versions, of the same programs, and returns
+// their folders; where NICFERRY_PACKAGES says where they are, it is a folder for
+// each version in there.
+func pack(t *testing.T) (first, second string) {
 	t.Helper()
-	dir = t.TempDir()
-	args := []string{"make", "deb", "DEB=" + dir, "DEB_VERSION=" + version, "VERSION=" + version}
-	if bin != "" {
-		args = []string{"scripts/deb", bin, dir}
+	if dir := os.Getenv("NICFERRY_PACKAGES"); dir != "" {
+		return filepath.Join(dir, older), filepath.Join(dir, newer)
 	}
-	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
-	cmd.Dir = filepath.Join("..", "..")
-	cmd.Env = append(os.Environ(), "DEB_VERSION="+version, "MAKEFLAGS=", "MAKELEVEL=")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build packages: %v\n%s", err, out)
+	first, second = t.TempDir(), t.TempDir()
+	for _, command := range [][]string{
+		{"make", "deb", "DEB=" + first, "DEB_VERSION=" + older, "VERSION=" + older},
+		{"env", "DEB_VERSION=" + newer, "scripts/deb", filepath.Join(first, "bin"), second},
+	} {
+		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+		cmd.Dir = filepath.Join("..", "..")
+		cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build packages: %v\n%s", err, out)
+		}
 	}
-	return dir, filepath.Join(dir, "bin")
+	return first, second
 }
 
 // bring copies a release into the machine.

@@ -32,9 +32,15 @@ const sparePorts = 4
 // spare defines a spare, which is off. It goes with the test.
 func (r *rig) spare(name string, mode virt.HotplugMode) *spare {
 	r.t.Helper()
+	return r.spareOf(name, mode, 384)
+}
+
+// spareOf is spare with that much memory, in MiB, and trees of the host.
+func (r *rig) spareOf(name string, mode virt.HotplugMode, memory int, exports ...guest.Export) *spare {
+	r.t.Helper()
 	ctx := r.t.Context()
 	// Found, so that the test's own program is the guest's first one.
-	image, err := guest.Prepare(ctx, filepath.Join(r.Host().Lib(), "spare"), guest.Options{})
+	image, err := guest.Prepare(ctx, filepath.Join(r.Host().Lib(), "spare"), guest.Options{Exports: exports})
 	r.must(err)
 	kind, err := accel.Choose(ctx, accel.Options{Dir: guest.DefaultDir, Kernel: image.Kernel})
 	r.must(err)
@@ -42,7 +48,7 @@ func (r *rig) spare(name string, mode virt.HotplugMode) *spare {
 	text, err := guest.Domain{
 		Image: image,
 		Boot:  protocol.Boot{Hostname: name, MAC: net.HardwareAddr{0x52, 0x54, 0, 0x98, 0, 0xfa}, Addr: addr},
-		Type:  kind.DomainType(), CPUMode: kind.CPUMode(), MemoryMiB: 384, CPUs: 1, Ports: sparePorts,
+		Type:  kind.DomainType(), CPUMode: kind.CPUMode(), MemoryMiB: memory, CPUs: 1, Ports: sparePorts,
 		Bridge: cluster.ManagementBridge, Console: filepath.Join(r.Host().Dir(), "log", name+".console.log"),
 	}.XML()
 	r.must(err)

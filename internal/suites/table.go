@@ -78,6 +78,7 @@ func table() []suite {
 				"TestDemoOnVirtualMachines", "TestDemoOnVirtualMachinesInterrupted", // as `make demo` shows
 				"TestLibvirtLabByHand", "TestPorts", "TestConformanceNative", "TestSixtyFourNICs",
 				"TestF28_LibvirtdKilledUnderTheController", "TestRebootWithContainers", "TestAuditAfterVirsh",
+				"TestPackagesInAGuest",
 			},
 		},
 	}
