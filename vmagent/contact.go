@@ -35,6 +35,18 @@ func (c *contact) lost(err error) {
 	}
 }
 
+// Heard says whether the controller answers at present: nil, or why not. It is for
+// whoever watches on the agent's behalf through outages. It may be called at any
+// time.
+func (a *Agent) Heard(err error) {
+	if err == nil {
+		a.contact.made()
+		return
+	}
+	a.opts.Observer.AskFailed("watch")
+	a.contact.lost(err)
+}
+
 // Ready returns an error while the agent serves no new container: no controller
 // answers it. What containers have stays. It may be called at any time.
 func (a *Agent) Ready(context.Context) error {

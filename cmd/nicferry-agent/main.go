@@ -101,7 +101,15 @@ const agentRetries = 5
 // that it connects with; nil if its config says with what.
 func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err error) {
 	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
-	controller, err := client.Open(client.Options{Addresses: c.Controllers, TLS: files(c.TLS), Log: log, Retries: agentRetries})
+	var running atomic.Pointer[vmagent.Agent]
+	controller, err := client.Open(client.Options{
+		Addresses: c.Controllers, TLS: files(c.TLS), Log: log, Retries: agentRetries,
+		Watched: func(err error) {
+			if agent := running.Load(); agent != nil {
+				agent.Heard(err)
+			}
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -113,7 +121,6 @@ func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err erro
 	if err != nil {
 		return err
 	}
-	var running atomic.Pointer[vmagent.Agent]
 	v := &vitals{node: c.Node, running: &running, notifier: notifier, log: log}
 	defer attend(ctx, notifier, v)()
 	seen, end := offerMetrics(ctx, c, v, log)

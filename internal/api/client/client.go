@@ -48,7 +48,7 @@ type Options struct {
 	// Fingerprint is the SHA-256 of the CA of the controller, in hex: for one who
 	// has no certificate yet and shows none. Optional.
 	Fingerprint string
-	Log *slog.Logger // optional
+	Log         *slog.Logger // optional
 	// Retries is how many tries may follow a call's first one while the
 	// controller is away or says "later"; default 3, negative for none. The
 	// call's context bounds them too.
@@ -57,6 +57,9 @@ type Options struct {
 	// its connection is taken for dead; default 30 s, which is three
 	// heartbeats of the server.
 	Silence time.Duration
+	// Watched is told when the watch of a node breaks, with why, and with nil when
+	// it goes on. Optional.
+	Watched func(error)
 }
 
 // A Client calls one controller. Every method may be repeated, returns an
@@ -68,6 +71,7 @@ type Client struct {
 	silence time.Duration
 	calls   *call.Client
 	stream  *http.Client // for watches, which do their own retrying
+	watched func(error)
 	// session is what the last hello got; 0 before that.
 	session atomic.Uint64
 	// level is what the controller understands, by its answer to the last hello.
@@ -92,6 +96,9 @@ func Open(opts Options) (*Client, error) {
 	if opts.Silence == 0 {
 		opts.Silence = defaultSilence
 	}
+	if opts.Watched == nil {
+		opts.Watched = func(error) {}
+	}
 	transport := &http.Transport{
 		DialContext:        dial.dial,
 		IdleConnTimeout:    time.Minute,
@@ -103,6 +110,7 @@ func Open(opts Options) (*Client, error) {
 		silence: opts.Silence,
 		calls:   call.New(call.Options{Transport: transport, Log: opts.Log, Retries: opts.Retries}),
 		stream:  &http.Client{Transport: transport},
+		watched: opts.Watched,
 	}, nil
 }
 

@@ -18,7 +18,7 @@ import (
 // goroutine and holds up the watch while it runs.
 func (c *Client) Watch(ctx context.Context, node string, after uint64, changed func(revision uint64)) error {
 	return c.follow(ctx, following{
-		what: "watch node " + node,
+		what: "watch node " + node, broke: c.watched, again: func() { c.watched(nil) },
 		attr: slog.String("node", node),
 		path: func() string { return fmt.Sprintf("%s/watch?after=%d", nodePath(node), after) },
 		deliver: func(event, data string) error {
