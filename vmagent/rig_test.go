@@ -303,7 +303,8 @@ func newRigWith(t *testing.T, unseenAfter time.Duration) *rig {
 	cloud := fake.New(fake.Options{Name: "cloud", NICsPerInstance: 64})
 	alloc, err := allocator.New(allocator.Options{
 		Store: records, Providers: map[string]provider.Provider{"local": made, "cloud": cloud}, Networks: networks(),
-		Log: slog.New(slog.DiscardHandler), UnseenAfter: unseenAfter,
+		TenantsOf: func(string) []string { return []string{nic.DefaultTenant, "other"} },
+		Log:       slog.New(slog.DiscardHandler), UnseenAfter: unseenAfter,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -346,7 +347,7 @@ func networks() []nic.Network {
 		{Name: "veth", Provider: "local", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(time.Minute), Subnets: []nic.Subnet{subnet}, Device: veth},
 		{Name: "macvlan", Provider: "local", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(time.Minute), Subnets: []nic.Subnet{child}, Device: nic.Device{Kind: nic.Macvlan, Parent: "wire0"}},
 		{Name: "brief", Provider: "local", Addressing: nic.AddrIPAM, Space: "brief", Subnets: []nic.Subnet{subnet}, Device: veth}, // without a hold
-		{Name: "pool", Provider: "local", Addressing: nic.AddrIPAM, Space: "pool", Hold: nic.Duration(time.Minute), Subnets: []nic.Subnet{subnet}, Device: veth, Pool: pool},
+		{Name: "pool", Provider: "local", Addressing: nic.AddrIPAM, Space: "pool", Tenants: []string{nic.DefaultTenant, "other"}, Hold: nic.Duration(time.Minute), Subnets: []nic.Subnet{subnet}, Device: veth, Pool: pool},
 		{Name: "pool-plugged", Provider: "cloud", Addressing: nic.AddrIPAM, Space: "pool-plugged", Hold: nic.Duration(time.Minute), Subnets: []nic.Subnet{plugged}, Pool: pool},
 		{Name: "dhcp", Provider: "local", Addressing: nic.AddrDHCP, Space: "default", Hold: nic.Duration(time.Minute), Preplug: nic.Duration(time.Minute), Device: veth},
 	}
