@@ -133,6 +133,13 @@ func (a *Authority) Addresses() []string {
 			}
 		}
 	}
+	if len(hosts) == 0 {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil
+		}
+		hosts = append(hosts, host)
+	}
 	const most = 4
 	list := make([]string, 0, most)
 	for _, host := range hosts[:min(len(hosts), most)] {
