@@ -141,15 +141,6 @@ func TestEachFaultIsFound(t *testing.T) {
 		"two claims with an address": {func(w *invariant.World) {
 			w.Records.Claims[1].Identity.Addrs = w.Records.Claims[0].Identity.Addrs
 		}, "P1", "all have address default/10.0.0.10"},
-		"a node in no phase": {func(w *invariant.World) { w.Records.Nodes = []nic.Node{{Name: "vm1", Phase: "lazy"}} }, "P9", `in phase "lazy"`},
-		"a ready node that is revoked": {func(w *invariant.World) {
-			w.Records.Nodes = []nic.Node{{Name: "vm1", Phase: nic.NodeReady, Revoked: now}}
-		}, "P9", "in phase ready, revoked at"},
-		"a claim that does not say its node is revoked": {func(w *invariant.World) { revoke(w) }, "P9", "is of node vm1, which is revoked for 1h"},
-		"a NIC that is made for a revoked node": {func(w *invariant.World) {
-			revoke(w)
-			w.Records.NICs[0].Phase = nic.PhasePlanned
-		}, "P9", "is being made for node vm1"},
 		"two claims with a MAC":           {func(w *invariant.World) { w.Records.Claims[1].Identity.MAC = macA }, "P1", "all have MAC e2:4e:00:00:00:0a"},
 		"two records with a MAC":          {func(w *invariant.World) { w.Records.NICs[1].Seen.MAC = macA }, "P1", "recorded with the same MAC"},
 		"an address that is not reserved": {func(w *invariant.World) { delete(w.Records.Addrs, "default/10.0.0.10") }, "P1", `reserved for ""`},
@@ -221,16 +212,42 @@ func TestEachFaultIsFound(t *testing.T) {
 		}, "P9", "without a reason, a message or a beginning"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := sound()
-			c.wrong(w)
-			found := invariant.Check(*w)
-			for _, f := range found {
-				if f.Promise == c.promise && strings.Contains(f.Problem, c.says) && len(f.IDs) > 0 {
-					return
-				}
-			}
-			t.Errorf("want %s with %q, found %v", c.promise, c.says, found)
+			wantFinding(t, c.wrong, c.promise, c.says)
 		})
+	}
+}
+
+// wantFinding wants one in a sound world that was made wrong.
+func wantFinding(t *testing.T, wrong func(w *invariant.World), promise, says string) {
+	t.Helper()
+	w := sound()
+	wrong(w)
+	found := invariant.Check(*w)
+	for _, f := range found {
+		if f.Promise == promise && strings.Contains(f.Problem, says) && len(f.IDs) > 0 {
+			return
+		}
+	}
+	t.Errorf("want %s with %q, found %v", promise, says, found)
+}
+
+func TestEachFaultOfRevokedNodesIsFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		wrong   func(w *invariant.World)
+		promise string
+		says    string
+	}{
+		"a node in no phase": {func(w *invariant.World) { w.Records.Nodes = []nic.Node{{Name: "vm1", Phase: "lazy"}} }, "P9", `in phase "lazy"`},
+		"a ready node that is revoked": {func(w *invariant.World) {
+			w.Records.Nodes = []nic.Node{{Name: "vm1", Phase: nic.NodeReady, Revoked: now}}
+		}, "P9", "in phase ready, revoked at"},
+		"a claim that does not say its node is revoked": {func(w *invariant.World) { revoke(w) }, "P9", "is of node vm1, which is revoked for 1h"},
+		"a NIC that is made for a revoked node": {func(w *invariant.World) {
+			revoke(w)
+			w.Records.NICs[0].Phase = nic.PhasePlanned
+		}, "P9", "is being made for node vm1"},
+	} {
+		t.Run(name, func(t *testing.T) { wantFinding(t, c.wrong, c.promise, c.says) })
 	}
 }
 
