@@ -31,7 +31,6 @@ type far struct {
 
 var errAway = errors.New("controller does not answer")
 
-
 func (f *far) Hello(context.Context, string, nic.Inventory) (nic.Node, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
