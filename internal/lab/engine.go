@@ -153,6 +153,9 @@ func (e *Engine) Stop(ctx context.Context) error {
 	}
 }
 
+// Signal sends dockerd a signal, such as SIGSTOP to have it hang.
+func (e *Engine) Signal(sig os.Signal) error { return e.process.Signal(sig) }
+
 // Kill ends dockerd with SIGKILL. Its containers' processes live on; without
 // LiveRestore the next Start ends them.
 func (e *Engine) Kill(ctx context.Context) error {
