@@ -90,6 +90,10 @@ func (v *visit) checkSigned(chain, authorities []*x509.Certificate, files mtls.F
 // have renewed it: it begins at two thirds.
 const renewLate = 0.85
 
+// renewable is how long after its end a certificate of the controller's own is
+// still good for a new one.
+const renewable = 30 * 24 * time.Hour
+
 // checkTime says when a certificate begins and ends.
 func (v *visit) checkTime(cert *x509.Certificate, id identity, remedy string) {
 	now := v.Now()
@@ -99,6 +103,9 @@ func (v *visit) checkTime(cert *x509.Certificate, id identity, remedy string) {
 	case now.Before(cert.NotBefore):
 		v.fail("timedatectl set-ntp true", "the certificate is good from %s on, and it is %s here: one of the clocks is wrong", day(cert.NotBefore), day(now))
 	case now.After(cert.NotAfter):
+		if id.joined && now.Sub(cert.NotAfter) < renewable {
+			remedy = "systemctl restart nicferry-agent, which has it renewed; or " + remedy
+		}
 		v.fail(remedy, "the certificate ended at %s", day(cert.NotAfter))
 	case id.joined && now.After(late):
 		v.warn("journalctl -u nicferry-agent", "the certificate ends at %s and should have been renewed by now", day(cert.NotAfter))

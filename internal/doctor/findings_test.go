@@ -169,6 +169,10 @@ func TestHarmOfTheAgent(t *testing.T) {
 			nil, func(p *patient) { p.join(); p.Now = func() time.Time { return time.Now().Add(29 * 24 * time.Hour) } },
 			"WARN certificates: the certificate ends at", "journalctl -u nicferry-agent",
 		},
+		"joined, just expired": {
+			nil, func(p *patient) { p.join(); p.Now = func() time.Time { return time.Now().Add(31 * 24 * time.Hour) } },
+			"FAIL certificates: the certificate ended", "systemctl restart nicferry-agent",
+		},
 		"joined, expired": {
 			nil, func(p *patient) { p.join(); p.Now = func() time.Time { return time.Now().Add(99 * 24 * time.Hour) } },
 			"FAIL certificates: the certificate ended", "nicferry token create --node n1",
