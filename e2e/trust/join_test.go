@@ -117,9 +117,11 @@ func TestS4_AnotherNodesToken(t *testing.T) {
 	_, err := vm1.JoinWith(t.Context(), token)
 	r.do(err)
 	r.do(vm1.Configure("node: vm1\n"))
-	r.do(vm1.Spawn())
-	r.do(vm1.Daemons().Ended(t.Context(), fleet.Nicferry, 2))
-	r.match(vm1.Log(), "the config says that this is node vm1, and the certificate in .* is node vm8's")
+	_, err = vm1.Machine.Run(t.Context(), r.Program("nicferry-agent"), "--config", vm1.ConfigPath())
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 2 {
+		t.Fatalf("the agent ended with %v, want exit code 2", err)
+	}
+	r.match(err.Error(), "the config says that this is node vm1, and the certificate in .* is node vm8's")
 	if out := r.cli("get", "nodes", "-o", "name"); strings.TrimSpace(out) != "" {
 		t.Errorf("the controller has heard of %q", out)
 	}
