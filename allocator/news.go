@@ -122,7 +122,11 @@ func (n news) claim(op store.Op) {
 	}
 	switch now.Phase {
 	case nic.ClaimReady:
-		n.add(of, "ClaimReady", "its NIC is plugged in on %s", now.Owner.Node)
+		text := "its NIC is plugged in"
+		if was.Phase == nic.ClaimBound {
+			text = "its NIC is out of the container, and waits for it"
+		}
+		n.add(of, "ClaimReady", "%s", text)
 	case nic.ClaimBound:
 		n.add(of, "ClaimBound", "%s is in the container%s", now.Owner.Interface, n.addresses(now))
 	case nic.ClaimReleasing:
@@ -226,6 +230,9 @@ func (n news) node(op store.Op) {
 		n.add(of, newsJoined, "its agent is here for the first time")
 	case now.Phase != was.Phase && now.Phase == nic.NodeLost:
 		n.add(of, newsForget, "an operator has said that it is gone for good")
+	case now.Phase != was.Phase && now.Phase == nic.NodeRevoked:
+		of.Type = api.EventWarning
+		n.add(of, nic.ReasonNodeRevoked, "its trust is taken away: its agent is refused until the node has joined anew")
 	case now.Session != was.Session:
 		n.add(of, newsStarted, "its agent has started")
 	case now.Phase != was.Phase:

@@ -136,8 +136,8 @@ func TestALifeIsToldAndTimed(t *testing.T) {
 		synctest.Wait()
 		r.report(r.claim(claim.ID), nic.ObservedClean, false)
 		r.wait(time.Minute)
-		// It was ready and bound twice, which moved both behind the NIC.
-		want := "NICHeld ClaimReady ClaimBound ClaimReleasing NICReturning WaitingForNode NICRetiring ClaimEnded NICGone"
+		// It was bound twice, which moved that behind all that was before.
+		want := "ClaimReady NICHeld ClaimReady ClaimBound ClaimReleasing NICReturning WaitingForNode NICRetiring ClaimEnded NICGone"
 		if got := toldBy(second, of); got != want {
 			t.Errorf("told: %s; want %s", got, want)
 		}
@@ -175,10 +175,15 @@ func TestRefusalsAndNodesAreTold(t *testing.T) {
 		if _, err := r.alloc.ForgetNode(t.Context(), "vm2", false); err != nil {
 			t.Fatal(err)
 		}
-		node := func(name string) string {
-			return toldBy(happened, func(e api.Event) bool { return e.Node == name && strings.HasPrefix(string(e.Reason), "Node") })
+		if _, err := r.alloc.RevokeNode(t.Context(), "vm1", false, false); err != nil {
+			t.Fatal(err)
 		}
-		if got, want := node("vm1"), "NodeSilent NodeReady NodeReady NodeSilent"; got != want {
+		node := func(name string) string {
+			return toldBy(happened, func(e api.Event) bool {
+				return e.Node == name && e.Claim == "" && strings.HasPrefix(string(e.Reason), "Node")
+			})
+		}
+		if got, want := node("vm1"), "NodeSilent NodeReady NodeReady NodeSilent NodeRevoked"; got != want {
 			t.Errorf("vm1: %s; want %s", got, want)
 		}
 		if got, want := node("vm2"), "NodeJoined NodeSilent NodeForgotten NodeForgotten"; got != want {

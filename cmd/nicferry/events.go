@@ -104,6 +104,7 @@ func (c *eventsCommand) goOn(ctx context.Context, known api.Events) error {
 	if c.wanted.since == 0 && len(known.Items) > before {
 		known.Items = known.Items[len(known.Items)-before:]
 	}
+	user := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	tell := func(e api.Event) {
@@ -133,11 +134,11 @@ func (c *eventsCommand) goOn(ctx context.Context, known api.Events) error {
 		Broke:     func(err error) { note("connection lost, trying again: %s", err) },
 		Again:     func() { note("connected again") },
 	})
-	if context.Cause(ctx) == context.Canceled {
+	switch {
+	case user.Err() != nil:
 		return nil
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
 	return err
 }

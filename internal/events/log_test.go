@@ -20,7 +20,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func event(n int) api.Event { return api.Event{Reason: nic.Reason(fmt.Sprintf("R%d", n)), Message: "m"} }
+func event(n int) api.Event {
+	return api.Event{Reason: nic.Reason(fmt.Sprintf("R%d", n)), Message: "m"}
+}
 
 // told are the reasons and numbers of events, in their order.
 func told(all []api.Event) string {
