@@ -100,9 +100,12 @@ func Open(opts Options) (*Client, error) {
 		opts.Watched = func(error) {}
 	}
 	transport := &http.Transport{
-		DialContext:        dial.dial,
-		IdleConnTimeout:    time.Minute,
-		DisableCompression: true,
+		DialContext:     dial.dial,
+		IdleConnTimeout: time.Minute,
+		// One dials anew for each call beyond these, which with TLS costs more than
+		// the call.
+		MaxIdleConnsPerHost: 16,
+		DisableCompression:  true,
 	}
 	return &Client{
 		dial:    dial,
