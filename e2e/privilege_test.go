@@ -142,7 +142,8 @@ func (r *serviceRig) agent(t *testing.T) confinement {
 		t.Fatal(err)
 	}
 	containers := r.file("docker/containers") // /var/lib/docker/containers of this engine
-	if got := u.one("Service.ReadWritePaths") + " " + u.one("Service.RuntimeDirectory"); got != "-/var/lib/docker/containers nicferry/agent" {
+	got := u.one("Service.ReadWritePaths") + " " + u.one("Service.RuntimeDirectory") + " " + u.one("Service.StateDirectory")
+	if got != "-/var/lib/docker/containers nicferry/agent nicferry/agent" { // it has not joined: no state
 		t.Fatalf("the unit lets the agent write to %s; change this test too", got)
 	}
 	c, err := u.confine([]string{r.file("run/agent"), containers}, []string{"--groups=" + nobody},

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,7 @@ func TestPackagesInstallUseUpgradePurge(t *testing.T) {
 
 	m.install(one, all...)
 	m.configsAreGood()
+	m.directoriesAreTheirs()
 	s := &scene{machine: m, cards: map[string]card{}}
 	for _, name := range []string{"web", "peer"} {
 		s.cards[name] = m.container(name)
@@ -51,7 +53,11 @@ func TestPackagesInstallUseUpgradePurge(t *testing.T) {
 			t.Errorf("removing the packages removed %s: %v", path, err)
 		}
 	}
-	s.under("the packages' return", func() { m.install(two, "nicferry-controller", "nicferry-agent") })
+	s.under("the packages' return", func() {
+		m.install(two, "nicferry-agent")
+		m.install(two, "nicferry-controller", "nicferry")
+	})
+	m.directoriesAreTheirs()
 	s.cards["third"] = m.container("third")
 
 	m.refusesToPurge(two, "web", "peer", "third")
@@ -107,6 +113,20 @@ func (m *machine) processes() map[string]string {
 	return pids
 }
 
+// directoriesAreTheirs holds that each daemon has a directory that the other has
+// not, whichever started first.
+func (m *machine) directoriesAreTheirs() {
+	m.t.Helper()
+	for path, want := range map[string]string{
+		"/var/lib/nicferry": "nicferry 711", "/var/lib/nicferry/nicferry.db": "nicferry 600",
+		"/var/lib/nicferry/agent": "root 700", "/run/nicferry/agent": "root 700", "/run/nicferry": "root 1775",
+	} {
+		if got := m.run("stat", "--format=%U %a", path); got != want {
+			m.t.Errorf("%s is %s, want %s", path, got, want)
+		}
+	}
+}
+
 // configsAreGood holds what was installed against itself.
 func (m *machine) configsAreGood() {
 	m.t.Helper()
@@ -141,16 +161,26 @@ func (m *machine) letPass() {
 }
 
 // doctorIsContent holds that nicferry doctor misses nothing but the drop-ins,
-// which no package brings unasked, and that it mends that.
+// which no package brings unasked and it writes, and a disk: this machine has none.
 func (m *machine) doctorIsContent() {
 	m.t.Helper()
 	out, err := m.try("nicferry", "doctor")
-	if failed := regexp.MustCompile(`(?m)^FAIL +(\S+)`).FindAllStringSubmatch(out, -1); len(failed) != 1 || failed[0][1] != "drop-ins" {
-		m.t.Errorf("nicferry doctor: %v, want it to miss the drop-ins alone:\n%s", err, out)
+	if failed := failures(out); !slices.Equal(failed, []string{"drop-ins", "store"}) {
+		m.t.Errorf("nicferry doctor: %v, want it to miss the drop-ins and a disk alone:\n%s", err, out)
 	}
-	if out, err := m.try("nicferry", "doctor", "--fix"); err != nil {
-		m.t.Errorf("nicferry doctor --fix: %v:\n%s", err, out)
+	out, err = m.try("nicferry", "doctor", "--fix")
+	if failed := failures(out); !slices.Equal(failed, []string{"store"}) {
+		m.t.Errorf("nicferry doctor --fix: %v, want it to miss a disk alone:\n%s", err, out)
 	}
+}
+
+// failures are the checks that fail.
+func failures(doctor string) []string {
+	var names []string
+	for _, match := range regexp.MustCompile(`(?m)^FAIL +(\S+)`).FindAllStringSubmatch(doctor, -1) {
+		names = append(names, match[1])
+	}
+	return names
 }
 
 // refusesToPurge holds that nothing is purged that containers need.

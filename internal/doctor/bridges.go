@@ -1,5 +1,8 @@
 package doctor
 
+// bridgeAlias is what the agent marks its bridges with.
+const bridgeAlias = "nicferry:bridge"
+
 // checkBridges finds bridges of nicferry's whose frames the kernel shows the
 // machine's firewall. Docker's drops what passes a bridge that is not Docker's,
 // unless a rule of somebody's lets it pass: the doctor does not read the rules.
@@ -12,7 +15,7 @@ func checkBridges(v *visit) {
 		return // told by who asks for NICs
 	}
 	for _, n := range nics {
-		if n.Kind != "bridge" || !n.MAC.Drawn() {
+		if n.Kind != "bridge" || v.word("sys/class/net/"+n.Name+"/ifalias") != bridgeAlias {
 			continue
 		}
 		v.warn("iptables -I DOCKER-USER -i "+n.Name+" -o "+n.Name+" -j ACCEPT",
