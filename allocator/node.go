@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -123,7 +124,7 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 		case fenced && node.Session != report.Session:
 			return stale("report", node, report.Session)
 		}
-		if err := admitNode("report", node); err != nil {
+		if err := cmp.Or(admitNode("report", node), fence(ctx, "report", node)); err != nil {
 			return err
 		}
 		a.heard(name) // an agent that has been replaced is no sign of life, nor is a name from the wire

@@ -20,6 +20,9 @@ func (a *Allocator) Wanted(ctx context.Context, node string, session uint64) ([]
 	if err != nil {
 		return nil, 0, err
 	}
+	if err := fence(ctx, "question what is wanted", now); err != nil {
+		return nil, 0, err
+	}
 	if session != 0 { // who only looks is no sign of life
 		if err := admitNode("question what is wanted", now); err != nil {
 			return nil, 0, err

@@ -206,7 +206,7 @@ func (b *Backend) Hello(_ context.Context, node string, inventory nic.Inventory)
 
 // Report files each observation with its NIC and claim. A stale session is a
 // conflict.
-func (b *Backend) Report(_ context.Context, node string, report nic.NodeReport) error {
+func (b *Backend) Report(ctx context.Context, node string, report nic.NodeReport) error {
 	leave, err := b.enter("Report")
 	defer leave()
 	if err != nil {
@@ -218,6 +218,9 @@ func (b *Backend) Report(_ context.Context, node string, report nic.NodeReport) 
 	}
 	if report.Session != n.Session {
 		return over(n, report.Session)
+	}
+	if err := b.fence(ctx, node); err != nil {
+		return err
 	}
 	for _, o := range report.NICs {
 		if v, ok := b.nics[o.NIC]; ok {
@@ -248,7 +251,7 @@ func over(n nic.Node, session uint64) error {
 }
 
 // Wanted returns the node's NICs. A stale session is a conflict.
-func (b *Backend) Wanted(_ context.Context, node string, session uint64) ([]nic.Wanted, uint64, error) {
+func (b *Backend) Wanted(ctx context.Context, node string, session uint64) ([]nic.Wanted, uint64, error) {
 	leave, err := b.enter("Wanted")
 	defer leave()
 	if err != nil {
@@ -260,6 +263,9 @@ func (b *Backend) Wanted(_ context.Context, node string, session uint64) ([]nic.
 	}
 	if session != 0 && session != n.Session {
 		return nil, 0, over(n, session)
+	}
+	if err := b.fence(ctx, node); err != nil {
+		return nil, 0, err
 	}
 	var wanted []nic.Wanted
 	for _, n := range sorted(b.nics) {

@@ -29,7 +29,6 @@ func (c *Client) Release(ctx context.Context, id nic.ClaimID, epoch uint64) erro
 // yield a higher one.
 func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory) (nic.Node, error) {
 	var out nic.Node
-	c.session.Store(0) // what was is no say in what begins
 	err := c.do(ctx, http.MethodPut, nodePath(node)+"/hello", inventory, &out)
 	if err == nil {
 		c.level.Store(int64(out.API))
