@@ -75,7 +75,7 @@ func (r *rig) steps(id nic.ClaimID) string {
 
 // What became of a claim is told once, in order; and its steps are timed by the
 // controller's clock, whatever the node's says, through a crash in the middle.
-func TestALifeIsToldAndTimed(t *testing.T) {
+func TestALifesEventsAndSteps(t *testing.T) {
 	t.Parallel()
 	bubble(t, fake.Options{Latency: fake.Latency{Create: time.Second, Attach: 2 * time.Second}}, func(t *testing.T, r *rig) {
 		first := r.heard()

@@ -47,7 +47,7 @@ func table() []suite {
 			Packages: []string{"./..."},
 			Except:   []string{"internal/archtest", "internal/buildtest", "internal/invariant", "internal/proof", "internal/authority", "internal/identity", "e2e"},
 			Budget:   2 * time.Minute,
-			Minimum:  1950,
+			Minimum:  1975,
 			Race:     true,
 		},
 		{
