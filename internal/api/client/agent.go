@@ -40,7 +40,17 @@ func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory
 // Report says what has changed on the node. A newer session than the report's
 // exists: conflict.
 func (c *Client) Report(ctx context.Context, node string, report nic.NodeReport) error {
-	return c.do(ctx, http.MethodPost, nodePath(node)+"/report", reportFor(int(c.level.Load()), report), nil)
+	level := c.level.Load()
+	send := func(level int64) error {
+		return c.do(ctx, http.MethodPost, nodePath(node)+"/report", reportFor(int(level), report), nil)
+	}
+	err := send(level)
+	// The controller may have been put back to an older release since it said hello.
+	if level > 0 && api.IsInvalid(err) && send(0) == nil {
+		c.level.CompareAndSwap(level, 0)
+		return nil
+	}
+	return err
 }
 
 // Wanted returns all that is wanted of the node, and the revision to watch
