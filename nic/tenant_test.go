@@ -58,8 +58,12 @@ func TestANetworksTenants(t *testing.T) {
 		tenant  string
 		want    bool
 	}{
-		{nil, "", true}, {nil, "default", true}, {nil, "a", false},
-		{[]string{"a"}, "a", true}, {[]string{"a"}, "", false}, {[]string{"a", "default"}, "", true},
+		{nil, "", true},
+		{nil, "default", true},
+		{nil, "a", false},
+		{[]string{"a"}, "a", true},
+		{[]string{"a"}, "", false},
+		{[]string{"a", "default"}, "", true},
 	} {
 		if got := (nic.Network{Tenants: c.tenants}).For(c.tenant); got != c.want {
 			t.Errorf("a network of %q: tenant %q may use it: %v, want %v", c.tenants, c.tenant, got, c.want)
