@@ -46,6 +46,15 @@ func (c TokenContent) Encode() (Secret, error) {
 // LooksLikeToken says whether a text is meant to be a token, whole or not.
 func LooksLikeToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
 
+// HideTokens is text with all that follows the beginning of a token left out, for
+// logs: people put tokens where an id belongs.
+func HideTokens(text string) string {
+	if before, _, found := strings.Cut(text, tokenPrefix); found {
+		return before + tokenPrefix + "…"
+	}
+	return text
+}
+
 // ParseToken reads a token's text. Its errors never have the text.
 func ParseToken(text Secret) (TokenContent, error) {
 	coded, ok := strings.CutPrefix(strings.TrimSpace(string(text)), tokenPrefix)

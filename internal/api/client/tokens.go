@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -25,8 +26,15 @@ func (c *Client) Tokens(ctx context.Context) ([]api.Token, error) {
 }
 
 // DeleteToken takes a token back. One that is not there, used ones among them:
-// not found.
+// not found. The token's text does as well as its id, and stays here.
 func (c *Client) DeleteToken(ctx context.Context, id string) error {
+	if api.LooksLikeToken(id) {
+		content, err := api.ParseToken(api.Secret(id))
+		if err != nil {
+			return fmt.Errorf("delete token: %w", err)
+		}
+		id = content.ID
+	}
 	return c.do(ctx, http.MethodDelete, "/v1/tokens/"+url.PathEscape(id), nil, nil)
 }
 

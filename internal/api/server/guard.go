@@ -19,7 +19,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 		seen := &statusWriter{ResponseWriter: w}
 		start := time.Now()
 		defer func() {
-			s.Log.DebugContext(r.Context(), "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+			s.Log.DebugContext(r.Context(), "request", slog.String("method", r.Method), slog.String("path", api.HideTokens(r.URL.Path)),
 				slog.Int("status", seen.status), slog.Duration("took", time.Since(start)))
 			s.Requested(seen.operation, seen.status, time.Since(start), w.Header().Get("Content-Type") == "text/event-stream")
 		}()
@@ -31,7 +31,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 			if cause == http.ErrAbortHandler {
 				panic(cause)
 			}
-			s.Log.ErrorContext(r.Context(), "request panicked", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+			s.Log.ErrorContext(r.Context(), "request panicked", slog.String("method", r.Method), slog.String("path", api.HideTokens(r.URL.Path)),
 				slog.Any("panic", cause), slog.String("stack", string(debug.Stack())))
 			if seen.status != 0 { // too late for an answer: cut it off, so that the client sees it is no whole one
 				panic(http.ErrAbortHandler)
