@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
-	"github.com/nicferry/nicferry/internal/lab/certs"
 )
 
 // controllerConfig has two networks on the LAN: one whose DHCP server is on
@@ -21,18 +20,18 @@ const controllerConfig = `version: 1
 socket: %[1]s
 socketGroup: root
 store: %[2]s
-listen: {address: "%[3]s", cert: %[4]s, key: %[5]s, clientCA: %[6]s}
+listen: {address: "%[3]s"}
 providers:
-  - {name: vms, kind: libvirt, libvirt: {uri: "%[7]s"}}
+  - {name: vms, kind: libvirt, libvirt: {uri: "%[4]s"}}
 networks:
   - name: lab
     provider: vms
     addressing: dhcp
-    port: {%[8]s: %[9]s}
+    port: {%[5]s: %[6]s}
   - name: fixed
     provider: vms
     addressing: ipam
-    port: {%[8]s: %[9]s}
+    port: {%[5]s: %[6]s}
     subnets:
       - {prefix: 10.77.1.0/24, gateway: 10.77.1.1, ranges: [10.77.1.100-10.77.1.199]}
       - {prefix: "fd77::/64", gateway: "fd77::1", ranges: ["fd77::100-fd77::1ff"]}
@@ -48,20 +47,10 @@ func (c *Cluster) api() string {
 // apiAddress is how agents know the controller.
 func (c *Cluster) apiAddress() string { return "https://" + c.api() }
 
-func (c *Cluster) ca() (*certs.CA, error) { return certs.New(c.file("tls")) }
-
 // startController writes the controller's config and starts it.
 func (c *Cluster) startController(ctx context.Context) error {
-	ca, err := c.ca()
-	if err != nil {
-		return err
-	}
-	pair, err := ca.Server(managementHost.Addr().String())
-	if err != nil {
-		return err
-	}
 	config := fmt.Sprintf(controllerConfig, c.Socket(), c.file("nicferry.db"), c.api(),
-		pair.Cert, pair.Key, pair.CA, c.host.URI(), c.opts.Switch, LANBridge) + c.opts.Controller
+		c.host.URI(), c.opts.Switch, LANBridge) + c.opts.Controller
 	if err := os.WriteFile(c.file("nicferryd.yaml"), []byte(config), 0o600); err != nil {
 		return err
 	}

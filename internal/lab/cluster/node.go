@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/lab/accel"
 	"github.com/nicferry/nicferry/internal/lab/guest"
 	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
@@ -109,30 +110,35 @@ func (n *Node) Await(ctx context.Context) error {
 	return nil
 }
 
-// StartAgent writes the agent's config and starts it. It runs until it is
-// killed or the guest ends.
+// join has the guest join the controller by a token, unless it has joined since
+// it was booted: its files are in memory.
+func (n *Node) join(ctx context.Context) error {
+	if _, err := n.Command(ctx, "test", "-e", identityFile).Output(); err == nil {
+		return nil
+	}
+	token, err := n.cluster.CLI(ctx, "token", "create", "--node", n.Name)
+	if err != nil {
+		return err
+	}
+	join := n.Command(ctx, guestBin+"/nicferry-agent", "join", n.cluster.api(), "-")
+	join.Stdin = strings.NewReader(token)
+	if _, err := join.Output(); err != nil {
+		return fmt.Errorf("%s: %w", n.Name, err)
+	}
+	n.cluster.tell("%s joins by a token that is good once, and has a certificate of its own", n.Name)
+	return nil
+}
+
+// identityFile is what a guest has once it has joined.
+const identityFile = conf.DefaultIdentityDir + "/identity.json"
+
+// StartAgent writes the agent's config, has the guest join if it has not, and
+// starts the agent. It runs until it is killed or the guest ends.
 func (n *Node) StartAgent(ctx context.Context) error {
-	ca, err := n.cluster.ca()
-	if err != nil {
+	if err := n.Put(ctx, conf.AgentPath, 0o644, strings.NewReader(agentConfig)); err != nil {
 		return err
 	}
-	pair, err := ca.Node(n.Name)
-	if err != nil {
-		return err
-	}
-	for path, from := range map[string]string{"ca.pem": pair.CA, "agent.pem": pair.Cert, "agent.key": pair.Key} {
-		data, err := os.Open(from)
-		if err != nil {
-			return err
-		}
-		err = n.Put(ctx, "/etc/nicferry/tls/"+path, 0o600, data)
-		_ = data.Close() // it was only read
-		if err != nil {
-			return err
-		}
-	}
-	config := fmt.Sprintf(agentConfig, n.Name, n.cluster.apiAddress())
-	if err := n.Put(ctx, "/etc/nicferry/agent.yaml", 0o644, strings.NewReader(config)); err != nil {
+	if err := n.join(ctx); err != nil {
 		return err
 	}
 	before, _, err := n.cluster.session(ctx, n.Name) // of an agent that has ended, and may still count as ready
@@ -148,11 +154,8 @@ func (n *Node) StartAgent(ctx context.Context) error {
 	})
 }
 
-const agentConfig = `version: 1
-node: %s
-controllers: [%s]
-tls: {ca: /etc/nicferry/tls/ca.pem, cert: /etc/nicferry/tls/agent.pem, key: /etc/nicferry/tls/agent.key}
-`
+// agentConfig names neither the node nor its controller: the identity does.
+const agentConfig = "version: 1\n"
 
 // KillAgent ends the guest's agent with SIGKILL.
 func (n *Node) KillAgent(ctx context.Context) error {
