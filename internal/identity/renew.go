@@ -71,8 +71,11 @@ func (i *Identity) keep(ctx context.Context, controller Controller, early float6
 	}
 	controller.Close()
 	log.Info("certificate renewed", "expires", next.NotAfter)
-	// Where clocks differ much the next may be due at once.
-	return max(time.Second, min(time.Until(due(next, early)), look)), nil
+	wait := time.Until(due(next, early))
+	if wait <= 0 { // by a clock that is wrong; that another would do better is not so
+		wait = next.NotAfter.Sub(next.NotBefore) / 12
+	}
+	return min(wait, look), nil
 }
 
 // due is when the certificate is to be renewed: after two thirds of its time,
