@@ -39,7 +39,7 @@ func (r *rig) token(a *fleet.Agent, flags ...string) string {
 
 // A machine joins with a token, and its containers get NICs. The token is good
 // once, from the controller that made it, and not without all of its text.
-func TestS4_JoinByToken(t *testing.T) {
+func TestS4_MachinesJoinByToken(t *testing.T) {
 	t.Parallel()
 	r := start(t, fleet.Options{Agents: 2, ByHand: true})
 	vm1, vm2 := r.Agents[0], r.Agents[1]
