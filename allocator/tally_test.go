@@ -8,11 +8,13 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/internal/store/memstore"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
@@ -235,4 +237,42 @@ func TestReady(t *testing.T) {
 		}
 		records.Close()
 	})
+}
+
+// A store that goes away under a living allocator makes it unready, in words.
+func TestReadyWithoutAStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := &vanishing{Store: memstore.New(memstore.Options{})}
+		r := &rig{t: t, store: gone, cloud: fake.New(fake.Options{}), networks: networks()}
+		r.start()
+		r.wait(time.Second)
+		if err := r.alloc.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+		gone.away.Store(true)
+		if err := r.alloc.Ready(t.Context()); !errors.Is(err, allocator.ErrStore) || !errors.Is(err, errVanished) {
+			t.Errorf("without a store: %v", err)
+		}
+		gone.away.Store(false)
+		if err := r.alloc.Ready(t.Context()); err != nil {
+			t.Errorf("it is back: %v", err)
+		}
+		r.stop()
+		gone.Store.Close()
+	})
+}
+
+var errVanished = errors.New("input/output error")
+
+// vanishing is a store that answers nothing while it is away.
+type vanishing struct {
+	store.Store
+	away atomic.Bool
+}
+
+func (v *vanishing) Get(ctx context.Context, key string) (store.Record, error) {
+	if v.away.Load() {
+		return store.Record{}, errVanished
+	}
+	return v.Store.Get(ctx, key)
 }
