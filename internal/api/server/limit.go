@@ -18,9 +18,21 @@ import (
 // tellLimit is how often the log says at most that a tenant asks too much.
 const tellLimit = time.Minute
 
-// limits bound how often each tenant's nodes may call, where it has a quota.
+// What one node may call whatever its tenant's quota: many times what an agent
+// with a thousand NICs under lease does, and a burst as large as what it asks
+// when it starts.
+const (
+	nodeRate  = 100 // per second
+	nodeBurst = 500
+)
+
+// limits bound how often each node may call, and all nodes of a tenant where it
+// has a quota.
 type limits struct {
-	of map[string]*limit // by tenant; not changed
+	tenants map[string]*limit // not changed
+
+	mu    sync.Mutex
+	nodes map[string]*limit // as many as have a certificate
 }
 
 type limit struct {
@@ -29,15 +41,38 @@ type limit struct {
 	told time.Time
 }
 
-// newLimits lets a second's worth come at once.
-func newLimits(tenants []nic.Tenant) limits {
-	l := limits{of: map[string]*limit{}}
+// newLimits lets a second's worth of a tenant's quota come at once.
+func newLimits(tenants []nic.Tenant) *limits {
+	l := &limits{tenants: map[string]*limit{}, nodes: map[string]*limit{}}
 	for _, t := range tenants {
 		if n := t.Quota.Requests; n > 0 {
-			l.of[t.Name] = &limit{rate: rate.NewLimiter(rate.Limit(n), n)}
+			l.tenants[t.Name] = &limit{rate: rate.NewLimiter(rate.Limit(n), n)}
 		}
 	}
 	return l
+}
+
+// node is the limit of one node.
+func (l *limits) node(name string) *limit {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := l.nodes[name]
+	if of == nil {
+		of = &limit{rate: rate.NewLimiter(nodeRate, nodeBurst)}
+		l.nodes[name] = of
+	}
+	return of
+}
+
+// tell says whether it is time again to tell of the limit.
+func (l *limit) tell(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.told) < tellLimit {
+		return false
+	}
+	l.told = now
+	return true
 }
 
 // from is whose turn a call is, and of which node: people's are nobody's.
@@ -55,21 +90,30 @@ func (s *server) from(ctx context.Context) (tenant, node string) {
 	return nic.DefaultTenant, node
 }
 
-// limit refuses a call that is beyond its tenant's quota of requests.
+// limit refuses a call that is beyond what its node may make, or its tenant's
+// quota of requests. People's calls have none.
 func (s *server) limit(ctx context.Context) error {
 	tenant, node := s.from(ctx)
-	l := s.limits.of[tenant]
+	if node == "" {
+		return nil
+	}
+	if l := s.limits.node(node); !l.rate.Allow() {
+		s.tellLimit(ctx, l, "node calls more often than it may", tenant, node)
+		return later(fmt.Sprintf("node %s may make %d requests per second, and makes more; again in a second", node, nodeRate))
+	}
+	l := s.limits.tenants[tenant]
 	if l == nil || l.rate.Allow() {
 		return nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now := time.Now(); now.Sub(l.told) >= tellLimit {
-		l.told = now
-		s.Log.WarnContext(ctx, "tenant calls more often than its quota allows", slog.Bool("audit", true),
-			slog.String("tenant", tenant), slog.String("node", node), slog.Int("quota", l.rate.Burst()))
-	}
+	s.tellLimit(ctx, l, "tenant calls more often than its quota allows", tenant, node)
 	return later(fmt.Sprintf("tenant %s may make %d requests per second, and makes more; again in a second", tenant, l.rate.Burst()))
+}
+
+func (s *server) tellLimit(ctx context.Context, l *limit, what, tenant, node string) {
+	if l.tell(time.Now()) {
+		s.Log.WarnContext(ctx, what, slog.Bool("audit", true),
+			slog.String("tenant", tenant), slog.String("node", node), slog.Int("limit", int(l.rate.Limit())))
+	}
 }
 
 // turn waits until the call may go on to the backend. leave is to be called

@@ -52,7 +52,7 @@ type server struct {
 	api   huma.API
 	joins *joinRate
 
-	limits limits
+	limits *limits
 	turns  *turns
 }
 
