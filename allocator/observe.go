@@ -127,9 +127,15 @@ func resultOf(err error) string {
 		err  error
 		word string
 	}{
-		{provider.ErrNotFound, "not_found"}, {provider.ErrExhausted, "exhausted"}, {provider.ErrThrottled, "throttled"},
-		{provider.ErrBusy, "busy"}, {provider.ErrElsewhere, "elsewhere"}, {provider.ErrDenied, "denied"},
-		{provider.ErrInvalid, "invalid"}, {provider.ErrUnsupported, "unsupported"}, {provider.ErrUnknown, "unknown"},
+		{provider.ErrNotFound, "not_found"},
+		{provider.ErrExhausted, "exhausted"},
+		{provider.ErrThrottled, "throttled"},
+		{provider.ErrBusy, "busy"},
+		{provider.ErrElsewhere, "elsewhere"},
+		{provider.ErrDenied, "denied"},
+		{provider.ErrInvalid, "invalid"},
+		{provider.ErrUnsupported, "unsupported"},
+		{provider.ErrUnknown, "unknown"},
 	} {
 		if errors.Is(err, kind.err) {
 			return kind.word

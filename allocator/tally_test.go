@@ -46,6 +46,7 @@ func (c *tallied) Stepped(step string, took time.Duration) {
 func (c *tallied) Called(provider, verb, result string, _ time.Duration) {
 	c.add(1, "call", provider, verb, result)
 }
+
 func (c *tallied) Throttled(provider, verb string)          { c.add(1, "throttled", provider, verb) }
 func (c *tallied) Waited(provider, verb string)             { c.add(1, "waited", provider, verb) }
 func (c *tallied) Committed(result string, _ time.Duration) { c.add(1, "commit", result) }

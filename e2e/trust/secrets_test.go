@@ -203,9 +203,19 @@ func (r *rig) collect(vm1 *fleet.Agent, out *outputs, when string) {
 		}
 	}
 	for _, args := range [][]string{
-		{"status"}, {"status", "-o", "json"}, {"audit"}, {"audit", "-o", "json"}, {"events"}, {"events", "-o", "json"},
-		{"token", "list"}, {"token", "list", "-o", "json"}, {"version", "-o", "json"},
-		{"get", "claims", "nosuch"}, {"get", "nosuch"}, {"token", "create", "--node", "no such"}, {"--controller", "unix:///nosuch", "get", "nodes"},
+		{"status"},
+		{"status", "-o", "json"},
+		{"audit"},
+		{"audit", "-o", "json"},
+		{"events"},
+		{"events", "-o", "json"},
+		{"token", "list"},
+		{"token", "list", "-o", "json"},
+		{"version", "-o", "json"},
+		{"get", "claims", "nosuch"},
+		{"get", "nosuch"},
+		{"token", "create", "--node", "no such"},
+		{"--controller", "unix:///nosuch", "get", "nodes"},
 	} {
 		text, err := r.CLI(ctx, args...)
 		out.add(when+": "+strings.Join(args, " "), text, err)
