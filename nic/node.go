@@ -2,10 +2,6 @@ package nic
 
 import "time"
 
-// APILevel is what a controller of this release understands: 1 knows tenants.
-// One of a release before that says nothing, which is 0.
-const APILevel = 1
-
 // NodePhase is what the controller thinks of a node.
 type NodePhase string
 
@@ -36,9 +32,6 @@ type Node struct {
 	// Join is which of the node's joins its agent said hello with; 0 for one
 	// whose certificate stems from no join.
 	Join uint64 `json:"join,omitempty"`
-	// API is the level of what the controller understands, in its answer to
-	// hello alone. An agent sends no field that a lower level does not know.
-	API int `json:"api,omitempty"`
 	// Revoked is when an operator took its trust away; zero while it has it.
 	Revoked time.Time `json:"revoked,omitzero"`
 	// Conditions are what keeps the node, or the providers of its NICs, from

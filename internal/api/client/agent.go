@@ -14,8 +14,12 @@ import (
 // not wait for the NIC: the claim's phase says how far it is.
 func (c *Client) Acquire(ctx context.Context, owner nic.Owner, container string, request nic.Request) (nic.Claim, error) {
 	var claim nic.Claim
-	in := api.AcquireRequest{Owner: owner, Container: container, Request: requestFor(int(c.level.Load()), request)}
-	err := c.do(ctx, http.MethodPost, "/v1/claims", in, &claim)
+	// Never by what is remembered: a controller that has been replaced by a newer
+	// one would take a request without its tenant for the default one's.
+	err := c.sendFrom(api.Level, func(level int64) error {
+		in := api.AcquireRequest{Owner: owner, Container: container, Request: requestFor(level, request)}
+		return c.do(ctx, http.MethodPost, "/v1/claims", in, &claim)
+	})
 	return claim, err
 }
 
@@ -31,7 +35,6 @@ func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory
 	var out nic.Node
 	err := c.do(ctx, http.MethodPut, nodePath(node)+"/hello", inventory, &out)
 	if err == nil {
-		c.level.Store(int64(out.API))
 		c.session.Store(out.Session)
 	}
 	return out, err
@@ -40,17 +43,9 @@ func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory
 // Report says what has changed on the node. A newer session than the report's
 // exists: conflict.
 func (c *Client) Report(ctx context.Context, node string, report nic.NodeReport) error {
-	level := c.level.Load()
-	send := func(level int64) error {
-		return c.do(ctx, http.MethodPost, nodePath(node)+"/report", reportFor(int(level), report), nil)
-	}
-	err := send(level)
-	// The controller may have been put back to an older release since it said hello.
-	if level > 0 && api.IsInvalid(err) && send(0) == nil {
-		c.level.CompareAndSwap(level, 0)
-		return nil
-	}
-	return err
+	return c.sendFrom(c.level.Load(), func(level int64) error {
+		return c.do(ctx, http.MethodPost, nodePath(node)+"/report", reportFor(level, report), nil)
+	})
 }
 
 // Wanted returns all that is wanted of the node, and the revision to watch

@@ -74,7 +74,8 @@ type Client struct {
 	watched func(error)
 	// session is what the last hello got; 0 before that.
 	session atomic.Uint64
-	// level is what the controller understands, by its answer to the last hello.
+	// level is what the controller understands, by its last answer; before that, as
+	// much as this release.
 	level atomic.Int64
 }
 
@@ -107,14 +108,16 @@ func Open(opts Options) (*Client, error) {
 		MaxIdleConnsPerHost: 16,
 		DisableCompression:  true,
 	}
-	return &Client{
+	c := &Client{
 		dial:    dial,
 		log:     opts.Log,
 		silence: opts.Silence,
 		calls:   call.New(call.Options{Transport: transport, Log: opts.Log, Retries: opts.Retries}),
 		stream:  &http.Client{Transport: transport},
 		watched: opts.Watched,
-	}, nil
+	}
+	c.level.Store(api.Level)
+	return c, nil
 }
 
 // defaultSilence is when a watch is taken for dead.
@@ -167,8 +170,9 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 		return c.unreachable(ctx, fmt.Errorf("read the answer: %w", err))
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices {
-		return asError(resp.Status, answer)
+		return c.refusal(resp, answer)
 	}
+	c.learn(resp.Header)
 	if out == nil {
 		return nil
 	}
@@ -202,6 +206,16 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		hint = c.dial.hint()
 	}
 	return fmt.Errorf("%w at %s: %w%s", ErrUnreachable, c.dial, err, hint)
+}
+
+// refusal reads an answer that is not a success. Only a controller's says what the
+// controller knows.
+func (c *Client) refusal(resp *http.Response, answer []byte) error {
+	err := asError(resp.Status, answer)
+	if api.CodeOf(err) != "" {
+		c.learn(resp.Header)
+	}
+	return err
 }
 
 // asError reads an answer that is not a success. One that is not ours, from

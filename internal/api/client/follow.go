@@ -109,8 +109,9 @@ func (c *Client) followOnce(ctx context.Context, path string, connected func(), 
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		answer, _ := io.ReadAll(io.LimitReader(resp.Body, maxLine))
-		return asError(resp.Status, answer)
+		return c.refusal(resp, answer)
 	}
+	c.learn(resp.Header)
 	connected()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxLine)

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -12,10 +13,11 @@ import (
 	"github.com/nicferry/nicferry/internal/api"
 )
 
-// guard logs every request and turns a panic into an answer: one bad request
-// must not take the NICs of all others away.
+// guard logs every request, says which release answers, and turns a panic into an
+// answer: one bad request must not take the NICs of all others away.
 func (s *server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(api.LevelHeader, strconv.Itoa(api.Level))
 		seen := &statusWriter{ResponseWriter: w}
 		start := time.Now()
 		defer func() {

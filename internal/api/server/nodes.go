@@ -47,9 +47,7 @@ func (s *server) nodeRoutes() {
 		if err := checkInventory(in.Body); err != nil {
 			return nic.Node{}, err
 		}
-		node, err := s.Backend.Hello(api.WithJoin(ctx, peerOf(ctx).Join), in.Name, in.Body)
-		node.API = nic.APILevel
-		return node, err
+		return s.Backend.Hello(api.WithJoin(ctx, peerOf(ctx).Join), in.Name, in.Body)
 	})
 
 	report := s.operation("report", http.MethodPost, "/v1/nodes/{name}/report", "Say what has changed on a node")
