@@ -19,8 +19,14 @@ import (
 // answers at first.
 func kept(t *testing.T, test func(t *testing.T, a *authority.Authority, own *identity.Identity, way *link, log *bytes.Buffer)) {
 	t.Helper()
+	keptFor(t, 0, test)
+}
+
+// keptFor is kept with certificates that are good for so long; 0 is the most.
+func keptFor(t *testing.T, life time.Duration, test func(t *testing.T, a *authority.Authority, own *identity.Identity, way *link, log *bytes.Buffer)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAuthority(t)
+		a := newAuthorityFor(t, life)
 		own, err := identity.JoinWith(t.Context(), filepath.Join(t.TempDir(), "own"), newToken(t, a, "n1", "https://h:1"), a)
 		if err != nil {
 			t.Fatal(err)
@@ -66,6 +72,30 @@ func TestS4_RenewedByItself(t *testing.T) {
 			t.Errorf("in the end it is good for %s", left)
 		}
 	})
+}
+
+// Also a short certificate is renewed before its end, though most of what it says
+// of its time lay behind it from the first.
+func TestS4_ShortCertificatesAreRenewedInTime(t *testing.T) {
+	for _, life := range []time.Duration{time.Minute, 3 * time.Minute, 10 * time.Minute, 45 * time.Minute, 2 * time.Hour} {
+		keptFor(t, life, func(t *testing.T, _ *authority.Authority, own *identity.Identity, way *link, log *bytes.Buffer) {
+			began := time.Now()
+			keep(t, own, way, log, 6*life)
+			last := began
+			for _, at := range way.asked {
+				if pause := at.Sub(last); pause > life*3/4 {
+					t.Errorf("good for %s: renewed %s after the last", life, pause)
+				}
+				last = at
+			}
+			if most := 4 + int(6*life/min(life/3, 5*time.Minute)); len(way.asked) > most {
+				t.Errorf("good for %s: asked %d times, at most %d are well", life, len(way.asked), most)
+			}
+			if !expires(t, own).After(time.Now()) {
+				t.Errorf("good for %s: in the end it has expired\n%s", life, log)
+			}
+		})
+	}
 }
 
 // A fleet that has joined at once does not come back at once.

@@ -29,10 +29,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newAuthority is a controller's, on a store of its own.
 func newAuthority(t *testing.T) *authority.Authority {
 	t.Helper()
+	return newAuthorityFor(t, 0)
+}
+
+// newAuthorityFor gives agents' certificates so much time; 0 is the most.
+func newAuthorityFor(t *testing.T, life time.Duration) *authority.Authority {
+	t.Helper()
 	records := memstore.New(memstore.Options{})
 	t.Cleanup(func() { records.Close() })
 	a, err := authority.Open(t.Context(), authority.Options{
-		Store: records, Log: slog.New(slog.DiscardHandler),
+		Store: records, Log: slog.New(slog.DiscardHandler), NodeLife: life,
 		Instances: func(string) (map[string]nic.InstanceID, bool) { return nil, true },
 		Addresses: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil },
 	})
