@@ -15,11 +15,12 @@ import (
 )
 
 // The bounds of a connection. There is no bound on reading or writing as a
-// whole: watches stay open.
+// whole: watches stay open. boundBody has that of bodies.
 const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 	stopGrace     = 5 * time.Second
+	maxHeader     = 32 << 10 // bytes
 )
 
 // stoppingKey finds, in a request's context, the context that ends when the
@@ -37,8 +38,9 @@ func Run(ctx context.Context, ln net.Listener, handler http.Handler, log *slog.L
 		level = slog.LevelInfo
 	}
 	srv := &http.Server{
-		Handler:           handler,
+		Handler:           boundBody(handler),
 		ReadHeaderTimeout: headerTimeout,
+		MaxHeaderBytes:    maxHeader,
 		IdleTimeout:       idleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ConnContext:       withConn,
