@@ -151,5 +151,7 @@ func (n *Node) Close() error {
 
 // logFile opens NAME.log in the node's directory for appending.
 func logFile(dir, name string) (io.WriteCloser, error) {
-	return os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	return os.OpenFile(logPath(dir, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 }
+
+func logPath(dir, name string) string { return filepath.Join(dir, name+".log") }

@@ -1,0 +1,369 @@
+//go:build linux
+
+package trust
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/lab/fleet"
+	"github.com/nicferry/nicferry/internal/lab/labtest"
+	"github.com/nicferry/nicferry/internal/lab/promise"
+	"github.com/nicferry/nicferry/internal/netns/netnstest"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// A site is one machine whose controller and agent, on a unix socket, are replaced
+// by those of the release before, and by these again.
+type site struct {
+	t       *testing.T
+	node    *lab.Node
+	lan     *lab.Segment
+	daemons *lab.Daemons
+	old     string // the folder of the programs of the release before
+	before  lab.Snapshot
+	pings   map[string]*lab.Pinging
+	begun   time.Time
+	known   map[string]kept // what the containers that stay have
+	leases  map[string]bool // of the containers that stay
+}
+
+// kept is what a container must not lose.
+type kept struct {
+	Claim nic.ClaimID
+	NIC   nic.ID
+	Epoch uint64
+	Links string // in the container: name, MAC, state, addresses
+}
+
+// siteConfig is one that both releases read; %[2]s and %[3]s are what only this one
+// knows.
+const siteConfig = `version: 1
+socket: %[1]s/nicferryd.sock
+socketGroup: root
+store: %[1]s/nicferry.db
+providers:
+  - {name: local, kind: local, local: {slots: 64}}
+networks:
+  - name: lab
+    provider: local
+    addressing: dhcp
+    veth: {bridge: nf-lab, owned: true, uplinks: [uplink0]}
+  - name: fixed
+    provider: local
+    addressing: ipam
+    hold: 2s
+    cooldown: 1s
+    veth: {bridge: nf-lab, owned: true, uplinks: [uplink0]}
+    subnets: [{prefix: 10.77.1.0/24, gateway: 10.77.1.1, ranges: [10.77.1.100-10.77.1.149]}]
+  - name: warm
+    provider: local
+    addressing: ipam
+    cooldown: 1s
+    pool: {max: 2, idle: 1s}
+    veth: {bridge: nf-lab, owned: true, uplinks: [uplink0]}
+    subnets: [{prefix: 10.77.1.0/24, gateway: 10.77.1.1, ranges: [10.77.1.150-10.77.1.179]}]
+  - name: shop
+    provider: local
+    addressing: ipam
+    %[2]s
+    veth: {bridge: nf-lab, owned: true, uplinks: [uplink0]}
+    subnets: [{prefix: 10.77.1.0/24, gateway: 10.77.1.1, ranges: [10.77.1.180-10.77.1.199]}]
+%[3]s`
+
+const siteAgent = `version: 1
+node: here
+controllers: [unix://%[1]s/nicferryd.sock]
+docker: {socket: %[1]s/docker.sock}
+runDir: %[1]s/agent
+resync: 1s
+`
+
+// The releases, and the daemons.
+const (
+	former, present   = "the release before", "this release"
+	controller, agent = "nicferryd", "nicferry-agent"
+)
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	netnstest.RequireRoot(t)
+	ctx, cancel := context.WithTimeout(t.Context(), startTime)
+	defer cancel()
+	s := &site{t: t, begun: time.Now(), pings: map[string]*lab.Pinging{}, known: map[string]kept{}, leases: map[string]bool{}}
+	var err error
+	s.old, err = labtest.Previous(t.Context(), "../..", "testdata/previous-landing")
+	s.do(err)
+	s.node, err = lab.Start(ctx, lab.Options{})
+	s.do(err)
+	t.Cleanup(s.end)
+	s.daemons = s.node.Daemons()
+	_, err = s.node.Engine.Image(ctx)
+	s.do(err)
+	s.lan, err = s.node.Segment(ctx, lab.SegmentOptions{})
+	s.do(err)
+	s.do(os.WriteFile(s.file("agent.yaml"), fmt.Appendf(nil, siteAgent, s.node.Dir()), 0o600))
+	s.before, err = s.node.Snapshot(ctx)
+	s.do(err)
+	return s
+}
+
+func (s *site) file(name string) string { return filepath.Join(s.node.Dir(), name) }
+
+func (s *site) do(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// end shows the logs if something failed, and takes the machine away.
+func (s *site) end() {
+	if s.t.Failed() {
+		for _, name := range []string{controller, agent} {
+			s.t.Logf("log of %s:\n%s", name, s.log(name))
+		}
+	}
+	if err := s.node.Close(); err != nil {
+		s.t.Error(err)
+	}
+}
+
+func (s *site) log(name string) string {
+	text, err := os.ReadFile(s.file(name + ".log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// program is the path of a release's program.
+func (s *site) program(release, name string) string {
+	if release == former {
+		return filepath.Join(s.old, name)
+	}
+	return filepath.Join(bin, name)
+}
+
+// swap ends a daemon, if it runs, by SIGKILL or in good order, and starts the
+// release's, until that serves.
+func (s *site) swap(name, release string, kill bool) {
+	s.t.Helper()
+	s.t.Logf("%5.1f s  %s of %s", time.Since(s.begun).Seconds(), name, release)
+	ctx := s.t.Context()
+	session := uint64(0)
+	switch {
+	case s.daemons.Process(name) == nil:
+	case kill:
+		s.do(s.daemons.Kill(ctx, name))
+	default:
+		s.do(s.daemons.Stop(ctx, name))
+	}
+	config := s.file("agent.yaml")
+	if name == controller {
+		config = s.configure(release)
+	} else {
+		session, _ = s.session()
+	}
+	s.do(s.daemons.Start(lab.Program{Name: name, Args: []string{s.program(release, name), "--config", config}}))
+	if name == controller && s.daemons.Process(agent) == nil {
+		s.until("the controller to serve", func() error { _, err := s.cli(present, "get", "nodes"); return err })
+		return
+	}
+	s.until("the agent to be ready", func() error {
+		if now, ready := s.session(); !ready || name == agent && now <= session {
+			return fmt.Errorf("session %d, after %d; ready %t", now, session, ready)
+		}
+		return nil
+	})
+}
+
+// configure writes the controller's config as the release knows it.
+func (s *site) configure(release string) (path string) {
+	s.t.Helper()
+	network, rest := "", ""
+	if release == present {
+		network = "tenants: [shop]"
+		rest = "tenants: [{name: shop, quota: {nics: 5}}]\nnodes: {here: {tenants: [default, shop]}}\n"
+	}
+	path = s.file("nicferryd.yaml")
+	s.do(os.WriteFile(path, fmt.Appendf(nil, siteConfig, s.node.Dir(), network, rest), 0o600))
+	return path
+}
+
+// session is that of the node's agent, and whether it is ready.
+func (s *site) session() (number uint64, ready bool) {
+	out, err := s.cli(present, "get", "nodes", "-o", "json")
+	if err == nil {
+		number, ready, err = lab.SessionIn(out, "here")
+	}
+	return number, ready && err == nil
+}
+
+// cli runs the nicferry of a release and returns what it prints.
+func (s *site) cli(release string, args ...string) (string, error) {
+	return s.node.Run(s.t.Context(), s.program(release, "nicferry"), append([]string{"--controller", "unix://" + s.file("nicferryd.sock")}, args...)...)
+}
+
+func (s *site) until(what string, ask func() error) {
+	s.t.Helper()
+	s.do(fleet.Until(s.t.Context(), what, ask))
+}
+
+func (s *site) docker(args ...string) string {
+	s.t.Helper()
+	out, err := s.node.Docker(s.t.Context(), args...)
+	s.do(err)
+	return strings.TrimSpace(out)
+}
+
+// container makes a container by docker run -d, or docker create, of these labels.
+func (s *site) container(how, name string, labels ...string) {
+	s.t.Helper()
+	args := []string{how, "--init", "--network", "none", "--name", name}
+	if how == "run" {
+		args = append(args, "-d")
+	}
+	for _, label := range labels {
+		args = append(args, "--label", label)
+	}
+	s.docker(append(args, lab.ImageName)...)
+}
+
+// claims are those of all containers, by name.
+func (s *site) claims() (map[string]nic.Claim, error) {
+	out, err := s.cli(present, "get", "claims", "-o", "json")
+	if err != nil {
+		return nil, err
+	}
+	var list struct{ Items []nic.Claim }
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		return nil, err
+	}
+	claims := map[string]nic.Claim{}
+	for _, c := range list.Items {
+		claims[c.Container] = c
+	}
+	return claims, nil
+}
+
+// await waits until these containers' claims are in the phase.
+func (s *site) await(phase nic.ClaimPhase, names ...string) {
+	s.t.Helper()
+	s.until(fmt.Sprintf("claims of %q to be %s", names, phase), func() error {
+		claims, err := s.claims()
+		for _, name := range names {
+			if c := claims[name]; err == nil && c.Phase != phase {
+				err = fmt.Errorf("that of %s is %q: %v", name, c.Phase, c.Conditions)
+			}
+		}
+		return err
+	})
+}
+
+// links are the interface eth0 of each running container, with its addresses.
+func (s *site) links() map[string]string {
+	s.t.Helper()
+	const script = `docker --host unix://"$0" ps -q | xargs -r docker --host unix://"$0" inspect -f '{{.Name}} {{.State.Pid}}' |
+	while read -r name pid; do
+		echo "$name" $(nsenter -t "$pid" -n ip -br link show dev eth0; nsenter -t "$pid" -n ip -br -4 addr show dev eth0)
+	done`
+	out, err := s.node.Run(s.t.Context(), "sh", "-c", script, s.node.Engine.Socket())
+	s.do(err)
+	links := map[string]string{}
+	for line := range strings.Lines(out) {
+		name, link, _ := strings.Cut(strings.TrimSpace(line), " ")
+		links[strings.TrimPrefix(name, "/")] = link
+	}
+	return links
+}
+
+// stay notes what running containers have, and pings them from now on.
+func (s *site) stay(names ...string) {
+	s.t.Helper()
+	s.await(nic.ClaimBound, names...)
+	claims, err := s.claims()
+	s.do(err)
+	links := s.links()
+	for _, name := range names {
+		c := claims[name]
+		s.known[name] = kept{Claim: c.ID, NIC: c.NIC, Epoch: c.Epoch, Links: links[name]}
+		fields := strings.Fields(links[name])
+		prefix, err := netip.ParsePrefix(fields[len(fields)-1])
+		s.do(err)
+		_, err = s.lan.Ping(s.t.Context(), prefix.Addr(), 10*time.Millisecond, 10*time.Millisecond) // the neighbours know each other now
+		s.do(err)
+		s.pings[name], err = s.lan.StartPing("ping-"+name, prefix.Addr(), 20*time.Millisecond)
+		s.do(err)
+	}
+}
+
+// leased are the DHCP server's leases, without when they end.
+func (s *site) leased() map[string]bool {
+	s.t.Helper()
+	leases, err := s.lan.Leases()
+	s.do(err)
+	list := map[string]bool{}
+	for _, l := range leases {
+		list[fmt.Sprintf("%s %s %s %s", l.MAC, l.Addr, l.Hostname, l.ClientID)] = true
+	}
+	return list
+}
+
+// renamed is for a container that stays under another name.
+func (s *site) renamed(from, to string) {
+	s.known[to], s.pings[to] = s.known[from], s.pings[from]
+	delete(s.known, from)
+	delete(s.pings, from)
+}
+
+// endPings wants none lost.
+func (s *site) endPings() {
+	s.t.Helper()
+	sent := 0
+	for name, p := range s.pings {
+		result, missing, err := p.End(s.t.Context())
+		switch {
+		case err != nil:
+			s.t.Errorf("%s: %v", name, err)
+		case result.Lost > 0:
+			s.t.Errorf("%s: %s; the first are %v", name, result, missing)
+		}
+		sent += result.Sent
+	}
+	s.t.Logf("%5.1f s  %d pings of %d containers", time.Since(s.begun).Seconds(), sent, len(s.pings))
+	clear(s.pings)
+}
+
+// leave removes all containers, and then the daemons: nothing may be left.
+func (s *site) leave() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), startTime)
+	defer cancel()
+	s.docker(append([]string{"rm", "-f"}, strings.Fields(s.docker("ps", "-aq"))...)...)
+	s.until("all NICs and claims to be gone", func() error {
+		for _, kind := range []string{"nics", "claims"} {
+			out, err := s.cli(present, "get", kind, "-o", "name")
+			if err != nil || strings.TrimSpace(out) != "" {
+				return fmt.Errorf("there still are: %s %w", out, err)
+			}
+		}
+		return nil
+	})
+	s.do(s.daemons.Stop(ctx, agent))
+	s.do(s.daemons.Stop(ctx, controller))
+	s.do(promise.Await(ctx, promise.Options{Node: s.node, Config: s.configure(present)}, 10*time.Second))
+	left, err := s.node.Leftovers(ctx, s.before, 5*time.Second)
+	s.do(err)
+	if len(left) > 0 || len(s.leased()) > 0 {
+		s.t.Errorf("left behind: %q, leases %v", left, s.leased())
+	}
+}
