@@ -5,74 +5,23 @@ package vm
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nicferry/nicferry/internal/prose"
 )
 
 // A block is the commands of one fence of an example, and where they are run.
 type block struct {
-	line   int
-	where  string
-	script string
+	at, where, script string
 }
 
 const (
-	onHost = "# on the host"
-	inVM1  = "# in vm1"
+	onHost = "host"
+	inVM1  = "vm1"
 )
-
-// blocks are the fences of Markdown that are to be run, in order. One of shell
-// commands that does not say where is an error, as is a fence without an end.
-func blocks(markdown string) ([]block, error) {
-	var all []block
-	var open *block
-	var errs []error
-	fenced := false // in a fence of another kind
-	for n, line := range strings.Split(markdown, "\n") {
-		switch {
-		case !strings.HasPrefix(line, "```"):
-			if open != nil {
-				open.script += line + "\n"
-			}
-		case open != nil:
-			open.where, _, _ = strings.Cut(open.script, "\n")
-			if open.where != onHost && open.where != inVM1 {
-				errs = append(errs, fmt.Errorf("line %d: the commands begin with %q; want %q or %q", open.line, open.where, onHost, inVM1))
-			}
-			all = append(all, *open)
-			open = nil
-		case fenced:
-			fenced = false
-		case line == "```sh":
-			open = &block{line: n + 1}
-		default:
-			fenced = true
-		}
-	}
-	if open != nil || fenced {
-		errs = append(errs, errors.New("the last fence has no end"))
-	}
-	return all, errors.Join(errs...)
-}
-
-func TestBlocksOfAnExample(t *testing.T) {
-	t.Parallel()
-	const text = "a\n```sh\n# on the host\nls\n```\n```xml\n<a/>\n```\n```sh\n# in vm1\nps\n\nid\n```\n"
-	got, err := blocks(text)
-	want := []block{{2, onHost, "# on the host\nls\n"}, {9, inVM1, "# in vm1\nps\n\nid\n"}}
-	if err != nil || len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
-		t.Errorf("blocks are %+v, %v; want %+v", got, err, want)
-	}
-	for _, bad := range []string{"```sh\nls\n```\n", "```sh\n# on the host\n", "```console\n# x\n"} {
-		if got, err := blocks(bad); err == nil {
-			t.Errorf("%q gives %+v and no error", bad, got)
-		}
-	}
-}
 
 // sights are what the reader of the example is to see: in is part of one block,
 // and no other, whose output is to match all of want and none of not.
@@ -114,13 +63,22 @@ const labExample = "../../examples/libvirt-lab"
 
 func exampleBlocks(t *testing.T) []block {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(labExample, "README.md"))
+	fences, err := prose.Read("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := blocks(string(text))
-	if err != nil {
-		t.Fatal(err)
+	var all []block
+	for _, f := range prose.Of(fences, "libvirt-lab") {
+		steps, err := f.Steps()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range steps {
+			if s.On != onHost && s.On != inVM1 {
+				t.Errorf("%s: the commands do not begin with %q or %q", s.At, "# on the host", "# in vm1")
+			}
+			all = append(all, block{at: s.At, where: s.On, script: s.Command})
+		}
 	}
 	return all
 }
@@ -151,10 +109,10 @@ func TestLibvirtLabByHand(t *testing.T) {
 		if err == nil {
 			err = look(b, out)
 		}
-		t.Logf("line %d, %.1f s:\n%s%s", b.line, time.Since(begin).Seconds(), b.script, out)
+		t.Logf("%s, %.1f s:\n%s%s", b.at, time.Since(begin).Seconds(), b.script, out)
 		if err != nil {
 			p.tellLogs()
-			t.Fatalf("examples/libvirt-lab/README.md:%d: %v", b.line, err)
+			t.Fatalf("%s: %v", b.at, err)
 		}
 	}
 	p.seesNothingLeft()

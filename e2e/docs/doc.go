@@ -1,0 +1,3 @@
+// Package docs follows the project's documents to the letter, on machines made
+// of namespaces.
+package docs
