@@ -7,15 +7,18 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// inSpace says of networks whether they are in the address space.
-func (a *Allocator) inSpace(space string) func(network string) bool {
-	return func(network string) bool { n, ok := a.networks[network]; return ok && n.Space == space }
+// inSpace says of NICs whether they are in the address space.
+func (a *Allocator) inSpace(space string) func(belonging) bool {
+	return func(b belonging) bool { n, ok := a.networks[b.network]; return ok && n.Space == space }
 }
 
 // givenByOthers returns a claim but this one that was seen with the address,
-// and has not got it from us.
-func (a *Allocator) givenByOthers(at spaceAddr, but nic.ClaimID) (nic.ClaimID, bool) {
-	for claim := range a.reported.others(at.addr, but, a.inSpace(at.space)) {
+// and has not got it from us. Only the word of its tenant's own nodes counts:
+// others could keep all addresses from it by their word alone.
+func (a *Allocator) givenByOthers(at spaceAddr, but *nic.Claim) (nic.ClaimID, bool) {
+	in := a.inSpace(at.space)
+	own := func(b belonging) bool { return b.tenant == nic.TenantOf(but.Tenant) && in(b) }
+	for claim := range a.reported.others(at.addr, but.ID, own) {
 		return claim, true
 	}
 	return "", false

@@ -171,7 +171,7 @@ func (i *identifying) fixedAddr(want netip.Addr) (*nic.Condition, error) {
 	case !i.open(r, found):
 		return i.takenBy(nic.ReasonAddressTaken, want.String(), r)
 	}
-	if other, ok := i.a.givenByOthers(spaceAddr{i.network.Space, want}, i.claim.ID); ok {
+	if other, ok := i.a.givenByOthers(spaceAddr{i.network.Space, want}, i.claim); ok {
 		i.e.holder = other
 		return i.a.because(nic.ReasonAddressTaken, "%s was given by others to %s", want, nameFor(i.e, i.claim.Tenant, other)), nil
 	}
@@ -211,7 +211,7 @@ func (i *identifying) freeAddr(ipv6 bool) (*nic.Condition, error) {
 		if err != nil {
 			return nil, err
 		}
-		_, elsewhere := i.a.givenByOthers(spaceAddr{i.network.Space, p.Addr()}, i.claim.ID)
+		_, elsewhere := i.a.givenByOthers(spaceAddr{i.network.Space, p.Addr()}, i.claim)
 		if i.open(r, found) && !elsewhere {
 			i.take(p.Addr(), rev)
 			return nil, nil
@@ -232,7 +232,7 @@ func (i *identifying) freeAddr(ipv6 bool) (*nic.Condition, error) {
 		if none != nil {
 			return i.full(ipv6, *none), nil
 		}
-		if _, elsewhere := i.a.givenByOthers(spaceAddr{i.network.Space, got.key}, i.claim.ID); !elsewhere {
+		if _, elsewhere := i.a.givenByOthers(spaceAddr{i.network.Space, got.key}, i.claim); !elsewhere {
 			i.take(got.key, got.rev)
 			return nil, nil
 		}

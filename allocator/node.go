@@ -159,6 +159,7 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 // observe takes one NIC's report: its own record, and what follows for the
 // NIC and its claim.
 func (a *Allocator) observe(e *edit, node string, o nic.Observed) error {
+	o = bounded(o)
 	n, rev, found, err := get[nic.NIC](e, nicKey(o.NIC))
 	if err != nil || !found || n.Node != node || n.Turn != o.Turn {
 		return err

@@ -14,11 +14,14 @@ import (
 // those that others give: they are reserved by nobody, so they may clash.
 type reported struct {
 	mu sync.Mutex
-	// network of each NIC.
-	network map[nic.ID]string
-	nics    map[nic.ID]sighting
-	addrs   map[netip.Addr]map[nic.ID]bool
+	// whose each NIC is.
+	whose map[nic.ID]belonging
+	nics  map[nic.ID]sighting
+	addrs map[netip.Addr]map[nic.ID]bool
 }
+
+// A belonging says in which network a NIC is, and whose.
+type belonging struct{ network, tenant string }
 
 // A sighting is what a node last said of a NIC in a container.
 type sighting struct {
@@ -28,7 +31,7 @@ type sighting struct {
 }
 
 func newReported() *reported {
-	return &reported{network: map[nic.ID]string{}, nics: map[nic.ID]sighting{}, addrs: map[netip.Addr]map[nic.ID]bool{}}
+	return &reported{whose: map[nic.ID]belonging{}, nics: map[nic.ID]sighting{}, addrs: map[netip.Addr]map[nic.ID]bool{}}
 }
 
 // see notes a changed record, if it is of a NIC or what a node says of one.
@@ -37,9 +40,9 @@ func (r *reported) see(key string, record store.Record, gone bool) {
 		n, err := store.DecodeJSON[nic.NIC](record)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		delete(r.network, nic.ID(text))
+		delete(r.whose, nic.ID(text))
 		if !gone && err == nil {
-			r.network[n.ID] = n.Network
+			r.whose[n.ID] = belonging{n.Network, nic.TenantOf(n.Tenant)}
 		}
 	}
 	if text, ok := strings.CutPrefix(key, observedPrefix); ok {
@@ -84,14 +87,14 @@ func (r *reported) of(id nic.ID) ([]netip.Addr, time.Time) {
 	return r.nics[id].addrs, r.nics[id].at
 }
 
-// others returns the claims but this one that were seen with the address on
-// networks for which in holds, and since when.
-func (r *reported) others(addr netip.Addr, but nic.ClaimID, in func(network string) bool) map[nic.ClaimID]time.Time {
+// others returns the claims but this one that were seen with the address by NICs
+// for which counts holds, and since when.
+func (r *reported) others(addr netip.Addr, but nic.ClaimID, counts func(belonging) bool) map[nic.ClaimID]time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var claims map[nic.ClaimID]time.Time
 	for id := range r.addrs[addr] {
-		if s := r.nics[id]; s.claim != but && s.claim != "" && in(r.network[id]) {
+		if s := r.nics[id]; s.claim != but && s.claim != "" && counts(r.whose[id]) {
 			if claims == nil {
 				claims = map[nic.ClaimID]time.Time{}
 			}

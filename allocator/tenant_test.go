@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/internal/store"
@@ -337,6 +338,77 @@ func TestRecordsWithoutTenant(t *testing.T) {
 		}
 		if got := r.acquire("bbbb", "web", claim.Identity.Addrs[0].Addr().String()); !strings.Contains(got.Conditions[0].Message, "aaaa") {
 			t.Errorf("a container of the same tenant hears %+v", got.Conditions)
+		}
+	})
+}
+
+// S1: what a node says that its containers have keeps no address from another
+// tenant, and only so much of its word is kept.
+func TestS1_ANodesWordTakesNoOtherTenantsAddress(t *testing.T) {
+	t.Parallel()
+	tenanted(t, nil, func(r *tenantRig) {
+		held := r.ask("vm2", "abcd", nic.Request{Network: "red"})
+		r.wait(5 * time.Second)
+		node, err := r.alloc.Node(t.Context(), "vm2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := nic.Observed{NIC: held.NIC, Claim: held.ID, Epoch: held.Epoch, State: nic.ObservedIn, Running: true}
+		for i := range 30 { // all of blue's, and more
+			o.Addrs = append(o.Addrs, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(10 + i)}), 24))
+		}
+		if err := r.alloc.Report(t.Context(), "vm2", nic.NodeReport{Session: node.Session, NICs: []nic.Observed{o}}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if own := r.ask("vm2", "abce", nic.Request{Network: "red", Addrs: addrs("10.0.0.29")}); own.Phase != nic.ClaimRefused {
+			t.Errorf("red's own word does not count with red: %+v", own)
+		}
+		for name, req := range map[string]nic.Request{
+			"0001": {Network: "blue"}, "0002": {Network: "blue", Addrs: addrs("10.0.0.15")}, "0003": {Network: "shared"},
+		} {
+			if got := r.ask("vm1", name, req); got.NIC == "" {
+				t.Errorf("blue asked for %+v and reads %+v", req, got.Conditions)
+			}
+		}
+	})
+}
+
+// A node may say whatever it likes of its NICs; so much is kept.
+func TestANodesWordIsBounded(t *testing.T) {
+	t.Parallel()
+	tenanted(t, nil, func(r *tenantRig) {
+		held := r.ask("vm2", "abcd", nic.Request{Network: "red"})
+		r.wait(5 * time.Second)
+		node, err := r.alloc.Node(t.Context(), "vm2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := nic.Observed{NIC: held.NIC, Claim: held.ID, Epoch: held.Epoch, State: nic.ObservedIn, Running: true}
+		for i := range 500 {
+			o.Addrs = append(o.Addrs, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 24))
+		}
+		for i := range 100 {
+			o.Conditions = append(o.Conditions, nic.Condition{
+				Reason: nic.Reason(fmt.Sprintf("%d%s", i, strings.Repeat("r", 5000))), Message: strings.Repeat("ü", 5000) + "!",
+			})
+		}
+		if err := r.alloc.Report(t.Context(), "vm2", nic.NodeReport{Session: node.Session, NICs: []nic.Observed{o}}); err != nil {
+			t.Fatal(err)
+		}
+		record, err := r.store.Get(t.Context(), "observed/"+string(held.NIC))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(record.Value) > 64<<10 || !utf8.Valid(record.Value) || strings.Contains(string(record.Value), `\ufffd`) {
+			t.Errorf("%d bytes are kept", len(record.Value))
+		}
+		rev := record.Rev
+		if err := r.alloc.Report(t.Context(), "vm2", nic.NodeReport{Session: node.Session, NICs: []nic.Observed{o}}); err != nil {
+			t.Fatal(err)
+		}
+		if record, err = r.store.Get(t.Context(), record.Key); err != nil || record.Rev != rev {
+			t.Errorf("the same again was written again: %v", err)
 		}
 	})
 }
