@@ -63,6 +63,7 @@ func TestMachinesByToken(t *testing.T) {
 	r.carry("vm1.token", "vm1", "vm1.token")
 	r.carry("vm1.token", "vm1", "used.token")
 	r.follow("join-node")
+	r.follow("certificates")
 	r.follow("refused-token")
 	r.follow("fleet-controller")
 	r.carry("vm2.token", "vm2", "vm2.token")

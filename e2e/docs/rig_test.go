@@ -124,7 +124,7 @@ const patience = 20 * time.Second
 
 // looks are commands that change nothing. A reader types them again when what
 // they show is not there yet.
-var looks = regexp.MustCompile(`^(nicferry (--\S+ \S+ )*(get|describe|status|events|audit|token list)|docker (exec|logs|ps)|docker-compose logs|curl)\b`)
+var looks = regexp.MustCompile(`^(nicferry (--\S+ \S+ )*(get|describe|status|events|audit|token list)|docker (exec|logs|ps)|docker-compose logs|curl|tail)\b`)
 
 func (r *reader) step(s prose.Step) {
 	r.t.Helper()
@@ -161,6 +161,9 @@ func (r *reader) typed(s prose.Step) (string, error) {
 	at := filepath.Join(node.Dir(), "pwd")
 	script := fmt.Sprintf("hostname %[4]s\ncd \"$(cat %[1]s 2>/dev/null || echo %[2]s)\"\n%[3]s\npwd >%[1]s", at, r.clone(s.On), s.Command, cmp.Or(s.On, "node1"))
 	var out bytes.Buffer
+	if s.User {
+		script = "exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -euc " + shellQuote(s.Command)
+	}
 	cmd := node.Command(ctx, "unshare", "--uts", "sh", "-euc", script) // with a name of its own
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C"}
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -182,6 +185,9 @@ func (r *reader) typed(s prose.Step) (string, error) {
 	}
 	return out.String(), err
 }
+
+// shellQuote makes one word of a text for sh.
+func shellQuote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // tell shows the daemons' logs if something failed.
 func (r *reader) tell() {

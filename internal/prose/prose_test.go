@@ -17,7 +17,7 @@ import (
 )
 
 const text = "a\n<!-- run: x -->\n```sh\n# on the host\nls\n```\n```xml\n<a/>\n```\n<!-- not run: it costs money -->\n\n" +
-	"```console\nvm1# ps \\\n  aux\n PID\n   1\n# id\n```\n"
+	"```console\nvm1# ps \\\n  aux\n PID\n   1\n$ id\n```\n"
 
 func TestFencesAndSteps(t *testing.T) {
 	t.Parallel()
@@ -45,7 +45,7 @@ func TestFencesAndSteps(t *testing.T) {
 	want := []prose.Step{
 		{At: "d.md:3", On: "host", Command: "# on the host\nls\n"},
 		{At: "d.md:13", On: "vm1", Command: "ps \\\n  aux", Output: " PID\n   1\n"},
-		{At: "d.md:17", Command: "id"},
+		{At: "d.md:17", User: true, Command: "id"},
 	}
 	if diff := cmp.Diff(want, steps); diff != "" {
 		t.Error(diff)

@@ -10,8 +10,10 @@ import (
 type Step struct {
 	// At is FILE:LINE.
 	At string
-	// On is the machine that the fence names, "" where it names none.
+	// On is the machine that the fence names, "" where it names none; User says
+	// that the prompt is one of somebody who is not root.
 	On      string
+	User    bool
 	Command string
 	// Output are the lines that the document shows, or none.
 	Output string
@@ -20,7 +22,7 @@ type Step struct {
 // A prompt may have the name of a machine before it: "vm1# ls". A script says it
 // in its first line: "# in vm1" or "# on the host".
 var (
-	prompt = regexp.MustCompile(`^([a-z][a-z0-9-]*)?[#$] (.*)$`)
+	prompt = regexp.MustCompile(`^([a-z][a-z0-9-]*)?([#$]) (.*)$`)
 	place  = regexp.MustCompile(`^# (?:on the|on|in) ([a-z][a-z0-9-]*)$`)
 )
 
@@ -43,7 +45,7 @@ func (f Fence) Steps() ([]Step, error) {
 		case more:
 			steps[len(steps)-1].Command += "\n" + line
 		case m != nil:
-			steps = append(steps, Step{At: fmt.Sprintf("%s:%d", f.File, f.Line+1+i), On: m[1], Command: m[2]})
+			steps = append(steps, Step{At: fmt.Sprintf("%s:%d", f.File, f.Line+1+i), On: m[1], User: m[2] == "$", Command: m[3]})
 		case len(steps) == 0:
 			return nil, fmt.Errorf("%s: the console begins with %q, want a prompt", f.Where(), line)
 		default:
