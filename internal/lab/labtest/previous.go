@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // commitLine is what a file with a commit has besides its comments.
@@ -30,6 +32,11 @@ func Previous(ctx context.Context, root, file string) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
+	unlock, err := lockBuild(filepath.Dir(dir))
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
@@ -40,6 +47,21 @@ func Previous(ctx context.Context, root, file string) (dir string, err error) {
 		return "", fmt.Errorf("build the programs of commit %.12s: %w", commit, err)
 	}
 	return dir, nil
+}
+
+// lockBuild has one process and goroutine at a time build, and others wait.
+func lockBuild(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", lock.Name(), err), lock.Close())
+	}
+	return func() { _ = lock.Close() }, nil // the kernel lets go of it with the file
 }
 
 // readCommit reads the one line that is no comment.
@@ -104,9 +126,6 @@ func buildCommit(ctx context.Context, root, commit, dir string) (err error) {
 	if _, err := run(exec.CommandContext(ctx, "tar", "-xf", archive, "-C", source)); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return err
-	}
 	out, err := os.MkdirTemp(filepath.Dir(dir), "new-")
 	if err != nil {
 		return err
@@ -118,13 +137,7 @@ func buildCommit(ctx context.Context, root, commit, dir string) (err error) {
 	if _, err := run(build); err != nil {
 		return errors.Join(err, os.RemoveAll(out))
 	}
-	if err := os.Rename(out, dir); err != nil {
-		if _, there := os.Stat(dir); there != nil {
-			return errors.Join(err, os.RemoveAll(out))
-		}
-		return os.RemoveAll(out) // another test was faster
-	}
-	return nil
+	return os.Rename(out, dir)
 }
 
 // git runs git in the repository, whoever owns that, and returns what it prints.
