@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
@@ -60,23 +61,33 @@ func accessOf(operation string) access {
 func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 	op := ctx.Operation()
 	err := s.allow(ctx.Context(), op.OperationID, ctx.Param("name"))
-	_, w := humago.Unwrap(ctx)
+	r, w := humago.Unwrap(ctx)
 	if err == nil {
-		tooMany := s.limit(ctx.Context())
-		if accessOf(op.OperationID) == nobody && !s.joins.allow(ctx.RemoteAddr(), time.Now()) {
-			tooMany = later("too many attempts to join from this address; again in a minute")
-		}
+		done, tooMany := s.mayBegin(ctx, r)
 		if busy, ok := errors.AsType[reply](tooMany); ok {
 			w.Header().Set("Retry-After", "1")
 			writeError(w, busy.GetStatus(), busy.wire)
 			return
 		}
+		defer done()
 		next(ctx)
 		return
 	}
 	w.Header().Set("Connection", "close") // a better certificate needs a new one
 	e := s.wire(ctx.Context(), *op, err)
 	writeError(w, e.Code.Status(), e)
+}
+
+// mayBegin refuses a call of which there are too many. done is to be called after
+// it.
+func (s *server) mayBegin(ctx huma.Context, r *http.Request) (done func(), err error) {
+	if err := s.limit(ctx.Context()); err != nil {
+		return nil, err
+	}
+	if accessOf(ctx.Operation().OperationID) == nobody && !s.joins.allow(ctx.RemoteAddr(), time.Now()) {
+		return nil, later("too many attempts to join from this address; again in a minute")
+	}
+	return s.begin(ctx.Context(), r, ctx.Operation().MaxBodyBytes)
 }
 
 // allow says whether the caller may call the operation; node is that of the
@@ -146,21 +157,11 @@ func (s *server) mayActAs(ctx context.Context, operation, node string) error {
 		name, node))
 }
 
-// refuse tells log and events of a refusal, and is its error. What nobody calls
-// is no event: it could drive all others out.
+// refuse tells log and events of a refusal, and is its error.
 func (s *server) refuse(ctx context.Context, operation, why string) error {
 	peer := peerOf(ctx)
 	s.Log.WarnContext(ctx, "call refused", slog.String("operation", operation), slog.String("peer", peer.String()),
 		slog.String("from", fromOf(ctx)), slog.String("why", why), slog.Bool("audit", true))
-	refused := api.Event{Type: api.EventWarning, Reason: reasonCallRefused, Message: why}
-	if peer.Role == mtls.Node && len(peer.Names) > 0 {
-		refused.Node = peer.Names[0]
-	}
-	if operation == joinOperation {
-		refused.Reason = reasonTokenRefused
-	}
-	if peer.Role != mtls.Nobody || operation == joinOperation { // those are bounded
-		s.Events.Add(refused)
-	}
+	s.tellRefused(peer, operation, why)
 	return &api.Error{Code: api.CodeRefused, Message: why}
 }

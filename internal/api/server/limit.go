@@ -32,7 +32,14 @@ type limits struct {
 	tenants map[string]*limit // not changed
 
 	mu    sync.Mutex
-	nodes map[string]*limit // as many as have a certificate
+	nodes map[string]*nodeLimit // as many as have a certificate
+}
+
+// nodeLimit is what one node may do.
+type nodeLimit struct {
+	limit
+	load  load
+	tells *rate.Limiter // events of what it is refused
 }
 
 type limit struct {
@@ -43,7 +50,7 @@ type limit struct {
 
 // newLimits lets a second's worth of a tenant's quota come at once.
 func newLimits(tenants []nic.Tenant) *limits {
-	l := &limits{tenants: map[string]*limit{}, nodes: map[string]*limit{}}
+	l := &limits{tenants: map[string]*limit{}, nodes: map[string]*nodeLimit{}}
 	for _, t := range tenants {
 		if n := t.Quota.Requests; n > 0 {
 			l.tenants[t.Name] = &limit{rate: rate.NewLimiter(rate.Limit(n), n)}
@@ -53,12 +60,12 @@ func newLimits(tenants []nic.Tenant) *limits {
 }
 
 // node is the limit of one node.
-func (l *limits) node(name string) *limit {
+func (l *limits) node(name string) *nodeLimit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	of := l.nodes[name]
 	if of == nil {
-		of = &limit{rate: rate.NewLimiter(nodeRate, nodeBurst)}
+		of = &nodeLimit{limit: limit{rate: rate.NewLimiter(nodeRate, nodeBurst)}, tells: newTells()}
 		l.nodes[name] = of
 	}
 	return of
@@ -98,7 +105,7 @@ func (s *server) limit(ctx context.Context) error {
 		return nil
 	}
 	if l := s.limits.node(node); !l.rate.Allow() {
-		s.tellLimit(ctx, l, "node calls more often than it may", tenant, node)
+		s.tellLimit(ctx, &l.limit, "node calls more often than it may", tenant, node)
 		return later(fmt.Sprintf("node %s may make %d requests per second, and makes more; again in a second", node, nodeRate))
 	}
 	l := s.limits.tenants[tenant]

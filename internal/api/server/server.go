@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/time/rate"
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/events"
@@ -54,6 +55,7 @@ type server struct {
 
 	limits *limits
 	turns  *turns
+	tells  *rate.Limiter // events of tokens that let nobody in
 }
 
 // New makes the handler of the whole API. It does not block, starts nothing
@@ -73,7 +75,7 @@ func New(opts Options) http.Handler {
 		opts.Trust = noTrust{}
 	}
 	opts.Trust = tellingTrust{opts.Trust, opts.Events}
-	s := &server{Options: opts, joins: newJoinRate(), limits: newLimits(opts.Tenants), turns: newTurns()}
+	s := &server{Options: opts, joins: newJoinRate(), limits: newLimits(opts.Tenants), turns: newTurns(), tells: newTells()}
 	s.api = humago.New(mux, s.config())
 	s.api.UseMiddleware(nameOperation, s.authorise)
 	s.claimRoutes()

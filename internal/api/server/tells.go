@@ -1,0 +1,40 @@
+package server
+
+import (
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/mtls"
+)
+
+// How many events one node may cause by what it is refused, and by tokens that let
+// nobody in all that try together. The log has a line for each; the events are few,
+// and what has happened to others would be driven out.
+const (
+	tellEvery = 10 * time.Second
+	tellBurst = 100
+)
+
+func newTells() *rate.Limiter { return rate.NewLimiter(rate.Every(tellEvery), tellBurst) }
+
+// tellRefused has the events tell of a refused call. What nobody calls is none.
+func (s *server) tellRefused(peer mtls.Peer, operation, why string) {
+	refused := api.Event{Type: api.EventWarning, Reason: reasonCallRefused, Message: why}
+	tells := s.tells
+	switch {
+	case operation == joinOperation:
+		refused.Reason = reasonTokenRefused
+	case peer.Role == mtls.Nobody:
+		return
+	case peer.Role == mtls.Node && len(peer.Names) > 0:
+		refused.Node = peer.Names[0]
+		tells = s.limits.node(peer.Names[0]).tells
+	default: // a person's
+		tells = nil
+	}
+	if tells == nil || tells.Allow() {
+		s.Events.Add(refused)
+	}
+}
