@@ -55,6 +55,9 @@ func (a *Allocator) askNodes(ctx context.Context, f *facts) (map[string]store.Re
 	for name, node := range f.before.nodes {
 		if node = a.withLife(node); node.Phase != nic.NodeReady {
 			f.mute[name] = fmt.Sprintf("its agent has said nothing since %s", node.LastSeen.Format(time.RFC3339))
+			if node.Phase == nic.NodeRevoked {
+				f.mute[name] = fmt.Sprintf("it is revoked since %s, and not asked", node.Revoked.Format(time.RFC3339))
+			}
 			continue
 		}
 		err := a.atomically(ctx, func(e *edit) error {

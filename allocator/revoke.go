@@ -158,7 +158,7 @@ func seizable(n nic.NIC) bool { return !told(n) || n.Seen.Device.Kind == nic.Fou
 func revoked(node nic.Node) nic.Condition {
 	return nic.Condition{
 		Reason: nic.ReasonNodeRevoked, Since: node.Revoked,
-		Message: fmt.Sprintf("node %s is revoked: its agent is refused, and what its containers have stays reserved; to have it back: nicferry token create --node %s, and nicferry-agent join there; to give it up: nicferry node forget %s",
+		Message: fmt.Sprintf("node %s is revoked: its agent is refused, and what its containers have stays reserved; to have it back: nicferry token create --node %s, and nicferry-agent join --force there; to give it up: nicferry node forget %s",
 			node.Name, node.Name, node.Name),
 	}
 }
@@ -181,7 +181,7 @@ func admitNode(what string, node nic.Node) error {
 	if node.Revoked.IsZero() {
 		return nil
 	}
-	return fmt.Errorf("%s of node %q: %w: the node is revoked since %s; to have it back: nicferry token create --node %s, and nicferry-agent join there",
+	return fmt.Errorf("%s of node %q: %w: the node is revoked since %s; to have it back: nicferry token create --node %s, and nicferry-agent join --force there",
 		what, node.Name, ErrRefused, node.Revoked.Format("2006-01-02 15:04:05"), node.Name)
 }
 

@@ -46,7 +46,7 @@ func (r *rig) trusting() *distrust {
 // A node that is revoked is not heard any more, and its containers keep what they
 // have; once it has joined anew all is as it was.
 func TestRevokeNode(t *testing.T) {
-	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
+	bubble(t, fake.Options{Latency: fake.Latency{Create: time.Second}}, func(t *testing.T, r *rig) {
 		d := r.trusting()
 		web := r.bound("a001", "web")
 		dry, err := r.alloc.RevokeNode(t.Context(), "vm1", false, true)
@@ -75,8 +75,11 @@ func TestRevokeNode(t *testing.T) {
 			t.Errorf("the claim whose NIC was not there yet is %+v", now)
 		}
 		node, err := r.alloc.Node(t.Context(), "vm1")
-		if err != nil || node.Phase != nic.NodeRevoked || node.Conditions[0].Reason != nic.ReasonNodeRevoked || !strings.Contains(node.Conditions[0].Message, "nicferry token create --node vm1") {
+		if err != nil || node.Phase != nic.NodeRevoked || node.Conditions[0].Reason != nic.ReasonNodeRevoked || !strings.Contains(node.Conditions[0].Message, "nicferry token create --node vm1, and nicferry-agent join --force there") {
 			t.Errorf("the node is %+v, %v", node, err)
+		}
+		if found := r.audit(false, api.FindingNodeSilent); !strings.HasPrefix(found[0].Message, "it is revoked since ") {
+			t.Errorf("the audit says %q", found[0].Message)
 		}
 
 		if r.node, err = r.alloc.Hello(api.WithJoin(t.Context(), 1), "vm1", nic.Inventory{Boot: "b1"}); err != nil {

@@ -101,7 +101,7 @@ func (c *certificateCreate) run(ctx context.Context, name string) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return asFlags(err, map[string]string{"body.name": "NAME", "body.role": "--role", "body.ttl": "--ttl"})
 	}
 	made.Expires = issued.Expires
 	if err := made.write(key, issued); err != nil {

@@ -42,7 +42,7 @@ func findClaims(ctx context.Context, c *client.Client, name string) ([]thing, bo
 		}
 	}
 	if len(found) == 0 {
-		return nil, false, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("no claim and no container %q has a claim", name)}
+		return nil, false, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("no claim %q, and no container of that name has one", name)}
 	}
 	return found, false, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/conf"
@@ -29,6 +30,25 @@ func usagef(format string, args ...any) error { return usageError(fmt.Sprintf(fo
 
 // isFaults says whether err is what is wrong with a config file.
 func isFaults(err error) bool { return len(conf.AsFaults(err)) > 0 }
+
+// asFlags puts what the controller finds wrong with a request in the words of the
+// command line, by the flag of each field of the request. Other errors stay.
+func asFlags(err error, flags map[string]string) error {
+	said, ok := errors.AsType[*api.Error](err)
+	if !ok || said.Code != api.CodeInvalid || len(said.Faults) == 0 {
+		return err
+	}
+	var lines []string
+	for _, fault := range said.Faults {
+		field, _, _ := strings.Cut(fault.Field, "[")
+		flag, ok := flags[field]
+		if !ok {
+			return err
+		}
+		lines = append(lines, flag+": "+oneLine(fault.Problem))
+	}
+	return usageError(strings.Join(lines, "\n"))
+}
 
 // exitCode says how a run that ended with err ends the program. ctx is the
 // program's, which ends only by a signal.

@@ -105,12 +105,13 @@ func oneKindAnd(least, most int) cobra.PositionalArgs {
 		if len(args) == 0 {
 			return usagef("want a kind: one of %s", strings.Join(kindNames(), ", "))
 		}
-		if _, err := kindOf(args[0]); err != nil {
+		kind, err := kindOf(args[0])
+		if err != nil {
 			return err
 		}
 		switch {
 		case len(args)-1 < least:
-			return usagef("want the name of one of the %s", args[0])
+			return usagef("want the name of one of the %s", kind.name)
 		case len(args)-1 > most:
 			return usagef("want one name, got %d", len(args)-1)
 		case slices.Contains(args, ""):

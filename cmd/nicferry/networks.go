@@ -50,6 +50,14 @@ func (n network) mtu() string {
 	return strconv.Itoa(n.MTU)
 }
 
+// tenants are those whose containers may ask for it.
+func (n network) tenants() string {
+	if len(n.Tenants) == 0 {
+		return nic.DefaultTenant
+	}
+	return strings.Join(n.Tenants, ", ")
+}
+
 func (n network) cells(time.Time) []string {
 	var prefixes []string
 	for _, s := range n.Subnets {
@@ -67,6 +75,7 @@ func (n network) describe(s *sheet) {
 	s.field("Provider", n.Provider)
 	s.field("Addressing", string(n.Addressing))
 	s.field("Space", n.Space)
+	s.field("Tenants", n.tenants())
 	s.field("MTU", n.mtu())
 	s.field("Hold", n.Hold.String())
 	s.field("Preplug", n.Preplug.String())

@@ -30,7 +30,7 @@ clouds can, are unplugged and deleted with their claims. What only the node coul
 give back stays reserved, until: nicferry node forget.
 
 Without --yes it only says what would become of what, and exits with 4. To have
-the node back: nicferry token create --node NODE, and nicferry-agent join there.`,
+the node back: nicferry token create --node NODE, and nicferry-agent join --force there.`,
 		Example: `  nicferry node revoke vm3
   nicferry node revoke vm3 --yes
   nicferry node revoke vm3 --seize --yes`,

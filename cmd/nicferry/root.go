@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -114,7 +115,10 @@ func (a *app) checkFlags() error {
 // open makes a client of the controller.
 func (a *app) open() (*client.Client, error) {
 	c, err := client.Open(client.Options{Addresses: []string{a.server}, TLS: a.files})
-	if err != nil {
+	switch {
+	case err != nil && strings.HasPrefix(a.server, "https://") && (a.files.CA == "" || a.files.Cert == "" || a.files.Key == ""):
+		return nil, usagef("--controller: %s: --ca, --cert and --key; beside the controller, nicferry certificate create makes them", err)
+	case err != nil:
 		return nil, usagef("--controller: %s", err)
 	}
 	return c, nil

@@ -73,7 +73,7 @@ func (t *tokenCreate) run(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return asFlags(err, map[string]string{"body.node": "--node", "body.ttl": "--ttl", "body.controllers": "--address"})
 	}
 	if t.format != "text" {
 		return encode(t.out, t.format, made)
@@ -99,7 +99,7 @@ func (t *tokenList) command() *cobra.Command {
 		Use:     "list",
 		Short:   "List the tokens that have not been used",
 		Long:    "List the tokens that have not been used, and for a day those that expired before\nthey were. Their secrets are nowhere to be seen.",
-		Example: "  nicferry token list",
+		Example: "  nicferry token list\n  nicferry token list -o json",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return t.run(cmd.Context()) },
 	}

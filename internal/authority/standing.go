@@ -36,7 +36,7 @@ func (n nodeRecord) standing() error {
 	if n.Revoked.IsZero() {
 		return nil
 	}
-	return refused("node %s was revoked at %s; to let it in again: nicferry token create --node %[1]s, and join with that", n.Node, stamp(n.Revoked))
+	return refused("node %s was revoked at %s; to let it in again: nicferry token create --node %[1]s, and nicferry-agent join --force there", n.Node, stamp(n.Revoked))
 }
 
 // admit refuses a certificate of a join that is not the node's last. Those that

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/mtls"
 )
 
@@ -40,6 +41,7 @@ type way struct {
 type answer struct {
 	status int
 	date   time.Time // by the daemon's clock, to the second; zero if it does not say
+	why    string    // what it says of a status that is an error, if anything
 }
 
 // ask sends a GET and reads the JSON of a good answer into out, within askTime.
@@ -72,6 +74,10 @@ func (v *visit) ask(ctx context.Context, w way, path string, out any) (answer, e
 		if err := json.Unmarshal(text, out); err != nil {
 			return a, fmt.Errorf("what answers is not %s: %.60q", w.name, text)
 		}
+	}
+	var said api.Error
+	if resp.StatusCode >= http.StatusBadRequest && json.Unmarshal(text, &said) == nil {
+		a.why = fmt.Sprintf("%.400s", said.Message)
 	}
 	return a, nil
 }

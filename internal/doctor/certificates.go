@@ -21,7 +21,7 @@ func checkCertificates(_ context.Context, v *visit) {
 	}
 	remedy := "have the certificate made anew, and put it to " + id.files.Cert
 	if id.joined {
-		remedy = "nicferry token create --node " + or(id.node, "NODE") + " at the controller, and here: nicferry-agent join ADDRESS TOKEN"
+		remedy = joinAnew(id)
 	}
 	cert := v.checkPair(id.files, x509.ExtKeyUsageClientAuth, remedy)
 	if cert == nil {
@@ -31,6 +31,11 @@ func checkCertificates(_ context.Context, v *visit) {
 	if v.quiet() {
 		v.ok("the agent's certificate, of %s, is good until %s", cert.Subject.CommonName, day(cert.NotAfter))
 	}
+}
+
+// joinAnew is what gives a machine that has joined another certificate.
+func joinAnew(id identity) string {
+	return "nicferry token create --node " + or(id.node, "NODE") + " at the controller, and here: nicferry-agent join --force ADDRESS TOKEN"
 }
 
 // checkPair reads a certificate, its key and what signs it. It returns the

@@ -174,12 +174,17 @@ func TestHarmOfTheAgent(t *testing.T) {
 		},
 		"joined, expired": {
 			nil, func(p *patient) { p.join(); p.Now = func() time.Time { return time.Now().Add(99 * 24 * time.Hour) } },
-			"FAIL certificates: the certificate ended", "nicferry token create --node n1",
+			"FAIL certificates: the certificate ended", "nicferry token create --node n1 at the controller, and here: nicferry-agent join --force",
 		},
 		"joined, open": {nil, func(p *patient) { p.join(); p.chmod("var/lib/nicferry/agent", 0o755) }, "FAIL permissions: /var/lib/nicferry/agent (mode 0755)", "chmod 0700"},
 		"clocks apart": {func(p *patient) { p.late = time.Hour }, nil, "WARN controller: this machine's clock is 1h0m", "timedatectl set-ntp true"},
 		"versions":     {nil, func(p *patient) { p.Version = "v1.2.9" }, "WARN controller: the controller is v1.4.0 and this program v1.2.9", "install the same"},
-		"silence":      {func(p *patient) { p.silent = true }, hurry, "the controller does not answer within 300ms", "containers keep their NICs"},
+		"revoked":      {func(p *patient) { p.refuses = "revoked at noon" }, nil, "refuses the agent: revoked at noon", "journalctl -u nicferryd"},
+		"joined, revoked": {
+			func(p *patient) { p.refuses = "revoked at noon" }, func(p *patient) { p.join() },
+			"refuses the agent: revoked at noon", "nicferry-agent join --force",
+		},
+		"silence": {func(p *patient) { p.silent = true }, hurry, "the controller does not answer within 300ms", "containers keep their NICs"},
 		"refused": {nil, func(p *patient) {
 			p.put("etc/nicferry/agent.yaml", "version: 1\nnode: n1\ncontrollers: [unix:///run/gone.sock]\n")
 		}, "WARN controller: unix:///run/gone.sock: nobody answers", "systemctl status nicferryd"},

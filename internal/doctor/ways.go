@@ -57,6 +57,10 @@ func (v *visit) askController(ctx context.Context, address string, id identity) 
 		v.warn(keepsOn+"systemctl status nicferryd", "%s: %s", address, short(err))
 	case err != nil:
 		v.warn(keepsOn+"openssl s_client -connect "+w.host, "%s: %s", address, short(err))
+	case a.status == http.StatusForbidden && a.why != "" && id.joined:
+		v.fail(joinAnew(id), "%s refuses the agent: %s", address, a.why)
+	case a.status == http.StatusForbidden && a.why != "":
+		v.fail("journalctl -u nicferryd", "%s refuses the agent: %s", address, a.why)
 	case a.status != http.StatusOK:
 		v.warn("journalctl -u nicferryd", "%s answers with %d to the agent's certificate", address, a.status)
 	default:

@@ -34,6 +34,7 @@ type patient struct {
 	nodes   []nic.Node
 	late    time.Duration // how far the controller's clock is behind
 	silent  bool          // the controller takes calls and says nothing
+	refuses string        // why it refuses what comes over TLS, if it does
 	free    uint64
 	names   map[string]error
 }
@@ -165,6 +166,11 @@ func (p *patient) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Date", time.Now().Add(-p.late).UTC().Format(http.TimeFormat))
+	if p.refuses != "" && r.TLS != nil {
+		w.WriteHeader(http.StatusForbidden)
+		json.NewEncoder(w).Encode(api.Error{Code: api.CodeRefused, Message: p.refuses})
+		return
+	}
 	answers := map[string]any{"/v1/version": p.version, "/v1/status": p.status, "/v1/nodes": api.NewList(p.nodes, "")}
 	for _, n := range p.nodes {
 		answers["/v1/nodes/"+n.Name] = n
