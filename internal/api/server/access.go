@@ -116,9 +116,12 @@ func (s *server) allow(ctx context.Context, operation, node string) error {
 	return nil
 }
 
-// mustBeAdmin refuses all others.
+// mustBeAdmin refuses all others, and tells the log who is let through: what is
+// logged of the work itself does not say whose it is.
 func (s *server) mustBeAdmin(ctx context.Context, operation string) error {
-	if peerOf(ctx).Admin() {
+	if peer := peerOf(ctx); peer.Admin() {
+		s.Log.InfoContext(ctx, "admin call", slog.String("operation", operation), slog.String("peer", peer.String()),
+			slog.String("from", fromOf(ctx)), slog.Bool("audit", true))
 		return nil
 	}
 	return s.refuse(ctx, operation, fmt.Sprintf("%s is for admins: use the controller's socket, or a certificate with the organisation %s",

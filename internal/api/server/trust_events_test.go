@@ -23,7 +23,10 @@ func TestTokensAreTold(t *testing.T) {
 		o.Store, o.Instances = records, func(string) (map[string]nic.InstanceID, bool) { return nil, true }
 	})
 	happened := events.New(events.Options{})
-	c := start(t, func(o *server.Options) { o.Trust, o.Events = trust, happened }).client()
+	var log lockedBuffer
+	c := start(t, func(o *server.Options) {
+		o.Trust, o.Events, o.Log = trust, happened, slog.New(slog.NewTextHandler(&log, nil))
+	}).client()
 	csr := request(t, newKey(t))
 	var secrets []string
 	for _, node := range []string{"n1", "n2"} {
@@ -47,6 +50,11 @@ func TestTokensAreTold(t *testing.T) {
 	}
 	if _, err := c.CreateCertificate(t.Context(), api.CertificateRequest{Name: "eve", Role: "viewer", TTL: nic.Duration(3600e9), CSR: csr}); err != nil {
 		t.Fatal(err)
+	}
+	for _, operation := range []string{"create-token", "delete-token", "create-certificate"} {
+		if line := `msg="admin call" operation=` + operation + " peer=admin from="; !strings.Contains(log.String(), line) {
+			t.Errorf("the log does not say who called %s:\n%s", operation, log.String())
+		}
 	}
 	var told []string
 	for _, e := range happened.After("", 0, 0).Items {
