@@ -50,7 +50,11 @@ func TestF54_UpgradeAndDowngradeKeepEverything(t *testing.T) {
 	s.tenant("till", "shop")
 	s.swap(agent, former, false)
 	s.holds("new2")
+	s.container("run", "shelf", "nicferry.network=shop", "nicferry.tenant=shop")
+	s.await(nic.ClaimRefused, "shelf") // that one does not know the label
 	s.swap(agent, present, false)
+	s.stay("shelf")
+	s.tenant("shelf", "shop")
 	s.holds("new3")
 
 	s.swap(controller, former, true)
@@ -107,8 +111,14 @@ func (s *site) look() {
 	s.t.Helper()
 	for _, release := range []string{former, present} {
 		for _, call := range [][]string{
-			{"get", "nodes"}, {"get", "networks"}, {"get", "claims"}, {"get", "nics", "-o", "wide"}, {"status"},
-			{"describe", "claims", "c0"}, {"describe", "nics", string(s.known["c0"].NIC)}, {"describe", "nodes", "here"},
+			{"get", "nodes"},
+			{"get", "networks"},
+			{"get", "claims"},
+			{"get", "nics", "-o", "wide"},
+			{"status"},
+			{"describe", "claims", "c0"},
+			{"describe", "nics", string(s.known["c0"].NIC)},
+			{"describe", "nodes", "here"},
 		} {
 			out, err := s.cli(release, call...)
 			if err != nil || strings.TrimSpace(out) == "" {
