@@ -55,6 +55,9 @@ func (a *Allocator) acquire(e *edit, owner nic.Owner, container string, req nic.
 	}
 	now := a.now()
 	if !found {
+		if err := a.crowds.room(owner.Node, a.opts.MaxClaims); err != nil {
+			return nic.Claim{}, err
+		}
 		claim := nic.Claim{
 			Schema: nic.Schema, ID: nic.NewClaimID(), Owner: owner, Container: container,
 			Request: req, Phase: nic.ClaimPending, Epoch: 1, Created: now, Since: now,

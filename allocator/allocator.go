@@ -57,6 +57,8 @@ type Options struct {
 	Sweep *Sweep
 	// Observer is told of what happens; optional.
 	Observer Observer
+	// MaxClaims is how many claims a node may have; default 20,000.
+	MaxClaims int
 }
 
 func (opts *Options) setDefaults() {
@@ -83,6 +85,9 @@ func (opts *Options) setDefaults() {
 	}
 	if opts.Observer == nil {
 		opts.Observer = blind{}
+	}
+	if opts.MaxClaims == 0 {
+		opts.MaxClaims = maxClaims
 	}
 }
 
@@ -123,6 +128,7 @@ type Allocator struct {
 	berths   *berths
 	censuses *censuses
 	tallies  *tallies
+	crowds   *crowds
 
 	mu       sync.Mutex           // guards what follows
 	lastSeen map[string]time.Time // by node
@@ -170,6 +176,7 @@ func New(opts Options) (*Allocator, error) {
 		reported: newReported(),
 		spares:   newSpares(),
 		tallies:  newTallies(own, opts.Observer),
+		crowds:   newCrowds(),
 		born:     own.now(),
 	}
 	a.opts.Store = heedful{timed{opts.Store, opts.Observer}, a.stored}

@@ -37,6 +37,7 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 		return nil, err
 	}
 	a.tallies.learn(nics, claims, nodes)
+	a.crowds.learn(claims)
 	a.queue.Wake(refusedKey)
 	a.queue.Wake(expireKey)
 	for _, node := range nodes {
@@ -65,6 +66,7 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 		a.wakePools(events)
 		for _, e := range events {
 			a.tallies.see(e)
+			a.crowds.see(e)
 			if a.changes.see(e) {
 				a.queue.Wake(e.Key)
 			}

@@ -27,6 +27,8 @@ type tenantRig struct {
 	log     *bytes.Buffer
 	tenants []nic.Tenant
 	of      map[string][]string
+	// maxClaims is how many claims a node may have; 0 is the default.
+	maxClaims int
 }
 
 func tenantNetworks() []nic.Network {
@@ -83,7 +85,7 @@ func (r *tenantRig) begin() {
 	r.t.Helper()
 	r.startLogging(allocator.Options{
 		Store: r.store, Providers: map[string]provider.Provider{"fake": r.cloud}, Networks: r.networks,
-		Tenants: r.tenants, TenantsOf: func(node string) []string { return r.of[node] },
+		Tenants: r.tenants, TenantsOf: func(node string) []string { return r.of[node] }, MaxClaims: r.maxClaims,
 	}, slog.New(slog.NewJSONHandler(r.log, nil)))
 }
 
