@@ -180,6 +180,10 @@ func TestHarmOfTheAgent(t *testing.T) {
 		"clocks apart": {func(p *patient) { p.late = time.Hour }, nil, "WARN controller: this machine's clock is 1h0m", "timedatectl set-ntp true"},
 		"versions":     {nil, func(p *patient) { p.Version = "v1.2.9" }, "WARN controller: the controller is v1.4.0 and this program v1.2.9", "install the same"},
 		"revoked":      {func(p *patient) { p.refuses = "revoked at noon" }, nil, "refuses the agent: revoked at noon", "journalctl -u nicferryd"},
+		"joined, another controller": {
+			nil, func(p *patient) { p.join(); p.put("var/lib/nicferry/agent/ca.pem", otherCA(p.t)) },
+			"FAIL controller: https://nf.test:", "nicferry-agent join --force",
+		},
 		"joined, revoked": {
 			func(p *patient) { p.refuses = "revoked at noon" }, func(p *patient) { p.join() },
 			"refuses the agent: revoked at noon", "nicferry-agent join --force",

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -55,6 +56,8 @@ func (v *visit) askController(ctx context.Context, address string, id identity) 
 		v.warn("", "cannot look: %s is not asked here", address)
 	case err != nil && w.socket != "":
 		v.warn(keepsOn+"systemctl status nicferryd", "%s: %s", address, short(err))
+	case isForeign(err) && id.joined:
+		v.fail(joinAnew(id), "%s: %s", address, short(err))
 	case err != nil:
 		v.warn(keepsOn+"openssl s_client -connect "+w.host, "%s: %s", address, short(err))
 	case a.status == http.StatusForbidden && a.why != "" && id.joined:
@@ -71,6 +74,12 @@ func (v *visit) askController(ctx context.Context, address string, id identity) 
 			v.lastSeen(ctx, w, version.Version, id.node)
 		}
 	}
+}
+
+// isForeign says whether another CA than the one that is known signs what answers.
+func isForeign(err error) bool {
+	_, foreign := errors.AsType[x509.UnknownAuthorityError](err)
+	return foreign
 }
 
 // wayTo is the way to one address.

@@ -33,7 +33,7 @@ func explain(err error, own own) error {
 	case isInvalid && invalid.Reason == x509.Expired:
 		return fmt.Errorf("%w; %s", err, clockWords(invalid.Cert, time.Now()))
 	case unknown && own.leaf != nil:
-		return fmt.Errorf("%w; the controller's certificate is signed by none of %s: give the CA that signs it", err, own.files.CA)
+		return fmt.Errorf("%w; the controller's certificate is signed by none of %s: give the CA that signs it; a controller that has lost its store has made another: join it anew with nicferry-agent join --force, people by nicferry certificate create", err, own.files.CA)
 	case wrongHost:
 		return fmt.Errorf("%w; use an address that is in the controller's certificate, or make it out for %s (listen.names in nicferryd's config)", err, host.Host)
 	}

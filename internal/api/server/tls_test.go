@@ -110,7 +110,7 @@ func TestTLSErrorsSayWhatToDo(t *testing.T) {
 		"unknown to the controller": {ctl.address, certs.Pair{CA: admin.CA, Cert: foreign.Cert, Key: foreign.Key}, "listen.clientCA"},
 		"expired":                   {ctl.address, expired, "renew it, or set the clocks"},
 		"for servers":               {ctl.address, issue(t, ctl.ca, certs.Leaf{File: "s", CommonName: "a", Server: true}), "made out for TLS clients"},
-		"the controller's CA":       {ctl.address, certs.Pair{CA: foreign.CA, Cert: admin.Cert, Key: admin.Key}, "give the CA that signs it"},
+		"the controller's CA":       {ctl.address, certs.Pair{CA: foreign.CA, Cert: admin.Cert, Key: admin.Key}, "give the CA that signs it; a controller that has lost its store has made another: join it anew with nicferry-agent join --force"},
 		"the controller's time": {
 			serve(certs.Leaf{File: "s2", Names: []string{"localhost"}, Server: true, NotAfter: now.Add(-time.Hour)}), admin,
 			"renew it there, or set this machine's clock",
