@@ -54,6 +54,11 @@ func (a *Allocator) collect(ctx context.Context, f finding) error {
 		if found && keeps(now) {
 			return errMoved
 		}
+		if f.stray.NIC != "" {
+			if err := roomForStrays(e, n.Node); err != nil {
+				return err
+			}
+		}
 		e.update(nicKey(n.ID), n, rev)
 		if n.Node == "" {
 			return nil

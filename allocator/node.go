@@ -151,7 +151,7 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 		return nil
 	})
 	if err == nil && report.Census != nil {
-		a.censuses.put(name, *report.Census)
+		a.censuses.put(name, boundedCensus(*report.Census))
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"fmt"
 	"slices"
 	"unicode/utf8"
 
@@ -16,6 +17,15 @@ const (
 	maxSaidMessage    = 2 << 10 // bytes
 )
 
+// How many links a node's census may say that are nobody's, and how many NICs a
+// node may have on record for more of them to be taken on: each becomes a record
+// that only its node's word ends. What is beyond has its turn once they are gone.
+const (
+	maxStrays    = 256
+	maxCollected = 1024
+	maxStrayText = 64 // bytes
+)
+
 // bounded is the word of a node, so much of it as is kept.
 func bounded(o nic.Observed) nic.Observed {
 	o.Addrs = o.Addrs[:min(len(o.Addrs), maxSaidAddrs)]
@@ -25,6 +35,26 @@ func bounded(o nic.Observed) nic.Observed {
 		c.Reason, c.Message = nic.Reason(cut(string(c.Reason), maxSaidReason)), cut(c.Message, maxSaidMessage)
 	}
 	return o
+}
+
+// boundedCensus is the same for a census.
+func boundedCensus(c nic.Census) nic.Census {
+	c.Strays = slices.Clone(c.Strays[:min(len(c.Strays), maxStrays)])
+	for i := range c.Strays {
+		for _, text := range []*string{&c.Strays[i].Link, &c.Strays[i].Kind, &c.Strays[i].Bridge, &c.Strays[i].Parent} {
+			*text = cut(*text, maxStrayText)
+		}
+	}
+	return c
+}
+
+// roomForStrays is nil if more of what the node says that is there may be taken on.
+func roomForStrays(e *edit, node string) error {
+	there, _, err := e.store.List(e.ctx, onPrefix(node), "", maxCollected)
+	if err == nil && len(there) >= maxCollected {
+		err = fmt.Errorf("node %s has %d NICs on record already; what its agent says is left there has to wait until some are gone", node, len(there))
+	}
+	return err
 }
 
 // cut is the beginning of a text, in whole characters.
