@@ -63,7 +63,7 @@ func table() []suite {
 			About:    "who may do what between machines: tokens, certificates, tenants, what is told of it, and Debian packages",
 			Packages: []string{"./internal/authority/...", "./internal/identity/...", "./e2e/trust/...", "./e2e/packages"},
 			Budget:   3 * time.Minute,
-			Minimum:  46,
+			Minimum:  49,
 		},
 		{
 			Name:     "agent",
