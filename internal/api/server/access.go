@@ -162,8 +162,11 @@ func (s *server) mayActAs(ctx context.Context, operation, node string) error {
 
 // refuse tells log and events of a refusal, and is its error.
 func (s *server) refuse(ctx context.Context, operation, why string) error {
-	peer := peerOf(ctx)
-	s.Log.WarnContext(ctx, "call refused", slog.String("operation", operation), slog.String("peer", peer.String()),
+	peer, level := peerOf(ctx), slog.LevelWarn
+	if peer.Role == mtls.Nobody && operation != joinOperation && !s.noise.Allow() { // joins are bounded
+		level = slog.LevelDebug
+	}
+	s.Log.Log(ctx, level, "call refused", slog.String("operation", operation), slog.String("peer", peer.String()),
 		slog.String("from", fromOf(ctx)), slog.String("why", why), slog.Bool("audit", true))
 	s.tellRefused(peer, operation, why)
 	return &api.Error{Code: api.CodeRefused, Message: why}

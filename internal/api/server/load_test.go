@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -119,6 +120,28 @@ func TestRefusalsLeaveOthersEvents(t *testing.T) {
 		}
 		if all[0].Message != "this" || kept["CallRefused"] != tellBurst || kept["TokenRefused"] != tellBurst {
 			t.Errorf("kept are %v, the first of them %+v", kept, all[0])
+		}
+	})
+}
+
+// Nobody fills the log, by calls or by connections; what a node is refused is in
+// it all the same.
+func TestNobodyFillsTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var text bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&text, nil))
+		h, failed := New(Options{Log: log}), &turnedAway{log: log, level: slog.LevelInfo, noise: newNoise()}
+		for i := range 1000 {
+			if got := answer(h, as("", http.MethodGet, fmt.Sprintf("/v1/nodes/n%d", i), nil)); got != http.StatusForbidden {
+				t.Fatalf("nobody is answered with %d", got)
+			}
+			fmt.Fprintf(failed, "http: TLS handshake error from 10.0.0.1:%d: EOF\n", i)
+		}
+		answer(h, as("n1", http.MethodGet, "/v1/nodes/n2", nil))
+		calls, conns := strings.Count(text.String(), "call refused"), strings.Count(text.String(), "connection failed")
+		if calls != noiseBurst+1 || conns != noiseBurst || !strings.Contains(text.String(), `peer="node n1"`) {
+			t.Errorf("%d lines of calls and %d of connections", calls, conns)
 		}
 	})
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/nicferry/nicferry/internal/mtls"
 )
 
@@ -44,7 +46,7 @@ func Run(ctx context.Context, ln net.Listener, handler http.Handler, log *slog.L
 		IdleTimeout:       idleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ConnContext:       withConn,
-		ErrorLog:          stdlog.New(&turnedAway{log: log, level: level}, "", 0),
+		ErrorLog:          stdlog.New(&turnedAway{log: log, level: level, noise: newNoise()}, "", 0),
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
@@ -82,6 +84,7 @@ func untilStopping(ctx context.Context) (context.Context, context.CancelFunc) {
 type turnedAway struct {
 	log   *slog.Logger
 	level slog.Level
+	noise *rate.Limiter
 }
 
 // Write takes one line.
@@ -91,6 +94,10 @@ func (t *turnedAway) Write(line []byte) (int, error) {
 	if why := mtls.TurnedAway(text); why != "" {
 		attrs = append(attrs, slog.String("why", why))
 	}
-	t.log.LogAttrs(context.Background(), t.level, "connection failed", attrs...)
+	level := t.level
+	if !t.noise.Allow() {
+		level = slog.LevelDebug
+	}
+	t.log.LogAttrs(context.Background(), level, "connection failed", attrs...)
 	return len(line), nil
 }

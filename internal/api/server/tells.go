@@ -17,6 +17,16 @@ const (
 	tellBurst = 100
 )
 
+// How many lines the log has of those who have shown nothing, which anybody could
+// fill: what logs lines keeps so many of a service's for a time, and drops the
+// others, whosever they are. What is beyond is told at level debug.
+const (
+	noiseEvery = 100 * time.Millisecond
+	noiseBurst = 200
+)
+
+func newNoise() *rate.Limiter { return rate.NewLimiter(rate.Every(noiseEvery), noiseBurst) }
+
 func newTells() *rate.Limiter { return rate.NewLimiter(rate.Every(tellEvery), tellBurst) }
 
 // tellRefused has the events tell of a refused call. What nobody calls is none.
