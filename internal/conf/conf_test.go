@@ -234,9 +234,8 @@ networks:
     provider: local
     addressing: ipam
     subnets:
-      - {prefix: 10.77.0.0/24, gateway: 10.77.0.1, ranges: [10.77.0.10-10.77.0.199], exclude: [10.77.0.50, 10.77.0.60-10.77.0.69]}
-      - {prefix: fd77::/64, gateway: fd77::1, ranges: [fd77::1:0-fd77::1:ffff]}
-    routes: [{to: 192.168.77.0/24, via: 10.77.0.1}]
+      - {prefix: 10.77.0.0/24, ranges: [10.77.0.10-10.77.0.199], exclude: [10.77.0.50, 10.77.0.60-10.77.0.69]}
+      - {prefix: fd77::/64, ranges: [fd77::1:0-fd77::1:ffff]}
     veth: {bridge: nf-lab, owned: true, uplinks: []}
 `))
 	if err != nil {
