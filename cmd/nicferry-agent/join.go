@@ -99,8 +99,16 @@ func (j *join) run(ctx context.Context, args []string, stdin io.Reader, progress
 	if c != nil && overruled(c) {
 		fmt.Fprintf(progress, "%s names node, controllers or tls of its own, which go before: take them out of it\n", j.config)
 	}
-	fmt.Fprintln(progress, "now start nicferry-agent, or start it again if it runs")
+	fmt.Fprintln(progress, j.next())
 	return nil
+}
+
+// next is what is left to do after a join.
+func (j *join) next() string {
+	if _, err := os.Stat(j.config); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("now write %s, for which the line \"version: 1\" is enough, and start nicferry-agent", j.config)
+	}
+	return "now start nicferry-agent, or start it again if it runs"
 }
 
 // readConfig reads the config for where the identity is to be. There need be

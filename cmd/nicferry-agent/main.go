@@ -53,7 +53,8 @@ the agent is away; the next one takes over where it stopped.
 Exit codes: 0 told to stop, 1 failed, 2 wrong flags or config, 6 another agent has
 started for this node. Whoever restarts an agent must not do so after 6.`,
 		Example: `  nicferry-agent
-  nicferry-agent --config ./agent.yaml`,
+  nicferry-agent --config ./agent.yaml
+  nicferry-agent join 10.0.0.1:7460 token.txt`,
 		Args:          noArgs,
 		Version:       version.Get().Version,
 		SilenceUsage:  true,
@@ -87,7 +88,7 @@ started for this node. Whoever restarts an agent must not do so after 6.`,
 
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return daemon.UsageError{Err: fmt.Errorf("want no arguments, got %q", args)}
+		return daemon.UsageError{Err: fmt.Errorf("unknown command %q; see nicferry-agent --help", args[0])}
 	}
 	return nil
 }

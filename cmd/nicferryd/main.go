@@ -41,7 +41,9 @@ func command() *cobra.Command {
 		Short: "The nicferry controller",
 		Long: `nicferryd is nicferry's controller. It reads its config, opens its store and
 serves the API, on a unix socket and where the config says so over TLS, until it
-is told to stop. Containers keep their NICs while it is away.`,
+is told to stop. Containers keep their NICs while it is away.
+
+Exit codes: 0 told to stop, 1 failed, 2 wrong flags or config.`,
 		Example: `  nicferryd
   nicferryd --config ./nicferryd.yaml`,
 		Args:          noArgs,

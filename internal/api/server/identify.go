@@ -26,6 +26,9 @@ type fromKey struct{}
 // fromOf is the address that a call came from, for the log.
 func fromOf(ctx context.Context) string {
 	from, _ := ctx.Value(fromKey{}).(string)
+	if from == "" || from[0] == '@' { // a socket's other end has no name
+		return "the socket"
+	}
 	return from
 }
 

@@ -52,7 +52,7 @@ func TestTokensAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, operation := range []string{"create-token", "delete-token", "create-certificate"} {
-		if line := `msg="admin call" operation=` + operation + " peer=admin from="; !strings.Contains(log.String(), line) {
+		if line := `msg="admin call" operation=` + operation + " peer=admin from=\"the socket\""; !strings.Contains(log.String(), line) {
 			t.Errorf("the log does not say who called %s:\n%s", operation, log.String())
 		}
 	}
