@@ -55,7 +55,12 @@ const joinedAnew = `nicferry-agent join --force 10.98.0.1:7460 - <vm2.token
 kill "$(pidof nicferry-agent)"; while pidof nicferry-agent; do sleep 0.1; done
 nicferry-agent >>/var/log/nicferry-agent.log 2>&1 &`
 
-// Machines join by tokens, and people and nodes are let in and shut out.
+// newContainer gets its card only from a controller that takes the agent's certificate.
+const newContainer = `docker run -d --init --name own --network none --label nicferry.network=lab busybox sleep 1000000
+until docker exec own ip -o -4 addr show dev eth0 | grep 10.77.0; do sleep 0.1; done`
+
+// Machines join by tokens, and people and nodes are let in and shut out;
+// at last they do with a CA of the operator's own.
 func TestMachinesByToken(t *testing.T) {
 	t.Parallel()
 	r := fleetOf(t)
@@ -77,4 +82,10 @@ func TestMachinesByToken(t *testing.T) {
 	r.carry("vm2.token", "vm2", "vm2.token")
 	r.step(prose.Step{At: "what ssh does", On: "vm2", Command: joinedAnew})
 	r.follow("remove-node")
+	r.follow("own-pki")
+	for _, name := range []string{"ca.pem", "vm1.pem", "vm1.key"} {
+		r.carry(name, "vm1", name)
+	}
+	r.follow("own-pki-node")
+	r.step(prose.Step{At: "a container then", On: "vm1", Command: newContainer})
 }
