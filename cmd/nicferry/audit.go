@@ -40,12 +40,7 @@ failed; the others as everywhere.`,
 		Example: `  nicferry audit
   nicferry audit --fix
   nicferry audit -o json`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("want no arguments, got %q", args)
-			}
-			return nil
-		},
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
 	cmd.Flags().BoolVar(&c.fix, "fix", false, "begin to mend what can be mended")
@@ -54,8 +49,8 @@ failed; the others as everywhere.`,
 }
 
 func (c *auditCommand) run(ctx context.Context) error {
-	if c.format != "text" && c.format != "json" && c.format != "yaml" {
-		return usagef("--output %q: want one of text, json, yaml", c.format)
+	if err := checkFormat(c.format, "text"); err != nil {
+		return err
 	}
 	var audit api.Audit
 	err := c.call(ctx, func(ctx context.Context, client *client.Client) (err error) {

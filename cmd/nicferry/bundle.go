@@ -56,12 +56,7 @@ The archive (mode 0600) is named on stdout; with --out - it goes there itself.`,
 		Example: `  nicferry bundle
   nicferry bundle --since 2h --hide-addresses --out /root/fault.tar.gz
   nicferry bundle --out - | ssh admin@elsewhere 'cat > bundle.tar.gz'`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("want no arguments, got %q", args)
-			}
-			return nil
-		},
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return b.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
@@ -73,10 +68,10 @@ The archive (mode 0600) is named on stdout; with --out - it goes there itself.`,
 }
 
 func (b *bundleCommand) run(ctx context.Context) error {
-	switch {
-	case b.format != "text" && b.format != "json" && b.format != "yaml":
-		return usagef("--output %q: want one of text, json, yaml", b.format)
-	case b.since <= 0 || b.since > maxSince:
+	if err := checkFormat(b.format, "text"); err != nil {
+		return err
+	}
+	if b.since <= 0 || b.since > maxSince {
 		return usagef("--since %s: want more than nothing, and %s at most", b.since, maxSince)
 	}
 	if os.Geteuid() != 0 {

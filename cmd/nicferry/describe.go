@@ -38,8 +38,8 @@ spare, a NIC that was in reserve, are the controller's; the others its node's.`,
 }
 
 func (d *describeCommand) describe(ctx context.Context, args []string) error {
-	if d.format != "text" && d.format != "json" && d.format != "yaml" {
-		return usagef("--output %q: want one of text, json, yaml", d.format)
+	if err := checkFormat(d.format, "text"); err != nil {
+		return err
 	}
 	k, err := kindOf(args[0])
 	if err != nil {

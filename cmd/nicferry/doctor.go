@@ -53,12 +53,7 @@ Exit code 1 if a line says FAIL.`,
 		Example: `  nicferry doctor
   nicferry doctor --fix
   nicferry doctor -o json`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("want no arguments, got %q", args)
-			}
-			return nil
-		},
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
@@ -71,10 +66,10 @@ Exit code 1 if a line says FAIL.`,
 }
 
 func (d *doctorCommand) run(ctx context.Context) error {
-	switch {
-	case d.format != "table" && d.format != "json" && d.format != "yaml":
-		return usagef("--output %q: want one of table, json, yaml", d.format)
-	case d.fix && d.undo:
+	if err := checkFormat(d.format, "table"); err != nil {
+		return err
+	}
+	if d.fix && d.undo {
 		return usagef("--fix and --undo: want one of them")
 	}
 	m, done, err := d.machine()

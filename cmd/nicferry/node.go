@@ -37,18 +37,13 @@ type nodeOrder struct {
 
 // build fills in what such commands share.
 func (o *nodeOrder) build(cmd *cobra.Command, run func(ctx context.Context, node string) error) *cobra.Command {
-	cmd.Args = func(_ *cobra.Command, args []string) error {
-		if len(args) != 1 || args[0] == "" {
-			return usagef("want the name of one node, got %q", args)
-		}
-		return nil
-	}
+	cmd.Args = oneName("the name of one node")
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
 		return o.complete(cmd, append([]string{"nodes"}, args...), part)
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if o.format != "text" && o.format != "json" && o.format != "yaml" {
-			return usagef("--output %q: want one of text, json, yaml", o.format)
+		if err := checkFormat(o.format, "text"); err != nil {
+			return err
 		}
 		return run(cmd.Context(), args[0])
 	}

@@ -140,14 +140,6 @@ func (a *app) call(ctx context.Context, f func(context.Context, *client.Client) 
 	return err
 }
 
-// noSuchCommand is for commands that only hold others.
-func noSuchCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return usagef("unknown command %q for %q", args[0], cmd.CommandPath())
-}
-
 // addExamples gives cobra's own commands what ours have: an example each.
 func addExamples(root *cobra.Command) {
 	root.InitDefaultHelpCmd()

@@ -38,12 +38,7 @@ Exit codes: 0 all is well, 1 something is not, or the controller did not answer;
 the others as everywhere.`,
 		Example: `  nicferry status
   nicferry status -o json`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("want no arguments, got %q", args)
-			}
-			return nil
-		},
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
 	cmd.Flags().StringVarP(&c.format, "output", "o", "text", "the `format`: text, json, yaml")
@@ -51,8 +46,8 @@ the others as everywhere.`,
 }
 
 func (c *statusCommand) run(ctx context.Context) error {
-	if c.format != "text" && c.format != "json" && c.format != "yaml" {
-		return usagef("--output %q: want one of text, json, yaml", c.format)
+	if err := checkFormat(c.format, "text"); err != nil {
+		return err
 	}
 	var status api.Status
 	err := c.call(ctx, func(ctx context.Context, client *client.Client) (err error) {

@@ -21,12 +21,7 @@ func (v *versionCommand) command() *cobra.Command {
 		Short: "Say which build this is",
 		Example: `  nicferry version
   nicferry version -o json`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("want no arguments, got %q", args)
-			}
-			return nil
-		},
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return v.print() },
 	}
 	cmd.Flags().StringVarP(&v.format, "output", "o", "text", "the `format`: text, json, yaml")
