@@ -41,24 +41,33 @@ func joinAnew(id identity) string {
 // checkPair reads a certificate, its key and what signs it. It returns the
 // certificate if that can be read.
 func (v *visit) checkPair(files mtls.Files, use x509.ExtKeyUsage, remedy string) *x509.Certificate {
+	chain := v.checkKey(files, remedy)
+	ca, readable := v.file(files.CA, remedy)
+	if len(chain) == 0 {
+		return nil
+	}
+	if readable {
+		v.checkSigned(chain, certificates(ca), files, use, remedy)
+	}
+	return chain[0]
+}
+
+// checkKey reads a certificate and its key, and returns the certificate with
+// those that come with it; none if it cannot be read.
+func (v *visit) checkKey(files mtls.Files, remedy string) []*x509.Certificate {
 	cert, readable := v.file(files.Cert, remedy)
 	key, keyReadable := v.file(files.Key, remedy)
-	ca, caReadable := v.file(files.CA, remedy)
 	if !readable {
 		return nil
 	}
 	chain := certificates(cert)
-	if len(chain) == 0 {
+	switch {
+	case len(chain) == 0:
 		v.fail(remedy, "%s holds no certificate in PEM", files.Cert)
-		return nil
-	}
-	if keyReadable {
+	case keyReadable:
 		v.checkMatch(cert, key, files, remedy)
 	}
-	if caReadable {
-		v.checkSigned(chain, certificates(ca), files, use, remedy)
-	}
-	return chain[0]
+	return chain
 }
 
 func (v *visit) checkMatch(cert, key string, files mtls.Files, remedy string) {
@@ -95,10 +104,6 @@ func (v *visit) checkSigned(chain, authorities []*x509.Certificate, files mtls.F
 // have renewed it: it begins at two thirds.
 const renewLate = 0.85
 
-// renewable is how long after its end a certificate of the controller's own is
-// still good for a new one.
-const renewable = 30 * 24 * time.Hour
-
 // checkTime says when a certificate begins and ends.
 func (v *visit) checkTime(cert *x509.Certificate, id identity, remedy string) {
 	now := v.Now()
@@ -108,7 +113,7 @@ func (v *visit) checkTime(cert *x509.Certificate, id identity, remedy string) {
 	case now.Before(cert.NotBefore):
 		v.fail("timedatectl set-ntp true", "the certificate is good from %s on, and it is %s here: one of the clocks is wrong", day(cert.NotBefore), day(now))
 	case now.After(cert.NotAfter):
-		if id.joined && now.Sub(cert.NotAfter) < renewable {
+		if id.joined && now.Sub(cert.NotAfter) <= mtls.ExpiredGrace {
 			remedy = "systemctl restart nicferry-agent, which has it renewed; or " + remedy
 		}
 		v.fail(remedy, "the certificate ended at %s", day(cert.NotAfter))

@@ -30,9 +30,9 @@ func checkListen(ctx context.Context, v *visit) {
 	if !l.OwnAuthority() {
 		// What signs the agents' certificates need not sign this one.
 		v.file(l.ClientCA, remedy)
-		if cert := v.checkOwnPair(mtls.Files{CA: l.ClientCA, Cert: l.Cert, Key: l.Key}, remedy); cert != nil {
-			v.checkServerTime(cert, remedy)
-			v.checkNames(cert, l, remedy)
+		if chain := v.checkKey(mtls.Files{Cert: l.Cert, Key: l.Key}, remedy); len(chain) > 0 {
+			v.checkServerTime(chain[0], remedy)
+			v.checkNames(chain[0], l, remedy)
 		}
 	}
 	v.checkPort(ctx, l)
@@ -80,24 +80,6 @@ func (v *visit) checkPort(ctx context.Context, l *conf.Listen) {
 	default:
 		v.ok("%s shows its certificate", at)
 	}
-}
-
-// checkOwnPair reads the operator's own pair; nobody here knows its CA.
-func (v *visit) checkOwnPair(files mtls.Files, remedy string) *x509.Certificate {
-	cert, ok := v.file(files.Cert, remedy)
-	key, keyOK := v.file(files.Key, remedy)
-	if !ok {
-		return nil
-	}
-	chain := certificates(cert)
-	if len(chain) == 0 {
-		v.fail(remedy, "%s holds no certificate in PEM", files.Cert)
-		return nil
-	}
-	if keyOK {
-		v.checkMatch(cert, key, files, remedy)
-	}
-	return chain[0]
 }
 
 // soon is before when a certificate that nobody renews by itself should be.
