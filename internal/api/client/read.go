@@ -79,3 +79,8 @@ func all[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 		after = page.Next
 	}
 }
+
+// Status says what keeps the controller from its work.
+func (c *Client) Status(ctx context.Context) (api.Status, error) {
+	return one[api.Status](ctx, c, "/v1/", "status")
+}
