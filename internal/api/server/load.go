@@ -11,7 +11,7 @@ import (
 // turn included. More than its rate lets through matter only where answers are
 // slow, or never read.
 const (
-	maxUnderWay = maxWaiting + slotsOfOne + 32
+	maxUnderWay = maxWaiting + placesOfOne + 32
 	// maxLoad is for bodies, in bytes, which take many times as much memory once
 	// they are read.
 	maxLoad = maxReport + maxBody

@@ -12,10 +12,10 @@ var errCrowded = errors.New("crowded")
 
 // How many calls are worked on, and wait.
 const (
-	// slotsAtATime is enough for the store to take many commits at once.
-	slotsAtATime = 16
-	// slotsOfOne leaves some to the others: who comes seldom finds one free.
-	slotsOfOne = 12
+	// placesInAll is enough for the store to take many commits at once.
+	placesInAll = 16
+	// placesOfOne leaves some to the others: who comes seldom finds one free.
+	placesOfOne = 12
 	// maxWaiting is more than an agent asks at a time, which waits for answers.
 	maxWaiting = 256
 )
@@ -23,7 +23,7 @@ const (
 // turns lets calls through to the backend, a few at a time. Tenants take turns,
 // and within one its nodes, so that whoever sends thousands waits for itself.
 type turns struct {
-	slots, most, waiting int // in all, of one tenant, and waiting of one node
+	places, most, waiting int // in all, of one tenant, and waiting of one node
 
 	mu      sync.Mutex // guards what follows
 	running int
@@ -39,7 +39,7 @@ type line struct {
 }
 
 func newTurns() *turns {
-	return &turns{slots: slotsAtATime, most: slotsOfOne, waiting: maxWaiting, lines: map[string]*line{}}
+	return &turns{places: placesInAll, most: placesOfOne, waiting: maxWaiting, lines: map[string]*line{}}
 }
 
 // enter waits for a turn, which leave ends. It returns errCrowded, or ctx's
@@ -52,7 +52,7 @@ func (t *turns) enter(ctx context.Context, tenant, node string) (leave func(), e
 		t.lines[tenant] = l
 	}
 	leave = sync.OnceFunc(func() { t.leave(tenant) })
-	if t.running < t.slots && l.running < t.most && len(l.order) == 0 {
+	if t.running < t.places && l.running < t.most && len(l.order) == 0 {
 		t.running++
 		l.running++
 		t.mu.Unlock()
@@ -115,7 +115,7 @@ func (t *turns) leave(tenant string) {
 	t.running--
 	l.running--
 	t.tidy(tenant, l)
-	for passed := 0; t.running < t.slots && passed < len(t.order); {
+	for passed := 0; t.running < t.places && passed < len(t.order); {
 		next := t.order[0]
 		t.order = append(t.order[1:], next)
 		l := t.lines[next]

@@ -17,7 +17,7 @@ func TestTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns()
-		turns.slots, turns.most, turns.waiting = 2, 1, 3
+		turns.places, turns.most, turns.waiting = 2, 1, 3
 		var went []string
 		begin := func(tenant, node string) {
 			leave, err := turns.enter(t.Context(), tenant, node)
@@ -79,7 +79,7 @@ func TestTurnsLoseNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns()
-		turns.slots, turns.most, turns.waiting = 4, 3, 1000
+		turns.places, turns.most, turns.waiting = 4, 3, 1000
 		done := make(chan error, 300)
 		for i := range 300 {
 			ctx, cancel := context.WithCancel(t.Context())
