@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -72,13 +71,6 @@ func (c *Client) FollowEvents(ctx context.Context, stream string, after uint64, 
 			return nil
 		},
 	})
-}
-
-func decodeEvent[T any](data string) (v T, err error) {
-	if err = json.Unmarshal([]byte(data), &v); err != nil {
-		err = fmt.Errorf("read event %.200q: %w", data, err)
-	}
-	return v, err
 }
 
 func eventsPath(stream string, after uint64) string {

@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -136,4 +137,11 @@ func (c *Client) followOnce(ctx context.Context, path string, connected func(), 
 		return lines.Err()
 	}
 	return io.ErrUnexpectedEOF
+}
+
+func decodeEvent[T any](data string) (v T, err error) {
+	if err = json.Unmarshal([]byte(data), &v); err != nil {
+		err = fmt.Errorf("read event %.200q: %w", data, err)
+	}
+	return v, err
 }

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 
@@ -25,13 +24,12 @@ func (c *Client) Watch(ctx context.Context, node string, after uint64, changed f
 			if event != "" {
 				return nil
 			}
-			var change api.Change
-			if err := json.Unmarshal([]byte(data), &change); err != nil {
-				return fmt.Errorf("read event %.200q: %w", data, err)
+			change, err := decodeEvent[api.Change](data)
+			if err == nil {
+				after = change.Revision
+				changed(change.Revision)
 			}
-			after = change.Revision
-			changed(change.Revision)
-			return nil
+			return err
 		},
 	})
 }
