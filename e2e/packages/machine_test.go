@@ -119,18 +119,8 @@ func (m *machine) journal() string {
 // until waits until f has no error.
 func (m *machine) until(what string, f func(context.Context) error) {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
-	defer cancel()
-	for {
-		err := f(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			m.t.Fatalf("waited %s for %s: %v", patience, what, err)
-		case <-time.After(50 * time.Millisecond):
-		}
+	if err := lab.Until(m.t.Context(), what, patience, 50*time.Millisecond, f); err != nil {
+		m.t.Fatal(err)
 	}
 }
 

@@ -18,7 +18,6 @@ import (
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
-	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/internal/virt"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -81,17 +80,7 @@ func (r *rig) until(what string, within time.Duration, ask func(context.Context)
 }
 
 func await(ctx context.Context, what string, within time.Duration, ask func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	for {
-		err := ask(ctx)
-		if err == nil {
-			return nil
-		}
-		if retry.Sleep(ctx, 100*time.Millisecond) != nil {
-			return fmt.Errorf("wait %s for %s: %w", within, what, err)
-		}
-	}
+	return lab.Until(ctx, what, within, 100*time.Millisecond, ask)
 }
 
 // host runs a command on the machine that the guests run on.

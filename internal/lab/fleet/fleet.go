@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
-	"github.com/nicferry/nicferry/internal/retry"
 )
 
 // Options say what fleet to start.
@@ -245,16 +244,5 @@ func (f *Fleet) Close() error {
 // Until asks again and again until there is no error, within 30 s. The error is
 // the last one.
 func Until(ctx context.Context, what string, ask func() error) error {
-	const patience, pause = 30 * time.Second, 20 * time.Millisecond
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		err := ask()
-		if err == nil {
-			return nil
-		}
-		if ctxErr := retry.Sleep(ctx, pause); ctxErr != nil {
-			return fmt.Errorf("wait for %s: %w: %w", what, ctxErr, err)
-		}
-	}
+	return lab.Until(ctx, what, 30*time.Second, 20*time.Millisecond, func(context.Context) error { return ask() })
 }
