@@ -26,18 +26,7 @@ const root = "../.."
 
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, remove, err := labtest.Programs(root)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer remove()
-	bin = dir
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(labtest.WithPrograms(m, root, &bin).Run()) }
 
 // A reader types what the documents say, on machines by the names that they have
 // there; "" is the only one where there is no other.

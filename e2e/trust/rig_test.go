@@ -49,18 +49,7 @@ import (
 // bin is where TestMain has put the programs.
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, remove, err := labtest.Programs("../..")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer remove()
-	bin = dir
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(labtest.WithPrograms(m, "../..", &bin).Run()) }
 
 // A rig is a fleet of one test.
 type rig struct {

@@ -8,19 +8,42 @@ import (
 	"os/exec"
 )
 
-// Programs builds all of nicferry's programs out of the module at root, without
-// C, into a directory of its own, which remove removes.
-func Programs(root string) (dir string, remove func(), err error) {
+// WithPrograms returns a runner that builds all of nicferry's programs out of
+// the module at root, says in dir where they are, and has m run its tests.
+//
+//	func TestMain(m *testing.M) { os.Exit(labtest.WithPrograms(m, "..", &bin).Run()) }
+func WithPrograms(m Runner, root string, dir *string) Runner { return withPrograms{m, root, dir} }
+
+type withPrograms struct {
+	tests Runner
+	root  string
+	dir   *string
+}
+
+// Run builds the programs, runs the tests, and takes the programs away.
+func (w withPrograms) Run() int {
+	dir, err := build(w.root)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	*w.dir = dir
+	return w.tests.Run()
+}
+
+// build builds the programs, without C, into a directory of their own.
+func build(root string) (dir string, err error) {
 	dir, err = os.MkdirTemp("", "nicferry-e2e-")
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
-	build := exec.Command("go", "build", "-trimpath", "-o", dir, "./cmd/...")
-	build.Dir = root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-trimpath", "-o", dir, "./cmd/...")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		_ = os.RemoveAll(dir) // the build's error says more
-		return "", nil, fmt.Errorf("build the programs: %w\n%s", err, out)
+		return "", fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
-	return dir, func() { _ = os.RemoveAll(dir) }, nil
+	return dir, nil
 }
