@@ -63,6 +63,9 @@ type Options struct {
 	// Superseded says whether an error of the controller means that a newer
 	// agent of this node has started; required.
 	Superseded func(error) bool
+	// Refused says whether an error of the controller is its answer that it does
+	// not serve this node, and no silence; optional: without it all are silence.
+	Refused func(error) bool
 	// Workers is how many containers are worked on at a time; default 8.
 	Workers int
 	// Observer is told of what happens; optional.
@@ -106,6 +109,9 @@ func New(opts Options) (*Agent, error) {
 	}
 	if opts.Observer == nil {
 		opts.Observer = blind{}
+	}
+	if opts.Refused == nil {
+		opts.Refused = func(error) bool { return false }
 	}
 	opts.Controller = observed{opts.Controller, opts.Observer}
 	wishes := newWishes()
@@ -223,7 +229,11 @@ func (a *Agent) hello(ctx context.Context) (session uint64, err error) {
 			return 0, ctx.Err()
 		}
 		a.contact.lost(err)
-		a.opts.Log.Warn("controller does not answer, containers keep their NICs", "err", err)
+		if a.opts.Refused(err) {
+			a.opts.Log.Warn("controller refuses this node, containers keep their NICs", "err", err)
+		} else {
+			a.opts.Log.Warn("controller does not answer, containers keep their NICs", "err", err)
+		}
 		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
 			return 0, err
 		}

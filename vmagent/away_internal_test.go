@@ -85,7 +85,7 @@ func TestS4_AnHourWithoutAController(t *testing.T) {
 		f := &far{away: true}
 		opts := Options{
 			Node: "n1", Controller: f, Engine: bare{}, RunDir: t.TempDir(), Log: slog.New(slog.DiscardHandler),
-			Superseded: func(error) bool { return false }, Observer: blind{},
+			Superseded: func(error) bool { return false }, Refused: func(error) bool { return false }, Observer: blind{},
 		}
 		a := &Agent{
 			opts: opts, maker: maker, wishes: newWishes(), report: newReporter(opts), stale: newStaleness(),

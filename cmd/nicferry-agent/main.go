@@ -142,7 +142,7 @@ func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err erro
 	defer host.Close()
 	agent, err := vmagent.New(vmagent.Options{
 		Node: c.Node, Inventory: inventory(engine), Controller: controller, Engine: engine,
-		Host: host, RunDir: c.RunDir, Superseded: api.IsConflict, Log: log, Observer: seen,
+		Host: host, RunDir: c.RunDir, Superseded: api.IsConflict, Refused: refused, Log: log, Observer: seen,
 	})
 	if err != nil {
 		return err
@@ -157,6 +157,16 @@ func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err erro
 	notifier.Stopping()
 	log.Info("agent stopped, containers keep their NICs")
 	return errors.Join(err, agent.Close())
+}
+
+// refused says whether the controller has answered that the agent may not, and has
+// not merely failed or said later.
+func refused(err error) bool {
+	switch api.CodeOf(err) {
+	case "", api.CodeUnavailable, api.CodeInternal:
+		return false
+	}
+	return true
 }
 
 func files(t *conf.TLS) mtls.Files {

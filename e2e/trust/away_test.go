@@ -72,6 +72,7 @@ func TestS4_RevokedNode(t *testing.T) {
 	r.run(vm1, "late", "nicferry.network=fixed")
 	r.do(vm1.Kill(t.Context()))
 	r.do(vm1.Spawn())
+	r.await("controller refuses this node, containers keep their NICs", r.said(vm1))
 	done()
 	if out := r.cli("get", "claims"); strings.Contains(out, "late") {
 		t.Errorf("a revoked node has a new claim:\n%s", out)
