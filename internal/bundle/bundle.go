@@ -88,7 +88,7 @@ func Write(ctx context.Context, out io.Writer, opts Options) (Index, error) {
 		opts.total = maxTotal
 	}
 	zip := gzip.NewWriter(out)
-	p := &packer{tar: tar.NewWriter(zip), opts: opts, redact: NewRedactor(opts.HideAddresses), names: map[string]bool{}}
+	p := &packer{tar: tar.NewWriter(zip), opts: opts, redact: newRedactor(opts.HideAddresses), names: map[string]bool{}}
 	p.index = Index{Made: opts.Now().UTC(), Version: opts.Version, AddressesHidden: opts.HideAddresses, Items: []Entry{}}
 	for i, item := range opts.Items {
 		if i >= maxItems {
@@ -103,7 +103,7 @@ func Write(ctx context.Context, out io.Writer, opts Options) (Index, error) {
 	if err != nil {
 		return p.index, fmt.Errorf("encode the index: %w", err)
 	}
-	err = p.put("index.json", append(p.redact.JSON(text), '\n'))
+	err = p.put("index.json", append(p.redact.json(text), '\n'))
 	return p.index, errors.Join(err, p.tar.Close(), zip.Close())
 }
 
@@ -111,7 +111,7 @@ func Write(ctx context.Context, out io.Writer, opts Options) (Index, error) {
 type packer struct {
 	tar    *tar.Writer
 	opts   Options
-	redact *Redactor
+	redact *redactor
 	index  Index
 	names  map[string]bool
 	total  int
@@ -129,12 +129,12 @@ func (p *packer) add(ctx context.Context, item Item) error {
 	}
 	entry := Entry{Name: name, About: item.About, Truncated: truncated}
 	if err != nil {
-		entry.Missing = string(p.redact.Text([]byte(err.Error())))
+		entry.Missing = string(p.redact.text([]byte(err.Error())))
 	}
 	if strings.HasSuffix(name, ".json") && !truncated {
-		text = p.redact.JSON(text)
+		text = p.redact.json(text)
 	} else {
-		text = p.redact.Text(text)
+		text = p.redact.text(text)
 	}
 	if entry.Bytes = len(text); p.total+len(text) > p.opts.total {
 		entry.Bytes, text = 0, nil

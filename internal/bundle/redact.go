@@ -11,19 +11,19 @@ import (
 // gone stands for a secret.
 const gone = "[redacted]"
 
-// A Redactor takes secrets out of texts. It goes by how secrets look and by what
+// A redactor takes secrets out of texts. It goes by how secrets look and by what
 // they are called, and rather takes too much. It is not safe for concurrent use.
-type Redactor struct {
+type redactor struct {
 	hide *pseudonyms // nil shows addresses
 }
 
-// NewRedactor makes one; with hideAddresses it gives each address a name, which
+// newRedactor makes one; with hideAddresses it gives each address a name, which
 // is the same in all its texts.
-func NewRedactor(hideAddresses bool) *Redactor {
+func newRedactor(hideAddresses bool) *redactor {
 	if !hideAddresses {
-		return &Redactor{}
+		return &redactor{}
 	}
-	return &Redactor{hide: newPseudonyms()}
+	return &redactor{hide: newPseudonyms()}
 }
 
 // secretName is part of what a secret is called.
@@ -81,8 +81,8 @@ func hinted(small string, hints []string) bool {
 	return slices.ContainsFunc(hints, func(h string) bool { return strings.Contains(small, h) })
 }
 
-// Text takes the secrets out of any text.
-func (r *Redactor) Text(text []byte) []byte {
+// text takes the secrets out of any text.
+func (r *redactor) text(text []byte) []byte {
 	text = blocks(keys(text))
 	var out []byte
 	for line := range bytes.Lines(text) {
@@ -101,29 +101,29 @@ func (r *Redactor) Text(text []byte) []byte {
 	return text
 }
 
-// JSON takes the secrets out of a JSON text by its fields, so that it remains
+// json takes the secrets out of a JSON text by its fields, so that it remains
 // one. What is not JSON is done as any text.
-func (r *Redactor) JSON(text []byte) []byte {
+func (r *redactor) json(text []byte) []byte {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var v any
 	if decoder.Decode(&v) != nil || decoder.More() {
-		return r.Text(text)
+		return r.text(text)
 	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if encoder.Encode(r.value(v)) != nil {
-		return r.Text(text)
+		return r.text(text)
 	}
 	return out.Bytes()
 }
 
-func (r *Redactor) value(v any) any {
+func (r *redactor) value(v any) any {
 	switch v := v.(type) {
 	case string:
-		return string(r.Text([]byte(v)))
+		return string(r.text([]byte(v)))
 	case []any:
 		for i := range v {
 			if i > 0 && (v[i-1] == "-e" || v[i-1] == "--env") {
@@ -140,7 +140,7 @@ func (r *Redactor) value(v any) any {
 			} else {
 				of = r.value(of)
 			}
-			clean[string(r.Text([]byte(k)))] = of
+			clean[string(r.text([]byte(k)))] = of
 		}
 		return clean
 	}

@@ -71,7 +71,7 @@ func TestSecretsAreTakenOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, hide := range []bool{false, true} {
-				for how, redact := range map[string]func([]byte) []byte{"text": NewRedactor(hide).Text, "JSON": NewRedactor(hide).JSON} {
+				for how, redact := range map[string]func([]byte) []byte{"text": newRedactor(hide).text, "JSON": newRedactor(hide).json} {
 					got := string(redact([]byte("before\n" + text + "\nafter\n")))
 					if strings.Contains(got, canary) {
 						t.Errorf("as %s it is still there: %s", how, got)
@@ -101,12 +101,12 @@ func TestTheRestStays(t *testing.T) {
 		"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
 		"nicferry_claims{network=\"lab\"} 3",
 	} {
-		if got := string(NewRedactor(false).Text([]byte(text))); got != text {
+		if got := string(newRedactor(false).text([]byte(text))); got != text {
 			t.Errorf("%q became %q", text, got)
 		}
 	}
 	in := `{"name":"n1","version":12345678901234567890,"html":"<&>","nested":{"password":"","secure":true}}`
-	out := NewRedactor(false).JSON([]byte(in))
+	out := newRedactor(false).json([]byte(in))
 	var a, b any
 	if json.Unmarshal([]byte(in), &a) != nil || json.Unmarshal(out, &b) != nil {
 		t.Fatalf("no JSON any more: %s", out)
@@ -120,7 +120,7 @@ func TestTheRestStays(t *testing.T) {
 
 func TestAddressesAreHidden(t *testing.T) {
 	t.Parallel()
-	r := NewRedactor(true)
+	r := newRedactor(true)
 	for _, c := range []struct{ text, want string }{
 		{"eth0 52:54:00:12:34:56 10.0.0.7/24", "eth0 mac-1 ipv4-1/24"},
 		{"again 52-54-00-12-34-56, 10.0.0.7:7460, ::ffff:10.0.0.7", "again mac-1, ipv4-1:7460, ipv4-1"},
@@ -132,7 +132,7 @@ func TestAddressesAreHidden(t *testing.T) {
 		{"std::vector abc::def 1.2.3.400", "std::vector ipv6-4 1.2.3.400"},
 		{"nic-7e16e0e666fd3708 2026-11-21T13:04:32Z", "nic-7e16e0e666fd3708 2026-11-21T13:04:32Z"},
 	} {
-		if got := string(r.Text([]byte(c.text))); got != c.want {
+		if got := string(r.text([]byte(c.text))); got != c.want {
 			t.Errorf("%q became %q, want %q", c.text, got, c.want)
 		}
 	}
@@ -150,7 +150,7 @@ func FuzzText(f *testing.F) {
 			before, after = strings.ReplaceAll(before, canary, "x"), strings.ReplaceAll(after, canary, "x")
 		}
 		for _, secret := range []string{"nft1_" + canary, "\n" + pem + "\n"} {
-			for _, redact := range []func([]byte) []byte{NewRedactor(false).Text, NewRedactor(true).JSON} {
+			for _, redact := range []func([]byte) []byte{newRedactor(false).text, newRedactor(true).json} {
 				if got := redact([]byte(before + secret + after)); strings.Contains(string(got), canary) {
 					t.Errorf("still there: %q", got)
 				}

@@ -15,8 +15,8 @@ import (
 
 // The bounds of a log.
 const (
-	// Kept is how many events are remembered.
-	Kept = 10_000
+	// kept is how many events are remembered, unless the options say other.
+	kept = 10_000
 	// together is how long after it happened the same is counted with it.
 	together = 10 * time.Minute
 	// maxText bounds one text of an event, in bytes. They quote what users and
@@ -26,7 +26,7 @@ const (
 
 // Options are the parts of a Log; all are optional.
 type Options struct {
-	Kept int              // default Kept
+	Kept int              // how many events are remembered; default 10,000
 	Now  func() time.Time // default time.Now
 }
 
@@ -47,7 +47,7 @@ type Log struct {
 // New makes an empty log, with a name that no other has.
 func New(opts Options) *Log {
 	if opts.Kept == 0 {
-		opts.Kept = Kept
+		opts.Kept = kept
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
