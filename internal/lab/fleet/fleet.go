@@ -28,9 +28,6 @@ type Options struct {
 	// Networks are added to the networks in the controller's config, as items of
 	// a YAML list, and Controller to all of it. Optional.
 	Networks, Controller string
-	// Listen is the value of listen in the controller's config, as YAML.
-	// Optional: the address alone, so that the controller signs certificates.
-	Listen string
 	// Agent is added to every agent's config, as YAML. Optional.
 	Agent string
 	// ByHand leaves it to the caller to start the controller, to have the agents
@@ -125,7 +122,7 @@ const config = `version: 1
 socket: %[1]s/nicferryd.sock
 socketGroup: root
 store: %[1]s/nicferry.db
-listen: %[2]s
+listen: {address: "%[2]s"}
 providers:
   - {name: local, kind: local, local: {slots: 64}}
 networks:
@@ -146,11 +143,7 @@ networks:
 // list of networks, and this at its end. It is read at the controller's next
 // start.
 func (f *Fleet) Configure(networks, controller string) error {
-	listen := f.opts.Listen
-	if listen == "" {
-		listen = fmt.Sprintf("{address: %q}", f.HostPort())
-	}
-	text := fmt.Sprintf(config, f.Machine.Dir(), listen, networks, controller)
+	text := fmt.Sprintf(config, f.Machine.Dir(), f.HostPort(), networks, controller)
 	return os.WriteFile(f.ConfigPath(), []byte(text), 0o600)
 }
 
