@@ -14,7 +14,8 @@ import (
 	"github.com/nicferry/nicferry/vmagent/containers"
 )
 
-// vitals is what the service manager is told of the agent's health.
+// vitals is what the service manager, and whoever asks over HTTP, is told of the
+// agent's health.
 type vitals struct {
 	node     string
 	running  *atomic.Pointer[vmagent.Agent] // nil until there is an agent

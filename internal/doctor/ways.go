@@ -102,7 +102,7 @@ func (v *visit) checkSkew(theirs time.Time) {
 	}
 }
 
-// checkVersions wants no more than one landing between two parts.
+// checkVersions wants no more than one release between two parts.
 func (v *visit) checkVersions(controller, other, what string) {
 	if n, ok := apart(controller, other); ok && n > 1 {
 		v.warn("install the same version of nicferry on both machines", "the controller is %.40s and %s %.40s: more than one version apart, which nobody has tried", controller, what, other)
