@@ -103,11 +103,18 @@ const agentRetries = 5
 func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err error) {
 	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
 	var running atomic.Pointer[vmagent.Agent]
+	refusals := make(chan struct{}, 1) // one that nobody has looked at is as good as many
 	controller, err := client.Open(client.Options{
 		Addresses: c.Controllers, TLS: files(c.TLS), Log: log, Retries: agentRetries,
 		Watched: func(err error) {
 			if agent := running.Load(); agent != nil {
 				agent.Heard(err)
+			}
+		},
+		Refused: func() {
+			select {
+			case refusals <- struct{}{}:
+			default:
 			}
 		},
 	})
@@ -116,7 +123,7 @@ func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err erro
 	}
 	defer controller.Close()
 	if own != nil {
-		defer keep(ctx, own, controller, log)()
+		defer keep(ctx, own, controller, refusals, log)()
 	}
 	notifier, err := daemon.NewNotifier(log)
 	if err != nil {
@@ -178,10 +185,10 @@ func files(t *conf.TLS) mtls.Files {
 
 // keep renews the identity's certificate until ctx ends or the returned function
 // is called.
-func keep(ctx context.Context, own *identity.Identity, controller *client.Client, log *slog.Logger) (end func()) {
+func keep(ctx context.Context, own *identity.Identity, controller *client.Client, refusals <-chan struct{}, log *slog.Logger) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	wg.Go(func() { own.Keep(ctx, controller, log) })
+	wg.Go(func() { own.Keep(ctx, controller, refusals, log) })
 	return func() {
 		cancel()
 		wg.Wait()

@@ -30,7 +30,11 @@ const look = 5 * time.Minute
 // earlier on some machines than on others, and again and again until it works;
 // also one that has expired. It returns when ctx ends. The key stays the same,
 // until a new join.
-func (i *Identity) Keep(ctx context.Context, controller Controller, log *slog.Logger) {
+//
+// refused wakes it: the controller has refused a call, perhaps as the certificate
+// has ended while the machine slept. It is for the timer to say when to ask again
+// for a renewal that is refused itself. nil never wakes.
+func (i *Identity) Keep(ctx context.Context, controller Controller, refused <-chan struct{}, log *slog.Logger) {
 	log = log.With("node", i.Node)
 	backoff := retry.Backoff{First: 2 * time.Second, Max: 5 * time.Minute}
 	early := rand.Float64()
@@ -50,9 +54,22 @@ func (i *Identity) Keep(ctx context.Context, controller Controller, log *slog.Lo
 			}
 			wait = backoff.Next()
 		}
-		if retry.Sleep(ctx, wait) != nil {
-			return
+		wake := refused
+		if api.IsRefused(err) {
+			wake = nil
 		}
+		sleep(ctx, wait, wake)
+	}
+}
+
+// sleep waits until it is time, until it is woken, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-ctx.Done():
 	}
 }
 

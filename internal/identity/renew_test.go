@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,7 +42,7 @@ func keep(t *testing.T, own *identity.Identity, way *link, log *bytes.Buffer, lo
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()
-	own.Keep(ctx, way, slog.New(slog.NewTextHandler(log, nil)))
+	own.Keep(ctx, way, way.refused, slog.New(slog.NewTextHandler(log, nil)))
 	synctest.Wait()
 }
 
@@ -187,6 +189,65 @@ func TestS4_RevokedAndJoinedAgain(t *testing.T) {
 	})
 }
 
+// Whoever is refused need not wait for the next look: neither where the certificate
+// has ended while the machine slept, here by putting an older one back, nor where the
+// controller was away for long. One that is refused its renewal waits all the same.
+func TestS4_ARefusalWakesTheRenewer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		begin func(t *testing.T, a *authority.Authority, way *link, old []byte) error
+		asks  int // as soon as it is woken, by however many calls
+	}{
+		"slept": {func(_ *testing.T, _ *authority.Authority, way *link, old []byte) error {
+			return os.WriteFile(way.own.Files().Cert, old, 0o644)
+		}, 1},
+		"away": {func(_ *testing.T, _ *authority.Authority, way *link, _ []byte) error {
+			way.away.Store(true)
+			time.Sleep(20 * time.Hour)
+			way.away.Store(false)
+			return nil
+		}, 1},
+		"revoked": {func(t *testing.T, a *authority.Authority, _ *link, _ []byte) error {
+			_, err := a.Revoke(t.Context(), "n1")
+			time.Sleep(20 * time.Hour)
+			return err
+		}, 0},
+		"well": {func(*testing.T, *authority.Authority, *link, []byte) error { return nil }, 0},
+	} {
+		kept(t, func(t *testing.T, a *authority.Authority, own *identity.Identity, way *link, log *bytes.Buffer) {
+			way.refused = make(chan struct{}, 1)
+			old, err := os.ReadFile(own.Files().Cert)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() { own.Keep(ctx, way, way.refused, slog.New(slog.NewTextHandler(log, nil))) })
+			time.Sleep(25 * time.Hour)
+			synctest.Wait()
+			if err := tc.begin(t, a, way, old); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			asked := len(way.asked)
+			for range 10 {
+				select {
+				case way.refused <- struct{}{}:
+				default:
+				}
+				synctest.Wait()
+			}
+			if n := len(way.asked) - asked; n != tc.asks {
+				t.Errorf("%s: asked %d times at once, want %d\n%s", name, n, tc.asks, log)
+			}
+			if good := expires(t, own).After(time.Now()); good != (name != "revoked") {
+				t.Errorf("%s: its certificate is good: %t", name, good)
+			}
+			cancel()
+			wg.Wait()
+		})
+	}
+}
+
 // A certificate that is not ours is not taken, whoever gives it.
 func TestWhatAnswersIsChecked(t *testing.T) {
 	kept(t, func(t *testing.T, a *authority.Authority, own *identity.Identity, _ *link, log *bytes.Buffer) {
@@ -199,7 +260,7 @@ func TestWhatAnswersIsChecked(t *testing.T) {
 		} {
 			log.Reset()
 			ctx, cancel := context.WithTimeout(t.Context(), 16*time.Hour)
-			own.Keep(ctx, wrong, slog.New(slog.NewTextHandler(log, nil)))
+			own.Keep(ctx, wrong, nil, slog.New(slog.NewTextHandler(log, nil)))
 			cancel()
 			if after := expires(t, own); !after.Equal(before) || !strings.Contains(log.String(), "read the controller's answer") {
 				t.Errorf("%s: taken, or not told:\n%s", name, log)

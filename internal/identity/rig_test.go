@@ -123,7 +123,8 @@ type link struct {
 	authority *authority.Authority
 	own       *identity.Identity
 	away      atomic.Bool
-	asked     []time.Time // each time that somebody asked
+	refused   chan struct{} // wakes who keeps the identity; nil does not
+	asked     []time.Time   // each time that somebody asked
 	closed    int
 }
 

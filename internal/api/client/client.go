@@ -60,6 +60,9 @@ type Options struct {
 	// Watched is told when the watch of a node breaks, with why, and with nil when
 	// it goes on. Optional.
 	Watched func(error)
+	// Refused is told that the controller has refused a call. It must return at
+	// once. Optional.
+	Refused func()
 }
 
 // A Client calls one controller. Every method may be repeated, returns an
@@ -72,6 +75,7 @@ type Client struct {
 	calls   *call.Client
 	stream  *http.Client // for watches, which do their own retrying
 	watched func(error)
+	refused func()
 	// session is what the last hello got; 0 before that.
 	session atomic.Uint64
 	// level is what the controller understands, by its last answer; before that, as
@@ -100,6 +104,9 @@ func Open(opts Options) (*Client, error) {
 	if opts.Watched == nil {
 		opts.Watched = func(error) {}
 	}
+	if opts.Refused == nil {
+		opts.Refused = func() {}
+	}
 	transport := &http.Transport{
 		DialContext:     dial.dial,
 		IdleConnTimeout: time.Minute,
@@ -115,6 +122,7 @@ func Open(opts Options) (*Client, error) {
 		calls:   call.New(call.Options{Transport: transport, Log: opts.Log, Retries: opts.Retries}),
 		stream:  &http.Client{Transport: transport},
 		watched: opts.Watched,
+		refused: opts.Refused,
 	}
 	c.level.Store(api.Level)
 	return c, nil
@@ -214,6 +222,9 @@ func (c *Client) refusal(resp *http.Response, answer []byte) error {
 	err := asError(resp.Status, answer)
 	if api.CodeOf(err) != "" {
 		c.learn(resp.Header)
+	}
+	if api.IsRefused(err) {
+		c.refused()
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/api/client"
 )
 
@@ -55,6 +56,28 @@ func TestNobodyThere(t *testing.T) {
 	defer cancel()
 	if _, err := c.Nodes(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the deadline", err)
+	}
+}
+
+// A refusal is told of, of calls and watches; what is no refusal is not.
+func TestRefusalsAreTold(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[api.Code]int32{api.CodeRefused: 2, api.CodeNotFound: 0, "": 0} {
+		var told atomic.Int32
+		c := stubWith(t, client.Options{Refused: func() { told.Add(1) }}, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprintf(w, `{"code":%q,"message":"no"}`, code)
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := c.Node(ctx, "n1")
+		watched := error(nil)
+		if code != "" { // what is no controller's is watched on
+			watched = c.Watch(ctx, "n1", 0, func(uint64) {})
+		}
+		cancel()
+		if api.CodeOf(err) != code || api.CodeOf(watched) != code || told.Load() != want {
+			t.Errorf("%q: %v, %v, told %d times, want %d", code, err, watched, told.Load(), want)
+		}
 	}
 }
 
@@ -131,6 +154,11 @@ func TestQuietWatchReconnects(t *testing.T) {
 // stub serves handler on a socket of its own.
 func stub(t *testing.T, handler http.HandlerFunc) *client.Client {
 	t.Helper()
+	return stubWith(t, client.Options{}, handler)
+}
+
+func stubWith(t *testing.T, opts client.Options, handler http.HandlerFunc) *client.Client {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	ln, err := net.Listen("unix", path)
 	if err != nil {
@@ -139,7 +167,8 @@ func stub(t *testing.T, handler http.HandlerFunc) *client.Client {
 	srv := &http.Server{Handler: handler}
 	done := make(chan struct{})
 	go func() { defer close(done); srv.Serve(ln) }()
-	c, err := client.Open(client.Options{Addresses: []string{"unix://" + path}, Silence: 50 * time.Millisecond})
+	opts.Addresses, opts.Silence = []string{"unix://" + path}, 50*time.Millisecond
+	c, err := client.Open(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
