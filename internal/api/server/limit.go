@@ -15,7 +15,8 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// tellLimit is how often the log says at most that a tenant asks too much.
+// tellLimit is how often log and events say at most that a tenant, or a node, asks
+// too much.
 const tellLimit = time.Minute
 
 // What one node may call whatever its tenant's quota: many times what an agent
@@ -105,22 +106,26 @@ func (s *server) limit(ctx context.Context) error {
 		return nil
 	}
 	if l := s.limits.node(node); !l.rate.Allow() {
-		s.tellLimit(ctx, &l.limit, "node calls more often than it may", tenant, node)
-		return later(fmt.Sprintf("node %s may make %d requests per second, and makes more; again in a second", node, nodeRate))
+		return s.tooMuch(ctx, &l.limit, "node calls more often than it may", tenant, node,
+			fmt.Sprintf("node %s may make %d requests per second, and makes more", node, nodeRate))
 	}
 	l := s.limits.tenants[tenant]
 	if l == nil || l.rate.Allow() {
 		return nil
 	}
-	s.tellLimit(ctx, l, "tenant calls more often than its quota allows", tenant, node)
-	return later(fmt.Sprintf("tenant %s may make %d requests per second, and makes more; again in a second", tenant, l.rate.Burst()))
+	return s.tooMuch(ctx, l, "tenant calls more often than its quota allows", tenant, node,
+		fmt.Sprintf("tenant %s may make %d requests per second, and makes more", tenant, l.rate.Burst()))
 }
 
-func (s *server) tellLimit(ctx context.Context, l *limit, what, tenant, node string) {
+// tooMuch tells log and events, now and then, of a call beyond a limit, and is its
+// answer.
+func (s *server) tooMuch(ctx context.Context, l *limit, what, tenant, node, why string) error {
 	if l.tell(time.Now()) {
 		s.Log.WarnContext(ctx, what, slog.Bool("audit", true),
-			slog.String("tenant", tenant), slog.String("node", node), slog.Int("limit", int(l.rate.Limit())))
+			slog.String("tenant", tenant), slog.String("node", node), slog.String("why", why))
+		s.Events.Add(api.Event{Type: api.EventWarning, Reason: nic.ReasonQuotaExceeded, Tenant: tenant, Node: node, Message: why})
 	}
+	return later(why + "; again in a second")
 }
 
 // turn waits until the call may go on to the backend. leave is to be called

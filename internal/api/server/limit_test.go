@@ -9,16 +9,21 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/events"
 	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/nic"
 )
 
 // Each node has a rate of its own, whatever its tenant may do; a tenant's quota
-// counts for all its nodes; people are never turned away.
+// counts for all its nodes; people are never turned away. Each is told of once in a
+// while, as an event.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		happened := events.New(events.Options{})
 		s := &server{Options: Options{
+			Events:  happened,
 			Log:     slog.New(slog.DiscardHandler),
 			Tenants: []nic.Tenant{{Name: "small", Quota: nic.Quota{Requests: 10}}},
 			TenantsOf: func(node string) []string {
@@ -61,6 +66,18 @@ func TestLimits(t *testing.T) {
 		time.Sleep(time.Second)
 		if got := passed(node("n1"), 10_000); got != nodeRate {
 			t.Errorf("a second later %d of n1's calls passed, want %d", got, nodeRate)
+		}
+		time.Sleep(tellLimit)
+		passed(node("n1"), 10_000)
+		told := happened.After("", 0, 0).Items
+		for i, want := range []api.Event{
+			{Tenant: "small", Node: "n4", Message: "tenant small may make 10 requests per second, and makes more"},
+			{Tenant: nic.DefaultTenant, Node: "n1", Count: 2, Message: "node n1 may make 100 requests per second, and makes more"},
+		} {
+			if len(told) != 2 || told[i].Reason != nic.ReasonQuotaExceeded || told[i].Type != api.EventWarning || told[i].Count != want.Count ||
+				told[i].Tenant != want.Tenant || told[i].Node != want.Node || told[i].Message != want.Message {
+				t.Errorf("event %d of %+v, want %+v", i, told, want)
+			}
 		}
 	})
 }

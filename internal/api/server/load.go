@@ -56,8 +56,8 @@ func (s *server) begin(ctx context.Context, r *http.Request, most int64) (done f
 	l := s.limits.node(node)
 	done, ok := l.load.take(size)
 	if !ok {
-		s.tellLimit(ctx, &l.limit, "node has more calls under way than it may", tenant, node)
-		return nil, later(fmt.Sprintf("node %s has more calls under way than it may, or larger ones; again in a second", node))
+		return nil, s.tooMuch(ctx, &l.limit, "node has more calls under way than it may", tenant, node,
+			fmt.Sprintf("node %s has more calls under way than it may, or larger ones", node))
 	}
 	return done, nil
 }
