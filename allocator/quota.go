@@ -12,10 +12,10 @@ import (
 func (a *Allocator) takeNIC(e *edit, claim nic.Claim) (refusal *nic.Condition, undo func(), err error) {
 	tenant := nic.TenantOf(claim.Tenant)
 	most := a.usage.quotas[tenant].NICs
-	has, undo, err := a.usage.take(e, tenant, most, claimKey(claim.ID))
+	of, undo, err := a.usage.take(e, tenant, most, claimKey(claim.ID))
 	if undo == nil {
 		return a.because(nic.ReasonQuotaExceeded,
-			"tenant %s has %d of %d NICs; the next is given when one of them is given back", tenant, has, most), func() {}, nil
+			"tenant %s has %d of %d NICs; the next is given when one of them is given back", tenant, of.has, most), func() {}, nil
 	}
 	return nil, undo, err
 }
@@ -30,13 +30,20 @@ func (i *identifying) takeAddrs() (*nic.Condition, error) {
 	}
 	tenant := nic.TenantOf(i.claim.Tenant)
 	most := i.a.usage.quotas[tenant].Addresses
-	has, undo, err := i.a.usage.take(i.e, tenant, most, keys...)
-	if undo == nil {
+	of, undo, err := i.a.usage.take(i.e, tenant, most, keys...)
+	if undo != nil || err != nil {
+		return nil, err
+	}
+	if of.room.IsZero() {
 		return i.a.because(nic.ReasonQuotaExceeded,
 			"tenant %s has %d of %d addresses, and needs %d for this container; it is tried again when some are given back",
-			tenant, has, most, len(keys)), nil
+			tenant, of.has, most, len(keys)), nil
 	}
-	return nil, err
+	c := i.a.because(nic.ReasonQuotaExceeded,
+		"tenant %s has %d of %d addresses, some of which cool down, and needs %d for this container; it is tried again at %s",
+		tenant, of.has, most, len(keys), of.room.Format("15:04:05 MST"))
+	c.Deadline = of.room
+	return c, nil
 }
 
 // lacksQuota says whether the claim was refused because its tenant has as much

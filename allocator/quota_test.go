@@ -49,8 +49,8 @@ func TestAQuotaOfNICs(t *testing.T) {
 	})
 }
 
-// Addresses of both IP versions count, resting ones do not, and those that are
-// refused leave nothing reserved.
+// Addresses of both IP versions count, and those that are refused leave nothing
+// reserved.
 func TestAQuotaOfAddresses(t *testing.T) {
 	t.Parallel()
 	tenanted(t, []nic.Tenant{{Name: "blue", Quota: nic.Quota{Addresses: 3}}}, func(r *tenantRig) {
@@ -75,8 +75,49 @@ func TestAQuotaOfAddresses(t *testing.T) {
 		}
 		r.wait(5 * time.Second)
 		r.release("vm1", r.claim(first.ID))
+		r.wait(time.Minute)
 		if got := r.claim(second.ID); got.NIC == "" {
 			t.Errorf("the second is %+v, after two were given back", got)
+		}
+	})
+}
+
+// An address that cools down is nobody's to have, so it counts for the tenant that
+// had it: one that takes and gives back in a loop leaves others theirs. Who had it
+// may have it back at once.
+func TestAnAddressThatCoolsDownCounts(t *testing.T) {
+	t.Parallel()
+	tenanted(t, []nic.Tenant{{Name: "blue", Quota: nic.Quota{Addresses: 1}}}, func(r *tenantRig) {
+		first := r.ask("vm1", "0001", nic.Request{Network: "shared"})
+		r.wait(5 * time.Second)
+		r.release("vm1", r.claim(first.ID))
+		begin := time.Now()
+		again := r.ask("vm1", "0001", nic.Request{Network: "shared"})
+		r.wait(5 * time.Second)
+		if again = r.claim(again.ID); again.NIC == "" || again.Identity.Addrs[0] != first.Identity.Addrs[0] {
+			t.Fatalf("the next of that name is %+v, and had %v", again, first.Identity.Addrs)
+		}
+		r.release("vm1", again)
+		ended := time.Now()
+		second := r.ask("vm1", "0002", nic.Request{Network: "shared"})
+		if second.Phase != nic.ClaimRefused || second.Conditions[0].Reason != nic.ReasonQuotaExceeded ||
+			!strings.Contains(second.Conditions[0].Message, "tenant blue has 1 of 1 addresses, some of which cool down, and needs 1 for this container; it is tried again at ") {
+			t.Fatalf("the next of another name is %+v, %s later", second, time.Since(begin))
+		}
+		for range 2 { // restarted, it counts the same
+			r.stop()
+			r.begin()
+			r.wait(time.Second)
+			if got := r.claim(second.ID); got.NIC != "" {
+				t.Fatalf("after a restart it is %+v", got)
+			}
+		}
+		if other := r.ask("vm2", "0003", nic.Request{Network: "shared"}); other.NIC == "" {
+			t.Errorf("red's is %+v", other)
+		}
+		r.wait(time.Until(ended.Add(30 * time.Second)))
+		if got := r.claim(second.ID); got.NIC == "" {
+			t.Errorf("after the cool-down it is %+v", got)
 		}
 	})
 }

@@ -1,20 +1,23 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
 
 // usage has in memory how much each tenant has, where there are quotas: how many
-// of its claims have a NIC, and how many addresses are reserved for them. It is
-// counted from the records alone, so nothing can drift: the leader learns each
-// change by its watch, and counts what it is about to commit at once. Elsewhere
-// all is read afresh for each choice.
+// of its claims have a NIC, and how many addresses are reserved for them or cool
+// down after them. It is counted from the records alone, so nothing can drift: the
+// leader learns each change by its watch, and counts what it is about to commit at
+// once. Elsewhere all is read afresh for each choice.
 type usage struct {
 	counts bool // some tenant has a quota of NICs or addresses
 	quotas map[string]nic.Quota
@@ -23,17 +26,36 @@ type usage struct {
 	live   bool
 	shares map[string]*share // by the key of a claim or of an address
 	total  map[shareOf]int
+	// rests has by tenant what counts only until it has cooled down, by that time.
+	rests map[string][]rest
 }
 
 // A share is one NIC or one address that a tenant has, or is about to have.
 type share struct {
 	tenant   string
 	recorded bool
+	until    time.Time // when it is the tenant's no more; zero while it is held
 	rev      store.Rev // of the record that was learnt
 	pending  int       // edits that are about to commit it
 }
 
 func (s *share) counts() bool { return s.recorded || s.pending > 0 }
+
+// A rest is a share with an end.
+type rest struct {
+	until time.Time
+	key   string
+}
+
+func (r rest) compare(o rest) int { return cmp.Or(r.until.Compare(o.until), cmp.Compare(r.key, o.key)) }
+
+// A fill is how much a tenant has of a kind.
+type fill struct {
+	has int
+	// room is when enough for what was asked has cooled down; zero where that alone
+	// makes no room.
+	room time.Time
+}
 
 // shareOf is what is counted.
 type shareOf struct{ tenant, kind string }
@@ -48,7 +70,9 @@ func newUsage(tenants []nic.Tenant) *usage {
 	return u
 }
 
-func (u *usage) clear() { u.shares, u.total = map[string]*share{}, map[shareOf]int{} }
+func (u *usage) clear() {
+	u.shares, u.total, u.rests = map[string]*share{}, map[shareOf]int{}, map[string][]rest{}
+}
 
 // kindOf is what a key counts as: the part in front of the slash.
 func kindOf(key string) string { return key[:strings.IndexByte(key, '/')+1] }
@@ -63,17 +87,35 @@ func (u *usage) change(key string, by func(*share)) {
 	if s.counts() {
 		u.total[shareOf{s.tenant, kindOf(key)}]--
 	}
+	if !s.until.IsZero() {
+		all := u.rests[s.tenant]
+		if i, ok := slices.BinarySearchFunc(all, rest{s.until, key}, rest.compare); ok {
+			u.rests[s.tenant] = slices.Delete(all, i, i+1)
+		}
+	}
 	by(s)
-	if s.counts() {
-		u.total[shareOf{s.tenant, kindOf(key)}]++
-	} else {
+	if !s.counts() {
 		delete(u.shares, key)
+		return
+	}
+	u.total[shareOf{s.tenant, kindOf(key)}]++
+	if !s.until.IsZero() {
+		all := u.rests[s.tenant]
+		i, _ := slices.BinarySearchFunc(all, rest{s.until, key}, rest.compare)
+		u.rests[s.tenant] = slices.Insert(all, i, rest{s.until, key})
+	}
+}
+
+// lapse ends what has cooled down by now. The caller holds the lock.
+func (u *usage) lapse(tenant string, now time.Time) {
+	for all := u.rests[tenant]; len(all) > 0 && !now.Before(all[0].until); all = u.rests[tenant] {
+		u.change(all[0].key, func(s *share) { s.recorded, s.until = false, time.Time{} })
 	}
 }
 
 // learn notes one record. The caller holds the lock.
 func (u *usage) learn(record store.Record, gone bool) {
-	tenant, has := "", false
+	tenant, has, until := "", false, time.Time{}
 	switch kindOf(record.Key) {
 	case claimPrefix:
 		if c, err := store.DecodeJSON[nic.Claim](record); err == nil && !gone {
@@ -81,7 +123,7 @@ func (u *usage) learn(record store.Record, gone bool) {
 		}
 	case addrPrefix:
 		if r, err := store.DecodeJSON[nic.Reservation](record); err == nil && !gone {
-			tenant, has = nic.TenantOf(r.Tenant), r.Held() && r.Claim != ""
+			tenant, has, until = nic.TenantOf(r.Tenant), r.Claim != "" || !r.Held(), r.Free
 		}
 	default:
 		return
@@ -90,7 +132,7 @@ func (u *usage) learn(record store.Record, gone bool) {
 		if record.Rev < s.rev {
 			return // it was committed here since
 		}
-		s.recorded, s.rev = has, record.Rev
+		s.recorded, s.until, s.rev = has, until, record.Rev
 		if has {
 			s.tenant = tenant
 		}
@@ -157,34 +199,43 @@ func (u *usage) see(events []store.Event) {
 }
 
 // take counts the keys, all of one kind, as the tenant's from now on, until the
-// edit turns out not to be committed; or counts none and says how many there
-// are if most would be passed. 0 is no bound. undo takes them back before.
-func (u *usage) take(e *edit, tenant string, most int, keys ...string) (has int, undo func(), err error) {
+// edit turns out not to be committed; or counts none, with undo nil, and says how
+// many there are if most would be passed. 0 is no bound. undo takes them back before.
+func (u *usage) take(e *edit, tenant string, most int, keys ...string) (of fill, undo func(), err error) {
 	none := func() {}
 	if most == 0 || len(keys) == 0 {
-		return 0, none, nil
+		return of, none, nil
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if !u.live {
 		if err := u.load(e.ctx, e.store); err != nil {
-			return 0, none, err
+			return of, none, err
 		}
 	}
+	u.lapse(tenant, e.now())
 	more := 0
 	for _, key := range keys {
 		if s := u.shares[key]; s == nil || !s.counts() || s.tenant != tenant {
 			more++
 		}
 	}
-	has = u.total[shareOf{tenant, kindOf(keys[0])}]
-	if more > 0 && has+more > most {
-		return has, nil, nil
+	of.has = u.total[shareOf{tenant, kindOf(keys[0])}]
+	if short := of.has + more - most; more > 0 && short > 0 {
+		if rests := u.rests[tenant]; kindOf(keys[0]) == addrPrefix && short <= len(rests) {
+			of.room = rests[short-1].until
+		}
+		return of, nil, nil
 	}
 	for _, key := range keys {
-		u.change(key, func(s *share) { s.tenant = tenant; s.pending++ })
+		u.change(key, func(s *share) {
+			if s.tenant != tenant { // the other's has cooled down, or its end is not known here yet
+				s.tenant, s.recorded, s.until = tenant, false, time.Time{}
+			}
+			s.pending++
+		})
 	}
-	return has, u.taken(e, keys), nil
+	return of, u.taken(e, keys), nil
 }
 
 // taken has the edit end what take has begun: with its commit, or without. The
@@ -207,7 +258,7 @@ func (u *usage) taken(e *edit, keys []string) (undo func()) {
 	e.after = append(e.after, func(rev store.Rev) {
 		end(func(s *share) {
 			if rev >= s.rev {
-				s.recorded, s.rev = true, rev
+				s.recorded, s.until, s.rev = true, time.Time{}, rev
 			}
 		})
 	})

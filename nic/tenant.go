@@ -16,8 +16,8 @@ type Tenant struct {
 type Quota struct {
 	// NICs are those that its claims hold.
 	NICs int `json:"nics,omitempty"`
-	// Addresses are those that are reserved for its claims; what a DHCP server
-	// or a provider gives does not count.
+	// Addresses are those that are reserved for its claims, or cool down after
+	// them; what a DHCP server or a provider gives does not count.
 	Addresses int `json:"addresses,omitempty"`
 	// Requests are the calls per second that its nodes may make together.
 	Requests int `json:"requests,omitempty"`
