@@ -31,7 +31,8 @@ var sights = []struct {
 }{
 	{in: "grep -c", want: []string{`machine='pc-q35`, `(?m)^0$`}},
 	{in: "net-autostart", want: []string{`Network nicferry started`}},
-	{in: "doctor --fix", want: []string{`/etc/udev/rules\.d/70-nicferry\.rules`, `8 of 8 hot-plug slots are free`, `OK +controller +answers`}, not: []string{`FAIL`}},
+	{in: "token create", want: []string{`joined as node vm1;`}},
+	{in: "doctor --fix", want: []string{`/etc/udev/rules\.d/70-nicferry\.rules`, `8 of 8 hot-plug slots are free`, `OK +controller +https://192\.168\.122\.1:7460 answers`}, not: []string{`FAIL`}},
 	{in: "docker run", want: []string{`inet 10\.77\.0\.1\d\d/24`, `3 packets transmitted, 3 packets received`}},
 	{in: "net-dhcp-leases", want: []string{`(?m)^clm-\S+ +web +eth0 +lan +vm1 +bound`, `(?m)virtio +e2:4e:`, `(?m)e2:4e:\S+ +ipv4 +10\.77\.0\.`}},
 	{in: "get nics -o name", want: []string{`52:54:00`}, not: []string{`e2:4e:`}},

@@ -232,7 +232,7 @@ func (p *person) seesNothingLeft() {
 	if found, err := p.host.PIDs("nicferryd"); err != nil || len(found) > 0 {
 		p.t.Errorf("nicferryd still runs: %v, %v", found, err)
 	}
-	out, err := p.inVM(p.t.Context(), "find /etc /usr/local/bin -name '*nicferry*'; pidof nicferry-agent || true; docker ps -aq")
+	out, err := p.inVM(p.t.Context(), "find /etc /usr/local/bin /var/lib -name '*nicferry*'; pidof nicferry-agent || true; docker ps -aq")
 	if err != nil || out != "" {
 		p.t.Errorf("the VM is left with %v\n%s", err, out)
 	}
