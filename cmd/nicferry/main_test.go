@@ -113,6 +113,17 @@ func fail(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Value(backendKey{}).(*apitest.Backend).Fail(args[0], &api.Error{Code: api.Code(args[1]), Message: args[2]})
 }
 
+// serve serves until the script ends.
+func serve(env *testscript.Env, ln net.Listener, opts server.Options) {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		server.Run(ctx, ln, server.New(opts), opts.Log)
+	}()
+	env.Defer(func() { stop(); <-done })
+}
+
 // setup gives each script a server with the fixtures, and one that accepts
 // and never answers.
 func setup(env *testscript.Env) error {
@@ -132,13 +143,7 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		server.Run(ctx, ln, server.New(server.Options{Backend: backend, Trust: trust, Log: log}), log)
-	}()
-	env.Defer(func() { stop(); <-done })
+	serve(env, ln, server.Options{Backend: backend, Trust: trust, Log: log})
 	if err := serveOwn(env, trust, backend, log); err != nil {
 		return err
 	}
@@ -176,13 +181,7 @@ func setupTLS(env *testscript.Env, dir string, backend *apitest.Backend, log *sl
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		server.Run(ctx, ln, server.New(server.Options{Backend: backend, Log: log}), log)
-	}()
-	env.Defer(func() { stop(); <-done })
+	serve(env, ln, server.Options{Backend: backend, Log: log})
 	env.Setenv("REMOTE", "https://"+ln.Addr().String())
 	env.Setenv("TLS", filepath.Join(dir, "tls"))
 	return nil

@@ -33,13 +33,7 @@ func serveOwn(env *testscript.Env, trust *authority.Authority, backend *apitest.
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		server.Run(ctx, ln, server.New(server.Options{Backend: backend, Trust: trust, Log: log}), log)
-	}()
-	env.Defer(func() { stop(); <-done })
+	serve(env, ln, server.Options{Backend: backend, Trust: trust, Log: log})
 	env.Setenv("OWN", "https://"+ln.Addr().String())
 	return nil
 }
