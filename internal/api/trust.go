@@ -37,6 +37,20 @@ type NewToken struct {
 	Addresses []string `json:"addresses,omitempty"`
 }
 
+// A TokenRefusal is why a token lets nobody in whose secret is right, so that it is
+// known whose it is. Callers get the *Error alone.
+type TokenRefusal struct {
+	Err  error  // an *Error
+	ID   string // the token's
+	Node string // which it was made for
+}
+
+// Error is the reason.
+func (r *TokenRefusal) Error() string { return r.Err.Error() }
+
+// Unwrap is the *Error.
+func (r *TokenRefusal) Unwrap() error { return r.Err }
+
 // A JoinRequest is what a node shows that has no certificate yet.
 type JoinRequest struct {
 	Token Secret `json:"token" maxLength:"8192"`

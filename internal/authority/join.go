@@ -59,12 +59,27 @@ func (a *Authority) joinOnce(ctx context.Context, c api.TokenContent, csr string
 	if err != nil {
 		return api.Issued{}, fmt.Errorf("read token: %w", err)
 	}
+	if !sameHash(rec.Hash, hashOf(c.Secret)) {
+		return api.Issued{}, unknownToken(c)
+	}
+	issued, err := a.use(ctx, rec, rev, c.Node, csr)
+	return issued, refusalOf(rec.ID, rec.Node, err)
+}
+
+// refusalOf says of a token, which is proved to be the node's, that it is refused.
+func refusalOf(token, node string, err error) error {
+	if !api.IsRefused(err) {
+		return err
+	}
+	return &api.TokenRefusal{Err: err, ID: token, Node: node}
+}
+
+// use lets a node in with a token whose secret is right, which is gone then.
+func (a *Authority) use(ctx context.Context, rec tokenRecord, rev store.Rev, asked, csr string) (api.Issued, error) {
 	now := a.opts.Now().UTC()
 	switch {
-	case !sameHash(rec.Hash, hashOf(c.Secret)):
-		return api.Issued{}, unknownToken(c)
-	case rec.Node != c.Node:
-		return api.Issued{}, refused("the token was made for node %s and not for %s; make one for this node: nicferry token create --node %[2]s", rec.Node, c.Node)
+	case rec.Node != asked:
+		return api.Issued{}, refused("the token was made for node %s and not for %s; make one for this node: nicferry token create --node %[2]s", rec.Node, asked)
 	case !now.Before(rec.Expires):
 		return api.Issued{}, refused("the token for node %s expired at %s, and to the controller it is %s; make a new one: nicferry token create --node %[1]s",
 			rec.Node, stamp(rec.Expires), stamp(now))
@@ -106,16 +121,26 @@ func (a *Authority) joinAgain(ctx context.Context, c api.TokenContent, csr strin
 	if err != nil {
 		return api.Issued{}, err
 	}
-	used, now := node.Used, a.opts.Now()
+	used := node.Used
 	if used == nil || used.ID != c.ID || !sameHash(used.Hash, hashOf(c.Secret)) {
 		return api.Issued{}, unknownToken(c)
 	}
+	issued, err := a.useAgain(node, csr)
+	return issued, refusalOf(used.ID, node.Node, err)
+}
+
+// useAgain answers who comes once more with the token of the node's last join.
+func (a *Authority) useAgain(node nodeRecord, csr string) (api.Issued, error) {
 	if err := node.standing(); err != nil {
 		return api.Issued{}, err
 	}
-	var key crypto.PublicKey
-	fingerprint := ""
-	if now.Before(used.Expires) {
+	var (
+		used        = node.Used
+		key         crypto.PublicKey
+		fingerprint string
+		err         error
+	)
+	if a.opts.Now().Before(used.Expires) {
 		if key, err = keyOf(csr); err != nil {
 			return api.Issued{}, err
 		}

@@ -2,6 +2,7 @@ package authority_test
 
 import (
 	"crypto/x509"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,59 @@ import (
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
+
+// refusedOf says whether a refusal names the token and its node; of "" it must name
+// none.
+func refusedOf(err error, token, node string) bool {
+	of, ok := errors.AsType[*api.TokenRefusal](err)
+	if token == "" {
+		return api.IsRefused(err) && !ok
+	}
+	return api.IsRefused(err) && ok && of.ID == token && of.Node == node
+}
+
+// A token whose secret is right is told by its id and node, whatever else is wrong;
+// what a wrong one says of itself is not.
+func TestS4_RefusedTokensAreTheirNodes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := begin(t, newMem(t))
+		join := func(text api.Secret) error {
+			_, err := r.Join(t.Context(), api.JoinRequest{Token: text, CSR: csrOf(t, newKey(t))})
+			return err
+		}
+		expired, moved := r.token(api.TokenRequest{Node: "vm1", TTL: nic.Duration(time.Minute)}), r.token(api.TokenRequest{Node: "vm1"})
+		time.Sleep(time.Minute)
+		used := r.token(api.TokenRequest{Node: "vm2"})
+		if err := join(used.Text); err != nil {
+			t.Fatal(err)
+		}
+		wrong := func(of api.NewToken) api.Secret {
+			return tamper(t, of, func(c *api.TokenContent) { c.Secret = "guessed" })
+		}
+		for name, tc := range map[string]struct {
+			text     api.Secret
+			id, node string
+		}{
+			"expired":                 {expired.Text, expired.ID, "vm1"},
+			"expired, guessed":        {wrong(expired), "", ""},
+			"used":                    {used.Text, used.ID, "vm2"},
+			"used, guessed":           {wrong(used), "", ""},
+			"as another node":         {tamper(t, moved, func(c *api.TokenContent) { c.Node = "vm2" }), moved.ID, "vm1"},
+			"waiting, guessed":        {wrong(moved), "", ""},
+			"of another CA":           {tamper(t, moved, func(c *api.TokenContent) { c.CA = strings.Repeat("0", 64) }), "", ""},
+			"used, as another node's": {tamper(t, used, func(c *api.TokenContent) { c.Node = "vm1" }), "", ""},
+		} {
+			if err := join(tc.text); !refusedOf(err, tc.id, tc.node) {
+				t.Errorf("%s: %#v, want one of token %q of node %q", name, err, tc.id, tc.node)
+			}
+		}
+		r.config.set("vm1", map[string]nic.InstanceID{"vms": "uuid-3"})
+		if err := join(moved.Text); !refusedOf(err, moved.ID, "vm1") {
+			t.Errorf("another instance: %#v", err)
+		}
+	})
+}
 
 func refusedWith(err error, want string) bool {
 	return api.IsRefused(err) && strings.Contains(err.Error(), want)

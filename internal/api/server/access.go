@@ -162,12 +162,29 @@ func (s *server) mayActAs(ctx context.Context, operation, node string) error {
 
 // refuse tells log and events of a refusal, and is its error.
 func (s *server) refuse(ctx context.Context, operation, why string) error {
+	s.tellRefused(peerOf(ctx), operation, why)
+	return s.logRefused(ctx, operation, why)
+}
+
+// refuseToken is refuse for a join. Whose the token is, is told where its secret has
+// proved it; what it says of itself proves nothing.
+func (s *server) refuseToken(ctx context.Context, err error, why string) error {
+	t, ok := errors.AsType[*api.TokenRefusal](err)
+	if !ok {
+		return s.refuse(ctx, joinOperation, why)
+	}
+	s.tellRefusedToken(t)
+	return s.logRefused(ctx, joinOperation, why, slog.String("node", t.Node), slog.String("token", t.ID))
+}
+
+func (s *server) logRefused(ctx context.Context, operation, why string, of ...slog.Attr) error {
 	peer, level := peerOf(ctx), slog.LevelWarn
 	if peer.Role == mtls.Nobody && operation != joinOperation && !s.noise.Allow() { // joins are bounded
 		level = slog.LevelDebug
 	}
-	s.Log.Log(ctx, level, "call refused", slog.String("operation", operation), slog.String("peer", peer.String()),
-		slog.String("from", fromOf(ctx)), slog.String("why", why), slog.Bool("audit", true))
-	s.tellRefused(peer, operation, why)
+	s.Log.LogAttrs(ctx, level, "call refused", append([]slog.Attr{
+		slog.String("operation", operation), slog.String("peer", peer.String()),
+		slog.String("from", fromOf(ctx)), slog.String("why", why), slog.Bool("audit", true),
+	}, of...)...)
 	return &api.Error{Code: api.CodeRefused, Message: why}
 }

@@ -28,7 +28,7 @@ func (s *server) joinRoutes() {
 	serve(s, join, func(ctx context.Context, in *joinInput) (api.Issued, error) {
 		issued, err := s.Trust.Join(ctx, in.Body)
 		if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeRefused {
-			return issued, s.refuse(ctx, joinOperation, e.Message)
+			return issued, s.refuseToken(ctx, err, e.Message)
 		}
 		return issued, err
 	})

@@ -33,7 +33,7 @@ type limits struct {
 	tenants map[string]*limit // not changed
 
 	mu    sync.Mutex
-	nodes map[string]*nodeLimit // as many as have a certificate
+	nodes map[string]*nodeLimit // as many as have a certificate, or had a token
 }
 
 // nodeLimit is what one node may do.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -46,5 +47,15 @@ func (s *server) tellRefused(peer mtls.Peer, operation, why string) {
 	}
 	if tells == nil || tells.Allow() {
 		s.Events.Add(refused)
+	}
+}
+
+// tellRefusedToken is tellRefused for a token that was made here, of which a node has
+// few: they are counted as its own, and those of whoever guesses do not hide them.
+func (s *server) tellRefusedToken(t *api.TokenRefusal) {
+	if s.limits.node(t.Node).tells.Allow() {
+		s.Events.Add(api.Event{
+			Type: api.EventWarning, Reason: reasonTokenRefused, Node: t.Node, Message: fmt.Sprintf("token %s: %s", t.ID, t),
+		})
 	}
 }

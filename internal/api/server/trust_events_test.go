@@ -3,6 +3,7 @@ package server_test
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,5 +69,57 @@ func TestTokensAreTold(t *testing.T) {
 	want := "TokenCreated n1, TokenUsed n1, TokenCreated n2, TokenDeleted , TokenRefused , CertificateIssued "
 	if got := strings.Join(told, ", "); got != want {
 		t.Errorf("told %q, want %q", got, want)
+	}
+}
+
+// A token that was used already is told as the node's, in events and log; a guess of
+// its secret is not.
+func TestARefusedTokenIsItsNodes(t *testing.T) {
+	t.Parallel()
+	records := memstore.New(memstore.Options{})
+	t.Cleanup(func() { records.Close() })
+	trust := newAuthority(t, slog.New(slog.DiscardHandler), func(o *authority.Options) {
+		o.Store, o.Instances = records, func(string) (map[string]nic.InstanceID, bool) { return nil, true }
+	})
+	happened := events.New(events.Options{})
+	var log lockedBuffer
+	c := start(t, func(o *server.Options) {
+		o.Trust, o.Events, o.Log = trust, happened, slog.New(slog.NewTextHandler(&log, nil))
+	}).client()
+	token, err := trust.CreateToken(t.Context(), api.TokenRequest{Node: "vm1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := api.ParseToken(token.Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content.Secret = "guessed"
+	guess, err := content.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, tc := range []struct {
+		text    api.Secret
+		refused bool
+	}{{token.Text, false}, {token.Text, true}, {guess, true}} {
+		if _, err := c.Join(t.Context(), tc.text, request(t, newKey(t))); api.IsRefused(err) != tc.refused {
+			t.Fatalf("join %d: %v", i, err)
+		}
+	}
+	var nodes []string
+	for _, e := range happened.After("", 0, 0).Items {
+		if e.Reason == "TokenRefused" {
+			nodes = append(nodes, e.Node)
+			if named := strings.Contains(e.Message, token.ID); named != (e.Node == "vm1") {
+				t.Errorf("event %+v names the token: %t", e, named)
+			}
+		}
+	}
+	if !slices.Equal(nodes, []string{"vm1", ""}) {
+		t.Errorf("told of nodes %q", nodes)
+	}
+	if n := strings.Count(log.String(), " node=vm1 token="+token.ID); n != 1 {
+		t.Errorf("the log says %d times whose token it was:\n%s", n, log.String())
 	}
 }
