@@ -29,7 +29,7 @@ func checkCertificates(_ context.Context, v *visit) {
 	}
 	v.checkTime(cert, id, remedy)
 	if v.quiet() {
-		v.ok("the agent's certificate, of %s, is good until %s", cert.Subject.CommonName, day(cert.NotAfter))
+		v.ok("the agent's certificate, of %s, is good until %s", cert.Subject.CommonName, stamp(cert.NotAfter))
 	}
 }
 
@@ -111,16 +111,16 @@ func (v *visit) checkTime(cert *x509.Certificate, id identity, remedy string) {
 	late := cert.NotBefore.Add(time.Duration(renewLate * float64(life)))
 	switch {
 	case now.Before(cert.NotBefore):
-		v.fail("timedatectl set-ntp true", "the certificate is good from %s on, and it is %s here: one of the clocks is wrong", day(cert.NotBefore), day(now))
+		v.fail("timedatectl set-ntp true", "the certificate is good from %s on, and it is %s here: one of the clocks is wrong", stamp(cert.NotBefore), stamp(now))
 	case now.After(cert.NotAfter):
 		if id.joined && now.Sub(cert.NotAfter) <= mtls.ExpiredGrace {
 			remedy = "systemctl restart nicferry-agent, which has it renewed; or " + remedy
 		}
-		v.fail(remedy, "the certificate ended at %s", day(cert.NotAfter))
+		v.fail(remedy, "the certificate ended at %s", stamp(cert.NotAfter))
 	case id.joined && now.After(late):
-		v.warn("journalctl -u nicferry-agent", "the certificate ends at %s and should have been renewed by now", day(cert.NotAfter))
+		v.warn("journalctl -u nicferry-agent", "the certificate ends at %s and should have been renewed by now", stamp(cert.NotAfter))
 	case !id.joined && cert.NotAfter.Sub(now) < soon:
-		v.warn(remedy, "the certificate ends at %s", day(cert.NotAfter))
+		v.warn(remedy, "the certificate ends at %s", stamp(cert.NotAfter))
 	}
 }
 
@@ -156,7 +156,7 @@ func certificates(text string) []*x509.Certificate {
 	}
 }
 
-func day(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func or(s, otherwise string) string {
 	if s == "" {

@@ -76,7 +76,7 @@ func (v *visit) checkPort(ctx context.Context, l *conf.Listen) {
 		const remedy = "systemctl restart nicferryd, which makes it anew; containers keep their NICs"
 		v.checkServerTime(chain[0], remedy)
 		v.checkNames(chain[0], l, "listen.names: in the config, and: systemctl restart nicferryd")
-		v.ok("%s shows a certificate that is good until %s", at, day(chain[0].NotAfter))
+		v.ok("%s shows a certificate that is good until %s", at, stamp(chain[0].NotAfter))
 	default:
 		v.ok("%s shows its certificate", at)
 	}
@@ -89,11 +89,11 @@ func (v *visit) checkServerTime(cert *x509.Certificate, remedy string) {
 	now := v.Now()
 	switch life := cert.NotAfter.Sub(cert.NotBefore); {
 	case now.Before(cert.NotBefore):
-		v.fail("timedatectl set-ntp true", "the controller's certificate is good from %s on, and it is %s here", day(cert.NotBefore), day(now))
+		v.fail("timedatectl set-ntp true", "the controller's certificate is good from %s on, and it is %s here", stamp(cert.NotBefore), stamp(now))
 	case now.After(cert.NotAfter):
-		v.fail(remedy, "the controller's certificate ended at %s: no agent comes in", day(cert.NotAfter))
+		v.fail(remedy, "the controller's certificate ended at %s: no agent comes in", stamp(cert.NotAfter))
 	case cert.NotAfter.Sub(now) < min(soon, life/10):
-		v.warn(remedy, "the controller's certificate ends at %s", day(cert.NotAfter))
+		v.warn(remedy, "the controller's certificate ends at %s", stamp(cert.NotAfter))
 	}
 }
 

@@ -9,19 +9,7 @@ import (
 // checkSlots counts hot-plug slots as this machine sees them. What the
 // hypervisor still has to give is its own to say.
 func checkSlots(_ context.Context, v *visit) {
-	var free, taken int
-	devices := v.list("sys/bus/pci/devices")
-	for _, slot := range v.list("sys/bus/pci/slots") {
-		address := v.word("sys/bus/pci/slots/" + slot + "/address") // 0000:02:00, without the function
-		if address == "" {
-			continue
-		}
-		if slices.ContainsFunc(devices, func(d string) bool { return strings.HasPrefix(d, address+".") }) {
-			taken++
-		} else {
-			free++
-		}
-	}
+	free, taken := v.slots()
 	native := 0
 	for _, name := range v.list("sys/bus/pci_express/drivers/pciehp") {
 		if strings.Contains(name, ":pcie") {
@@ -48,4 +36,21 @@ func checkSlots(_ context.Context, v *visit) {
 		v.warn("switch the hypervisor to ACPI hot-plug: QEMU's default since 6.1, unless the VM's definition says acpi-pci-hotplug-with-bridge-support=off",
 			"%d slots use native PCIe hot-plug: to unplug takes about 6 s, and is refused while the slot's light blinks", native)
 	}
+}
+
+// slots counts the machine's hot-plug slots.
+func (v *visit) slots() (free, taken int) {
+	devices := v.list("sys/bus/pci/devices")
+	for _, slot := range v.list("sys/bus/pci/slots") {
+		address := v.word("sys/bus/pci/slots/" + slot + "/address") // 0000:02:00, without the function
+		if address == "" {
+			continue
+		}
+		if slices.ContainsFunc(devices, func(d string) bool { return strings.HasPrefix(d, address+".") }) {
+			taken++
+		} else {
+			free++
+		}
+	}
+	return free, taken
 }
