@@ -46,8 +46,8 @@ type Events struct {
 	// Stream names the controller's run. Numbers of other streams mean nothing.
 	Stream string  `json:"stream"`
 	Items  []Event `json:"items" nullable:"false"`
-	// Missed is how many events after the asked one are not kept any more, at most:
-	// what was counted anew meanwhile is among them, and kept.
+	// Missed is how many events between the asked one and the last of Items are not
+	// kept any more, at most.
 	Missed uint64 `json:"missed,omitempty"`
 	// Last is the newest event's number, or that of before the first one.
 	Last uint64 `json:"last"`

@@ -37,11 +37,19 @@ type Log struct {
 	stream string
 
 	mu    sync.Mutex                  // guards what follows
-	order *list.List                  // of api.Event, by Seq
+	order *list.List                  // of *entry, by Seq
 	same  map[api.Event]*list.Element // by what it says and of what
+	of    map[string]*list.List       // of elements of order, by Seq, by node
+	most  string                      // the only node that may have more than half
 	last  uint64
-	lost  uint64        // the highest number that is not kept
 	moved chan struct{} // closed and replaced at every event
+}
+
+// An entry is an event that is kept.
+type entry struct {
+	api.Event
+	lost uint64        // how many between the one before and this are not kept
+	mine *list.Element // in its node's
 }
 
 // New makes an empty log, with a name that no other has.
@@ -54,7 +62,7 @@ func New(opts Options) *Log {
 	}
 	return &Log{
 		opts: opts, stream: strings.ToLower(rand.Text()[:12]),
-		order: list.New(), same: map[api.Event]*list.Element{}, moved: make(chan struct{}),
+		order: list.New(), same: map[api.Event]*list.Element{}, of: map[string]*list.List{}, moved: make(chan struct{}),
 	}
 }
 
@@ -74,32 +82,75 @@ func (l *Log) Add(e api.Event) {
 	key := e
 	l.last++
 	e.Seq, e.At = l.last, now
-	if before := l.same[key]; before != nil {
-		old := before.Value.(api.Event)
+	before := l.same[key]
+	if before != nil {
+		old := before.Value.(*entry)
 		if now.Sub(old.At) <= together {
 			e.First, e.Count = old.First, max(old.Count, 1)+1
 			if old.Count == 0 {
 				e.First = old.At
 			}
-			l.order.Remove(before) // the new one tells all that it did
+		} else {
+			before = nil
 		}
 	}
-	l.same[key] = l.order.PushBack(e)
+	l.same[key] = l.push(e)
+	if before != nil {
+		l.remove(before, 0) // the new one tells all that it did
+	}
 	for l.order.Len() > l.opts.Kept {
-		l.dropOldest()
+		l.drop()
 	}
 	close(l.moved)
 	l.moved = make(chan struct{})
 }
 
-// dropOldest forgets one event. The caller holds the lock.
-func (l *Log) dropOldest() {
+// push puts an event at the end. The caller holds the lock.
+func (l *Log) push(e api.Event) *list.Element {
+	kept := &entry{Event: e}
+	at := l.order.PushBack(kept)
+	if l.of[e.Node] == nil {
+		l.of[e.Node] = list.New()
+	}
+	kept.mine = l.of[e.Node].PushBack(at)
+	if !l.half(l.most) && l.half(e.Node) {
+		l.most = e.Node
+	}
+	return at
+}
+
+// half says whether a node has more than half of all that is kept. What is of no
+// node is the controller's own.
+func (l *Log) half(node string) bool {
+	return node != "" && l.of[node] != nil && 2*l.of[node].Len() > l.opts.Kept
+}
+
+// remove takes an event out, and notes in front of the next one that it and what
+// was noted here are not kept. The caller holds the lock.
+func (l *Log) remove(at *list.Element, lost uint64) {
+	e, next := at.Value.(*entry), at.Next()
+	l.order.Remove(at)
+	if next != nil {
+		next.Value.(*entry).lost += e.lost + lost
+	}
+	mine := l.of[e.Node]
+	if mine.Remove(e.mine); mine.Len() == 0 {
+		delete(l.of, e.Node)
+	}
+}
+
+// drop forgets the oldest event, or that of the node that has more than half: one
+// that makes events without end drives out its own. The caller holds the lock.
+func (l *Log) drop() {
 	oldest := l.order.Front()
-	e := l.order.Remove(oldest).(api.Event)
-	l.lost = e.Seq
-	e.Seq, e.At, e.First, e.Count = 0, time.Time{}, time.Time{}, 0
-	if l.same[e] == oldest {
-		delete(l.same, e)
+	if l.half(l.most) {
+		oldest = l.of[l.most].Front().Value.(*list.Element)
+	}
+	l.remove(oldest, 1)
+	key := oldest.Value.(*entry).Event
+	key.Seq, key.At, key.First, key.Count = 0, time.Time{}, time.Time{}, 0
+	if l.same[key] == oldest {
+		delete(l.same, key)
 	}
 }
 
@@ -111,22 +162,23 @@ func (l *Log) After(stream string, after uint64, limit int) api.Events {
 	defer l.mu.Unlock()
 	after = l.known(stream, after)
 	out := api.Events{Stream: l.stream, Items: []api.Event{}, Last: l.last}
-	if after < l.lost && stream == l.stream { // who knows none of it has missed nothing
-		out.Missed = l.lost - after
-	}
-	from := l.order.Back()
-	for from != nil && from.Prev() != nil && from.Prev().Value.(api.Event).Seq > after {
+	from, seen := l.order.Back(), after
+	for from != nil && from.Prev() != nil && from.Prev().Value.(*entry).Seq > after {
 		from = from.Prev()
 	}
 	for ; from != nil; from = from.Next() {
-		e := from.Value.(api.Event)
+		e := from.Value.(*entry)
 		if e.Seq <= after {
 			continue
 		}
 		if limit > 0 && len(out.Items) >= limit {
 			break
 		}
-		out.Items = append(out.Items, e)
+		if stream == l.stream { // who knows none of it has missed nothing
+			out.Missed += min(e.lost, e.Seq-seen-1)
+		}
+		seen = e.Seq
+		out.Items = append(out.Items, e.Event)
 	}
 	return out
 }

@@ -112,6 +112,46 @@ func TestTheSameIsCounted(t *testing.T) {
 	})
 }
 
+// A node that makes events without end drives out its own, and no one else's; a
+// reader is told of those that are missing between what it gets.
+func TestANodeDrivesOutItsOwn(t *testing.T) {
+	t.Parallel()
+	l := events.New(events.Options{Kept: 6})
+	of := func(node string, n int) api.Event {
+		e := event(n)
+		e.Node = node
+		return e
+	}
+	l.Add(of("vm1", 1))
+	l.Add(of("", 2))
+	for n := 3; n <= 1000; n++ {
+		l.Add(of("flood", n))
+	}
+	stream := l.Stream().Stream
+	if got := l.After(stream, 0, 0); told(got.Items) != "1:R1 2:R2 997:R997 998:R998 999:R999 1000:R1000" || got.Missed != 994 {
+		t.Fatalf("beside a flood: %s, %d missed", told(got.Items), got.Missed)
+	}
+	for _, tc := range []struct {
+		after  uint64
+		limit  int
+		missed uint64
+	}{{0, 2, 0}, {2, 1, 994}, {990, 0, 6}, {996, 0, 0}, {997, 0, 0}} {
+		if got := l.After(stream, tc.after, tc.limit); got.Missed != tc.missed {
+			t.Errorf("after %d, %d at most: %d missed, want %d", tc.after, tc.limit, got.Missed, tc.missed)
+		}
+	}
+	l.Add(of("flood", 997)) // the same again, in front of which there are some missing
+	if got := l.After(stream, 0, 0); told(got.Items) != "1:R1 2:R2 998:R998 999:R999 1000:R1000 1001:R997x2" || got.Missed != 994 {
+		t.Errorf("with one counted: %s, %d missed", told(got.Items), got.Missed)
+	}
+	for n := 1002; n <= 1004; n++ { // others push out the flood's, until it has its half, and then the oldest
+		l.Add(of("vm2", n))
+	}
+	if got := told(l.After("", 0, 0).Items); got != "999:R999 1000:R1000 1001:R997x2 1002:R1002 1003:R1003 1004:R1004" {
+		t.Errorf("after some of another: %s", got)
+	}
+}
+
 func TestWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -189,6 +229,15 @@ func TestTextsAreBounded(t *testing.T) {
 	e := l.After("", 0, 0).Items[0]
 	if len(e.Message) > 2100 || !utf8.ValidString(e.Message) || !utf8.ValidString(e.Container) {
 		t.Errorf("kept %d bytes: %.40q… of %q", len(e.Message), e.Message, e.Container)
+	}
+}
+
+func BenchmarkAddOfNodes(b *testing.B) {
+	l := events.New(events.Options{})
+	for n := range b.N {
+		e := event(n)
+		e.Node = []string{"vm1", "vm2", "flood", "flood"}[n%4]
+		l.Add(e)
 	}
 }
 
