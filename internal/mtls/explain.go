@@ -43,7 +43,7 @@ func explain(err error, own own) error {
 // clockWords says what to do about a controller's certificate whose time is not
 // now.
 func clockWords(cert *x509.Certificate, now time.Time) string {
-	span := fmt.Sprintf("the controller's certificate is good from %s to %s, and here it is %s", day(cert.NotBefore), day(cert.NotAfter), day(now))
+	span := fmt.Sprintf("the controller's certificate is good from %s to %s, and here it is %s", stamp(cert.NotBefore), stamp(cert.NotAfter), stamp(now))
 	if now.Before(cert.NotBefore) {
 		return fmt.Sprintf("%s: this machine's clock is at least %s behind the controller's; set this machine's clock (timedatectl), or the controller's if that is ahead",
 			span, cert.NotBefore.Sub(now).Round(time.Minute))
@@ -90,7 +90,7 @@ func alertWords(err error, own own) string {
 		return ""
 	case strings.Contains(text, "expired certificate"):
 		return fmt.Sprintf("to the controller the time of certificate %s is not now: it is good from %s to %s, and it is %s here; renew it, or set the clocks",
-			files.Cert, day(leaf.NotBefore), day(leaf.NotAfter), day(time.Now()))
+			files.Cert, stamp(leaf.NotBefore), stamp(leaf.NotAfter), stamp(time.Now()))
 	case strings.Contains(text, "unknown certificate authority"):
 		return fmt.Sprintf("the controller does not know who signed certificate %s (%s); have it signed by what is in its listen.clientCA", files.Cert, leaf.Issuer)
 	case strings.Contains(text, "bad certificate"):
@@ -99,4 +99,4 @@ func alertWords(err error, own own) string {
 	return ""
 }
 
-func day(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -43,15 +43,15 @@ func Judge(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) Peer 
 	switch {
 	case now.Before(leaf.NotBefore):
 		return Peer{Why: fmt.Sprintf("the certificate of %s is good from %s to %s, and to the controller it is %s: its clock was ahead when it made the certificate, or is behind now; set the controller's clock",
-			p, day(leaf.NotBefore), day(leaf.NotAfter), day(now))}
+			p, stamp(leaf.NotBefore), stamp(leaf.NotAfter), stamp(now))}
 	case since <= 0:
 		return p
 	case p.Role != Node:
 		return Peer{Why: fmt.Sprintf("the certificate of %s ended at %s, and to the controller it is %s; make a new one by nicferry certificate create, or set the controller's clock",
-			p, day(leaf.NotAfter), day(now))}
+			p, stamp(leaf.NotAfter), stamp(now))}
 	case since > ExpiredGrace:
 		return Peer{Why: fmt.Sprintf("the certificate of %s ended at %s, too long ago to be renewed: to the controller it is %s; join again, with the token that nicferry token create --node %s prints, or set the controller's clock",
-			p, day(leaf.NotAfter), day(now), p.Names[0])}
+			p, stamp(leaf.NotAfter), stamp(now), p.Names[0])}
 	}
 	p.Expired = true
 	return p
