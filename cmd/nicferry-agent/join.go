@@ -38,8 +38,9 @@ controller is held against the fingerprint in the token before anything is sent.
 
 ADDRESS is the controller's, such as 10.0.0.1:7460; it may be left out where the
 token has it, by "nicferry token create --address". TOKEN is what "nicferry token
-create --node NAME" prints; or the path of a file that holds it; or - for standard input, so that the list of
-processes does not show it. A token is good once, and for a short time.
+create --node NAME" prints; or the path of a file that holds it; or - for standard
+input, so that the list of processes does not show it. A token is good once, and
+for a short time.
 
 Exit codes: 0 joined, 1 failed, 2 wrong use or no whole token, 4 refused by the
 controller, or not the controller that made the token, 5 timed out.`,
