@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -164,6 +165,28 @@ func TestConditionTellsItsTimes(t *testing.T) {
 		if err := s.flush(&out); err != nil || out.String() != tc.want {
 			t.Errorf("since %s, deadline %s: %v, %q; want %q", tc.since, tc.deadline, err, out.String(), tc.want)
 		}
+	}
+}
+
+// A node is described with what it may do: its tenants, and how far it is trusted.
+func TestANodeIsDescribed(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	s := &sheet{now: now}
+	node{api.NodeView{
+		Node:    nic.Node{Name: "n1", Phase: nic.NodeRevoked, Join: 3, Revoked: now.Add(-time.Hour)},
+		Tenants: []string{"red", "blue\x1b[31m"}, CertificateEnds: now.Add(2 * time.Hour),
+	}}.describe(s)
+	var out strings.Builder
+	if err := s.flush(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`Tenants: +red,blue`, `Join: +3`, `Revoked: +2026-01-02T11:00:00Z \(60m ago\)`, `Certificate ends: +2026-01-02T14:00:00Z \(in 2h`} {
+		if !regexp.MustCompile("(?m)^" + want).MatchString(out.String()) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "\x1b") {
+		t.Errorf("it is obeyed: %q", out.String())
 	}
 }
 

@@ -24,7 +24,10 @@ With -o json it is the API's object, as of "get -o json".
 A claim is named by its id, or by its container's name or id. Its waterfall shows
 how its NIC got into the container: for each step when it began after the first
 one, how long it took, and both as a bar. The steps until attached, bound, and
-spare, a NIC that was in reserve, are the controller's; the others its node's.`,
+spare, a NIC that was in reserve, are the controller's; the others its node's.
+
+When a node's certificate ends is shown once its agent has called this controller
+since its start.`,
 		Example: `  nicferry describe claims web
   nicferry describe claim web -o json
   nicferry describe nics nic-0123456789abcdef

@@ -207,7 +207,7 @@ func fixtures() *apitest.Backend {
 		Device: nic.Device{Kind: nic.Veth, Bridge: nic.Bridge{Name: "nf-lab", Owned: true}},
 	}})
 	b.PutNode(nic.Node{
-		Schema: 1, Name: "n1", Phase: nic.NodeReady, Session: 7, LastSeen: ago(3 * time.Hour),
+		Schema: 1, Name: "n1", Phase: nic.NodeReady, Session: 7, Join: 2, LastSeen: ago(3 * time.Hour),
 		Instances: map[string]nic.InstanceID{"local": "n1"},
 		Inventory: nic.Inventory{Boot: "b-1", Kernel: "6.1.0", Docker: "20.10.24", AgentVersion: "v1"},
 	})

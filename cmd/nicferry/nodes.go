@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -19,22 +20,22 @@ func nodeKind() kind {
 		wide:    []string{"BOOT", "INSTANCES", "REASON"},
 		list: func(ctx context.Context, c *client.Client) ([]thing, error) {
 			nodes, err := c.Nodes(ctx)
-			return things(nodes, newNode), err
+			return things(nodes, listed), err
 		},
 		find: func(ctx context.Context, c *client.Client, name string) ([]thing, bool, error) {
 			n, err := c.Node(ctx, name)
-			return []thing{newNode(n)}, true, err
+			return []thing{node{n}}, true, err
 		},
 	}
 }
 
-// node is a node to be shown.
-type node struct{ nic.Node }
+// node is a node to be shown. Of a list it is without what is described alone.
+type node struct{ api.NodeView }
 
-func newNode(n nic.Node) node { return node{n} }
+func listed(n nic.Node) node { return node{api.NodeView{Node: n}} }
 
 func (n node) key() string { return n.Name }
-func (n node) object() any { return n.Node }
+func (n node) object() any { return n.NodeView }
 
 func (n node) instances() string {
 	var texts []string
@@ -59,6 +60,12 @@ func (n node) describe(s *sheet) {
 	s.field("Session", strconv.FormatUint(n.Session, 10))
 	s.time("Last seen", n.LastSeen)
 	s.field("Instances", n.instances())
+	s.field("Tenants", strings.Join(n.Tenants, ","))
+	if n.Join > 0 {
+		s.field("Join", strconv.FormatUint(n.Join, 10))
+	}
+	s.time("Revoked", n.Revoked)
+	s.time("Certificate ends", n.CertificateEnds)
 	s.section("Inventory")
 	s.field("Boot id", n.Inventory.Boot)
 	s.field("Kernel", n.Inventory.Kernel)

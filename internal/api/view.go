@@ -1,6 +1,10 @@
 package api
 
-import "github.com/nicferry/nicferry/nic"
+import (
+	"time"
+
+	"github.com/nicferry/nicferry/nic"
+)
 
 // A ClaimView is a claim and what its node last said of the claim's NIC.
 type ClaimView struct {
@@ -24,4 +28,15 @@ type NetworkView struct {
 	// Free counts the addresses left in the ranges; absent where the
 	// controller does not give them.
 	Free *int `json:"free,omitempty"`
+}
+
+// A NodeView is a node and what the controller lets it do.
+type NodeView struct {
+	nic.Node
+	// Tenants are those that its containers may be of; the first is theirs unless
+	// they say another.
+	Tenants []string `json:"tenants,omitempty"`
+	// CertificateEnds is the end of the certificate that its agent has shown last;
+	// zero if none has been seen since the controller's start.
+	CertificateEnds time.Time `json:"certificateEnds,omitzero"`
 }

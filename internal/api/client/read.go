@@ -35,8 +35,8 @@ func (c *Client) Nodes(ctx context.Context) ([]nic.Node, error) {
 }
 
 // Node returns one; no such node: not found.
-func (c *Client) Node(ctx context.Context, name string) (nic.Node, error) {
-	return one[nic.Node](ctx, c, "/v1/nodes/", name)
+func (c *Client) Node(ctx context.Context, name string) (api.NodeView, error) {
+	return one[api.NodeView](ctx, c, "/v1/nodes/", name)
 }
 
 // Networks returns all networks by name.

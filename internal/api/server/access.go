@@ -143,6 +143,9 @@ func (s *server) standing(ctx context.Context, operation string, peer mtls.Peer,
 	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeRefused {
 		return s.refuse(ctx, operation, e.Message)
 	}
+	if err == nil {
+		s.shown.note(peer)
+	}
 	return err
 }
 

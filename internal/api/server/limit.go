@@ -90,12 +90,7 @@ func (s *server) from(ctx context.Context) (tenant, node string) {
 		return "", ""
 	}
 	node = peer.Names[0]
-	if s.TenantsOf != nil {
-		if of := s.TenantsOf(node); len(of) > 0 {
-			return of[0], node
-		}
-	}
-	return nic.DefaultTenant, node
+	return s.tenantsOf(node)[0], node
 }
 
 // limit refuses a call that is beyond what its node may make, or its tenant's

@@ -32,11 +32,11 @@ func (s *server) nodeRoutes() {
 	})
 
 	get := s.operation("get-node", http.MethodGet, "/v1/nodes/{name}", "Show a node")
-	serve(s, get, func(ctx context.Context, in *nameInput) (nic.Node, error) {
+	serve(s, get, func(ctx context.Context, in *nameInput) (api.NodeView, error) {
 		if err := checkName("node", in.Name); err != nil {
-			return nic.Node{}, err
+			return api.NodeView{}, err
 		}
-		return s.Backend.Node(ctx, in.Name)
+		return s.nodeView(ctx, in.Name)
 	})
 
 	hello := s.operation("hello", http.MethodPut, "/v1/nodes/{name}/hello", "Say that a node's agent has started, and get its session number")

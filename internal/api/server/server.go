@@ -57,6 +57,7 @@ type server struct {
 	turns  *turns
 	tells  *rate.Limiter // events of tokens that let nobody in
 	noise  *rate.Limiter // lines of the log about nobody
+	shown  *shown
 }
 
 // New makes the handler of the whole API. It does not block, starts nothing
@@ -76,7 +77,7 @@ func New(opts Options) http.Handler {
 		opts.Trust = noTrust{}
 	}
 	opts.Trust = tellingTrust{opts.Trust, opts.Events}
-	s := &server{Options: opts, joins: newJoinRate(), limits: newLimits(opts.Tenants), turns: newTurns(), tells: newTells(), noise: newNoise()}
+	s := &server{Options: opts, joins: newJoinRate(), limits: newLimits(opts.Tenants), turns: newTurns(), tells: newTells(), noise: newNoise(), shown: newShown()}
 	s.api = humago.New(mux, s.config())
 	s.api.UseMiddleware(nameOperation, s.authorise)
 	s.claimRoutes()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +48,36 @@ func TestS4_JoinByToken(t *testing.T) {
 	}
 	if tokens, err := ctl.client().Tokens(t.Context()); err != nil || len(tokens) != 0 {
 		t.Errorf("tokens left: %+v, %v", tokens, err)
+	}
+}
+
+// A node is described with what it may do, to viewers and to itself; until when its
+// certificate is good is known once it has shown it.
+func TestANodeIsDescribed(t *testing.T) {
+	t.Parallel()
+	ctl := startOwn(t, func(o *server.Options) { o.TenantsOf = func(string) []string { return []string{"red", "blue"} } })
+	n1, files := ctl.join("n1")
+	n2, _ := ctl.join("n2")
+	text, err := os.ReadFile(files.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := parse(t, string(text))
+	eve := ctl.person("eve", "viewer")
+	if _, err := n1.Hello(t.Context(), "n1", nic.Inventory{}); err != nil {
+		t.Fatal(err)
+	}
+	for who, c := range map[string]*client.Client{"a viewer": eve, "itself": n1} {
+		n, err := c.Node(t.Context(), "n1")
+		if err != nil || !slices.Equal(n.Tenants, []string{"red", "blue"}) || !n.CertificateEnds.Equal(certificate.NotAfter) {
+			t.Errorf("to %s: %+v, %v; want a certificate until %s", who, n, err, certificate.NotAfter)
+		}
+	}
+	if _, err := n2.Node(t.Context(), "n1"); !api.IsRefused(err) {
+		t.Errorf("to another node: %v", err)
+	}
+	if n, err := ctl.client().Node(t.Context(), "n1"); err != nil || !n.CertificateEnds.IsZero() {
+		t.Errorf("where it has not called: %+v, %v", n, err)
 	}
 }
 
@@ -237,7 +269,7 @@ func TestS4_RevokedIsRefusedAtOnce(t *testing.T) {
 	watched, ended := make(chan uint64, 16), make(chan error, 1)
 	go func() { ended <- n1.Watch(t.Context(), "n1", 0, func(r uint64) { watched <- r }) }()
 	<-watched
-	if known, err := ctl.trust.Revoke(t.Context(), "n1"); err != nil || !known {
+	if _, known, err := ctl.trust.Revoke(t.Context(), "n1"); err != nil || !known {
 		t.Fatal(known, err)
 	}
 	if err := <-ended; !api.IsRefused(err) || !strings.Contains(err.Error(), "was revoked") {
