@@ -16,7 +16,7 @@ import (
 func (a *Allocator) RemoveNode(ctx context.Context, name string, dryRun bool) (api.Forgotten, error) {
 	left, err := a.removable(ctx, name)
 	if errors.Is(err, ErrNotFound) && !dryRun { // it may have joined, and not said hello
-		known, trustErr := a.distrust(ctx, name)
+		_, known, trustErr := a.distrust(ctx, name)
 		if trustErr != nil || known {
 			err = trustErr
 		}
@@ -28,13 +28,13 @@ func (a *Allocator) RemoveNode(ctx context.Context, name string, dryRun bool) (a
 	if err != nil {
 		return left, err
 	}
-	if err := a.markRevoked(ctx, name, nic.NodeLost); err != nil { // from here on it gets nothing new
+	if err := a.markRevoked(ctx, name, nic.NodeLost, 0); err != nil { // from here on it gets nothing new
 		return left, err
 	}
 	if left, err = a.removable(ctx, name); err != nil {
 		return left, errors.Join(err, a.unmark(ctx, before))
 	}
-	if _, err := a.distrust(ctx, name); err != nil {
+	if err := a.endTrust(ctx, name, nic.NodeLost); err != nil {
 		return left, err
 	}
 	f := farewell{a: a, node: name, begun: a.now(), phase: nic.NodeLost}

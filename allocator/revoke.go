@@ -12,8 +12,9 @@ import (
 // Trust is whoever issues the nodes' certificates.
 type Trust interface {
 	// Revoke makes all certificates and tokens of the node void that were issued
-	// before, and says whether there were any. Twice is fine.
-	Revoke(ctx context.Context, node string) (known bool, err error)
+	// before, and says whether there were any, and which join of the node was its
+	// last, 0 if it has not joined. Twice is fine.
+	Revoke(ctx context.Context, node string) (join uint64, known bool, err error)
 }
 
 // RevokeNode takes a node's trust away: nothing that its agent says is taken any
@@ -29,11 +30,8 @@ func (a *Allocator) RevokeNode(ctx context.Context, name string, seize, dryRun b
 	case err != nil:
 		return api.Revoked{}, err
 	}
-	if !dryRun { // from here on it gets nothing new
-		if err := a.markRevoked(ctx, name, nic.NodeRevoked); err != nil {
-			return api.Revoked{}, err
-		}
-		if _, err := a.distrust(ctx, name); err != nil {
+	if !dryRun {
+		if err := a.endTrust(ctx, name, nic.NodeRevoked); err != nil {
 			return api.Revoked{}, err
 		}
 	}
@@ -65,7 +63,7 @@ func (a *Allocator) revokeStranger(ctx context.Context, name string, notFound er
 	if dryRun {
 		return verdict, notFound
 	}
-	known, err := a.distrust(ctx, name)
+	_, known, err := a.distrust(ctx, name)
 	if err != nil || known {
 		return verdict, err
 	}
@@ -73,26 +71,42 @@ func (a *Allocator) revokeStranger(ctx context.Context, name string, notFound er
 }
 
 // distrust has the node's certificates made void, where they are ours.
-func (a *Allocator) distrust(ctx context.Context, node string) (known bool, err error) {
+func (a *Allocator) distrust(ctx context.Context, node string) (join uint64, known bool, err error) {
 	if a.opts.Trust == nil {
-		return false, nil
+		return 0, false, nil
 	}
-	if known, err = a.opts.Trust.Revoke(ctx, node); err != nil {
-		return known, fmt.Errorf("revoke the certificates of node %q: %w", node, err)
+	if join, known, err = a.opts.Trust.Revoke(ctx, node); err != nil {
+		return join, known, fmt.Errorf("revoke the certificates of node %q: %w", node, err)
 	}
-	return known, nil
+	return join, known, nil
 }
 
-// markRevoked notes in the node's record that its agent is refused from now on.
-func (a *Allocator) markRevoked(ctx context.Context, name string, phase nic.NodePhase) error {
+// endTrust has a node refused, which gets nothing new from here on, and its
+// certificates made void. A hello that was let in before that may have undone the
+// mark meanwhile: it is made again, against whatever joined before.
+func (a *Allocator) endTrust(ctx context.Context, name string, phase nic.NodePhase) error {
+	if err := a.markRevoked(ctx, name, phase, 0); err != nil {
+		return err
+	}
+	join, _, err := a.distrust(ctx, name)
+	if err != nil || join == 0 {
+		return err
+	}
+	return a.markRevoked(ctx, name, phase, join)
+}
+
+// markRevoked notes in the node's record that its agent is refused from now on, until
+// it has joined anew: after the join last, where that is known, or is 0.
+func (a *Allocator) markRevoked(ctx context.Context, name string, phase nic.NodePhase, last uint64) error {
 	return a.atomically(ctx, func(e *edit) error {
 		node, rev, found, err := get[nic.Node](e, nodeKey(name))
 		if err != nil || !found {
 			return orNotFound(err, "node %q", name)
 		}
-		if !node.Revoked.IsZero() && node.Phase == phase {
-			return nil
+		if last > 0 && node.Join > last || !node.Revoked.IsZero() && node.Phase == phase && node.Join >= last {
+			return nil // it has joined anew by now, or all is as it should be
 		}
+		node.Join = max(node.Join, last)
 		if node.Revoked.IsZero() {
 			node.Revoked = a.now()
 		}

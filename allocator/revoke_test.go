@@ -19,18 +19,24 @@ import (
 type distrust struct {
 	mu    sync.Mutex
 	knows map[string]bool
+	join  uint64 // the node's last
 	void  map[string]int
 	err   error
+	// meanwhile is what happens before they are void; optional.
+	meanwhile func()
 }
 
-func (d *distrust) Revoke(_ context.Context, node string) (bool, error) {
+func (d *distrust) Revoke(_ context.Context, node string) (uint64, bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.meanwhile != nil {
+		d.meanwhile()
+	}
 	if d.err != nil {
-		return false, d.err
+		return 0, false, d.err
 	}
 	d.void[node]++
-	return d.knows[node], nil
+	return d.join, d.knows[node], nil
 }
 
 // trusting starts the rig's allocator anew, over an authority that knows vm1.
@@ -115,6 +121,43 @@ func (r *rig) refusedAll(has nic.Claim) {
 			r.t.Errorf("%s of a revoked node: %v", what, err)
 		}
 	}
+}
+
+// A hello of the node's last join, which was let in before the revoke, does not undo it:
+// only one of a join that came after does, also when it is there before the revoke ends.
+func TestARevokeAgainstAHelloOnItsWay(t *testing.T) {
+	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
+		d := r.trusting()
+		hello := func(join uint64) error {
+			_, err := r.alloc.Hello(api.WithJoin(t.Context(), join), "vm1", nic.Inventory{Boot: "b1"})
+			return err
+		}
+		if err := hello(1); err != nil {
+			t.Fatal(err)
+		}
+		d.join = 2
+		for _, tc := range []struct {
+			name    string
+			comes   uint64
+			revoked bool
+		}{{"the last", 2, true}, {"the next", 3, false}} {
+			d.meanwhile = func() {
+				if err := hello(tc.comes); err != nil {
+					t.Errorf("%s join's hello: %v", tc.name, err)
+				}
+			}
+			if _, err := r.alloc.RevokeNode(t.Context(), "vm1", false, false); err != nil {
+				t.Fatal(err)
+			}
+			node, err := r.alloc.Node(t.Context(), "vm1")
+			if err != nil || node.Revoked.IsZero() == tc.revoked {
+				t.Errorf("%s join's hello came before the revoke had ended: %+v, %v", tc.name, node, err)
+			}
+			if tc.revoked && !errors.Is(hello(tc.comes), allocator.ErrRefused) {
+				t.Errorf("%s join's hello is taken again", tc.name)
+			}
+		}
+	})
 }
 
 // With seize what a provider takes out by itself goes at once.

@@ -275,14 +275,14 @@ func TestS4_Revoked(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s store.Store) {
 		r := begin(t, s)
-		if known, err := r.Revoke(t.Context(), "vm1"); known || err != nil {
-			t.Errorf("one that never came: %t, %v", known, err)
+		if join, known, err := r.Revoke(t.Context(), "vm1"); join > 0 || known || err != nil {
+			t.Errorf("one that never came: join %d, %t, %v", join, known, err)
 		}
 		waiting, other := r.token(api.TokenRequest{Node: "vm1"}), r.token(api.TokenRequest{Node: "vm2"})
 		peer := r.joined("vm1")
 		for range 2 {
-			if known, err := r.Revoke(t.Context(), "vm1"); !known || err != nil {
-				t.Errorf("revoke: %t, %v", known, err)
+			if join, known, err := r.Revoke(t.Context(), "vm1"); join != 1 || !known || err != nil {
+				t.Errorf("revoke: join %d, %t, %v", join, known, err)
 			}
 		}
 		if err := r.Check(t.Context(), peer); !refusedWith(err, "node vm1 was revoked at") || !refusedWith(err, "nicferry-agent join --force there") {

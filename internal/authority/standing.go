@@ -57,28 +57,28 @@ func (n nodeRecord) admit(join uint64) error {
 }
 
 // Revoke makes every certificate and token of a node void, until it joins with
-// a token that is made later, and says whether there have been any. Repeated it
-// is the same again.
-func (a *Authority) Revoke(ctx context.Context, node string) (known bool, err error) {
+// a token that is made later, and says whether there have been any, and which join
+// was the node's last, 0 if it has not joined. Repeated it is the same again.
+func (a *Authority) Revoke(ctx context.Context, node string) (join uint64, known bool, err error) {
 	for range maxConflicts {
-		if known, err = a.revokeOnce(ctx, node); !errors.Is(err, store.ErrConflict) {
+		if join, known, err = a.revokeOnce(ctx, node); !errors.Is(err, store.ErrConflict) {
 			break
 		}
 	}
 	if err != nil {
-		return known, fmt.Errorf("revoke node %s: %w", node, err)
+		return join, known, fmt.Errorf("revoke node %s: %w", node, err)
 	}
-	return known, nil
+	return join, known, nil
 }
 
-func (a *Authority) revokeOnce(ctx context.Context, node string) (known bool, err error) {
+func (a *Authority) revokeOnce(ctx context.Context, node string) (join uint64, known bool, err error) {
 	rec, rev, err := a.node(ctx, node)
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
 	tokens, _, err := store.ListJSON[tokenRecord](ctx, a.opts.Store, tokenPrefix, "", 0)
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
 	var ops []store.Op
 	for _, t := range tokens {
@@ -91,16 +91,16 @@ func (a *Authority) revokeOnce(ctx context.Context, node string) (known bool, er
 		rec.Revoked = a.opts.Now().UTC()
 		op, err := store.UpdateJSON(nodePrefix+node, rec, rev)
 		if err != nil {
-			return known, err
+			return rec.Join, known, err
 		}
 		ops = append(ops, op)
 	}
 	if len(ops) == 0 {
-		return known, nil
+		return rec.Join, known, nil
 	}
 	if _, err := a.opts.Store.Commit(ctx, ops...); err != nil {
-		return known, err
+		return rec.Join, known, err
 	}
 	a.opts.Log.InfoContext(ctx, "certificates and tokens of a node revoked", slog.String("node", node), slog.Uint64("join", rec.Join), slog.Bool("audit", true))
-	return known, nil
+	return rec.Join, known, nil
 }

@@ -163,7 +163,7 @@ func TestS4_ExpiredWhileOff(t *testing.T) {
 // itself when it joins again.
 func TestS4_RevokedAndJoinedAgain(t *testing.T) {
 	kept(t, func(t *testing.T, a *authority.Authority, own *identity.Identity, way *link, log *bytes.Buffer) {
-		if _, err := a.Revoke(t.Context(), "n1"); err != nil {
+		if _, _, err := a.Revoke(t.Context(), "n1"); err != nil {
 			t.Fatal(err)
 		}
 		keep(t, own, way, log, 20*time.Hour)
@@ -207,7 +207,7 @@ func TestS4_ARefusalWakesTheRenewer(t *testing.T) {
 			return nil
 		}, 1},
 		"revoked": {func(t *testing.T, a *authority.Authority, _ *link, _ []byte) error {
-			_, err := a.Revoke(t.Context(), "n1")
+			_, _, err := a.Revoke(t.Context(), "n1")
 			time.Sleep(20 * time.Hour)
 			return err
 		}, 0},

@@ -93,7 +93,7 @@ func newCrowd(t *testing.T) *crowd {
 		t.Fatal(err)
 	}
 	revoked := c.member(t, now, "n3")
-	if _, err := now.Revoke(t.Context(), "n3"); err != nil {
+	if _, _, err := now.Revoke(t.Context(), "n3"); err != nil {
 		t.Fatal(err)
 	}
 	c.ownController = &ownController{controller: start(t, func(o *server.Options) { o.Trust = now })}

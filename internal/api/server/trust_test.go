@@ -269,7 +269,7 @@ func TestS4_RevokedIsRefusedAtOnce(t *testing.T) {
 	watched, ended := make(chan uint64, 16), make(chan error, 1)
 	go func() { ended <- n1.Watch(t.Context(), "n1", 0, func(r uint64) { watched <- r }) }()
 	<-watched
-	if known, err := ctl.trust.Revoke(t.Context(), "n1"); err != nil || !known {
+	if _, known, err := ctl.trust.Revoke(t.Context(), "n1"); err != nil || !known {
 		t.Fatal(known, err)
 	}
 	if err := <-ended; !api.IsRefused(err) || !strings.Contains(err.Error(), "was revoked") {
