@@ -61,7 +61,14 @@ func (a *Allocator) reservedFor(ctx context.Context, node string) (api.Forgotten
 
 // mayForget refuses for a node that may be there.
 func (a *Allocator) mayForget(node nic.Node) error {
-	if ago := a.since(node.LastSeen); ago <= a.opts.SilentAfter {
+	ago := a.since(node.LastSeen)
+	switch {
+	case ago > a.opts.SilentAfter:
+	case !node.Revoked.IsZero(): // that it is silent since then says nothing of it
+		left := (a.opts.SilentAfter - ago).Truncate(time.Second) + time.Second
+		return fmt.Errorf("forget node %q: %w: it is revoked, and was heard %s ago; be sure that it is off, and try again in %s",
+			node.Name, ErrRefused, ago.Round(time.Second), left)
+	default:
 		return fmt.Errorf("forget node %q: %w: it reports, last %s ago; end its agent first, and wait %s",
 			node.Name, ErrRefused, ago.Round(time.Second), a.opts.SilentAfter)
 	}

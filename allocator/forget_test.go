@@ -2,6 +2,7 @@ package allocator_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -130,6 +131,41 @@ func TestForgetNodeWithSparesAndNames(t *testing.T) {
 		records, _, err = r.store.List(t.Context(), "addr/", "", 0)
 		if err != nil || len(records) > 2 {
 			t.Errorf("addresses after the cool-down: %+v, %v", records, err)
+		}
+	})
+}
+
+// A revoked node's agent has nothing more to say, so that whoever forgets it is told
+// how long to wait, and not to end it.
+func TestForgetAfterRevoke(t *testing.T) {
+	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
+		r.wait(10 * time.Minute) // the controller knows by now who is there
+		r.bound("a001", "web")
+		r.wait(10 * time.Second)
+		if _, err := r.alloc.RevokeNode(t.Context(), "vm1", false, false); err != nil {
+			t.Fatal(err)
+		}
+		r.wait(20 * time.Second)
+		_, err := r.alloc.ForgetNode(t.Context(), "vm1", true)
+		if !errors.Is(err, allocator.ErrRefused) {
+			t.Fatalf("30 s after it was heard: %v", err)
+		}
+		_, said, _ := strings.Cut(err.Error(), "it is revoked, and was heard ")
+		var ago, left string
+		if _, err := fmt.Sscanf(said, "%s ago; be sure that it is off, and try again in %s", &ago, &left); err != nil {
+			t.Fatalf("it says %q: %v", said, err)
+		}
+		wait, err := time.ParseDuration(left)
+		if err != nil || wait > 61*time.Second || wait < 30*time.Second {
+			t.Fatalf("%q: %v", left, err)
+		}
+		r.wait(wait - 2*time.Second)
+		if _, err := r.alloc.ForgetNode(t.Context(), "vm1", true); !errors.Is(err, allocator.ErrRefused) {
+			t.Errorf("before that: %v", err)
+		}
+		r.wait(2 * time.Second)
+		if given, err := r.alloc.ForgetNode(t.Context(), "vm1", true); err != nil || len(given.Claims) != 1 {
+			t.Errorf("after it: %+v, %v", given, err)
 		}
 	})
 }
