@@ -40,7 +40,7 @@ func TestJoinRate(t *testing.T) {
 	}
 	all := 0
 	addr := netip.MustParseAddr("10.1.0.0")
-	for range 3 * maxSources {
+	for range maxSources + 500 {
 		addr = addr.Next()
 		if j.allow(netip.AddrPortFrom(addr, 1).String(), now) {
 			all++
