@@ -72,7 +72,7 @@ func TestRevokeNode(t *testing.T) {
 			t.Error("its certificates are good still")
 		}
 		r.refusedAll(web)
-		r.wait(30 * 24 * time.Hour)
+		r.wait(ages())
 		r.holds()
 		if now := r.claim(web.ID); now.Phase != nic.ClaimBound || now.NIC != web.NIC || len(now.Conditions) != 1 || now.Conditions[0].Reason != nic.ReasonNodeRevoked {
 			t.Errorf("its claim is %+v", now)

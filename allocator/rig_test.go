@@ -26,6 +26,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // long says whether the tests take the time that large numbers need.
 func long() bool { return os.Getenv("NICFERRY_LONG") != "" }
 
+// ages are how long nothing may change by itself.
+func ages() time.Duration {
+	if long() {
+		return 30 * 24 * time.Hour
+	}
+	return 24 * time.Hour
+}
+
 // networks of the tests: addresses by ipam, few of them; and by DHCP.
 func networks() []nic.Network {
 	return []nic.Network{

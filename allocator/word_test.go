@@ -20,6 +20,7 @@ func TestStraysAreBounded(t *testing.T) {
 			return c
 		})
 		defer stop()
+		r.wait(0) // until the controller leads
 		findings := 0
 		for range 6 {
 			audit, err := r.alloc.Audit(t.Context(), true)
