@@ -1,9 +1,12 @@
 package allocator_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider/fake"
 )
@@ -49,6 +52,22 @@ func TestS11_TraversalInEveryField(t *testing.T) {
 			if strings.Contains(rec.Key, "..") || strings.Contains(rec.Key, "//") || strings.Contains(rec.Key, "\x00") {
 				t.Errorf("a hostile string became the key %q", rec.Key)
 			}
+		}
+	})
+}
+
+// A report that no node has so many NICs for is refused before a record is read.
+func TestAReportOfTooManyNICs(t *testing.T) {
+	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
+		many := make([]nic.Observed, 20_001)
+		for i := range many {
+			many[i].NIC = nic.ID(fmt.Sprintf("nic-%016x", i))
+		}
+		if err := r.alloc.Report(t.Context(), "nobody", nic.NodeReport{NICs: many}); !errors.Is(err, allocator.ErrInvalid) || !strings.Contains(err.Error(), "of 20001 NICs, at most 20000") {
+			t.Errorf("of a node that is not there: %v", err)
+		}
+		if err := r.alloc.Report(t.Context(), "vm1", nic.NodeReport{Session: r.node.Session, NICs: many[1:]}); err != nil {
+			t.Errorf("one less: %v", err)
 		}
 	})
 }

@@ -108,12 +108,18 @@ func (a *Allocator) withLife(node nic.Node) nic.Node {
 	return node
 }
 
+// maxReported bounds the NICs of one report: each is looked up.
+const maxReported = 20_000
+
 // Report takes a node's word about its NICs. A session older than the node's
 // newest is ErrStale, and so is an older epoch than a claim's, from an agent that
 // says its session with the call; nothing of the report is taken then. Of others
 // what is reported of a NIC or claim that has moved on is passed over: the node
 // will see so itself in what is wanted of it.
 func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeReport) error {
+	if len(report.NICs) > maxReported {
+		return fmt.Errorf("report of node %s: %w: of %d NICs, at most %d", name, ErrInvalid, len(report.NICs), maxReported)
+	}
 	err := a.atomically(ctx, func(e *edit) error {
 		node, rev, found, err := get[nic.Node](e, nodeKey(name))
 		switch {
