@@ -25,26 +25,36 @@ func (a *Allocator) Acquire(ctx context.Context, owner nic.Owner, container stri
 		return nic.Claim{}, fmt.Errorf("%w: the owner's interface is %q, the request's %q", ErrInvalid, owner.Interface, req.Interface)
 	}
 	var claim nic.Claim
-	err := a.atomically(ctx, func(e *edit) (err error) {
-		claim, err = a.acquire(e, owner, container, req)
+	err := a.atomically(ctx, func(e *edit) error {
+		node, err := acquirer(e, owner.Node)
+		if err != nil {
+			return err
+		}
+		a.heard(owner.Node)
+		claim, err = a.acquire(e, node, owner, container, req)
 		return err
 	})
 	return claim, err
 }
 
-func (a *Allocator) acquire(e *edit, owner nic.Owner, container string, req nic.Request) (nic.Claim, error) {
-	node, nodeRev, found, err := get[nic.Node](e, nodeKey(owner.Node))
+// acquirer is the node that a NIC is asked for, if it may have one. The edit
+// passes only while the node's record is the same.
+func acquirer(e *edit, name string) (nic.Node, error) {
+	node, rev, found, err := get[nic.Node](e, nodeKey(name))
 	if err != nil {
-		return nic.Claim{}, err
+		return node, err
 	}
 	if !found {
-		return nic.Claim{}, fmt.Errorf("node %q: %w: its agent has not said hello", owner.Node, ErrNotFound)
+		return node, fmt.Errorf("node %q: %w: its agent has not said hello", name, ErrNotFound)
 	}
 	if err := cmp.Or(admitNode("acquire", node), fence(e.ctx, "acquire", node)); err != nil {
-		return nic.Claim{}, err
+		return node, err
 	}
-	e.fenceAt(nodeKey(owner.Node), nodeRev)
-	a.heard(owner.Node)
+	e.fenceAt(nodeKey(name), rev)
+	return node, nil
+}
+
+func (a *Allocator) acquire(e *edit, node nic.Node, owner nic.Owner, container string, req nic.Request) (nic.Claim, error) {
 	if node.Phase == nic.NodeLost {
 		return nic.Claim{}, fmt.Errorf("node %q: %w: it is being forgotten; its agent gets NICs again once it has asked what is wanted of it",
 			owner.Node, ErrNotFound)

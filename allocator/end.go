@@ -37,11 +37,12 @@ func (a *Allocator) settle(e *edit, claim nic.Claim, rev store.Rev) error {
 		nic.ClearCondition(&claim.Conditions) // they were about the NIC
 	}
 	if claim.Phase == nic.ClaimPending && claim.StoppedAt.IsZero() {
-		node, _, found, err := get[nic.Node](e, nodeKey(claim.Owner.Node))
+		node, nodeRev, found, err := get[nic.Node](e, nodeKey(claim.Owner.Node))
 		if err != nil {
 			return err
 		}
 		if found {
+			e.fenceAt(nodeKey(node.Name), nodeRev)
 			if err := a.grant(e, &claim, node); err != nil {
 				return err
 			}

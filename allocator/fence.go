@@ -3,6 +3,7 @@ package allocator
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/store"
@@ -44,6 +45,9 @@ func fenceNode(e *edit, what, name string) error {
 // fenceAt keeps a newer session, or a node's end, from being overtaken by a commit
 // that was decided before it.
 func (e *edit) fenceAt(key string, rev store.Rev) {
+	if slices.ContainsFunc(e.fences, func(f store.Op) bool { return f.Key == key }) {
+		return
+	}
 	e.fences = append(e.fences, store.Check(key, rev))
 }
 

@@ -69,7 +69,7 @@ func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, err
 		capacity, err := a.capacity(ctx, r)
 		if err != nil { // what is given back serves others all the same
 			plan.Create = nil
-			return 0, errors.Join(err, a.carryOut(ctx, plan, node))
+			return 0, errors.Join(err, a.carryOut(ctx, plan, name))
 		}
 		careful := pool.Decide(now, capacity, r.networks, r.items, demand)
 		for m, maybe := range r.maybe {
@@ -78,7 +78,7 @@ func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, err
 		plan = pool.Decide(now, capacity, r.networks, r.items, demand) // nothing goes for room that there may be
 		plan.Create, plan.Missing = careful.Create, careful.Missing
 	}
-	if err := a.carryOut(ctx, plan, node); err != nil {
+	if err := a.carryOut(ctx, plan, name); err != nil {
 		return 0, fmt.Errorf("bring the spare NICs of node %s to what its pools want: %w", name, err)
 	}
 	var again time.Duration
@@ -94,7 +94,7 @@ func (a *Allocator) refill(ctx context.Context, name string) (time.Duration, err
 	return again, nil
 }
 
-func (a *Allocator) carryOut(ctx context.Context, plan pool.Plan, node nic.Node) error {
+func (a *Allocator) carryOut(ctx context.Context, plan pool.Plan, node string) error {
 	var errs []error
 	for _, id := range plan.Keep {
 		errs = append(errs, a.cool(ctx, id))

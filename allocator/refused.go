@@ -40,7 +40,11 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 			return nil // it would hear the same: many may be refused, and each claim that ends brings us here
 		}
 		err := a.atomically(ctx, func(e *edit) error {
-			got, err := a.acquire(e, c.Owner, c.Container, c.Request)
+			node, err := acquirer(e, c.Owner.Node) // no sign of life of it
+			if err != nil {
+				return err
+			}
+			got, err := a.acquire(e, node, c.Owner, c.Container, c.Request)
 			if err == nil && got.Phase == nic.ClaimRefused {
 				full[c.Request.Network] = full[c.Request.Network] || wantsAny(got)
 				full[c.Request.Network+"/"+c.Tenant] = full[c.Request.Network+"/"+c.Tenant] || lacksQuota(got)

@@ -3,6 +3,7 @@ package allocator_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -142,6 +143,44 @@ func TestHungMachinesDelayNoRefusedClaimElsewhere(t *testing.T) {
 		}
 		if err := r.alloc.Health(t.Context()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// That a node's refused claim is tried again, for what another let go, is no sign
+// of life of the node.
+func TestRefusedTriedAgainIsNoSignOfLife(t *testing.T) {
+	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
+		if _, err := r.alloc.Hello(t.Context(), "vm2", nic.Inventory{Boot: "b1"}); err != nil {
+			t.Fatal(err)
+		}
+		of := func(name string) nic.Claim {
+			o := owner(name)
+			o.Node = "vm2"
+			claim, err := r.alloc.Acquire(t.Context(), o, name, nic.Request{
+				Interface: "eth0", Network: "web", Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.10")},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return claim
+		}
+		has, also := of("b001"), of("b002")
+		mine := r.acquire("a001", "web", "10.0.0.10")
+		if has.Phase == nic.ClaimRefused || also.Phase != nic.ClaimRefused || mine.Phase != nic.ClaimRefused {
+			t.Fatalf("the claims are %s, %s and %s", has.Phase, also.Phase, mine.Phase)
+		}
+		r.wait(time.Hour)
+		before, err := r.alloc.Node(t.Context(), "vm1")
+		if err != nil || before.Phase != nic.NodeSilent {
+			t.Fatalf("the node is %+v, %v", before, err)
+		}
+		if err := r.alloc.Release(t.Context(), also.ID, also.Epoch); err != nil {
+			t.Fatal(err)
+		}
+		r.wait(time.Minute)
+		if now, err := r.alloc.Node(t.Context(), "vm1"); err != nil || now.Phase != nic.NodeSilent || !now.LastSeen.Equal(before.LastSeen) {
+			t.Errorf("the node is %s, seen at %s, and was seen at %s: %v", now.Phase, now.LastSeen, before.LastSeen, err)
 		}
 	})
 }

@@ -210,9 +210,15 @@ func (a *Allocator) shed(ctx context.Context, r pool.Retirement) error {
 	return err
 }
 
-// makeSpare plans a NIC of the network that nobody holds.
-func (a *Allocator) makeSpare(ctx context.Context, network nic.Network, node nic.Node) error {
+// makeSpare plans a NIC of the network that nobody holds, unless the node has been
+// revoked or is being forgotten meanwhile.
+func (a *Allocator) makeSpare(ctx context.Context, network nic.Network, name string) error {
 	return a.asLeader(ctx, func(e *edit) error {
+		node, rev, found, err := get[nic.Node](e, nodeKey(name))
+		if err != nil || !found || node.Phase != nic.NodeReady {
+			return err
+		}
+		e.fenceAt(nodeKey(name), rev)
 		var mac nic.MAC
 		if !a.opts.Providers[network.Provider].Info().DrawsMACs {
 			mac = nic.NewMAC()
