@@ -206,7 +206,11 @@ func TestS13_ThousandsThatWaitDoNotHoldUpAnother(t *testing.T) {
 func synctestRun(t *testing.T, test func(r *tenantRig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := newTenantRig(t, []nic.Tenant{{Name: "red", Quota: nic.Quota{NICs: 400}}},
+		most := 200
+		if long() {
+			most = 400
+		}
+		r := newTenantRig(t, []nic.Tenant{{Name: "red", Quota: nic.Quota{NICs: most}}},
 			fake.Options{CallTime: 10 * time.Millisecond, Latency: fake.Latency{Attach: 50 * time.Millisecond}, NICsPerInstance: 64})
 		r.networks = append(r.networks, nic.Network{
 			Name: "wide", Provider: "fake", Addressing: nic.AddrDHCP, Space: "default", Tenants: []string{"red", "blue"}, Hold: nic.Duration(time.Minute),
