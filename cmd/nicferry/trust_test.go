@@ -29,7 +29,7 @@ func newTrust(env *testscript.Env, log *slog.Logger) (*authority.Authority, erro
 
 // serveOwn serves with it at $OWN.
 func serveOwn(env *testscript.Env, trust *authority.Authority, backend *apitest.Backend, log *slog.Logger) error {
-	ln, err := server.ListenOwn("127.0.0.1:0", trust.Certificate)
+	ln, err := server.ListenOwn("127.0.0.1:0", trust.Certificate, log)
 	if err != nil {
 		return err
 	}

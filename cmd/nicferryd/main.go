@@ -157,7 +157,7 @@ func listen(c *conf.Controller, trust *authority.Authority, log *slog.Logger) ([
 	}
 	var port net.Listener
 	if c.Listen.OwnAuthority() {
-		port, err = server.ListenOwn(c.Listen.Address, trust.Certificate)
+		port, err = server.ListenOwn(c.Listen.Address, trust.Certificate, log)
 	} else {
 		port, err = server.ListenTLS(c.Listen.Address, mtls.Files{CA: c.Listen.ClientCA, Cert: c.Listen.Cert, Key: c.Listen.Key}, log)
 	}

@@ -57,7 +57,7 @@ func startOwn(t *testing.T, edit ...func(*server.Options)) *ownController {
 // serve serves with an authority until the test ends, and returns where.
 func (c *ownController) serve(trust *authority.Authority) string {
 	c.t.Helper()
-	ln, err := server.ListenOwn("127.0.0.1:0", trust.Certificate)
+	ln, err := server.ListenOwn("127.0.0.1:0", trust.Certificate, c.opts.Log)
 	if err != nil {
 		c.t.Fatal(err)
 	}
