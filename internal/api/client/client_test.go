@@ -81,6 +81,27 @@ func TestRefusalsAreTold(t *testing.T) {
 	}
 }
 
+// People give a token where its id belongs: its secret goes into no URL.
+func TestATokensTextStaysHere(t *testing.T) {
+	t.Parallel()
+	text, err := api.TokenContent{Node: "n1", ID: "tok-1", Secret: "s3cret", CA: "00"}.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Pointer[string]
+	c := stub(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(new(r.URL.String()))
+		w.WriteHeader(http.StatusNoContent)
+	})
+	if err := c.DeleteToken(t.Context(), string(text)); err != nil || *asked.Load() != "/v1/tokens/tok-1" {
+		t.Errorf("%v, asked for %q", err, *asked.Load())
+	}
+	asked.Store(nil)
+	if err := c.DeleteToken(t.Context(), string(text[:12])); err == nil || asked.Load() != nil {
+		t.Errorf("a part of one: %v, and it is sent: %t", err, asked.Load() != nil)
+	}
+}
+
 func TestAnswersThatAreNotAControllers(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

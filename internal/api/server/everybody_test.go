@@ -425,3 +425,17 @@ func TestS15_TheLogHasNoToken(t *testing.T) {
 		t.Errorf("refusals are not in the audit log:\n%s", log)
 	}
 }
+
+// A token that somebody gives for an id is not in the log either, at any level.
+func TestS15_NoTokenInTheLogOfRequests(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	ctl := start(t, func(o *server.Options) {
+		o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	token := must(api.TokenContent{Node: "n1", ID: "tok-1", Secret: "s3cret", CA: "00"}.Encode())
+	ctl.send("DELETE", "/v1/tokens/"+string(token), "")
+	if logged := log.String(); !strings.Contains(logged, "path=/v1/tokens/nft1_…") || strings.Contains(logged, string(token)) {
+		t.Errorf("the log says\n%s", logged)
+	}
+}
