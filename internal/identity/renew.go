@@ -88,10 +88,11 @@ func (i *Identity) keep(ctx context.Context, controller Controller, early float6
 	}
 	controller.Close()
 	log.Info("certificate renewed", "expires", next.NotAfter)
-	wait := time.Until(due(next, early))
+	wait, left := time.Until(due(next, early)), time.Until(next.NotAfter)
 	if wait <= 0 { // most of its time lay behind it when it was made: what is left counts
-		wait = time.Until(next.NotAfter) * 2 / 3
+		wait = left * 2 / 3
 	}
+	wait = max(wait, left/3) // nor is it renewed again at once where it was nearly so
 	if wait <= 0 { // by a clock that is wrong; that another would do better is not so
 		wait = next.NotAfter.Sub(next.NotBefore) / 12
 	}
