@@ -93,7 +93,7 @@ func (i *Identity) keep(ctx context.Context, controller Controller, early float6
 		wait = left * 2 / 3
 	}
 	wait = max(wait, left/3) // nor is it renewed again at once where it was nearly so
-	if wait <= 0 { // by a clock that is wrong; that another would do better is not so
+	if wait <= 0 {           // by a clock that is wrong; that another would do better is not so
 		wait = next.NotAfter.Sub(next.NotBefore) / 12
 	}
 	return min(wait, look), nil
