@@ -141,6 +141,7 @@ func (e *engine) remove(id string) { e.change(id, func() { delete(e.all, id) }) 
 
 // A rig is a node with an agent, and the real controller beside it.
 type rig struct {
+	agent  *vmagent.Agent // the one that was started last
 	t      *testing.T
 	host   *netns.Namespace
 	engine *engine
@@ -364,6 +365,7 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.agent = agent
 	ctx, cancel := context.WithCancel(r.t.Context())
 	r.ended = make(chan error, 1)
 	go func() { r.ended <- errors.Join(agent.Run(ctx), agent.Close()) }()

@@ -78,6 +78,11 @@ func TestTheStepsOfANICsWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.start()
+		r.until("the new agent to have seen that it has not started", func() bool {
+			var now made
+			r.agent.Tally(&now)
+			return now == 1
+		})
 		r.engine.run(t, id(1), labels)
 		r.wantSteps(id(1), nic.StepAsked, nic.StepPlanned, nic.StepPlaced, nic.StepCreated, nic.StepAttached,
 			nic.StepFound, nic.StepStarted, nic.StepMoved, nic.StepAddressed, nic.StepBound)
@@ -97,3 +102,17 @@ func TestTheStepsOfANICsWay(t *testing.T) {
 		r.wantSteps(id(2), nic.StepAsked, nic.StepSpare, nic.StepFound, nic.StepMoved, nic.StepAddressed, nic.StepBound)
 	})
 }
+
+// made counts the NICs that the agent itself knows to be in the host namespace.
+type made int
+
+func (m *made) NICs(state nic.ObservedState, _ string, count int) {
+	if state == nic.ObservedMade {
+		*m += made(count)
+	}
+}
+
+func (*made) Connected(bool)          {}
+func (*made) Workers(int, int)        {}
+func (*made) Asks(int)                {}
+func (*made) Leases(string, int, int) {}
