@@ -3,6 +3,7 @@
 package docs
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/nicferry/nicferry/internal/lab"
@@ -39,7 +40,9 @@ func TestOneMachine(t *testing.T) {
 	r.follow("one-machine")
 	r.follow("labels")
 	r.follow("look")
-	r.exits["nicferry doctor"] = 1 // the files that keep others off are not there
+	if slots, _ := filepath.Glob("/sys/bus/pci/slots/*/address"); len(slots) > 0 {
+		r.exits["nicferry doctor"] = 1 // the files that keep others off what is plugged in are not there
+	}
 	r.follow("doctor")
 	r.follow("bundle")
 	r.follow("upgrade")
