@@ -78,7 +78,7 @@ func (s *Segment) start(ctx context.Context) error {
 		{"ip", "netns", "add", name},
 		// Addresses are usable at once: nobody else is there to own them.
 		{"ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0"},
-		{"ip", "link", "add", uplink, "type", "veth", "peer", "name", wire, "netns", name},
+		{"ip", "link", "add", uplink, "address", strangersMAC(), "type", "veth", "peer", "name", wire, "address", strangersMAC(), "netns", name},
 		{"ip", "-n", name, "link", "set", "lo", "up"},
 		{"ip", "-n", name, "link", "set", wire, "up"},
 		// The kernel would give it IPv6 routes, and late.

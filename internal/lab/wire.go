@@ -5,6 +5,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strconv"
 
@@ -20,6 +21,13 @@ type End struct {
 	Addr netip.Prefix
 }
 
+// strangersMAC is one that nobody can take for a NIC's of ours. The kernel's own,
+// which are random, begin like those once in 16,384 times.
+func strangersMAC() string {
+	n := rand.Uint32()
+	return fmt.Sprintf("02:1a:b0:%02x:%02x:%02x", byte(n), byte(n>>8), byte(n>>16))
+}
+
 // Wire joins two nodes by a cable, which is up. It goes with either node.
 func Wire(ctx context.Context, a, b End) error {
 	for _, end := range []End{a, b} {
@@ -30,8 +38,8 @@ func Wire(ctx context.Context, a, b End) error {
 	// Process ids are the machine's, so its /proc must be seen: only the network
 	// is the node's.
 	args := []string{
-		"--net=" + a.Node.NetNS(), "ip", "link", "add", a.Link, "type", "veth",
-		"peer", "name", b.Link, "netns", strconv.Itoa(b.Node.holder.pid),
+		"--net=" + a.Node.NetNS(), "ip", "link", "add", a.Link, "address", strangersMAC(), "type", "veth",
+		"peer", "name", b.Link, "address", strangersMAC(), "netns", strconv.Itoa(b.Node.holder.pid),
 	}
 	if _, err := output(outside(ctx, "nsenter", args...), "nsenter", args); err != nil {
 		return fmt.Errorf("wire nodes: %w", err)
