@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/identity/layout"
 )
 
 // newVisit fills in what is optional, and reads the configs.
@@ -36,7 +37,7 @@ func (v *visit) hasController() bool {
 // hasAgent says whether an agent is set up on the machine, or runs by its defaults.
 func (v *visit) hasAgent() bool {
 	return v.agentErr == nil || !errors.Is(v.agentErr, fs.ErrNotExist) ||
-		v.exists(v.identityDir()+"/identity.json") || v.process("nicferry-agent")
+		v.exists(v.identityDir()+"/"+layout.Record) || v.process("nicferry-agent")
 }
 
 // readConfig reads one of the configs; the error is fs.ErrNotExist or
@@ -86,7 +87,7 @@ func (v *visit) tellConfig(path, check string, err error) {
 
 func checkAgentConfig(_ context.Context, v *visit) {
 	if errors.Is(v.agentErr, fs.ErrNotExist) {
-		if v.exists(v.identityDir() + "/identity.json") {
+		if v.exists(v.identityDir() + "/" + layout.Record) {
 			v.ok("no %s; the agent goes by what it was given when it joined", v.AgentConfig)
 			return
 		}

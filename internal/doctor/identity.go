@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/identity/layout"
 	"github.com/nicferry/nicferry/internal/mtls"
 )
 
@@ -38,7 +39,7 @@ func (v *visit) identity() (identity, bool) {
 	case v.agent.TLS != nil:
 		id.files = mtls.Files{CA: v.agent.TLS.CA, Cert: v.agent.TLS.Cert, Key: v.agent.TLS.Key}
 	default:
-		id.files, id.joined = joinedFiles(v.identityDir()), true
+		id.files, id.joined = layout.Files(v.identityDir()), true
 	}
 	return id, true
 }
@@ -53,23 +54,16 @@ func (v *visit) identityDir() string {
 }
 
 func (t tree) readIdentity(dir string) (identity, bool) {
-	text, ok := t.read(dir + "/identity.json")
+	text, ok := t.read(dir + "/" + layout.Record)
 	if !ok {
 		return identity{}, false
 	}
-	var file struct {
-		Node        string   `json:"node"`
-		Controllers []string `json:"controllers"`
-	}
+	var file layout.Content
 	if json.Unmarshal([]byte(text), &file) != nil {
 		return identity{}, false
 	}
 	file.Controllers = slices.DeleteFunc(file.Controllers, func(a string) bool { return conf.CheckAddress(a) != nil })
-	return identity{file.Node, file.Controllers, joinedFiles(dir), true}, len(file.Controllers) > 0
-}
-
-func joinedFiles(dir string) mtls.Files {
-	return mtls.Files{CA: dir + "/ca.pem", Cert: dir + "/cert.pem", Key: dir + "/key.pem"}
+	return identity{file.Node, file.Controllers, layout.Files(dir), true}, len(file.Controllers) > 0
 }
 
 func isRemote(address string) bool { return strings.HasPrefix(address, "https://") }

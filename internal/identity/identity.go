@@ -11,17 +11,14 @@ import (
 	"path/filepath"
 
 	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/identity/layout"
 	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/nic"
 )
 
-// The files of an identity. The record comes last and goes first: without it
-// the others are of a join that was not finished.
+// Files beside those of package layout, of which the record comes last and goes
+// first: without it the others are of a join that was not finished.
 const (
-	keyFile    = "key.pem"
-	certFile   = "cert.pem"
-	caFile     = "ca.pem"
-	recordFile = "identity.json"
 	// pendingFile is the key of a join that has not been answered. A token is
 	// good for one key.
 	pendingFile = "join.key"
@@ -41,16 +38,10 @@ type Identity struct {
 	Controllers []string
 }
 
-// record is the file that says what the others are.
-type record struct {
-	Node        string   `json:"node"`
-	Controllers []string `json:"controllers"`
-}
-
 // Files are what the agent connects with. They are replaced when the certificate
 // is renewed, and must be read at each connection.
 func (i *Identity) Files() mtls.Files {
-	return mtls.Files{CA: i.file(caFile), Cert: i.file(certFile), Key: i.file(keyFile)}
+	return layout.Files(i.dir)
 }
 
 func (i *Identity) file(name string) string { return filepath.Join(i.dir, name) }
@@ -67,22 +58,22 @@ func Load(dir string) (*Identity, error) {
 		return nil, err
 	}
 	i := &Identity{dir: dir}
-	text, err := os.ReadFile(i.file(recordFile))
+	text, err := os.ReadFile(i.file(layout.Record))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: there is no %s in %s", ErrNone, recordFile, dir)
+		return nil, fmt.Errorf("%w: there is no %s in %s", ErrNone, layout.Record, dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read identity: %w", err)
 	}
-	var r record
+	var r layout.Content
 	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("read identity %s: %w; %s", i.file(recordFile), err, again)
+		return nil, fmt.Errorf("read identity %s: %w; %s", i.file(layout.Record), err, again)
 	}
-	if err := r.check(); err != nil {
-		return nil, fmt.Errorf("read identity %s: %w; %s", i.file(recordFile), err, again)
+	if err := checkContent(r); err != nil {
+		return nil, fmt.Errorf("read identity %s: %w; %s", i.file(layout.Record), err, again)
 	}
 	i.Node, i.Controllers = r.Node, r.Controllers
-	if err := checkFile(i.file(keyFile)); err != nil {
+	if err := checkFile(i.file(layout.Key)); err != nil {
 		return nil, err
 	}
 	if _, err := i.certificate(); err != nil {
@@ -94,7 +85,7 @@ func Load(dir string) (*Identity, error) {
 // again is what to do where files do not serve.
 const again = "join again: nicferry-agent join --force, with the token that nicferry token create prints"
 
-func (r record) check() error {
+func checkContent(r layout.Content) error {
 	if err := nic.CheckName("node", r.Node); err != nil {
 		return err
 	}

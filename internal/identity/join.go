@@ -14,6 +14,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/api/client"
+	"github.com/nicferry/nicferry/internal/identity/layout"
 	"github.com/nicferry/nicferry/internal/mtls"
 )
 
@@ -66,7 +67,7 @@ func Join(ctx context.Context, opts JoinOptions) (*Identity, error) {
 	if len(i.Controllers) == 0 {
 		return nil, TokenError{errors.New("the token has no address of the controller; give one: nicferry-agent join ADDRESS TOKEN")}
 	}
-	if err := (record{i.Node, i.Controllers}).check(); err != nil {
+	if err := checkContent(layout.Content{Node: i.Node, Controllers: i.Controllers}); err != nil {
 		return nil, TokenError{err}
 	}
 	if err := makeDir(opts.Dir); err != nil {
@@ -177,11 +178,11 @@ func (i *Identity) checkIssued(issued api.Issued, ca string, key []byte) error {
 
 // store puts the identity into its place. If it is interrupted there is none.
 func (i *Identity) store(issued api.Issued, key []byte) error {
-	text, err := json.MarshalIndent(record{i.Node, i.Controllers}, "", "  ")
+	text, err := json.MarshalIndent(layout.Content{Node: i.Node, Controllers: i.Controllers}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode identity: %w", err)
 	}
-	if err := remove(i.file(recordFile)); err != nil {
+	if err := remove(i.file(layout.Record)); err != nil {
 		return err
 	}
 	for _, f := range []struct {
@@ -189,10 +190,10 @@ func (i *Identity) store(issued api.Issued, key []byte) error {
 		data []byte
 		mode fs.FileMode
 	}{
-		{keyFile, key, 0o600},
-		{certFile, []byte(issued.Certificate), 0o644},
-		{caFile, []byte(issued.CA), 0o644},
-		{recordFile, append(text, '\n'), 0o644},
+		{layout.Key, key, 0o600},
+		{layout.Cert, []byte(issued.Certificate), 0o644},
+		{layout.CA, []byte(issued.CA), 0o644},
+		{layout.Record, append(text, '\n'), 0o644},
 	} {
 		if err := replace(i.file(f.name), f.data, f.mode); err != nil {
 			return err

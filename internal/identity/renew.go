@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/identity/layout"
 	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/internal/retry"
 )
@@ -121,7 +122,7 @@ func explain(err error, cert *x509.Certificate, now time.Time) error {
 // renew asks for a certificate for the key that there is, and puts it into its
 // place, which is one step. A join that comes meanwhile wins.
 func (i *Identity) renew(ctx context.Context, controller Controller) (*x509.Certificate, error) {
-	key, err := os.ReadFile(i.file(keyFile))
+	key, err := os.ReadFile(i.file(layout.Key))
 	if err != nil {
 		return nil, fmt.Errorf("read identity: %w", err)
 	}
@@ -146,17 +147,17 @@ func (i *Identity) renew(ctx context.Context, controller Controller) (*x509.Cert
 		return nil, fmt.Errorf("this machine has joined anew, as node %s; start nicferry-agent again", now.Node)
 	}
 	// The CA is the one that the connection was checked with.
-	ca, err := os.ReadFile(now.file(caFile))
+	ca, err := os.ReadFile(now.file(layout.CA))
 	if err != nil {
 		return nil, fmt.Errorf("read identity: %w", err)
 	}
-	if key, err = os.ReadFile(now.file(keyFile)); err != nil {
+	if key, err = os.ReadFile(now.file(layout.Key)); err != nil {
 		return nil, fmt.Errorf("read identity: %w", err)
 	}
 	if err := i.checkIssued(issued, string(ca), key); err != nil {
 		return nil, err
 	}
-	if err := replace(i.file(certFile), []byte(issued.Certificate), 0o644); err != nil {
+	if err := replace(i.file(layout.Cert), []byte(issued.Certificate), 0o644); err != nil {
 		return nil, err
 	}
 	return i.certificate()
