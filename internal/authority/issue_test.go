@@ -22,6 +22,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/authority"
 	"github.com/nicferry/nicferry/internal/mtls"
+	"github.com/nicferry/nicferry/internal/mtls/mtlstest"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -76,7 +77,7 @@ func TestRequestsForCertificates(t *testing.T) {
 		"cut":            {asPEM(kind, good[:len(good)-20]), "is no certificate signing request"},
 		"two":            {asPEM(kind, good) + asPEM(kind, good), "want one certificate signing request"},
 		"a certificate":  {r.CA(), "want one certificate signing request"},
-		"a key":          {string(newKey(t)), "want one certificate signing request"},
+		"a key":          {string(mtlstest.Key(t)), "want one certificate signing request"},
 		"nothing":        {"", "want one certificate signing request"},
 		"large":          {strings.Repeat("x", 16<<10+1), "at most"},
 		"another's name": {asPEM(kind, signed(t, p256, func(c *x509.CertificateRequest) { c.Subject.CommonName = "../../x" })), ""},
@@ -107,8 +108,8 @@ func TestRenew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, newMem(t))
-		token, key := r.token(api.TokenRequest{Node: "vm1"}), newKey(t)
-		issued, err := r.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: csrOf(t, key)})
+		token, key := r.token(api.TokenRequest{Node: "vm1"}), mtlstest.Key(t)
+		issued, err := r.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: mtlstest.Request(t, key)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +120,7 @@ func TestRenew(t *testing.T) {
 			if peer.Join != 1 || peer.Expired != (pause > 23*time.Hour) {
 				t.Fatalf("after %s: %+v", pause, peer)
 			}
-			if issued, err = r.Renew(t.Context(), peer, csrOf(t, newKey(t))); err != nil || issued.Node != "vm1" {
+			if issued, err = r.Renew(t.Context(), peer, mtlstest.Request(t, mtlstest.Key(t))); err != nil || issued.Node != "vm1" {
 				t.Fatalf("after %s: %v", pause, err)
 			}
 		}
@@ -129,13 +130,13 @@ func TestRenew(t *testing.T) {
 			t.Errorf("after a month: %+v", peer)
 		}
 		for _, p := range []mtls.Peer{peer, {Role: mtls.Admin}, {Role: mtls.Node, Names: []string{"vm1"}}, {Role: mtls.Viewer}} {
-			if _, err := r.Renew(t.Context(), p, csrOf(t, key)); !refusedWith(err, "has no certificate of a join") {
+			if _, err := r.Renew(t.Context(), p, mtlstest.Request(t, key)); !refusedWith(err, "has no certificate of a join") {
 				t.Errorf("%s renews: %v", p, err)
 			}
 		}
 		peer = r.joined("vm1")
 		r.config.set("vm1", nil)
-		if _, err := r.Renew(t.Context(), peer, csrOf(t, key)); !refusedWith(err, "any more") {
+		if _, err := r.Renew(t.Context(), peer, mtlstest.Request(t, key)); !refusedWith(err, "any more") {
 			t.Errorf("one that may not join any more: %v", err)
 		}
 	})
@@ -145,7 +146,7 @@ func TestPeoplesCertificates(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, newMem(t))
-		csr := csrOf(t, newKey(t))
+		csr := mtlstest.Request(t, mtlstest.Key(t))
 		day := nic.Duration(24 * time.Hour)
 		issued, err := r.IssueUser(t.Context(), api.CertificateRequest{Name: "vm1", Role: "viewer", TTL: 90 * day, CSR: csr})
 		if err != nil {

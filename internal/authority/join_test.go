@@ -13,6 +13,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/authority"
 	"github.com/nicferry/nicferry/internal/mtls"
+	"github.com/nicferry/nicferry/internal/mtls/mtlstest"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -34,7 +35,7 @@ func TestS4_RefusedTokensAreTheirNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, newMem(t))
 		join := func(text api.Secret) error {
-			_, err := r.Join(t.Context(), api.JoinRequest{Token: text, CSR: csrOf(t, newKey(t))})
+			_, err := r.Join(t.Context(), api.JoinRequest{Token: text, CSR: mtlstest.Request(t, mtlstest.Key(t))})
 			return err
 		}
 		expired, moved := r.token(api.TokenRequest{Node: "vm1", TTL: nic.Duration(time.Minute)}), r.token(api.TokenRequest{Node: "vm1"})
@@ -85,7 +86,7 @@ func TestJoin(t *testing.T) {
 		if err != nil || content.CA != r.Fingerprint() || content.Node != "vm1" || !slices.Equal(content.Controllers, []string{"https://10.0.0.1:7460"}) {
 			t.Fatalf("token: %+v, %v", content, err)
 		}
-		issued, err := r.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: csrOf(t, newKey(t))})
+		issued, err := r.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: mtlstest.Request(t, mtlstest.Key(t))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,26 +118,26 @@ func TestS4_SecondUseRefused(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s store.Store) {
 		r := begin(t, s)
-		token, key := r.token(api.TokenRequest{Node: "vm1"}), newKey(t)
-		if _, err := r.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: csrOf(t, key)}); err != nil {
+		token, key := r.token(api.TokenRequest{Node: "vm1"}), mtlstest.Key(t)
+		if _, err := r.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: mtlstest.Request(t, key)}); err != nil {
 			t.Fatal(err)
 		}
 		// The answer was lost, and the controller is another now.
 		second := r.again()
-		issued, err := second.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: csrOf(t, key)})
+		issued, err := second.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: mtlstest.Request(t, key)})
 		if err != nil || r.Peer([]*x509.Certificate{parse(t, issued.Certificate)}).Join != 1 {
 			t.Errorf("the same key again: %v", err)
 		}
-		if _, err := second.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: csrOf(t, newKey(t))}); !refusedWith(err, "nicferry node revoke vm1") {
+		if _, err := second.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: mtlstest.Request(t, mtlstest.Key(t))}); !refusedWith(err, "nicferry node revoke vm1") {
 			t.Errorf("another key: %v", err)
 		}
 		guess := tamper(t, token, func(c *api.TokenContent) { c.Secret = "guessed" })
-		if _, err := second.Join(t.Context(), api.JoinRequest{Token: guess, CSR: csrOf(t, key)}); !refusedWith(err, "is not known here") {
+		if _, err := second.Join(t.Context(), api.JoinRequest{Token: guess, CSR: mtlstest.Request(t, key)}); !refusedWith(err, "is not known here") {
 			t.Errorf("another secret: %v", err)
 		}
 		// The next join ends the replay.
 		r.joined("vm1")
-		if _, err := r.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: csrOf(t, key)}); !refusedWith(err, "is not known here") {
+		if _, err := r.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: mtlstest.Request(t, key)}); !refusedWith(err, "is not known here") {
 			t.Errorf("after the next join: %v", err)
 		}
 	})
@@ -152,7 +153,7 @@ func TestS4_OneOfManyUsesAToken(t *testing.T) {
 		errs, joins := make([]error, many), make([]uint64, many)
 		var wg sync.WaitGroup
 		for i := range many {
-			trust, csr := r.again(), csrOf(t, newKey(t))
+			trust, csr := r.again(), mtlstest.Request(t, mtlstest.Key(t))
 			wg.Go(func() {
 				issued, err := trust.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: csr})
 				if errs[i] = err; err == nil {
@@ -179,25 +180,25 @@ func TestS4_ExpiredToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, newMem(t))
-		key := newKey(t)
+		key := mtlstest.Key(t)
 		token, used := r.token(api.TokenRequest{Node: "vm1"}), r.token(api.TokenRequest{Node: "vm2", TTL: nic.Duration(time.Hour)})
-		if _, err := r.Join(t.Context(), api.JoinRequest{Token: used.Text, CSR: csrOf(t, key)}); err != nil {
+		if _, err := r.Join(t.Context(), api.JoinRequest{Token: used.Text, CSR: mtlstest.Request(t, key)}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(authority.DefaultTokenLife - time.Second)
 		last := r.token(api.TokenRequest{Node: "vm1", TTL: nic.Duration(time.Second)})
 		time.Sleep(time.Second)
 		for name, text := range map[string]api.Secret{"default": token.Text, "a second": last.Text} {
-			_, err := r.Join(t.Context(), api.JoinRequest{Token: text, CSR: csrOf(t, newKey(t))})
+			_, err := r.Join(t.Context(), api.JoinRequest{Token: text, CSR: mtlstest.Request(t, mtlstest.Key(t))})
 			if !refusedWith(err, "expired at "+time.Now().UTC().Format(time.RFC3339)) || !refusedWith(err, "nicferry token create --node vm1") {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if _, err := r.Join(t.Context(), api.JoinRequest{Token: used.Text, CSR: csrOf(t, key)}); err != nil {
+		if _, err := r.Join(t.Context(), api.JoinRequest{Token: used.Text, CSR: mtlstest.Request(t, key)}); err != nil {
 			t.Errorf("the same key while the token is good: %v", err)
 		}
 		time.Sleep(time.Hour)
-		if _, err := r.Join(t.Context(), api.JoinRequest{Token: used.Text, CSR: csrOf(t, key)}); !refusedWith(err, "used already") {
+		if _, err := r.Join(t.Context(), api.JoinRequest{Token: used.Text, CSR: mtlstest.Request(t, key)}); !refusedWith(err, "used already") {
 			t.Errorf("the same key after that: %v", err)
 		}
 		// What has expired is told for a day, and then it is gone.
@@ -216,7 +217,7 @@ func TestS4_OtherNodesToken(t *testing.T) {
 	t.Parallel()
 	r := begin(t, newMem(t))
 	token := r.token(api.TokenRequest{Node: "vm1"})
-	csr := csrOf(t, newKey(t))
+	csr := mtlstest.Request(t, mtlstest.Key(t))
 	for name, tc := range map[string]struct {
 		edit func(*api.TokenContent)
 		want string
@@ -244,9 +245,9 @@ func TestS4_OtherNodesToken(t *testing.T) {
 func TestS4_ChangedInstance(t *testing.T) {
 	t.Parallel()
 	r := begin(t, newMem(t))
-	token, key := r.token(api.TokenRequest{Node: "vm1"}), newKey(t)
+	token, key := r.token(api.TokenRequest{Node: "vm1"}), mtlstest.Key(t)
 	join := func() error {
-		_, err := r.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: csrOf(t, key)})
+		_, err := r.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: mtlstest.Request(t, key)})
 		return err
 	}
 	r.config.set("vm1", map[string]nic.InstanceID{"vms": "uuid-3"})
@@ -291,13 +292,13 @@ func TestS4_Revoked(t *testing.T) {
 		if err := r.Check(t.Context(), mtls.Peer{Role: mtls.Node, Names: []string{"vm1"}}); !refusedWith(err, "was revoked") {
 			t.Errorf("with an operator's certificate: %v", err)
 		}
-		if _, err := r.Renew(t.Context(), peer, csrOf(t, newKey(t))); !refusedWith(err, "was revoked") {
+		if _, err := r.Renew(t.Context(), peer, mtlstest.Request(t, mtlstest.Key(t))); !refusedWith(err, "was revoked") {
 			t.Errorf("renew: %v", err)
 		}
 		if tokens, err := r.Tokens(t.Context()); err != nil || len(tokens) != 1 || tokens[0].ID != other.ID {
 			t.Errorf("tokens: %+v, %v", tokens, err)
 		}
-		if _, err := r.Join(t.Context(), api.JoinRequest{Token: waiting.Text, CSR: csrOf(t, newKey(t))}); !api.IsRefused(err) {
+		if _, err := r.Join(t.Context(), api.JoinRequest{Token: waiting.Text, CSR: mtlstest.Request(t, mtlstest.Key(t))}); !api.IsRefused(err) {
 			t.Errorf("with a token of before: %v", err)
 		}
 		back := r.joined("vm1")

@@ -16,6 +16,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/authority"
 	"github.com/nicferry/nicferry/internal/mtls"
+	"github.com/nicferry/nicferry/internal/mtls/mtlstest"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/internal/store/boltstore"
 	"github.com/nicferry/nicferry/internal/store/memstore"
@@ -120,29 +121,11 @@ func (r *rig) token(req api.TokenRequest) api.NewToken {
 // joined is the peer that joins a node with a token that is made for that.
 func (r *rig) joined(node string) mtls.Peer {
 	r.t.Helper()
-	issued, err := r.Join(r.t.Context(), api.JoinRequest{Token: r.token(api.TokenRequest{Node: node}).Text, CSR: csrOf(r.t, newKey(r.t))})
+	issued, err := r.Join(r.t.Context(), api.JoinRequest{Token: r.token(api.TokenRequest{Node: node}).Text, CSR: mtlstest.Request(r.t, mtlstest.Key(r.t))})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return r.Peer([]*x509.Certificate{parse(r.t, issued.Certificate)})
-}
-
-func newKey(t *testing.T) []byte {
-	t.Helper()
-	key, err := mtls.NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func csrOf(t *testing.T, key []byte) string {
-	t.Helper()
-	csr, err := mtls.Request(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(csr)
 }
 
 func parse(t *testing.T, text string) *x509.Certificate {

@@ -20,6 +20,7 @@ import (
 	"github.com/nicferry/nicferry/internal/authority"
 	"github.com/nicferry/nicferry/internal/identity"
 	"github.com/nicferry/nicferry/internal/mtls"
+	"github.com/nicferry/nicferry/internal/mtls/mtlstest"
 	"github.com/nicferry/nicferry/internal/store/memstore"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -164,15 +165,7 @@ func (a answers) Close() {}
 func issuedTo(t *testing.T, a *authority.Authority, node, csr string) api.Issued {
 	t.Helper()
 	if csr == "" {
-		key, err := mtls.NewKey()
-		if err != nil {
-			t.Fatal(err)
-		}
-		request, err := mtls.Request(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		csr = string(request)
+		csr = mtlstest.Request(t, mtlstest.Key(t))
 	}
 	issued, err := a.Join(t.Context(), api.JoinRequest{Token: newToken(t, a, node), CSR: csr})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/nicferry/nicferry/internal/authority"
 	"github.com/nicferry/nicferry/internal/lab/certs"
 	"github.com/nicferry/nicferry/internal/mtls"
+	"github.com/nicferry/nicferry/internal/mtls/mtlstest"
 	"github.com/nicferry/nicferry/internal/store/memstore"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -78,8 +79,8 @@ func newCrowd(t *testing.T) *crowd {
 	t.Helper()
 	records := memstore.New(memstore.Options{})
 	t.Cleanup(func() { records.Close() })
-	key := newKey(t)
-	c := &crowd{callers: map[string]*http.Transport{}, csr: request(t, key)}
+	key := mtlstest.Key(t)
+	c := &crowd{callers: map[string]*http.Transport{}, csr: mtlstest.Request(t, key)}
 	open := func(ago time.Duration) *authority.Authority {
 		return newAuthority(t, slog.New(slog.DiscardHandler), func(o *authority.Options) {
 			o.Store, o.Now = records, func() time.Time { return time.Now().Add(-ago) }

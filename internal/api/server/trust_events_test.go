@@ -8,27 +8,37 @@ import (
 	"testing"
 
 	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/internal/api/server"
 	"github.com/nicferry/nicferry/internal/authority"
 	"github.com/nicferry/nicferry/internal/events"
+	"github.com/nicferry/nicferry/internal/mtls/mtlstest"
 	"github.com/nicferry/nicferry/internal/store/memstore"
 	"github.com/nicferry/nicferry/nic"
 )
 
-// What lets somebody in is told, and nothing that is told lets anybody in.
-func TestTokensAreTold(t *testing.T) {
-	t.Parallel()
+// startTelling starts a server with an authority that lets any node join, and
+// returns what it tells.
+func startTelling(t *testing.T) (*client.Client, *authority.Authority, *events.Log, *lockedBuffer) {
+	t.Helper()
 	records := memstore.New(memstore.Options{})
 	t.Cleanup(func() { records.Close() })
 	trust := newAuthority(t, slog.New(slog.DiscardHandler), func(o *authority.Options) {
 		o.Store, o.Instances = records, func(string) (map[string]nic.InstanceID, bool) { return nil, true }
 	})
 	happened := events.New(events.Options{})
-	var log lockedBuffer
+	log := &lockedBuffer{}
 	c := start(t, func(o *server.Options) {
-		o.Trust, o.Events, o.Log = trust, happened, slog.New(slog.NewTextHandler(&log, nil))
+		o.Trust, o.Events, o.Log = trust, happened, slog.New(slog.NewTextHandler(log, nil))
 	}).client()
-	csr := request(t, newKey(t))
+	return c, trust, happened, log
+}
+
+// What lets somebody in is told, and nothing that is told lets anybody in.
+func TestTokensAreTold(t *testing.T) {
+	t.Parallel()
+	c, _, happened, log := startTelling(t)
+	csr := mtlstest.Request(t, mtlstest.Key(t))
 	var secrets []string
 	for _, node := range []string{"n1", "n2"} {
 		token, err := c.CreateToken(t.Context(), api.TokenRequest{Node: node})
@@ -76,16 +86,7 @@ func TestTokensAreTold(t *testing.T) {
 // its secret is not.
 func TestARefusedTokenIsItsNodes(t *testing.T) {
 	t.Parallel()
-	records := memstore.New(memstore.Options{})
-	t.Cleanup(func() { records.Close() })
-	trust := newAuthority(t, slog.New(slog.DiscardHandler), func(o *authority.Options) {
-		o.Store, o.Instances = records, func(string) (map[string]nic.InstanceID, bool) { return nil, true }
-	})
-	happened := events.New(events.Options{})
-	var log lockedBuffer
-	c := start(t, func(o *server.Options) {
-		o.Trust, o.Events, o.Log = trust, happened, slog.New(slog.NewTextHandler(&log, nil))
-	}).client()
+	c, trust, happened, log := startTelling(t)
 	token, err := trust.CreateToken(t.Context(), api.TokenRequest{Node: "vm1"})
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +104,7 @@ func TestARefusedTokenIsItsNodes(t *testing.T) {
 		text    api.Secret
 		refused bool
 	}{{token.Text, false}, {token.Text, true}, {guess, true}} {
-		if _, err := c.Join(t.Context(), tc.text, request(t, newKey(t))); api.IsRefused(err) != tc.refused {
+		if _, err := c.Join(t.Context(), tc.text, mtlstest.Request(t, mtlstest.Key(t))); api.IsRefused(err) != tc.refused {
 			t.Fatalf("join %d: %v", i, err)
 		}
 	}

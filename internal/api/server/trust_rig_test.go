@@ -15,6 +15,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api/server"
 	"github.com/nicferry/nicferry/internal/authority"
 	"github.com/nicferry/nicferry/internal/mtls"
+	"github.com/nicferry/nicferry/internal/mtls/mtlstest"
 	"github.com/nicferry/nicferry/internal/store/memstore"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -109,8 +110,8 @@ func (c *ownController) token(node string) api.NewToken {
 // join lets a node join, and returns its client and files.
 func (c *ownController) join(node string) (*client.Client, mtls.Files) {
 	c.t.Helper()
-	token, key := c.token(node), newKey(c.t)
-	issued, err := c.newcomer(token).Join(c.t.Context(), token.Text, request(c.t, key))
+	token, key := c.token(node), mtlstest.Key(c.t)
+	issued, err := c.newcomer(token).Join(c.t.Context(), token.Text, mtlstest.Request(c.t, key))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -121,30 +122,12 @@ func (c *ownController) join(node string) (*client.Client, mtls.Files) {
 // person is the client of somebody with a role.
 func (c *ownController) person(name, role string) *client.Client {
 	c.t.Helper()
-	key := newKey(c.t)
-	issued, err := c.client().CreateCertificate(c.t.Context(), api.CertificateRequest{Name: name, Role: role, TTL: nic.Duration(authority.MaxUser), CSR: request(c.t, key)})
+	key := mtlstest.Key(c.t)
+	issued, err := c.client().CreateCertificate(c.t.Context(), api.CertificateRequest{Name: name, Role: role, TTL: nic.Duration(authority.MaxUser), CSR: mtlstest.Request(c.t, key)})
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	return c.open(client.Options{Addresses: []string{c.address}, TLS: keep(c.t, issued, key)})
-}
-
-func newKey(t *testing.T) []byte {
-	t.Helper()
-	key, err := mtls.NewKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func request(t *testing.T, key []byte) string {
-	t.Helper()
-	csr, err := mtls.Request(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(csr)
 }
 
 // keep writes what was issued into files.

@@ -15,6 +15,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api/server"
 	"github.com/nicferry/nicferry/internal/authority"
 	"github.com/nicferry/nicferry/internal/mtls"
+	"github.com/nicferry/nicferry/internal/mtls/mtlstest"
 	"github.com/nicferry/nicferry/internal/store/memstore"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -23,9 +24,9 @@ import (
 func TestS4_JoinByToken(t *testing.T) {
 	t.Parallel()
 	ctl := startOwn(t)
-	token, key := ctl.token("n1"), newKey(t)
+	token, key := ctl.token("n1"), mtlstest.Key(t)
 	nobody := ctl.newcomer(token)
-	issued, err := nobody.Join(t.Context(), token.Text, request(t, key))
+	issued, err := nobody.Join(t.Context(), token.Text, mtlstest.Request(t, key))
 	if err != nil || issued.Node != "n1" {
 		t.Fatalf("join: %+v, %v", issued.Node, err)
 	}
@@ -40,10 +41,10 @@ func TestS4_JoinByToken(t *testing.T) {
 		t.Errorf("a node lists tokens: %v", err)
 	}
 	// Who did not hear the answer asks again, with the same key.
-	if _, err := nobody.Join(t.Context(), token.Text, request(t, key)); err != nil {
+	if _, err := nobody.Join(t.Context(), token.Text, mtlstest.Request(t, key)); err != nil {
 		t.Errorf("the same again: %v", err)
 	}
-	if _, err := nobody.Join(t.Context(), token.Text, request(t, newKey(t))); !api.IsRefused(err) || !strings.Contains(err.Error(), "was used already") {
+	if _, err := nobody.Join(t.Context(), token.Text, mtlstest.Request(t, mtlstest.Key(t))); !api.IsRefused(err) || !strings.Contains(err.Error(), "was used already") {
 		t.Errorf("with another key: %v", err)
 	}
 	if tokens, err := ctl.client().Tokens(t.Context()); err != nil || len(tokens) != 0 {
@@ -90,9 +91,12 @@ func TestS4_NobodyMayOnlyJoin(t *testing.T) {
 		t.Errorf("version: %v", err)
 	}
 	for name, call := range map[string]func() error{
-		"hello":  func() error { _, err := nobody.Hello(t.Context(), "n1", nic.Inventory{}); return err },
-		"nodes":  func() error { _, err := nobody.Nodes(t.Context()); return err },
-		"renew":  func() error { _, err := nobody.Renew(t.Context(), "n1", request(t, newKey(t))); return err },
+		"hello": func() error { _, err := nobody.Hello(t.Context(), "n1", nic.Inventory{}); return err },
+		"nodes": func() error { _, err := nobody.Nodes(t.Context()); return err },
+		"renew": func() error {
+			_, err := nobody.Renew(t.Context(), "n1", mtlstest.Request(t, mtlstest.Key(t)))
+			return err
+		},
 		"tokens": func() error { _, err := nobody.CreateToken(t.Context(), api.TokenRequest{Node: "n1"}); return err },
 	} {
 		if err := call(); !api.IsRefused(err) {
@@ -113,13 +117,13 @@ func TestS4_WrongFingerprint(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := ctl.open(client.Options{Addresses: []string{stranger}, Fingerprint: content.CA})
-	_, err = c.Join(t.Context(), token.Text, request(t, newKey(t)))
+	_, err = c.Join(t.Context(), token.Text, mtlstest.Request(t, mtlstest.Key(t)))
 	if pin, ok := errors.AsType[*mtls.PinError](err); !ok || pin.Have != other.Fingerprint() || !strings.Contains(err.Error(), "is not the controller that made the token") {
 		t.Errorf("at a stranger: %v", err)
 	}
 	// A stranger that is trusted by a mistake takes nothing of it either.
 	c = ctl.open(client.Options{Addresses: []string{stranger}, Fingerprint: other.Fingerprint()})
-	if _, err = c.Join(t.Context(), token.Text, request(t, newKey(t))); !api.IsRefused(err) || !strings.Contains(err.Error(), "of another controller") {
+	if _, err = c.Join(t.Context(), token.Text, mtlstest.Request(t, mtlstest.Key(t))); !api.IsRefused(err) || !strings.Contains(err.Error(), "of another controller") {
 		t.Errorf("another's token: %v", err)
 	}
 	// A certificate of elsewhere is told so, and not only turned away.
@@ -127,8 +131,8 @@ func TestS4_WrongFingerprint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := newKey(t)
-	issued, err := other.Join(t.Context(), api.JoinRequest{Token: foreign.Text, CSR: request(t, key)})
+	key := mtlstest.Key(t)
+	issued, err := other.Join(t.Context(), api.JoinRequest{Token: foreign.Text, CSR: mtlstest.Request(t, key)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,8 +167,8 @@ func TestS4_ExpiredMayRenewOnlyItself(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			key := newKey(t)
-			issued, err := past.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: request(t, key)})
+			key := mtlstest.Key(t)
+			issued, err := past.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: mtlstest.Request(t, key)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,13 +177,13 @@ func TestS4_ExpiredMayRenewOnlyItself(t *testing.T) {
 			c := ctl.open(client.Options{Addresses: []string{address}, TLS: keep(t, issued, key)})
 			for call, f := range map[string]func() error{
 				"hello": func() error { _, err := c.Hello(t.Context(), "n1", nic.Inventory{}); return err },
-				"renew": func() error { _, err := c.Renew(t.Context(), "n2", request(t, key)); return err },
+				"renew": func() error { _, err := c.Renew(t.Context(), "n2", mtlstest.Request(t, key)); return err },
 			} {
 				if err := f(); !api.IsRefused(err) || call == "hello" && !strings.Contains(err.Error(), tc.want) {
 					t.Errorf("%s: %v", call, err)
 				}
 			}
-			next, err := c.Renew(t.Context(), "n1", request(t, key))
+			next, err := c.Renew(t.Context(), "n1", mtlstest.Request(t, key))
 			if tc.renews != (err == nil) || err != nil && (!api.IsRefused(err) || !strings.Contains(err.Error(), tc.want)) {
 				t.Fatalf("renew: %v", err)
 			}
@@ -211,9 +215,9 @@ func TestS4_ClockADayOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		key := newKey(t)
+		key := mtlstest.Key(t)
 		address := ctl.serve(trust)
-		issued, err := ctl.open(client.Options{Addresses: []string{address}, Fingerprint: trust.Fingerprint()}).Join(t.Context(), token.Text, request(t, key))
+		issued, err := ctl.open(client.Options{Addresses: []string{address}, Fingerprint: trust.Fingerprint()}).Join(t.Context(), token.Text, mtlstest.Request(t, key))
 		if err != nil {
 			return nil, issued, key, err
 		}
@@ -233,7 +237,7 @@ func TestS4_ClockADayOff(t *testing.T) {
 	if _, err := c.Hello(t.Context(), "n1", nic.Inventory{}); !api.IsRefused(err) || !strings.Contains(err.Error(), "if its clock is right") {
 		t.Errorf("hello when its clock is set: %v", err)
 	}
-	if _, err := c.Renew(t.Context(), "n1", request(t, key)); err != nil {
+	if _, err := c.Renew(t.Context(), "n1", mtlstest.Request(t, key)); err != nil {
 		t.Errorf("renew when its clock is set: %v", err)
 	}
 
@@ -246,7 +250,7 @@ func TestS4_ClockADayOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if issued, err = ahead.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: request(t, key)}); err != nil {
+	if issued, err = ahead.Join(t.Context(), api.JoinRequest{Token: token.Text, CSR: mtlstest.Request(t, key)}); err != nil {
 		t.Fatal(err)
 	}
 	c = ctl.open(client.Options{Addresses: []string{ctl.serve(right)}, TLS: keep(t, issued, key)})
@@ -278,10 +282,10 @@ func TestS4_RevokedIsRefusedAtOnce(t *testing.T) {
 	if _, err := n1.Hello(t.Context(), "n1", nic.Inventory{}); !api.IsRefused(err) || !strings.Contains(err.Error(), "nicferry token create --node n1") {
 		t.Errorf("hello: %v", err)
 	}
-	if _, err := n1.Renew(t.Context(), "n1", request(t, newKey(t))); !api.IsRefused(err) {
+	if _, err := n1.Renew(t.Context(), "n1", mtlstest.Request(t, mtlstest.Key(t))); !api.IsRefused(err) {
 		t.Errorf("renew: %v", err)
 	}
-	if _, err := ctl.newcomer(waiting).Join(t.Context(), waiting.Text, request(t, newKey(t))); !api.IsRefused(err) {
+	if _, err := ctl.newcomer(waiting).Join(t.Context(), waiting.Text, mtlstest.Request(t, mtlstest.Key(t))); !api.IsRefused(err) {
 		t.Errorf("with a token of before: %v", err)
 	}
 	again, _ := ctl.join("n1")
@@ -309,7 +313,7 @@ func TestS4_PeoplesCertificates(t *testing.T) {
 		t.Errorf("a viewer with a node's name says hello: %v", err)
 	}
 	for _, c := range []*client.Client{admin, viewer} {
-		if _, err := c.Renew(t.Context(), "n1", request(t, newKey(t))); !api.IsRefused(err) {
+		if _, err := c.Renew(t.Context(), "n1", mtlstest.Request(t, mtlstest.Key(t))); !api.IsRefused(err) {
 			t.Errorf("a person renews a node's certificate: %v", err)
 		}
 	}
@@ -346,14 +350,14 @@ func TestS4_JoinIsBounded(t *testing.T) {
 func TestS16_NoTokenInTheLog(t *testing.T) {
 	t.Parallel()
 	ctl := startOwn(t)
-	token, key := ctl.token("n1"), newKey(t)
-	csr := request(t, key)
+	token, key := ctl.token("n1"), mtlstest.Key(t)
+	csr := mtlstest.Request(t, key)
 	c := ctl.newcomer(token)
 	for _, body := range []struct{ text, csr string }{
 		{string(token.Text), "not PEM " + csr},
 		{string(token.Text) + "x", csr},
 		{string(token.Text), csr},
-		{string(token.Text), request(t, newKey(t))},
+		{string(token.Text), mtlstest.Request(t, mtlstest.Key(t))},
 	} {
 		c.Join(t.Context(), api.Secret(body.text), body.csr)
 	}
