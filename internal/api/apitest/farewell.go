@@ -25,9 +25,7 @@ func (b *Backend) ForgetNode(_ context.Context, node string, dryRun bool) (api.F
 	case dryRun:
 		return given, nil
 	}
-	b.drop(given)
-	delete(b.nodes, node)
-	b.commit()
+	b.dropNode(given)
 	return given, nil
 }
 
@@ -76,9 +74,7 @@ func (b *Backend) RemoveNode(_ context.Context, node string, dryRun bool) (api.F
 	case dryRun:
 		return given, nil
 	}
-	b.drop(given)
-	delete(b.nodes, node)
-	b.commit()
+	b.dropNode(given)
 	return given, nil
 }
 
@@ -96,6 +92,13 @@ func (b *Backend) reservedFor(node string) api.Forgotten {
 		}
 	}
 	return given
+}
+
+// dropNode ends a node with what it has; the caller holds the lock.
+func (b *Backend) dropNode(given api.Forgotten) {
+	b.drop(given)
+	delete(b.nodes, given.Node)
+	b.commit()
 }
 
 // drop ends claims and NICs; the caller holds the lock.
