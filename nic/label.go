@@ -16,6 +16,11 @@ const (
 	LabelMAC     = "nicferry.mac"
 	LabelTenant  = "nicferry.tenant" // whose container it is, for all its NICs
 	LabelNIC     = "nicferry.nic."   // the long form: + interface name
+	// LabelMove is set by a move on the container that it makes: its id. It asks
+	// for nothing: whose a claim is says the controller alone.
+	LabelMove = "nicferry.move"
+	// LabelClaim is set with it: the claims that the container is to have.
+	LabelClaim = "nicferry.claim"
 )
 
 // maxLabel bounds the bytes of a label that we read and quote.
@@ -62,6 +67,7 @@ func ParseLabels(labels map[string]string) []Request {
 			request("eth0").parseShort(key, value)
 		case key == LabelTenant:
 			tenant = &value
+		case key == LabelMove, key == LabelClaim: // what a move has made; they ask for nothing
 		default:
 			request("eth0").Faults.Add(quoteField(key), "no such label; known are %s, %s, %s, %s and %sINTERFACE",
 				LabelNetwork, LabelIP, LabelMAC, LabelTenant, LabelNIC)

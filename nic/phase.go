@@ -53,12 +53,16 @@ const (
 	ClaimBound     ClaimPhase = "bound"     // its NIC is in the container and configured
 	ClaimReleasing ClaimPhase = "releasing" // its container is gone, the NIC is being taken back
 	ClaimRefused   ClaimPhase = "refused"   // cannot be met; tried again when what refused it changes
+	ClaimMoving    ClaimPhase = "moving"    // on its way to another owner; only its move decides
+	ClaimParked    ClaimPhase = "parked"    // its move can neither go on nor back without an operator
 )
 
 var claimSteps = map[ClaimPhase][]ClaimPhase{
-	ClaimPending:   {ClaimReady, ClaimRefused, ClaimReleasing},
-	ClaimReady:     {ClaimBound, ClaimPending, ClaimReleasing},
-	ClaimBound:     {ClaimReady, ClaimPending, ClaimReleasing},
+	ClaimPending:   {ClaimReady, ClaimRefused, ClaimReleasing, ClaimMoving},
+	ClaimReady:     {ClaimBound, ClaimPending, ClaimReleasing, ClaimMoving},
+	ClaimBound:     {ClaimReady, ClaimPending, ClaimReleasing, ClaimMoving},
+	ClaimMoving:    {ClaimPending, ClaimReady, ClaimBound, ClaimReleasing, ClaimParked},
+	ClaimParked:    {ClaimMoving, ClaimReleasing},
 	ClaimRefused:   {ClaimPending, ClaimReleasing},
 	ClaimReleasing: {},
 }

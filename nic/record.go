@@ -64,6 +64,9 @@ type Claim struct {
 	// Epoch is the claim's fencing number: a write with an older one is refused.
 	Epoch    uint64   `json:"epoch"`
 	Identity Identity `json:"identity"`
+	// Move is set while the claim is on its way to another owner: then only the
+	// move decides what becomes of it.
+	Move *ClaimMove `json:"move,omitempty"`
 	// NIC is held now; empty while waiting, and once the hold is over.
 	NIC ID `json:"nic,omitempty"`
 	// StoppedAt is when the container stopped, or when the NIC of one that was
