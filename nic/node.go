@@ -47,4 +47,7 @@ type Inventory struct {
 	Kernel       string `json:"kernel"`
 	Docker       string `json:"docker"`
 	AgentVersion string `json:"agentVersion"`
+	// Moves: the agent carries out orders. A controller whose API level is 0 does
+	// not know it.
+	Moves bool `json:"moves,omitempty"`
 }

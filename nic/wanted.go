@@ -14,7 +14,10 @@ type Wanted struct {
 	NIC ID `json:"nic,omitempty"`
 	// Gone: take the NIC out of wherever it is, wipe it, remove what was made
 	// for it, and report it clean.
-	Gone   bool   `json:"gone,omitempty"`
+	Gone bool `json:"gone,omitempty"`
+	// Moves, of a NIC that is gone: the claim goes on elsewhere. Its addresses stay
+	// its own: no lease is given back to its server, and nothing of it is kept here.
+	Moves  bool   `json:"moves,omitempty"`
 	Device Device `json:"device"`
 	// Turn is the NIC's, and comes back in what is said of it.
 	Turn uint64 `json:"turn,omitempty"`
@@ -27,6 +30,9 @@ type Wanted struct {
 	Container string `json:"container,omitempty"`
 	Network   string `json:"network,omitempty"`
 	Layer3    Layer3 `json:"layer3,omitzero"`
+	// Last are the addresses that the claim had where it comes from: servers on
+	// the wire are asked for the same ones.
+	Last []netip.Prefix `json:"last,omitempty"`
 	// Again grows when the node is to look at the NIC once more although
 	// nothing else has changed.
 	Again int `json:"again,omitempty"`

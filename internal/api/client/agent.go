@@ -33,7 +33,9 @@ func (c *Client) Release(ctx context.Context, id nic.ClaimID, epoch uint64) erro
 // yield a higher one.
 func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory) (nic.Node, error) {
 	var out nic.Node
-	err := c.do(ctx, http.MethodPut, nodePath(node)+"/hello", inventory, &out)
+	err := c.sendFrom(api.Level, func(level int64) error {
+		return c.do(ctx, http.MethodPut, nodePath(node)+"/hello", inventoryFor(level, inventory), &out)
+	})
 	if err == nil {
 		c.session.Store(out.Session)
 	}

@@ -57,3 +57,12 @@ func requestFor(level int64, request nic.Request) nic.Request {
 	}
 	return request
 }
+
+// inventoryFor is the inventory without what a controller of the level does not
+// know. Such a one gives no orders.
+func inventoryFor(level int64, inventory nic.Inventory) nic.Inventory {
+	if level < 1 {
+		inventory.Moves = false
+	}
+	return inventory
+}

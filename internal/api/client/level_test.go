@@ -33,19 +33,19 @@ func (o *older) serve(t *testing.T) *client.Client {
 			w.Header().Set(api.LevelHeader, strconv.FormatInt(level, 10))
 		}
 		fields := ""
-		for _, field := range []string{`"tenant":`, `"steps":`} {
+		for _, field := range []string{`"tenant":`, `"steps":`, `"moves":`} {
 			if strings.Contains(text, field) {
 				fields += field
 			}
 		}
 		answer := `{}`
 		switch bad := strings.Contains(text, "nic-bad"); {
-		case strings.HasSuffix(r.URL.Path, "/hello"):
-			answer = `{"name":"n1","session":1}`
 		case bad || level == 0 && fields != "":
 			word = "refuses"
 			w.WriteHeader(http.StatusUnprocessableEntity)
 			answer = `{"code":"invalid","message":"unexpected property"}`
+		case strings.HasSuffix(r.URL.Path, "/hello"):
+			answer = `{"name":"n1","session":1}`
 		}
 		fmt.Fprint(w, answer)
 		if fields != "" || word == "refuses" {
@@ -57,13 +57,13 @@ func (o *older) serve(t *testing.T) *client.Client {
 }
 
 // F54: a controller of the release before refuses a body with fields that it does
-// not know, so it is sent none: neither a tenant nor the steps of a NIC. One that
+// not know, so it is sent none: neither a tenant, the steps of a NIC, nor that a node carries out orders. One that
 // is replaced under a running agent, by an older one or by a newer, needs no new
 // hello for that: each answer says what it knows. A request is never without its
 // tenant at a controller that knows tenants, whatever was known before.
 func TestF54_AControllerIsSentWhatItKnows(t *testing.T) {
 	t.Parallel()
-	const tenant, steps = `"tenant":`, `"steps":`
+	const tenant, steps, moves = `"tenant":`, `"steps":`, `"moves":`
 	for _, test := range []struct {
 		name string
 		do   []string // a level is a controller's that comes instead
@@ -76,6 +76,9 @@ func TestF54_AControllerIsSentWhatItKnows(t *testing.T) {
 		{"put back", []string{"hello", "0", "report", "report"}, []string{"takes", "refuses " + steps, "takes", "takes"}},
 		{"brought forward", []string{"0", "hello", "1", "acquire", "report"}, []string{"takes", "takes " + tenant, "takes " + steps}},
 		{"brought forward, first a report", []string{"0", "hello", "1", "report", "report"}, []string{"takes", "takes", "takes " + steps}},
+		{"new, a node that moves", []string{"moves", "acquire"}, []string{"takes " + moves, "takes " + tenant}},
+		{"old, a node that moves", []string{"0", "moves", "report"}, []string{"refuses " + moves, "takes", "takes"}},
+		{"brought forward, a node that moves", []string{"0", "hello", "1", "moves"}, []string{"takes", "takes " + moves}},
 		{"what is invalid stays so", []string{"bad", "0", "bad"}, []string{"refuses " + steps, "refuses " + steps, "refuses "}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -101,6 +104,8 @@ func TestF54_AControllerIsSentWhatItKnows(t *testing.T) {
 					o.level.Store(1)
 				case "hello":
 					_, err = c.Hello(t.Context(), "n1", nic.Inventory{})
+				case "moves":
+					_, err = c.Hello(t.Context(), "n1", nic.Inventory{Moves: true})
 				case "acquire":
 					_, err = c.Acquire(t.Context(), nic.Owner{Node: "n1"}, "web", request)
 				case "report":
