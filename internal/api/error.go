@@ -50,6 +50,8 @@ type Error struct {
 	ProviderRequestID string `json:"providerRequestId,omitempty" doc:"The cloud's own id of the call that failed, for its support."`
 	// Faults are all faults of an invalid request.
 	Faults nic.Faults `json:"faults,omitempty" doc:"All faults of an invalid request."`
+	// Refusals are all reasons against a move that was refused.
+	Refusals []nic.MoveRefusal `json:"refusals,omitempty" doc:"All reasons against a move that was refused."`
 }
 
 // Error is the message; it stands on its own.
