@@ -70,6 +70,15 @@ type Move struct {
 	// Was is what of the container is changed during the move and put back.
 	Was   RestartPolicy `json:"was,omitzero"`
 	Steps []MoveStep    `json:"steps"`
+	// Stopped: it did not run when the move began, and is not started on To either.
+	Stopped bool `json:"stopped,omitempty"`
+	// Grace is how long it is given to stop.
+	Grace Duration `json:"grace,omitempty"`
+	// Image is the id of its image, ImageName how its user named that.
+	Image     string `json:"image,omitempty"`
+	ImageName string `json:"imageName,omitempty"`
+	// Copies are what goes from node to node.
+	Copies []PlannedCopy `json:"copies,omitempty"`
 	// Why it goes back, is parked, or was undone; for people.
 	Why string `json:"why,omitempty"`
 	// Remedy is the command that leads on from parked.

@@ -73,9 +73,11 @@ type Task struct {
 	Policy  RestartPolicy `json:"policy,omitzero"`
 	Grace   Duration      `json:"grace,omitempty"` // 0 is the container's own
 	Volumes []string      `json:"volumes,omitempty"`
-	What    StreamWhat    `json:"what,omitempty"`
-	Ref     string        `json:"ref,omitempty"`
-	Stream  string        `json:"stream,omitempty"`
+	// Networks are Docker's own that a survey looks for.
+	Networks []string   `json:"networks,omitempty"`
+	What     StreamWhat `json:"what,omitempty"`
+	Ref      string     `json:"ref,omitempty"`
+	Stream   string     `json:"stream,omitempty"`
 	// Within is how long it may take from when the agent begins.
 	Within Duration `json:"within"`
 
