@@ -36,6 +36,7 @@ type Event struct {
 	Node      string      `json:"node,omitempty"`
 	Claim     nic.ClaimID `json:"claim,omitempty"`
 	NIC       nic.ID      `json:"nic,omitempty"`
+	Move      nic.MoveID  `json:"move,omitempty"`
 	Container string      `json:"container,omitempty"`
 	Network   string      `json:"network,omitempty"`
 	Tenant    string      `json:"tenant,omitempty"`

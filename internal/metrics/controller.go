@@ -54,6 +54,7 @@ type Controller struct {
 	findings, mended  *prometheus.CounterVec
 	commits, refusals *prometheus.CounterVec
 	commitSeconds     *prometheus.HistogramVec
+	moves             *moves
 }
 
 // The bounds of what takes from milliseconds to minutes, and of what should
@@ -88,6 +89,7 @@ func NewController(o ControllerOptions) *Controller {
 	c.commits = c.counter("nicferry_store_commits_total", "Commits to the store: ok, conflict (done again on fresh records) or failed.", "result")
 	c.commitSeconds = c.histogram("nicferry_store_commit_seconds", "Time that commits to the store took.", shortTimes())
 	c.refusals = c.counter("nicferry_refusals_total", "Claims that became refused, by reason. A claim that is tried again and refused for the same reason counts once.", "reason")
+	c.moves = newMoves(c.set)
 	return c
 }
 

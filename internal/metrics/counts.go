@@ -83,7 +83,7 @@ func (c *Controller) gatherCounts() {
 func (t *counts) fill() {
 	for _, network := range t.c.opts.Networks {
 		label := t.c.networks.label(network)
-		for _, phase := range []nic.ClaimPhase{nic.ClaimPending, nic.ClaimReady, nic.ClaimBound, nic.ClaimReleasing, nic.ClaimRefused} {
+		for _, phase := range []nic.ClaimPhase{nic.ClaimPending, nic.ClaimReady, nic.ClaimBound, nic.ClaimReleasing, nic.ClaimRefused, nic.ClaimMoving, nic.ClaimParked} {
 			t.claims[[2]string{string(phase), label}] += 0
 		}
 		for _, phase := range []nic.Phase{nic.PhasePlanned, nic.PhaseSpare, nic.PhaseHeld, nic.PhaseReturning, nic.PhaseCooling, nic.PhaseRetiring} {

@@ -54,6 +54,10 @@ func full() (*metrics.Controller, *metrics.Agent) {
 	c.Found("stray")
 	c.Mended("stray")
 	c.Requested("acquire", 200, time.Millisecond, false)
+	c.Moved("done")
+	c.MoveStepped("stop", "ok", time.Second)
+	c.MoveSilent(time.Second)
+	c.MoveCopied("image", 1<<20)
 	a := metrics.NewAgent(metrics.AgentOptions{
 		Build: metrics.Build{Version: "v1.2.3", Commit: "0123abc", Go: "go1.26"},
 		Tally: func(t metrics.AgentTally) {
