@@ -16,12 +16,12 @@ type Facts struct {
 	Room nic.MoveRoom
 	// From and To are the nodes' records, nil for one that is not known.
 	From, To *nic.Node
-	// Container is what From says of the container, There what To says of itself,
-	// Target what To says of the stand-by, with MoveNIC alone. Each is nil where
-	// the node did not say; its Error then tells why.
+	// Container is what From says of the container, Target what To says of the
+	// stand-by, with MoveNIC alone. Here and There are what From and To say of
+	// themselves. Each is nil where the node was not asked or did not say.
 	Container, Target *nic.ContainerFacts
-	There             *nic.NodeFacts
-	// Unsaid are the nodes' errors to say so, by node.
+	Here, There       *nic.NodeFacts
+	// Unsaid are the nodes' errors when they were asked, by node.
 	Unsaid map[string]string
 	// Draining are the nodes that are being drained.
 	Draining []string

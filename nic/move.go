@@ -2,6 +2,7 @@ package nic
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 )
 
@@ -79,6 +80,8 @@ type Move struct {
 	ImageName string `json:"imageName,omitempty"`
 	// Copies are what goes from node to node.
 	Copies []PlannedCopy `json:"copies,omitempty"`
+	// Volumes are those that are made anew on To.
+	Volumes []string `json:"volumes,omitempty"`
 	// Why it goes back, is parked, or was undone; for people.
 	Why string `json:"why,omitempty"`
 	// Remedy is the command that leads on from parked.
@@ -167,6 +170,8 @@ type ClaimMove struct {
 	At string `json:"at"`
 	// Was is the claim's phase before.
 	Was ClaimPhase `json:"was"`
+	// Last are the addresses that From's node saw on the NIC.
+	Last []netip.Prefix `json:"last,omitempty"`
 	// Lost: From's container has gone meanwhile, by somebody else's hand.
 	Lost bool `json:"lost,omitempty"`
 }

@@ -13,17 +13,17 @@ type TaskKind string
 // what is done already is no error.
 const (
 	TaskDescribe TaskKind = "describe" // say what a container is: Result.Container
-	TaskSurvey   TaskKind = "survey"   // say what the node has: Result.Node
+	TaskSurvey   TaskKind = "survey"   // say what the node has, for a container Name of image Ref with Volumes and Networks: Result.Node
 	TaskPolicy   TaskKind = "policy"   // set a container's restart policy to Policy
 	TaskCreate   TaskKind = "create"   // make a container from the config that Stream brings, with policy no: Result.Made
-	TaskStop     TaskKind = "stop"     // end a container's processes, within Grace
-	TaskStart    TaskKind = "start"
-	TaskRemove   TaskKind = "remove" // with its anonymous volumes, and with those of Volumes
-	TaskHealth   TaskKind = "health" // wait until the container runs and is healthy
-	TaskPull     TaskKind = "pull"   // get the image Ref from its registry, if it is not there
-	TaskSend     TaskKind = "send"   // put What of Ref into Stream: Result.Copied
-	TaskTake     TaskKind = "take"   // take What of Ref out of Stream: Result.Copied
-	TaskFreeze   TaskKind = "freeze" // make a checkpoint of a container, which ends its processes; experimental
+	TaskStop     TaskKind = "stop"     // end a container's processes, within Grace; one that is gone has none
+	TaskStart    TaskKind = "start"    // from checkpoint Ref, if What says so
+	TaskRemove   TaskKind = "remove"   // with its anonymous volumes but for Leave, and with those of Volumes that carry the move's label
+	TaskHealth   TaskKind = "health"   // wait until the container runs and is healthy
+	TaskPull     TaskKind = "pull"     // get the image Ref from its registry, if it is not there
+	TaskSend     TaskKind = "send"     // put What of Ref into Stream: Result.Copied
+	TaskTake     TaskKind = "take"     // take What of Ref out of Stream: Result.Copied
+	TaskFreeze   TaskKind = "freeze"   // make a checkpoint of a container, which ends its processes; experimental
 )
 
 // What a stream carries.
@@ -73,6 +73,10 @@ type Task struct {
 	Policy  RestartPolicy `json:"policy,omitzero"`
 	Grace   Duration      `json:"grace,omitempty"` // 0 is the container's own
 	Volumes []string      `json:"volumes,omitempty"`
+	// Leave: remove leaves the container's anonymous volumes where they are.
+	Leave bool `json:"leave,omitempty"`
+	// Image is the id that a pull has to bring.
+	Image string `json:"image,omitempty"`
 	// Networks are Docker's own that a survey looks for.
 	Networks []string   `json:"networks,omitempty"`
 	What     StreamWhat `json:"what,omitempty"`
@@ -100,6 +104,8 @@ type TaskResult struct {
 	Node      *NodeFacts      `json:"node,omitempty"`
 	Made      string          `json:"made,omitempty"` // the id of the container
 	Copied    *Copied         `json:"copied,omitempty"`
+	// Gone: it failed since there is no such container.
+	Gone bool `json:"gone,omitempty"`
 	// Again: the same order may succeed if it is given again.
 	Again bool `json:"again,omitempty"`
 }
