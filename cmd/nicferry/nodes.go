@@ -10,7 +10,6 @@ import (
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/api/client"
-	"github.com/nicferry/nicferry/nic"
 )
 
 func nodeKind() kind {
@@ -20,7 +19,7 @@ func nodeKind() kind {
 		wide:    []string{"BOOT", "INSTANCES", "REASON"},
 		list: func(ctx context.Context, c *client.Client) ([]thing, error) {
 			nodes, err := c.Nodes(ctx)
-			return things(nodes, listed), err
+			return things(nodes, newNode), err
 		},
 		find: func(ctx context.Context, c *client.Client, name string) ([]thing, bool, error) {
 			n, err := c.Node(ctx, name)
@@ -32,7 +31,7 @@ func nodeKind() kind {
 // node is a node to be shown. Of a list it is without what is described alone.
 type node struct{ api.NodeView }
 
-func listed(n nic.Node) node { return node{api.NodeView{Node: n}} }
+func newNode(v api.NodeView) node { return node{v} }
 
 func (n node) key() string { return n.Name }
 func (n node) object() any { return n.NodeView }
@@ -45,10 +44,18 @@ func (n node) instances() string {
 	return strings.Join(texts, ",")
 }
 
+// phase says of a node that is being emptied, or is empty, that it is.
+func (n node) phase() string {
+	if n.Drain == "" {
+		return string(n.Phase)
+	}
+	return string(n.Phase) + "," + string(n.Drain)
+}
+
 func (n node) cells(now time.Time) []string {
 	condition := newest(n.Conditions)
 	return []string{
-		n.Name, with(string(n.Phase), string(condition.Reason)), strconv.FormatUint(n.Session, 10), n.Inventory.Kernel, n.Inventory.Docker,
+		n.Name, with(n.phase(), string(condition.Reason)), strconv.FormatUint(n.Session, 10), n.Inventory.Kernel, n.Inventory.Docker,
 		n.Inventory.AgentVersion, age(now, n.LastSeen),
 		n.Inventory.Boot, n.instances(), condition.Message,
 	}
@@ -56,7 +63,7 @@ func (n node) cells(now time.Time) []string {
 
 func (n node) describe(s *sheet) {
 	s.field("Node", n.Name)
-	s.field("Phase", string(n.Phase))
+	s.field("Phase", n.phase())
 	s.field("Session", strconv.FormatUint(n.Session, 10))
 	s.time("Last seen", n.LastSeen)
 	s.field("Instances", n.instances())

@@ -130,7 +130,7 @@ func (t *tokenList) run(ctx context.Context) error {
 			left = age(token.Expires, now)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", oneLine(token.ID), oneLine(token.Node), age(now, token.Created), left,
-			orDash(oneLine(listed(nic.Node{Instances: token.Instances}).instances())))
+			orDash(oneLine(newNode(api.NodeView{Node: nic.Node{Instances: token.Instances}}).instances())))
 	}
 	return w.Flush()
 }

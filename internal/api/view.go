@@ -36,6 +36,8 @@ type NodeView struct {
 	// Tenants are those that its containers may be of; the first is theirs unless
 	// they say another.
 	Tenants []string `json:"tenants,omitempty"`
+	// Drain is how far its draining is; empty while nobody wants it empty.
+	Drain nic.DrainPhase `json:"drain,omitempty"`
 	// CertificateEnds is the end of the certificate that its agent has shown last;
 	// zero if none has been seen since the controller's start.
 	CertificateEnds time.Time `json:"certificateEnds,omitzero"`

@@ -30,8 +30,8 @@ func (c *Client) NIC(ctx context.Context, id nic.ID) (api.NICView, error) {
 }
 
 // Nodes returns all nodes by name.
-func (c *Client) Nodes(ctx context.Context) ([]nic.Node, error) {
-	return all[nic.Node](ctx, c, "/v1/nodes")
+func (c *Client) Nodes(ctx context.Context) ([]api.NodeView, error) {
+	return all[api.NodeView](ctx, c, "/v1/nodes")
 }
 
 // Node returns one; no such node: not found.

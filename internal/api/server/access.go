@@ -46,6 +46,8 @@ func accessOf(operation string) access {
 		return ownersOwn
 	case "list-claims", "list-nics", "list-nodes", "list-networks", "get-network", "status", "events":
 		return viewers
+	case "plan-move", "list-moves", "get-move", "list-drains":
+		return viewers
 	case "audit": // to mend is for admins, which the handler sees to
 		return viewers
 	case "renew":

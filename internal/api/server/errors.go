@@ -52,6 +52,9 @@ func (s *server) wire(ctx context.Context, op huma.Operation, err error) *api.Er
 	if faults := nic.AsFaults(err); len(faults) > 0 {
 		return invalid(faults)
 	}
+	if against := nic.AsMoveRefusals(err); len(against) > 0 {
+		return refused(against)
+	}
 	e := &api.Error{Code: s.codeOf(err), Message: err.Error()}
 	if p, ok := errors.AsType[*provider.Error](err); ok {
 		e.ProviderRequestID = p.RequestID
@@ -81,6 +84,15 @@ func invalid(faults nic.Faults) *api.Error {
 		Message: strings.ReplaceAll(faults.Error(), "\n", "; "),
 		Field:   faults[0].Field,
 		Faults:  faults,
+	}
+}
+
+// refused is the error for a move that may not begin, with all reasons.
+func refused(against nic.MoveRefusals) *api.Error {
+	return &api.Error{
+		Code:     api.CodeRefused,
+		Message:  "not moved, and nothing is changed: " + strings.ReplaceAll(against.Error(), "\n", "; "),
+		Refusals: against,
 	}
 }
 

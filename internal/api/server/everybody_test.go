@@ -50,6 +50,15 @@ var answers = map[string][8]int{
 	"get-network":        {403, 403, 403, 403, 403, 403, 200, 200},
 	"status":             {403, 403, 403, 403, 403, 403, 200, 200},
 	"events":             {403, 403, 403, 403, 403, 403, 200, 200},
+	"plan-move":          {403, 403, 403, 403, 403, 403, 200, 200},
+	"list-moves":         {403, 403, 403, 403, 403, 403, 200, 200},
+	"get-move":           {403, 403, 403, 403, 403, 403, 200, 200},
+	"list-drains":        {403, 403, 403, 403, 403, 403, 200, 200},
+	"begin-move":         {403, 403, 403, 403, 403, 403, 403, 200},
+	"resume-move":        {403, 403, 403, 403, 403, 403, 403, 200},
+	"abort-move":         {403, 403, 403, 403, 403, 403, 403, 200},
+	"drain-node":         {403, 403, 403, 403, 403, 403, 403, 200},
+	"undrain-node":       {403, 403, 403, 403, 403, 403, 403, 200},
 	"audit":              {403, 403, 403, 403, 403, 403, 200, 200},
 	"audit to mend":      {403, 403, 403, 403, 403, 403, 403, 200},
 	"forget-node":        {403, 403, 403, 403, 403, 403, 403, 200},
@@ -154,6 +163,10 @@ func (c *crowd) call(operation, method, path, who string) (int, string) {
 			c.t.Fatal(err)
 		}
 		id = token.ID
+	case "get-move", "resume-move", "abort-move":
+		id = string(c.aMove())
+	case "undrain-node":
+		c.mover.PutDrain(nic.Drain{Node: "n1"})
 	case "get-network":
 		node = "lab"
 	case "remove-node": // one without claims
@@ -162,6 +175,16 @@ func (c *crowd) call(operation, method, path, who string) (int, string) {
 	}
 	path = strings.NewReplacer("{name}", node, "{id}", id).Replace(path)
 	return c.send(c.callers[who], method, path, strings.NewReader(c.body(operation, node)))
+}
+
+// aMove is one that has just begun.
+func (c *crowd) aMove() nic.MoveID {
+	c.t.Helper()
+	move, err := c.mover.Begin(c.t.Context(), nic.MoveRequest{Container: "web", To: "n2"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return move.ID
 }
 
 // body is what a good call of the operation has.
@@ -175,7 +198,9 @@ func (c *crowd) body(operation, node string) string {
 		return `{"boot":"b","kernel":"k","docker":"d","agentVersion":"v"}`
 	case "report":
 		return `{"session":1,"nics":[]}`
-	case "audit":
+	case "plan-move", "begin-move":
+		return `{"container":"web","to":"n2"}`
+	case "audit", "drain-node":
 		return `{}`
 	case "audit to mend":
 		return `{"fix":true}`
@@ -355,6 +380,7 @@ func TestS15_WrongMethods(t *testing.T) {
 	for _, r := range c.routes() {
 		has[r.path] = append(has[r.path], r.method)
 	}
+	has["/v1/moves/plan"] = append(has["/v1/moves/plan"], "GET") // a move that is called plan
 	for path, methods := range has {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FROB"} {
 			if slices.Contains(methods, method) || method == "HEAD" && slices.Contains(methods, "GET") || method == "CONNECT" {

@@ -26,8 +26,8 @@ type wantedInput struct {
 
 func (s *server) nodeRoutes() {
 	list := s.operation("list-nodes", http.MethodGet, "/v1/nodes", "List nodes by name")
-	serve(s, list, func(ctx context.Context, _ *none) (api.List[nic.Node], error) {
-		nodes, err := s.Backend.Nodes(ctx)
+	serve(s, list, func(ctx context.Context, _ *none) (api.List[api.NodeView], error) {
+		nodes, err := s.listedNodes(ctx)
 		return api.NewList(nodes, ""), err
 	})
 

@@ -24,6 +24,18 @@ func serve[I, T any](s *server, op huma.Operation, handle func(context.Context, 
 	})
 }
 
+// serveLong registers a route that waits for something, such as for nodes: it
+// takes no turn, which others could use. It is for people alone.
+func serveLong[I, T any](s *server, op huma.Operation, handle func(context.Context, *I) (T, error)) {
+	huma.Register(s.api, op, func(ctx context.Context, in *I) (*body[T], error) {
+		out, err := handle(ctx, in)
+		if err != nil {
+			return nil, s.asReply(ctx, op, err)
+		}
+		return &body[T]{Body: out}, nil
+	})
+}
+
 // serveEmpty registers a route that answers with nothing.
 func serveEmpty[I any](s *server, op huma.Operation, handle func(context.Context, *I) error) {
 	op.DefaultStatus = http.StatusNoContent

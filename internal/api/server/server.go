@@ -23,6 +23,7 @@ const defaultHeartbeat = 10 * time.Second
 // Options are the parts of the API's handler.
 type Options struct {
 	Backend Backend      // required
+	Mover   Mover        // moves containers; default is one that refuses
 	Log     *slog.Logger // required
 	Version api.Version  // what GET /v1/version says; optional
 	// Kinds says which code the backend's own errors get, first match wins.
@@ -73,6 +74,9 @@ func New(opts Options) http.Handler {
 		opts.Events = events.New(events.Options{})
 	}
 	mux := http.NewServeMux()
+	if opts.Mover == nil {
+		opts.Mover = noMover{}
+	}
 	if opts.Trust == nil {
 		opts.Trust = noTrust{}
 	}
@@ -86,6 +90,8 @@ func New(opts Options) http.Handler {
 	s.networkRoutes()
 	s.auditRoute()
 	s.farewellRoutes()
+	s.moveRoutes()
+	s.drainRoutes()
 	s.watchRoute()
 	s.eventsRoute()
 	s.statusRoutes()

@@ -41,6 +41,7 @@ type controller struct {
 	t       *testing.T
 	socket  string
 	backend *apitest.Backend
+	mover   *apitest.Mover
 	opts    server.Options
 	log     *lockedBuffer
 	trust   *authority.Authority
@@ -51,10 +52,10 @@ func start(t *testing.T, edit ...func(*server.Options)) *controller {
 	t.Helper()
 	c := &controller{
 		t: t, socket: filepath.Join(t.TempDir(), "run", "nicferryd.sock"),
-		backend: apitest.New(lab), log: &lockedBuffer{},
+		backend: apitest.New(lab), mover: apitest.NewMover(), log: &lockedBuffer{},
 	}
 	c.opts = server.Options{
-		Backend: c.backend,
+		Backend: c.backend, Mover: c.mover,
 		Log:     slog.New(slog.NewTextHandler(c.log, nil)),
 		Version: api.Version{Version: "v1", Commit: "abc", Go: "go1"},
 	}

@@ -43,7 +43,8 @@ func (s *server) nodeView(ctx context.Context, name string) (api.NodeView, error
 	if err != nil {
 		return api.NodeView{}, err
 	}
-	return api.NodeView{Node: node, Tenants: s.tenantsOf(name), CertificateEnds: s.shown.of(name)}, nil
+	drains, err := s.Mover.Drains(ctx)
+	return api.NodeView{Node: node, Tenants: s.tenantsOf(name), Drain: drainOf(drains, name), CertificateEnds: s.shown.of(name)}, err
 }
 
 // tenantsOf are a node's tenants, its own first.
