@@ -49,6 +49,8 @@ const (
 	ReasonUnreachable        Reason = "ProviderUnreachable" // the provider does not answer
 	ReasonWaitingForSlot     Reason = "WaitingForSlot"      // the slots that are free are promised to other NICs
 	ReasonWaitingForTurn     Reason = "WaitingForTurn"      // the provider is not asked more often than it allows
+	ReasonMoved              Reason = "Moved"               // the container has given its claim to one on another node
+	ReasonMoveParked         Reason = "MoveParked"          // the claim's move goes neither on nor back without an operator
 	ReasonUnrecorded         Reason = "Unrecorded"          // it had no record, and is being taken back
 	ReasonStoreUnreachable   Reason = "StoreUnreachable"    // the controller's store takes no records: nothing new begins
 	ReasonNotLeading         Reason = "NotLeading"          // the controller answers and does no work

@@ -36,7 +36,7 @@ var phaseSteps = map[Phase][]Phase{
 	PhasePlanned:   {PhaseSpare, PhaseHeld, PhaseReturning, PhaseRetiring},
 	PhaseSpare:     {PhaseHeld, PhaseReturning},
 	PhaseHeld:      {PhaseSpare, PhaseReturning},
-	PhaseReturning: {PhaseCooling, PhaseRetiring},
+	PhaseReturning: {PhaseCooling, PhaseRetiring, PhasePlanned, PhaseHeld}, // the last two on the move
 	PhaseCooling:   {PhaseSpare, PhaseRetiring},
 }
 

@@ -37,8 +37,11 @@ type NIC struct {
 	Clean bool `json:"clean,omitempty"`
 	// Reuse: once it is clean it may stay, for others.
 	Reuse bool `json:"reuse,omitempty"`
-	// Turn grows each time that it stays. What a node says of an earlier turn
-	// is passed over.
+	// Going is the node that a returning NIC is carried to, once it is clean and
+	// unplugged; it may be the one that it is on. Empty is home.
+	Going string `json:"going,omitempty"`
+	// Turn grows each time that it stays, or is to be on a node again. What a
+	// node says of an earlier turn is passed over.
 	Turn uint64 `json:"turn,omitempty"`
 	// Again counts how often the node was asked to look once more.
 	Again      int         `json:"again,omitempty"`
