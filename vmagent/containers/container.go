@@ -1,8 +1,9 @@
 //go:build linux
 
 // Package containers tells the agent which Docker containers there are, when to
-// look at one again, and how to get into its network namespace. It is the only
-// importer of Docker's client, and never changes a container.
+// look at one again, how to get into its network namespace, and carries out on
+// them what a move to another node asks; it is the only importer of Docker's
+// client.
 package containers
 
 import (
