@@ -1,6 +1,8 @@
 package migrate
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
@@ -30,11 +32,109 @@ type Facts struct {
 // NewPlan says what a move would do, and all that stands against it. It is pure:
 // the same facts give the same plan.
 func NewPlan(in Facts) nic.MovePlan {
-	return nic.MovePlan{Request: in.Request}
+	p := planner{in: in, plan: nic.MovePlan{Request: in.Request, NICs: slices.Clone(in.Room.NICs)}}
+	p.fill()
+	p.request()
+	p.claims()
+	p.nodes()
+	switch p.plan.Request.Kind {
+	case nic.MoveContainer:
+		p.container()
+		p.storage()
+	case nic.MoveNIC:
+		p.standBy()
+	}
+	p.room()
+	p.travel()
+	p.steps()
+	return p.plan
+}
+
+// A planner collects what goes into a plan.
+type planner struct {
+	in   Facts
+	plan nic.MovePlan
+}
+
+// refuse notes a reason against the move. The same one is noted once.
+func (p *planner) refuse(about, remedy, why string, args ...any) {
+	r := nic.MoveRefusal{About: about, Why: fmt.Sprintf(why, args...), Remedy: remedy}
+	if !slices.Contains(p.plan.Refusals, r) {
+		p.plan.Refusals = append(p.plan.Refusals, r)
+	}
+}
+
+// risk notes what is not as in a plain move.
+func (p *planner) risk(what string, args ...any) {
+	p.plan.Risks = append(p.plan.Risks, fmt.Sprintf(what, args...))
+}
+
+// fill settles what the request has left open.
+func (p *planner) fill() {
+	r := &p.plan.Request
+	if r.Kind == "" {
+		r.Kind = nic.MoveContainer
+	}
+	if r.From == "" && len(p.in.Claims) > 0 {
+		r.From = p.in.Claims[0].Owner.Node
+	}
+	switch {
+	case p.in.Container != nil && p.in.Container.Name != "":
+		r.Container = p.in.Container.Name
+	case len(p.in.Claims) > 0 && p.in.Claims[0].Container != "":
+		r.Container = p.in.Claims[0].Container
+	}
+	if r.Kind == nic.MoveContainer && r.Target == "" {
+		r.Target = r.Container
+	}
+	if r.Options.Volumes == "" {
+		r.Options.Volumes = nic.CopyRefuse
+	}
+	if r.Options.Layer == "" {
+		r.Options.Layer = nic.CopyRefuse
+	}
+}
+
+// stopped: the container does not run, and is not started on the target either.
+func (p *planner) stopped() bool { return p.in.Container != nil && !p.in.Container.Running }
+
+// room takes over what the records and the provider have against it. What the plan
+// has said of the nodes is not said twice.
+func (p *planner) room() {
+	said := slices.ContainsFunc(p.plan.Refusals, func(r nic.MoveRefusal) bool { return r.About == aboutNode })
+	for _, r := range p.in.Room.Refusals {
+		if r.About != aboutNode || !said {
+			p.refuse(r.About, r.Remedy, "%s", r.Why)
+		}
+	}
 }
 
 // NewMove is the record of a move that a plan without refusals begins with, its
 // steps all open.
 func NewMove(id nic.MoveID, in Facts, plan nic.MovePlan, now time.Time) nic.Move {
-	return nic.Move{Schema: nic.Schema, ID: id, Created: now}
+	r := plan.Request
+	m := nic.Move{
+		Schema: nic.Schema, ID: id, Kind: r.Kind, Container: r.Container, Target: r.Target,
+		From: r.From, To: r.To, Options: r.Options, Phase: nic.MoveForward, Created: now,
+		Copies: plan.Copies,
+	}
+	for _, c := range in.Claims {
+		m.Tenant, m.Sandbox = c.Tenant, c.Owner.Sandbox
+		m.Claims = append(m.Claims, c.ID)
+	}
+	if c := in.Container; c != nil {
+		m.Sandbox, m.Was, m.Image, m.ImageName = c.ID, c.Policy, c.ImageID, c.Image
+		m.Stopped = !c.Running && r.Kind == nic.MoveContainer
+		if m.Grace = r.Options.Grace; m.Grace == 0 {
+			m.Grace = c.Grace
+		}
+		m.Volumes = madeThere(in)
+	}
+	if in.Target != nil {
+		m.TargetSandbox = in.Target.ID
+	}
+	for _, s := range plan.Steps {
+		m.Steps = append(m.Steps, nic.MoveStep{Name: s.Name, Pivot: s.Pivot, Total: copied(plan.Copies, s.Name)})
+	}
+	return m
 }
