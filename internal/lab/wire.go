@@ -19,6 +19,15 @@ type End struct {
 	Link string
 	// Addr is its address. Optional.
 	Addr netip.Prefix
+	// MAC is one that is nobody's. Optional: another each time.
+	MAC nic.MAC
+}
+
+func (e End) mac() string {
+	if e.MAC == (nic.MAC{}) {
+		return strangersMAC()
+	}
+	return e.MAC.String()
 }
 
 // strangersMAC is one that nobody can take for a NIC's of ours. The kernel's own,
@@ -38,8 +47,8 @@ func Wire(ctx context.Context, a, b End) error {
 	// Process ids are the machine's, so its /proc must be seen: only the network
 	// is the node's.
 	args := []string{
-		"--net=" + a.Node.NetNS(), "ip", "link", "add", a.Link, "address", strangersMAC(), "type", "veth",
-		"peer", "name", b.Link, "address", strangersMAC(), "netns", strconv.Itoa(b.Node.holder.pid),
+		"--net=" + a.Node.NetNS(), "ip", "link", "add", a.Link, "address", a.mac(), "type", "veth",
+		"peer", "name", b.Link, "address", b.mac(), "netns", strconv.Itoa(b.Node.holder.pid),
 	}
 	if _, err := output(outside(ctx, "nsenter", args...), "nsenter", args); err != nil {
 		return fmt.Errorf("wire nodes: %w", err)

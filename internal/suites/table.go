@@ -69,9 +69,16 @@ func table() []suite {
 			Name:     "agent",
 			About:    "the programs on a real Docker engine, and the demo, which must see a planted leak",
 			Packages: []string{"./e2e/..."},
-			Except:   []string{"e2e/vm", "e2e/trust", "e2e/packages"},
+			Except:   []string{"e2e/vm", "e2e/trust", "e2e/packages", "e2e/migrate"},
 			Budget:   5 * time.Minute,
 			Minimum:  48,
+		},
+		{
+			Name:     "migrate",
+			About:    "containers that move between two engines, failed and killed at each step, under the eyes of a peer",
+			Packages: []string{"./migrate/...", "./internal/board/...", "./internal/relay/...", "./vmagent/tasks/...", "./e2e/migrate"},
+			Budget:   12 * time.Minute,
+			Minimum:  2,
 		},
 		{
 			Name:     "vm",

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/nic"
 )
 
 // An Agent is a machine with Docker, a LAN for its containers' NICs, and a
@@ -19,10 +20,15 @@ import (
 type Agent struct {
 	Name    string
 	Machine *lab.Node
-	// LAN is the machine's own: 10.77.0.1/24 with DHCP, and 10.77.1.1/24.
+	// LAN is the machine's own: 10.77.0.1/24 with DHCP, and 10.77.1.1/24. With
+	// Options.OneLAN it is the fleet's.
 	LAN *lab.Segment
+	// Socket is where the agent finds Docker: the engine's own unless it is set
+	// before Configure.
+	Socket string
 
 	fleet   *Fleet
+	number  int
 	daemons *lab.Daemons
 }
 
@@ -30,31 +36,20 @@ type Agent struct {
 const Nicferry = "agent"
 
 func (f *Fleet) addAgent(ctx context.Context, i int) (_ *Agent, err error) {
-	a := &Agent{Name: fmt.Sprintf("vm%d", i), fleet: f}
+	a := &Agent{Name: fmt.Sprintf("vm%d", i), fleet: f, number: i}
 	if a.Machine, err = lab.Start(ctx, lab.Options{Log: f.opts.Log}); err != nil {
 		return nil, err
 	}
-	a.daemons = a.Machine.Daemons()
-	if err := a.furnish(ctx, i); err != nil {
+	a.daemons, a.Socket = a.Machine.Daemons(), a.Machine.Engine.Socket()
+	if err := a.furnish(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", a.Name, err), a.Machine.Close())
 	}
 	return a, nil
 }
 
 // furnish gives the machine its networks, its image and its agent's config.
-func (a *Agent) furnish(ctx context.Context, i int) (err error) {
-	addr := netip.AddrFrom4([4]byte{10, 98, 0, byte(10 + i)})
-	plug := fmt.Sprintf("port%d", i)
-	err = lab.Wire(ctx,
-		lab.End{Node: a.fleet.Machine, Link: plug},
-		lab.End{Node: a.Machine, Link: uplink, Addr: netip.PrefixFrom(addr, host.Bits())})
-	if err != nil {
-		return err
-	}
-	if _, err := a.fleet.Machine.Run(ctx, "ip", "link", "set", plug, "master", bridge); err != nil {
-		return err
-	}
-	if a.LAN, err = a.Machine.Segment(ctx, lab.SegmentOptions{}); err != nil {
+func (a *Agent) furnish(ctx context.Context) error {
+	if err := a.cable(ctx); err != nil {
 		return err
 	}
 	if _, err := a.Machine.Engine.Image(ctx); err != nil {
@@ -62,6 +57,31 @@ func (a *Agent) furnish(ctx context.Context, i int) (err error) {
 	}
 	return a.Configure(a.fleet.opts.Agent)
 }
+
+// cable gives the machine its networks.
+func (a *Agent) cable(ctx context.Context) (err error) {
+	addr := netip.AddrFrom4([4]byte{10, 98, 0, byte(10 + a.number)})
+	plug := fmt.Sprintf("port%d", a.number)
+	err = lab.Wire(ctx,
+		lab.End{Node: a.fleet.Machine, Link: plug},
+		lab.End{Node: a.Machine, Link: uplink, Addr: netip.PrefixFrom(addr, host.Bits()), MAC: a.mac(1)})
+	if err != nil {
+		return err
+	}
+	if _, err := a.fleet.Machine.Run(ctx, "ip", "link", "set", plug, "master", bridge); err != nil {
+		return err
+	}
+	if a.fleet.opts.OneLAN {
+		a.LAN = a.fleet.LAN
+		return a.plug(ctx)
+	}
+	a.LAN, err = a.Machine.Segment(ctx, lab.SegmentOptions{})
+	return err
+}
+
+// mac is that of one of the machine's own interfaces, the same each time that it is
+// powered on.
+func (a *Agent) mac(i byte) nic.MAC { return nic.MAC{0x02, 0x1a, 0xb1, 0, i, byte(a.number)} }
 
 // agentConfig names neither the node nor its controller: the identity does.
 const agentConfig = `version: 1
@@ -73,7 +93,7 @@ resync: 1s
 
 // Configure writes the agent's config anew, with this at its end.
 func (a *Agent) Configure(more string) error {
-	text := fmt.Sprintf(agentConfig, a.Machine.Dir(), a.Machine.Engine.Socket(), more)
+	text := fmt.Sprintf(agentConfig, a.Machine.Dir(), a.Socket, more)
 	return os.WriteFile(a.ConfigPath(), []byte(text), 0o600)
 }
 

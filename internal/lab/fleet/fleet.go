@@ -30,6 +30,9 @@ type Options struct {
 	Networks, Controller string
 	// Agent is added to every agent's config, as YAML. Optional.
 	Agent string
+	// OneLAN has the machines' networks on one switch, beside the controller, instead
+	// of each on a LAN of its own. Optional.
+	OneLAN bool
 	// ByHand leaves it to the caller to start the controller, to have the agents
 	// join and to start them. Optional.
 	ByHand bool
@@ -43,6 +46,8 @@ type Fleet struct {
 	// Machine is the controller's, which has no Docker.
 	Machine *lab.Node
 	Agents  []*Agent
+	// LAN is that of all machines, with Options.OneLAN.
+	LAN *lab.Segment
 
 	opts    Options
 	daemons *lab.Daemons
@@ -86,6 +91,11 @@ func (f *Fleet) start(ctx context.Context) (err error) {
 		{"link", "set", bridge, "up"},
 	} {
 		if _, err := f.Machine.Run(ctx, "ip", step...); err != nil {
+			return err
+		}
+	}
+	if f.opts.OneLAN {
+		if err := f.layLAN(ctx); err != nil {
 			return err
 		}
 	}

@@ -19,10 +19,16 @@ const onlyNode = "node"
 
 // machines are the nodes that are looked at, by name.
 func (o Options) machines() map[string]machine {
-	if o.Cluster == nil {
+	if o.Node != nil {
 		return map[string]machine{onlyNode: {run: o.Node.Run, docker: o.Node.Docker}}
 	}
 	all := map[string]machine{}
+	for name, n := range o.Nodes {
+		all[name] = machine{run: n.Run, docker: n.Docker}
+	}
+	if o.Cluster == nil {
+		return all
+	}
 	for _, n := range o.Cluster.Nodes() {
 		run := func(ctx context.Context, name string, args ...string) (string, error) {
 			out, err := n.Command(ctx, append([]string{name}, args...)...).Output()

@@ -29,9 +29,11 @@ import (
 type Options struct {
 	// Config is the controller's. Required.
 	Config string
-	// Node is the only node, whatever its agent calls it; Cluster has guests as
-	// its nodes. One of the two is required.
+	// Node is the only node, whatever its agent calls it; Nodes are several by
+	// name, without those that are off; Cluster has guests as its nodes. One of the
+	// three is required.
 	Node    *lab.Node
+	Nodes   map[string]*lab.Node
 	Cluster *cluster.Cluster
 	// Strangers are what the function of that name said of the cluster before.
 	// Optional: nothing is said of what is not ours.
@@ -85,7 +87,7 @@ func Check(ctx context.Context, o Options) ([]invariant.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Cluster == nil && len(now.NICs) > 0 {
+	if o.Node != nil && len(now.NICs) > 0 {
 		nodes = map[string]invariant.Node{now.NICs[0].Node: nodes[onlyNode]}
 	}
 	return invariant.Check(invariant.World{
