@@ -148,12 +148,16 @@ func floors() []Arrow {
 		},
 		{
 			From: []string{
-				"internal/call/...", "internal/doctor/...", "internal/events/...", "internal/keyed/...", "internal/link/...", "internal/metadata/...", "internal/metrics/...", "internal/mtls/...",
-				"internal/netns/...", "internal/retry/...", "internal/store/...", "internal/undo/...", "internal/virt/...",
+				"internal/board/...", "internal/call/...", "internal/doctor/...", "internal/events/...", "internal/keyed/...", "internal/link/...", "internal/metadata/...", "internal/metrics/...", "internal/mtls/...",
+				"internal/netns/...", "internal/relay/...", "internal/retry/...", "internal/store/...", "internal/undo/...", "internal/virt/...",
 			},
 			To:      []string{"provider/...", "allocator/...", "vmagent/...", "migrate/...", "cmd/..."},
 			Through: true,
 			Because: "arrows go down only",
+		},
+		{
+			From: []string{"internal/board/...", "internal/relay/..."}, To: []string{"internal/api/server/...", "internal/api/client/...", "internal/conf/..."}, Through: true,
+			Because: "orders and streams are there for whoever moves and whoever serves, and know neither",
 		},
 		{
 			From: []string{"module"}, Except: []string{"cmd/nicferry-lab", "internal/bench", "internal/lab/...", "internal/cloudsim/...", "e2e/..."},

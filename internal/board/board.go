@@ -3,6 +3,8 @@ package board
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -18,9 +20,11 @@ type Options struct {
 }
 
 // A Board holds orders in the store. It is migrate.Orders, and what the API serves
-// to agents. All methods may be called concurrently, and by several controllers.
+// to agents. All methods may be called concurrently, and by several controllers
+// with one store.
 type Board struct {
 	opts Options
+	pace pace
 }
 
 // New makes a Board. It starts nothing.
@@ -31,41 +35,59 @@ func New(opts Options) *Board {
 	return &Board{opts: opts}
 }
 
-// Order is that of migrate.Orders.
-func (b *Board) Order(ctx context.Context, task nic.Task) error { panic("not built yet") }
+// maxRounds bounds how often a change is decided again because somebody else was
+// quicker. Somebody always gets through, so many repeats mean something is wrong.
+const maxRounds = 50
 
-// Await is that of migrate.Orders. One that was never given, or that is forgotten
-// meanwhile, is store.ErrNotFound.
-func (b *Board) Await(ctx context.Context, id nic.TaskID, progress func(nic.Task)) (nic.Task, error) {
-	panic("not built yet")
+// change decides on a task as it is, and commits what has become of it together
+// with more, again from the start if a record it relied on has changed meanwhile.
+// decide that changes nothing says false.
+func (b *Board) change(ctx context.Context, node string, id nic.TaskID, decide func(*nic.Task) (more []store.Op, changed bool, err error)) (nic.Task, error) {
+	var conflict error
+	for range maxRounds {
+		task, rev, err := b.get(ctx, node, id)
+		if err != nil {
+			return nic.Task{}, err
+		}
+		more, changed, err := decide(&task)
+		if err != nil || !changed {
+			return task, err
+		}
+		op, err := store.UpdateJSON(taskKey(node, id), task, rev)
+		if err != nil {
+			return nic.Task{}, err
+		}
+		_, err = b.opts.Store.Commit(ctx, append(more, op)...)
+		if err == nil {
+			return task, nil
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return nic.Task{}, fmt.Errorf("change task %s: %w", id, err)
+		}
+		conflict = err
+	}
+	return nic.Task{}, fmt.Errorf("change task %s: gave up after %d rounds: %w", id, maxRounds, conflict)
 }
 
-// Cancel is that of migrate.Orders. One that was never given is store.ErrNotFound.
-func (b *Board) Cancel(ctx context.Context, id nic.TaskID) (nic.Task, error) { panic("not built yet") }
-
-// Forget is that of migrate.Orders.
-func (b *Board) Forget(ctx context.Context, move nic.MoveID) error { panic("not built yet") }
-
-// Tasks returns the node's tasks that are pending or running, by move and Seq. A
-// session that is not the node's newest is a conflict; 0 only looks.
-func (b *Board) Tasks(ctx context.Context, node string, session uint64) ([]nic.Task, error) {
-	panic("not built yet")
+// get reads a task with its revision.
+func (b *Board) get(ctx context.Context, node string, id nic.TaskID) (nic.Task, store.Rev, error) {
+	task, rev, err := store.GetJSON[nic.Task](ctx, b.opts.Store, taskKey(node, id))
+	if err != nil {
+		return nic.Task{}, 0, fmt.Errorf("read task %s of node %s: %w", id, node, err)
+	}
+	return task, rev, nil
 }
 
-// Begin makes a pending task running, or has a running one begun again.
-func (b *Board) Begin(ctx context.Context, id nic.TaskID, node string, session uint64) (nic.Task, error) {
-	panic("not built yet")
+// nodeOf is the node that a task was given to.
+func (b *Board) nodeOf(ctx context.Context, id nic.TaskID) (string, error) {
+	if err := checkID(id); err != nil {
+		return "", err
+	}
+	node, _, err := store.GetJSON[string](ctx, b.opts.Store, atKey(id))
+	if err != nil {
+		return "", fmt.Errorf("find task %s: %w", id, err)
+	}
+	return node, nil
 }
 
-// Progress notes how far a task is.
-func (b *Board) Progress(ctx context.Context, id nic.TaskID, node string, session uint64, bytes, total int64) error {
-	panic("not built yet")
-}
-
-// Finish ends a task; it has failed if problem is not empty.
-func (b *Board) Finish(ctx context.Context, id nic.TaskID, node string, session uint64, problem string, result nic.TaskResult) error {
-	panic("not built yet")
-}
-
-// Run sweeps what ended and unknown moves have left, now and then, until ctx ends.
-func (b *Board) Run(ctx context.Context) error { panic("not built yet") }
+func (b *Board) now() time.Time { return b.opts.Now().UTC() }

@@ -1,0 +1,95 @@
+package board
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// progressEvery is how long after a commit of a task's progress the next words are
+// passed over: whoever says more has said more soon.
+const progressEvery = 500 * time.Millisecond
+
+// Progress notes how far a task is that the session has begun; total is 0 where it
+// is not known. What comes too soon after the last, or after the end, is passed
+// over.
+func (b *Board) Progress(ctx context.Context, id nic.TaskID, node string, session uint64, bytes, total int64) error {
+	if err := checkID(id); err != nil {
+		return err
+	}
+	if bytes < 0 || total < 0 {
+		return &api.Error{Code: api.CodeInvalid, Field: "body.bytes", Message: "the progress of a task is not negative"}
+	}
+	by := teller{node, session}
+	if b.pace.soon(id, by, b.now()) {
+		return nil
+	}
+	_, err := b.change(ctx, node, id, func(t *nic.Task) ([]store.Op, bool, error) {
+		newest, err := b.running(ctx, t, session)
+		changed := err == nil && !t.State.Over() && (t.Bytes != bytes || t.Total != total)
+		if changed {
+			t.Bytes, t.Total = bytes, total
+		}
+		return []store.Op{newest}, changed, err
+	})
+	if err == nil {
+		b.pace.note(id, by, b.now())
+	}
+	return err
+}
+
+// maxPaced is how many tasks' last words are remembered; of more, the old ones go.
+const maxPaced = 1024
+
+// pace remembers whose progress was noted just now. The zero value is useful.
+type pace struct {
+	mu   sync.Mutex
+	last map[nic.TaskID]told
+}
+
+// A teller is who says how far a task is.
+type teller struct {
+	node    string
+	session uint64
+}
+
+type told struct {
+	by teller
+	at time.Time
+}
+
+// soon says whether that teller's words were noted just now. Another's have to be
+// judged.
+func (p *pace) soon(id nic.TaskID, by teller, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	last, ok := p.last[id]
+	return ok && last.by == by && now.Sub(last.at) < progressEvery
+}
+
+func (p *pace) note(id nic.TaskID, by teller, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last == nil {
+		p.last = map[nic.TaskID]told{}
+	}
+	p.last[id] = told{by, now}
+	if len(p.last) <= maxPaced {
+		return
+	}
+	for id, last := range p.last {
+		if now.Sub(last.at) >= progressEvery {
+			delete(p.last, id)
+		}
+	}
+}
+
+func (p *pace) forget(id nic.TaskID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.last, id)
+}
