@@ -93,5 +93,7 @@ type Mark struct {
 	// Tries counts the beginnings of Do and of Undo, but not those after a crash,
 	// which go on with what was begun.
 	Tries int
-	Error string // what the last try ended with
+	// Error is what the last try ended with that was no success; empty once the
+	// step is done.
+	Error string
 }
