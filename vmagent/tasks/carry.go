@@ -1,3 +1,5 @@
+//go:build linux
+
 package tasks
 
 import (
@@ -10,6 +12,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/containers"
 )
 
 // knownFor is how long after the controller's word an effect may begin. Later, as
@@ -50,7 +53,7 @@ func (r *Runner) carry(ctx context.Context, task nic.Task) {
 		log.Warn("task not carried out", "err", err)
 		return
 	case err != nil:
-		result.Again = errors.Is(err, errLate) || errors.Is(err, errStream) || r.opts.Passing(err)
+		result.Again, result.Gone = mayPass(err), isGone(begun, err)
 		log.Warn("task failed", "container", begun.Container, "took", time.Since(start), "again", result.Again, "err", err)
 	default:
 		log.Info("task done", "container", begun.Container, "took", time.Since(start))
@@ -134,7 +137,7 @@ func (r *Runner) within(ctx context.Context, task nic.Task, known time.Time) (re
 		defer cancel()
 	}
 	sure := func() error {
-		if time.Since(known) < knownFor {
+		if !askFirst || time.Since(known) < knownFor {
 			return ctx.Err()
 		}
 		_, at, err := r.begin(ctx, task.ID)
@@ -161,6 +164,25 @@ func (r *Runner) guarded(task nic.Task, do func() error) (err error) {
 		}
 	}()
 	return do()
+}
+
+// mayPass says whether the same order may succeed if it is given again.
+func mayPass(err error) bool {
+	for _, kind := range []error{errLate, errStream, containers.ErrAgain, containers.ErrNoEngine} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
+// isGone says whether the task failed since there is no such container.
+func isGone(task nic.Task, err error) bool {
+	switch {
+	case task.Kind == nic.TaskPull, task.Kind == nic.TaskSurvey, task.What == nic.StreamImage, task.What == nic.StreamVolume:
+		return false // what is missing is something else
+	}
+	return errors.Is(err, containers.ErrNotFound)
 }
 
 func join(ids []nic.ClaimID) string {

@@ -1,6 +1,9 @@
+//go:build linux
+
 package tasks
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -38,16 +41,23 @@ func (r *Runner) accept(ctx context.Context, task nic.Task, sure func() error) (
 	told := r.tell(ctx, task.ID)
 	defer told.end()
 	copied, err := r.receive(ctx, task, func(bytes int64) { told.set(bytes, task.Total) }, func(body io.Reader) error {
-		if err := sure(); err != nil {
+		whole := bufio.NewReaderSize(body, chunk)
+		if _, err := whole.Peek(1); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		return r.opts.Engine.Take(ctx, task, body)
+		if err := sure(); err != nil { // it may have waited long for its sender
+			return err
+		}
+		return r.opts.Engine.Take(ctx, task, whole)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("take %s: %w", task.What, err)
 	}
 	return said(task, copied), nil
 }
+
+// chunk is how many bytes are read at a time.
+const chunk = 64 << 10
 
 // create makes a container from the configuration that the stream brings. It is
 // read to its end before: half of it makes none.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package tasks carries out orders.
 //
 // An order is a nic.Task: the controller keeps it until the node has said how it
@@ -50,8 +52,6 @@ type Options struct {
 	// Refused says whether an error of the controller is its answer, and no
 	// silence: the same call would get the same. Required.
 	Refused func(error) bool
-	// Passing says whether an error of the engine may be none next time. Optional.
-	Passing func(error) bool
 	Log     *slog.Logger // required
 	// Parallel is how many moves are worked on at a time, not counting streams,
 	// each of which waits for another node; default 8.
@@ -80,9 +80,6 @@ type Runner struct {
 func New(o Options) *Runner {
 	if o.Parallel == 0 {
 		o.Parallel = 8
-	}
-	if o.Passing == nil {
-		o.Passing = func(error) bool { return false }
 	}
 	return &Runner{
 		opts: o, woken: make(chan struct{}, 1), lines: map[nic.MoveID]*line{},
