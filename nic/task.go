@@ -68,11 +68,13 @@ type Task struct {
 	// the one that carries the labels of the move (LabelMove).
 	Container string `json:"container,omitempty"`
 	// Name is that of the container to make.
-	Name    string        `json:"name,omitempty"`
-	Claims  []ClaimID     `json:"claims,omitempty"`
-	Policy  RestartPolicy `json:"policy,omitzero"`
-	Grace   Duration      `json:"grace,omitempty"` // 0 is the container's own
-	Volumes []string      `json:"volumes,omitempty"`
+	Name   string        `json:"name,omitempty"`
+	Claims []ClaimID     `json:"claims,omitempty"`
+	Policy RestartPolicy `json:"policy,omitzero"`
+	Grace  Duration      `json:"grace,omitempty"` // 0 is the container's own
+	// Volumes of a create are those on the node already that the container may
+	// use (--volumes ignore); any other that is there and not the move's is refused.
+	Volumes []string `json:"volumes,omitempty"`
 	// Leave: remove leaves the container's anonymous volumes where they are.
 	Leave bool `json:"leave,omitempty"`
 	// Image is the id that a pull has to bring.
