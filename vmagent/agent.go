@@ -51,6 +51,17 @@ type Engine interface {
 	Namespace(ctx context.Context, c containers.Container) (*netns.Namespace, error)
 }
 
+// Orders are what the node is ordered to do beside what is wanted of it; that is
+// tasks.Runner.
+type Orders interface {
+	// Run lets orders be carried out until ctx ends.
+	Run(ctx context.Context)
+	// Follow asks for orders under the session until ctx or the session ends.
+	Follow(ctx context.Context, session uint64) error
+	// Wake says that there may be new ones. It never blocks.
+	Wake()
+}
+
 // Options are the parts of an Agent.
 type Options struct {
 	Node       string           // required: the node's name
@@ -68,6 +79,8 @@ type Options struct {
 	Refused func(error) bool
 	// Workers is how many containers are worked on at a time; default 8.
 	Workers int
+	// Orders are carried out beside; optional.
+	Orders Orders
 	// Observer is told of what happens; optional.
 	Observer Observer
 }
@@ -113,6 +126,9 @@ func New(opts Options) (*Agent, error) {
 	if opts.Refused == nil {
 		opts.Refused = func(error) bool { return false }
 	}
+	if opts.Orders == nil {
+		opts.Orders = noOrders{}
+	}
 	opts.Controller = observed{opts.Controller, opts.Observer}
 	wishes := newWishes()
 	a := &Agent{
@@ -156,6 +172,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	wg.Go(func() { a.queue.Run(ctx) })
 	wg.Go(func() { a.asks.queue.Run(ctx) })
 	wg.Go(func() { a.watchArrivals(ctx) })
+	wg.Go(func() { a.opts.Orders.Run(ctx) })
 	wg.Go(func() { a.opts.Engine.Watch(ctx, a.queue.Wake, func() { a.resync(ctx) }) })
 	wg.Go(func() { cancel(a.followController(ctx)) })
 	wg.Wait()
@@ -201,11 +218,13 @@ func (a *Agent) holdSession(ctx context.Context) error {
 	wg.Go(func() { cancel(a.report.run(ctx, session)) })
 	wg.Go(func() { a.takeCensuses(ctx) })
 	wg.Go(func() { cancel(a.askAfresh(ctx, session)) })
+	wg.Go(func() { cancel(a.opts.Orders.Follow(ctx, session)) })
 	rev, err := a.refresh(ctx, session)
 	if err != nil {
 		return err
 	}
 	err = a.opts.Controller.Watch(ctx, a.opts.Node, rev, func(uint64) {
+		a.opts.Orders.Wake()
 		if _, err := a.refresh(ctx, session); err != nil {
 			cancel(err)
 		}

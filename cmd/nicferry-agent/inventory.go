@@ -13,12 +13,13 @@ import (
 
 // inventory is what the controller is told of this machine. What cannot be
 // read stays empty: nothing is decided on it.
-func inventory(engine *containers.Engine) nic.Inventory {
+func inventory(engine *containers.Engine, moves bool) nic.Inventory {
 	return nic.Inventory{
 		Boot:         firstLine("/proc/sys/kernel/random/boot_id"),
 		Kernel:       firstLine("/proc/sys/kernel/osrelease"),
 		Docker:       engine.Version(),
 		AgentVersion: version.Get().Version,
+		Moves:        moves,
 	}
 }
 

@@ -148,8 +148,8 @@ func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err erro
 	}
 	defer host.Close()
 	agent, err := vmagent.New(vmagent.Options{
-		Node: c.Node, Inventory: inventory(engine), Controller: controller, Engine: engine,
-		Host: host, RunDir: c.RunDir, Superseded: api.IsConflict, Refused: refused, Log: log, Observer: seen,
+		Node: c.Node, Inventory: inventory(engine, c.Moves), Controller: controller, Engine: engine,
+		Orders: orders(c, controller, engine, log), Host: host, RunDir: c.RunDir, Superseded: api.IsConflict, Refused: refused, Log: log, Observer: seen,
 	})
 	if err != nil {
 		return err

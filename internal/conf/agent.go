@@ -27,7 +27,10 @@ type Agent struct {
 	// the machine's.
 	RunDir string
 	// Resync is how often all containers and NICs are looked at afresh.
-	Resync  nic.Duration
+	Resync nic.Duration
+	// Moves: the agent carries out the controller's orders to make, start, stop and
+	// remove containers, and to read and write what they have stored.
+	Moves   bool
 	Log     Log
 	Metrics Metrics
 }
@@ -58,6 +61,7 @@ type agentFile struct {
 	Docker      Docker       `yaml:"docker"`
 	RunDir      string       `yaml:"runDir"`
 	Resync      nic.Duration `yaml:"resync"`
+	Moves       bool         `yaml:"moves"`
 	Log         Log          `yaml:"log"`
 	Metrics     Metrics      `yaml:"metrics"`
 }
@@ -87,6 +91,6 @@ func parseAgent(file string, data []byte, hostname func() (string, error)) (*Age
 	return &Agent{
 		Node: f.Node, Controllers: f.Controllers, TLS: f.TLS, Docker: f.Docker,
 		IdentityDir: f.IdentityDir, Given: Given{Node: d.given("node"), Controllers: d.given("controllers")},
-		RunDir: f.RunDir, Resync: f.Resync, Log: f.Log, Metrics: f.Metrics,
+		RunDir: f.RunDir, Resync: f.Resync, Moves: f.Moves, Log: f.Log, Metrics: f.Metrics,
 	}, nil
 }

@@ -254,6 +254,9 @@ func TestAgentSample(t *testing.T) {
 	if err != nil || remote.TLS == nil || len(remote.Controllers) != 2 {
 		t.Errorf("with all config active: %+v, %v", remote, err)
 	}
+	if moves, err := ParseAgent("moves", []byte("version: 1\nmoves: true\n")); err != nil || !moves.Moves {
+		t.Errorf("moves: true is %+v, %v", moves, err)
+	}
 	got, err := parseAgent("sample", asIs, func() (string, error) { return "node1", nil })
 	if err != nil {
 		t.Fatal(err)

@@ -155,7 +155,7 @@ func (n *Node) StartAgent(ctx context.Context) error {
 }
 
 // agentConfig names neither the node nor its controller: the identity does.
-const agentConfig = "version: 1\n"
+const agentConfig = "version: 1\nmoves: true\n"
 
 // KillAgent ends the guest's agent with SIGKILL.
 func (n *Node) KillAgent(ctx context.Context) error {

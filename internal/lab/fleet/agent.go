@@ -89,6 +89,7 @@ identityDir: %[1]s/identity
 docker: {socket: %[2]s}
 runDir: %[1]s/agent
 resync: 1s
+moves: true
 %[3]s`
 
 // Configure writes the agent's config anew, with this at its end.

@@ -1,0 +1,15 @@
+package vmagent
+
+import "context"
+
+// noOrders are carried out by an agent that is given none.
+type noOrders struct{}
+
+func (noOrders) Run(context.Context) {}
+
+func (noOrders) Follow(ctx context.Context, _ uint64) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (noOrders) Wake() {}
