@@ -12,13 +12,10 @@ import (
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/internal/store/boltstore"
 	"github.com/nicferry/nicferry/internal/store/memstore"
-	"github.com/nicferry/nicferry/migrate"
 	"github.com/nicferry/nicferry/nic"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-var _ migrate.Orders = (*board.Board)(nil)
 
 const move nic.MoveID = "mov-0123456789abcdef"
 
