@@ -128,7 +128,7 @@ func NewMove(id nic.MoveID, in Facts, plan nic.MovePlan, now time.Time) nic.Move
 		if m.Grace = r.Options.Grace; m.Grace == 0 {
 			m.Grace = c.Grace
 		}
-		m.Volumes = madeThere(in)
+		m.Volumes, m.VolumesThere = volumesThere(in)
 	}
 	if in.Target != nil {
 		m.TargetSandbox = in.Target.ID

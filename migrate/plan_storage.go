@@ -135,17 +135,18 @@ func shown(v nic.VolumeFacts) string {
 	return v.Name
 }
 
-// madeThere are the volumes that the container has on the target only because it
-// is made there.
-func madeThere(in Facts) []string {
-	var names []string
+// volumesThere are the volumes that the container has on the target: those that
+// are made with it, and those that are there before.
+func volumesThere(in Facts) (made, before []string) {
 	for _, v := range in.Container.Volumes {
 		local := v.Driver == "" || v.Driver == "local"
 		if local && (in.There == nil || !slices.Contains(in.There.Volumes, v.Name)) {
-			names = append(names, v.Name)
+			made = append(made, v.Name)
+		} else {
+			before = append(before, v.Name)
 		}
 	}
-	return names
+	return made, before
 }
 
 // copied is how many bytes a step copies.

@@ -2,7 +2,10 @@ package migrate
 
 import (
 	"context"
+	"fmt"
+	"time"
 
+	"github.com/nicferry/nicferry/migrate/saga"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -20,4 +23,104 @@ type Journal interface {
 	// Note changes the record, and returns when that is stored. It may be called
 	// from several goroutines.
 	Note(ctx context.Context, change func(*nic.Move)) error
+}
+
+// The times that nodes are given. What is copied has more.
+const (
+	// answerWithin is how long an agent may take to begin an order.
+	answerWithin = 10 * time.Second
+	// quickly is how long the engine may take for what is done at once.
+	quickly = 30 * time.Second
+	// slack is what a step has besides the time that its order has.
+	slack = 15 * time.Second
+	// undoQuickly is how long is tried to take something back that is done at once.
+	undoQuickly = 12 * time.Second
+	// slowest is how many bytes a second are copied at least.
+	slowest = 4 << 20
+	// deadEvery is how often it is asked whether a node's machine is off.
+	deadEvery = 2 * time.Second
+	// forEver is the deadline of one try of what is tried without end.
+	forEver = time.Hour
+)
+
+// Steps are those of a move's record, in its order. One that is not known is left
+// out, which the saga refuses.
+func Steps(parts Parts, journal Journal) []saga.Step[nic.Move] {
+	s := &stepper{Parts: parts, journal: journal}
+	known := map[string]saga.Step[nic.Move]{
+		StepFence:       {Do: s.fence, Undo: s.unfence, Remedy: s.remedy("the controller's store takes records")},
+		StepRestartsOff: {Do: s.restartsOff, Undo: s.undoRestartsOff, UndoDeadline: within(2 * undoQuickly), Remedy: s.remedyAt(fromOf)},
+		StepImage:       {Do: s.image, Undo: s.settles(StepImage), Deadline: s.copying(StepImage, 2)},
+		StepCreate:      {Do: s.create, Undo: s.uncreate, Deadline: within(quickly + slack), UndoDeadline: within(undoQuickly), Remedy: s.remedyAt(toOf)},
+		StepAim:         {Do: s.aim},
+		StepStop:        {Do: s.stop, Undo: s.unstop, Deadline: s.stopping(slack), UndoDeadline: within(quickly + slack), Remedy: s.remedyAt(fromOf)},
+		StepCheckpoint:  {Do: s.checkpoint, Undo: s.settles(StepCheckpoint), Deadline: within(10 * time.Minute)},
+		StepVolumes:     {Do: s.volumes, Undo: s.settles(StepVolumes), Deadline: s.copying(StepVolumes, 1)},
+		StepLayer:       {Do: s.layer, Undo: s.settles(StepLayer), Deadline: s.copying(StepLayer, 1)},
+		StepNICOut:      {Do: s.nicOut, Undo: s.nicBack, Deadline: within(providerPatience), UndoDeadline: within(2 * providerPatience), Remedy: s.remedyAt(bothOf)},
+		StepStart:       {Do: s.start, Undo: s.unstart, Deadline: within(2 * quickly), UndoDeadline: s.stopping(undoQuickly - slack), Remedy: s.remedyAt(toOf)},
+		StepNICIn:       {Do: s.nicIn, Deadline: within(2 * providerPatience)},
+		StepHealth:      {Do: s.health, Undo: s.settles(StepHealth), Deadline: s.healing},
+		StepPivot:       {Do: s.pivot, Undo: s.unpivot, Pivot: true},
+		StepRestartsOn:  {Do: s.restartsOn, Deadline: within(forEver)},
+		StepDrop:        {Do: s.drop, Deadline: within(forEver)},
+	}
+	var steps []saga.Step[nic.Move]
+	for _, journaled := range journal.Move().Steps {
+		if step, ok := known[journaled.Name]; ok {
+			step.Name = journaled.Name
+			steps = append(steps, step)
+		}
+	}
+	return steps
+}
+
+// A stepper does the steps of one move.
+type stepper struct {
+	Parts
+	journal Journal
+}
+
+func within(d time.Duration) func(*nic.Move) time.Duration { return saga.Within[nic.Move](d) }
+
+// copying is the deadline of a step that copies, and may do so in several ways one
+// after the other.
+func (s *stepper) copying(step string, ways time.Duration) func(*nic.Move) time.Duration {
+	return func(m *nic.Move) time.Duration { return ways*copyTime(copied(m.Copies, step)) + slack }
+}
+
+// copyTime is how long copying may take.
+func copyTime(bytes int64) time.Duration {
+	return time.Minute + time.Duration(bytes/slowest)*time.Second
+}
+
+// stopping is the deadline of what waits for a container to end.
+func (s *stepper) stopping(more time.Duration) func(*nic.Move) time.Duration {
+	return func(m *nic.Move) time.Duration { return stopTime(*m) + more }
+}
+
+// stopTime is how long stopping may take: its grace, and what the engine needs to
+// kill it then.
+func stopTime(m nic.Move) time.Duration { return m.Grace.D() + slack }
+
+func (s *stepper) healing(m *nic.Move) time.Duration { return m.Options.Wait.D() + slack }
+
+func fromOf(m nic.Move) string { return "the agent of " + m.From + " answers" }
+func toOf(m nic.Move) string {
+	return "the agent of " + m.To + " answers, or its machine is off"
+}
+
+func bothOf(m nic.Move) string {
+	return "the agents of " + m.From + " and " + m.To + " answer, or the machine of " + m.To + " is off"
+}
+
+// remedyAt says how an operator leads a parked move on.
+func (s *stepper) remedyAt(when func(nic.Move) string) func(*nic.Move) string {
+	return func(m *nic.Move) string {
+		return fmt.Sprintf("nicferry migrate --abort %s as soon as %s", m.ID, when(*m))
+	}
+}
+
+func (s *stepper) remedy(when string) func(*nic.Move) string {
+	return s.remedyAt(func(nic.Move) string { return when })
 }

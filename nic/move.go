@@ -80,10 +80,14 @@ type Move struct {
 	ImageName string `json:"imageName,omitempty"`
 	// Copies are what goes from node to node.
 	Copies []PlannedCopy `json:"copies,omitempty"`
-	// Volumes are those that are made anew on To.
-	Volumes []string `json:"volumes,omitempty"`
+	// Volumes are those that are made anew on To, VolumesThere those that were there
+	// before and that it gets.
+	Volumes      []string `json:"volumes,omitempty"`
+	VolumesThere []string `json:"volumesThere,omitempty"`
 	// Why it goes back, is parked, or was undone; for people.
 	Why string `json:"why,omitempty"`
+	// Left is what could not be taken back, and is to be removed by hand.
+	Left []string `json:"left,omitempty"`
 	// Remedy is the command that leads on from parked.
 	Remedy  string    `json:"remedy,omitempty"`
 	Drain   bool      `json:"drain,omitempty"` // a drain of From began it

@@ -1,0 +1,211 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/migrate/saga"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// How long NICs may be at the same before it counts as no progress: while their
+// provider is at work, and while a node is.
+const (
+	providerPatience = time.Minute
+	nodePatience     = 15 * time.Second
+)
+
+// fence makes the claims the move's, and keeps room for them on the target.
+func (s *stepper) fence(ctx context.Context, _ *nic.Move) error {
+	m := s.journal.Move()
+	_, err := s.Claims.BeginMove(ctx, m.ID, m.Claims, m.To, m.Target)
+	return err
+}
+
+// unfence makes the claims what they were, if they are the move's.
+func (s *stepper) unfence(ctx context.Context, _ *nic.Move) error {
+	m := s.journal.Move()
+	claims, err := s.Claims.OfContainer(ctx, m.From, m.Sandbox)
+	if err != nil {
+		return err
+	}
+	ours := slices.ContainsFunc(claims, func(c nic.Claim) bool { return c.Move != nil && c.Move.Move == m.ID })
+	if !ours {
+		return nil
+	}
+	return s.Claims.CancelMove(ctx, m.ID, m.Claims)
+}
+
+// aim says which container is to have the claims.
+func (s *stepper) aim(ctx context.Context, _ *nic.Move) error {
+	m := s.journal.Move()
+	return s.Claims.AimMove(ctx, m.ID, m.Claims, m.TargetSandbox)
+}
+
+// nicOut has the NICs leave the source, which says that nothing of them is left.
+func (s *stepper) nicOut(ctx context.Context, _ *nic.Move) error {
+	m := s.journal.Move()
+	if m.SilentFrom.IsZero() && !m.Stopped {
+		if err := s.journal.Note(ctx, func(m *nic.Move) { m.SilentFrom = time.Now() }); err != nil {
+			return err
+		}
+	}
+	if err := s.Claims.BringNICs(ctx, m.ID, m.Claims, m.To); err != nil {
+		return saga.Again(err)
+	}
+	return s.awaitNICs(ctx, m, "", "out of "+m.From, func(at []nic.Whereabouts) bool {
+		return all(at, func(w nic.Whereabouts) bool { return w.Node != m.From || w.Seen == nic.ObservedClean })
+	})
+}
+
+// nicBack has them come back to the source's node.
+func (s *stepper) nicBack(ctx context.Context, _ *nic.Move) error {
+	m := s.journal.Move()
+	at, err := s.Claims.Whereabouts(ctx, m.Claims)
+	if err != nil {
+		return err
+	}
+	if err := s.Claims.BringNICs(ctx, m.ID, m.Claims, m.From); err != nil {
+		return err
+	}
+	if m.Kind == nic.MoveNIC && allIn(at, m.From) {
+		return nil
+	}
+	there := func(at []nic.Whereabouts) bool { return allPlugged(at, m.From) }
+	if m.Kind == nic.MoveNIC {
+		there = func(at []nic.Whereabouts) bool { return allIn(at, m.From) }
+	}
+	return parks(s.awaitNICs(ctx, m, m.From, "back on "+m.From, there))
+}
+
+// nicIn waits until the NICs are in the target's container, or, if that is not to
+// run, on its node.
+func (s *stepper) nicIn(ctx context.Context, _ *nic.Move) error {
+	m := s.journal.Move()
+	if m.Stopped {
+		return s.awaitNICs(ctx, m, m.To, "on "+m.To, func(at []nic.Whereabouts) bool { return allPlugged(at, m.To) })
+	}
+	err := s.awaitNICs(ctx, m, m.To, "in "+m.Target+" on "+m.To, func(at []nic.Whereabouts) bool { return allIn(at, m.To) })
+	if err != nil {
+		return err
+	}
+	return s.journal.Note(ctx, func(m *nic.Move) { m.SilentTo = time.Now() })
+}
+
+// pivot makes the claims the target's. An answer that did not come is asked for
+// again: only a claim that is not so is taken for not done.
+func (s *stepper) pivot(ctx context.Context, _ *nic.Move) error {
+	m := s.journal.Move()
+	return saga.Again(s.Claims.FinishMove(ctx, m.ID, m.Claims))
+}
+
+// unpivot looks whether it is done all the same.
+func (s *stepper) unpivot(ctx context.Context, _ *nic.Move) error {
+	m := s.journal.Move()
+	claims, err := s.Claims.OfContainer(ctx, m.To, m.TargetSandbox)
+	if err != nil {
+		return err
+	}
+	for _, c := range claims {
+		if slices.Contains(m.Claims, c.ID) && c.Move == nil && c.Owner.Node == m.To {
+			return saga.ErrPivoted
+		}
+	}
+	return nil
+}
+
+// awaitNICs waits until the NICs are as wanted. It gives up when they have been at
+// the same for too long, and when the node that they are to be on is dead.
+func (s *stepper) awaitNICs(ctx context.Context, m nic.Move, node, where string, as func([]nic.Whereabouts) bool) error {
+	watched, stop := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer stop(nil)
+	p := progress{since: time.Now()}
+	watching.Go(func() { s.watchNICs(watched, stop, node, &p) })
+	err := s.Claims.AwaitNICs(watched, m.Claims, func(at []nic.Whereabouts) bool {
+		p.see(at)
+		return as(at)
+	})
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(watched); ctx.Err() == nil && watched.Err() != nil {
+		return fmt.Errorf("wait until the NICs are %s: %w (%w)", where, cause, err)
+	}
+	return fmt.Errorf("wait until the NICs are %s: %w", where, err)
+}
+
+func (s *stepper) watchNICs(ctx context.Context, stop context.CancelCauseFunc, node string, p *progress) {
+	look := time.NewTicker(deadEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		if since, patience := p.stuck(); since > patience {
+			stop(fmt.Errorf("nothing has changed for %v", since.Round(time.Second)))
+			return
+		}
+		if node == "" {
+			continue
+		}
+		if why, dead, err := s.Claims.Dead(ctx, node); err == nil && dead {
+			stop(&deadError{node, why})
+			return
+		}
+	}
+}
+
+// progress is when NICs were last seen to change.
+type progress struct {
+	mu    sync.Mutex
+	last  []nic.Whereabouts
+	since time.Time
+}
+
+func (p *progress) see(at []nic.Whereabouts) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !reflect.DeepEqual(at, p.last) {
+		p.last, p.since = slices.Clone(at), time.Now()
+	}
+}
+
+// stuck is how long nothing has changed, and how long that may be so.
+func (p *progress) stuck() (since, patience time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	patience = nodePatience
+	for _, w := range p.last {
+		switch w.State {
+		case nic.StateCreating, nic.StateAttaching, nic.StateDetaching, nic.StateDeleting, nic.StateAvailable:
+			patience = providerPatience
+		}
+	}
+	return time.Since(p.since), patience
+}
+
+// allIn: all NICs are in their running containers on the node.
+func allIn(at []nic.Whereabouts, node string) bool {
+	return all(at, func(w nic.Whereabouts) bool {
+		return w.Node == node && w.Seen == nic.ObservedIn && w.Running
+	})
+}
+
+// allPlugged: all NICs that there are are on the node.
+func allPlugged(at []nic.Whereabouts, node string) bool {
+	return all(at, func(w nic.Whereabouts) bool {
+		return w.NIC == "" && w.Node == "" || w.Node == node && w.State == nic.StateAttached && w.Seen != nic.ObservedClean
+	})
+}
+
+func all(at []nic.Whereabouts, as func(nic.Whereabouts) bool) bool {
+	return !slices.ContainsFunc(at, func(w nic.Whereabouts) bool { return !as(w) })
+}

@@ -1,0 +1,251 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/migrate/saga"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// A deadError is a node on which nothing can run, as is known.
+type deadError struct{ node, why string }
+
+func (e *deadError) Error() string {
+	return fmt.Sprintf("nothing can run on %s: %s", e.node, e.why)
+}
+
+// A goneError is a container that does not exist.
+type goneError struct{ error }
+
+// errSilent: an agent has not begun an order.
+var errSilent = errors.New("its agent does not take orders at present")
+
+// tries is how often a step was begun, forward and back.
+func tries(m nic.Move, step string) int {
+	for _, s := range m.Steps {
+		if s.Name == step {
+			return max(s.Tries, 1)
+		}
+	}
+	return 1
+}
+
+// taskID names an order of one try of a step; word is the step's name and, where
+// it gives several, what tells them apart.
+func taskID(move nic.MoveID, word string, try int) nic.TaskID {
+	return nic.TaskID(fmt.Sprintf("%s.%s.%d", move, word, try))
+}
+
+// stamp fills in what all tasks of this try of a step have. Seq grows with every
+// try of any step, so that a node never carries out an older order after a newer.
+func (s *stepper) stamp(step, word string, part int, task nic.Task) nic.Task {
+	m := s.journal.Move()
+	begun := 0
+	for _, each := range m.Steps {
+		begun += each.Tries
+	}
+	task.Schema, task.Move, task.State, task.Created = nic.Schema, m.ID, nic.TaskPending, time.Now()
+	task.ID = taskID(m.ID, word, tries(m, step))
+	task.Seq = uint64(begun)*1000 + uint64(part)
+	task.Claims = m.Claims
+	return task
+}
+
+// order gives a node one task for this try of the step, and waits until it is
+// done. What was ordered by tries before and has not begun never runs.
+func (s *stepper) order(ctx context.Context, step, word string, task nic.Task) (nic.Task, error) {
+	return s.orderPart(ctx, step, word, 0, task)
+}
+
+func (s *stepper) orderPart(ctx context.Context, step, word string, part int, task nic.Task) (nic.Task, error) {
+	task, err := s.give(ctx, step, word, part, task)
+	if err != nil {
+		return task, err
+	}
+	return s.await(ctx, step, task, nil)
+}
+
+// give gives a task and does not wait.
+func (s *stepper) give(ctx context.Context, step, word string, part int, task nic.Task) (nic.Task, error) {
+	task = s.stamp(step, word, part, task)
+	m := s.journal.Move()
+	if _, err := s.withdraw(ctx, word, tries(m, step)-1, false); err != nil {
+		return task, err
+	}
+	if err := s.Orders.Order(ctx, task); err != nil {
+		return task, saga.Again(fmt.Errorf("order %s of %s on %s: %w", task.Kind, m.ID, task.Node, err))
+	}
+	return task, nil
+}
+
+// withdraw cancels what was ordered under a word by tries up to last and has not
+// begun, the latest first, and says whether any had begun. Where only the latest
+// counts, it stops at that.
+func (s *stepper) withdraw(ctx context.Context, word string, last int, all bool) (began bool, err error) {
+	for try := last; try > 0; try-- {
+		task, err := s.Orders.Cancel(ctx, taskID(s.journal.Move().ID, word, try))
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			continue
+		case err != nil:
+			return began, saga.Again(fmt.Errorf("cancel an order: %w", err))
+		}
+		began = began || task.State != nic.TaskCancelled
+		if !all {
+			break
+		}
+	}
+	return began, nil
+}
+
+// settle ends all that a step has ordered under these words and no node has begun.
+// It says whether one had begun any.
+func (s *stepper) settle(ctx context.Context, step string, words ...string) (began bool, err error) {
+	if len(words) == 0 {
+		words = []string{step}
+	}
+	for _, word := range words {
+		some, err := s.withdraw(ctx, word, tries(s.journal.Move(), step), true)
+		if err != nil {
+			return began, err
+		}
+		began = began || some
+	}
+	return began, nil
+}
+
+// settles is the Undo of a step whose effects need not be taken back.
+func (s *stepper) settles(step string) func(context.Context, *nic.Move) error {
+	return func(ctx context.Context, _ *nic.Move) error {
+		_, err := s.settle(ctx, step, s.wordsOf(step)...)
+		return err
+	}
+}
+
+// wordsOf are those under which a step that copies gives its orders.
+func (s *stepper) wordsOf(step string) []string {
+	words := []string{step}
+	if step == StepImage {
+		words = append(words, pullWord)
+	}
+	for i := range max(1, len(s.journal.Move().Copies)) {
+		part := step + "-" + strconv.Itoa(i)
+		words = append(words, part+sendWord, part+takeWord)
+	}
+	return words
+}
+
+// await waits until a task is done. It ends early with a *deadError if nothing can
+// run on the node any more, and with errSilent if the node does not begin.
+func (s *stepper) await(ctx context.Context, step string, task nic.Task, told func(nic.Task)) (nic.Task, error) {
+	watched, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var begun atomic.Bool
+	done := make(chan struct{})
+	patience := answerWithin
+	if passed(s.journal.Move()) {
+		patience = forEver // there is no way back that it would have to take
+	}
+	go func() {
+		defer close(done)
+		s.watch(watched, stop, task.Node, &begun, patience)
+	}()
+	over, err := s.Orders.Await(watched, task.ID, func(t nic.Task) {
+		if t.State != nic.TaskPending {
+			begun.Store(true)
+		}
+		if told != nil {
+			told(t)
+		}
+	})
+	stop(nil)
+	<-done
+	if err != nil {
+		return task, s.unsaid(ctx, watched, task, err)
+	}
+	return over, verdict(over)
+}
+
+// unsaid is why nobody has said how a task went.
+func (s *stepper) unsaid(ctx, watched context.Context, task nic.Task, err error) error {
+	cause := context.Cause(watched)
+	var dead *deadError
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s on %s: %w", task.Kind, task.Node, err)
+	case errors.As(cause, &dead), errors.Is(cause, errSilent):
+		return fmt.Errorf("%s on %s: %w", task.Kind, task.Node, cause)
+	}
+	return saga.Again(fmt.Errorf("%s on %s: %w", task.Kind, task.Node, err))
+}
+
+// watch ends a wait for a node that is dead, or that does not begin.
+func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, node string, begun *atomic.Bool, patience time.Duration) {
+	silent := time.NewTimer(patience)
+	defer silent.Stop()
+	look := time.NewTicker(deadEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-silent.C:
+			if !begun.Load() {
+				stop(fmt.Errorf("not begun within %v: %w", patience, errSilent))
+				return
+			}
+		case <-look.C:
+			if why, dead, err := s.Claims.Dead(ctx, node); err == nil && dead {
+				stop(&deadError{node, why})
+				return
+			}
+		}
+	}
+}
+
+// verdict is how a task went.
+func verdict(t nic.Task) error {
+	switch {
+	case t.State == nic.TaskDone:
+		return nil
+	case t.State == nic.TaskCancelled:
+		return saga.Again(fmt.Errorf("%s on %s was cancelled", t.Kind, t.Node))
+	}
+	err := fmt.Errorf("%s on %s: %s", t.Kind, t.Node, t.Error)
+	if t.Result.Gone {
+		return goneError{err}
+	}
+	if t.Result.Again {
+		return saga.Again(err)
+	}
+	return err
+}
+
+// gone: the task failed since its container does not exist.
+func gone(err error) bool {
+	_, ok := errors.AsType[goneError](err)
+	return ok
+}
+
+// dead: it failed since nothing can run on its node.
+func dead(err error) bool {
+	_, ok := errors.AsType[*deadError](err)
+	return ok
+}
+
+// parks marks the error of an Undo that waiting does not mend.
+func parks(err error) error {
+	if dead(err) {
+		return saga.Final(err)
+	}
+	return err
+}
+
+// passed says whether the move is beyond its pivot.
+func passed(m nic.Move) bool { return m.Phase == nic.MoveFinishing }
