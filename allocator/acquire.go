@@ -65,6 +65,9 @@ func (a *Allocator) acquire(e *edit, node nic.Node, owner nic.Owner, container s
 	}
 	now := a.now()
 	if !found {
+		if claim, decided, err := a.elsewhere(e, owner, container); decided || err != nil {
+			return claim, err
+		}
 		if err := a.crowds.room(owner.Node, a.opts.MaxClaims); err != nil {
 			return nic.Claim{}, err
 		}
@@ -96,6 +99,9 @@ func (a *Allocator) acquire(e *edit, node nic.Node, owner nic.Owner, container s
 // reacquire brings a claim that is there already up to date with its owner's
 // wish, and reports whether it changed.
 func (a *Allocator) reacquire(e *edit, claim *nic.Claim, container string, req nic.Request, node nic.Node) (bool, error) {
+	if onMove(*claim) {
+		return false, nil
+	}
 	changed := false
 	req.Unstarted = req.Unstarted && claim.Request.Unstarted // what was started once, was
 	if claim.Request.Unstarted && !req.Unstarted {

@@ -125,6 +125,7 @@ type Allocator struct {
 	reported *reported
 	spares   *spares
 	slots    *slots
+	trips    *trips
 	berths   *berths
 	censuses *censuses
 	tallies  *tallies
@@ -168,7 +169,6 @@ func New(opts Options) (*Allocator, error) {
 		lastSeen: map[string]time.Time{},
 		inFlight: map[nic.ID]*flight{},
 		pokes:    map[string]chan struct{}{},
-		slots:    newSlots(),
 		outages:  map[string]outage{},
 		censuses: newCensuses(),
 		taken:    newTaken(own),
@@ -179,6 +179,8 @@ func New(opts Options) (*Allocator, error) {
 		crowds:   newCrowds(),
 		born:     own.now(),
 	}
+	a.trips = newTrips(a.machineOn)
+	a.slots = newSlots(a.trips)
 	a.opts.Store = heedful{timed{opts.Store, opts.Observer}, a.stored}
 	for name := range opts.Providers {
 		a.pokes[name] = make(chan struct{}, 1)

@@ -17,6 +17,9 @@ type changes struct {
 	latest map[string]store.Rev // by node
 	nics   map[nic.ID]mark
 	moved  chan struct{} // closed and replaced at every change
+	// stirred is that for changes of NICs, claims and the nodes' words, each of
+	// which a move may wait for.
+	stirred chan struct{}
 }
 
 // A mark is what of a NIC's record others act on. A change of conditions alone
@@ -31,10 +34,12 @@ type mark struct {
 	again         int
 	holder        nic.ClaimID
 	reuse         bool
+	going         string
+	turn          uint64
 }
 
 func markOf(n nic.NIC) mark {
-	return mark{n.Node, n.Phase, n.Placed, n.Clean, unseen(n) != nil, n.Seen.State, n.Seen.Device.Kind, n.Again, n.Holder, n.Reuse}
+	return mark{n.Node, n.Phase, n.Placed, n.Clean, unseen(n) != nil, n.Seen.State, n.Seen.Device.Kind, n.Again, n.Holder, n.Reuse, n.Going, n.Turn}
 }
 
 func newChanges() *changes {
@@ -42,6 +47,8 @@ func newChanges() *changes {
 		latest: map[string]store.Rev{},
 		nics:   map[nic.ID]mark{},
 		moved:  make(chan struct{}),
+
+		stirred: make(chan struct{}),
 	}
 }
 
@@ -77,20 +84,36 @@ func (c *changes) see(e store.Event) bool {
 		c.touch(node, e.Rev) // a claim has ended: its own event does not say where
 		return false
 	}
+	if rest, ok := strings.CutPrefix(e.Key, taskRoot); ok {
+		node, _, _ := strings.Cut(rest, "/")
+		c.touch(node, e.Rev) // agents ask for their orders along with what is wanted
+		return false
+	}
 	if strings.HasPrefix(e.Key, claimPrefix) {
 		if claim, err := store.DecodeJSON[nic.Claim](e.Record); err == nil && !e.Gone {
 			c.touch(claim.Owner.Node, e.Rev)
+			if onMove(claim) {
+				c.touch(claim.Move.To.Node, e.Rev)
+			}
 		}
+		c.stir()
 		return true
+	}
+	if strings.HasPrefix(e.Key, observedPrefix) {
+		c.stir()
 	}
 	return false
 }
+
+// taskRoot is where the orders to nodes are, which are another room's.
+const taskRoot = "task/"
 
 func (c *changes) seeNIC(id nic.ID, e store.Event) bool {
 	before := c.nics[id]
 	if e.Gone {
 		delete(c.nics, id)
 		c.touch(before.node, e.Rev)
+		c.stir()
 		return true
 	}
 	n, err := store.DecodeJSON[nic.NIC](e.Record)
@@ -99,6 +122,10 @@ func (c *changes) seeNIC(id nic.ID, e store.Event) bool {
 	}
 	c.nics[id] = markOf(n)
 	c.touch(n.Node, e.Rev)
+	if before.node != n.Node {
+		c.touch(before.node, e.Rev) // it has gone from there
+	}
+	c.stir()
 	return true
 }
 
@@ -107,6 +134,19 @@ func (c *changes) touch(node string, rev store.Rev) {
 		c.latest[node] = rev
 		c.announce()
 	}
+}
+
+// stir wakes those who wait for NICs. The caller holds the lock.
+func (c *changes) stir() {
+	close(c.stirred)
+	c.stirred = make(chan struct{})
+}
+
+// nextStir is closed at the next change of a NIC, a claim or a node's word.
+func (c *changes) nextStir() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stirred
 }
 
 func (c *changes) announce() {

@@ -16,7 +16,10 @@ func (c *comparison) claims() {
 	for _, id := range slices.Sorted(maps.Keys(c.after.claims)) {
 		claim := c.after.claims[id]
 		if before, ok := c.before.claims[id]; !ok || before.NIC != claim.NIC {
-			continue // it is on the move
+			continue // it is on its way
+		}
+		if onMove(claim) {
+			continue // its move decides
 		}
 		if _, ok := c.after.nics[claim.NIC]; claim.NIC != "" && !ok {
 			c.withoutNIC(claim)
@@ -142,7 +145,7 @@ func (c *comparison) indexes() {
 		switch {
 		case !ok:
 			add(key, "is the index of a claim that has no record")
-		case ownerKey(claim.Owner) != key:
+		case ownerKey(claim.Owner) != key && !(onMove(claim) && ownerKey(claim.Move.To) == key):
 			add(key, fmt.Sprintf("is the index of claim %s, which is another owner's", claim.ID))
 		}
 	}

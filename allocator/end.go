@@ -33,6 +33,12 @@ func (a *Allocator) settle(e *edit, claim nic.Claim, rev store.Rev) error {
 		return a.endClaim(e, claim, rev)
 	}
 	claim.NIC = ""
+	if onMove(claim) {
+		clearWaits(&claim)
+		_, err := a.planMoving(e, &claim)
+		e.update(claimKey(claim.ID), claim, rev)
+		return err
+	}
 	if claim.Phase != nic.ClaimRefused {
 		nic.ClearCondition(&claim.Conditions) // they were about the NIC
 	}

@@ -62,6 +62,9 @@ func fenceEpoch(e *edit, o nic.Observed) error {
 	if err != nil || !found || o.Epoch >= claim.Epoch {
 		return err
 	}
+	if onMove(claim) { // its nodes are told so by what is wanted; until then their word is of before
+		return nil
+	}
 	return staleEpoch("report of NIC "+string(o.NIC), claim, o.Epoch)
 }
 

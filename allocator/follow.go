@@ -36,6 +36,13 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.trips.clear()
+	for _, n := range nics {
+		a.trips.learnNIC(n.Value)
+	}
+	for _, c := range claims {
+		a.trips.learn(c.Value)
+	}
 	a.tallies.learn(nics, claims, nodes)
 	a.crowds.learn(claims)
 	a.queue.Wake(refusedKey)
@@ -67,6 +74,7 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 		for _, e := range events {
 			a.tallies.see(e)
 			a.crowds.see(e)
+			a.trips.see(e)
 			if a.changes.see(e) {
 				a.queue.Wake(e.Key)
 			}

@@ -175,6 +175,15 @@ func (a *Allocator) giveUpClaim(e *edit, id nic.ClaimID) error {
 	if err != nil || !found {
 		return err
 	}
+	if onMove(claim) { // its container is gone, and the rest is the move's to decide
+		own := *claim.Move
+		if own.Lost {
+			return nil
+		}
+		own.Lost, claim.Move = true, &own
+		e.update(claimKey(id), claim, rev)
+		return nil
+	}
 	if claim.NIC == "" {
 		return a.endClaim(e, claim, rev)
 	}
@@ -190,11 +199,19 @@ func (a *Allocator) giveUpClaim(e *edit, id nic.ClaimID) error {
 // was: also one that was in reserve, or that was to be.
 func giveUpNIC(e *edit, id nic.ID) error {
 	n, rev, found, err := get[nic.NIC](e, nicKey(id))
-	if err != nil || !found || n.Phase == nic.PhaseRetiring || n.Phase == nic.PhaseReturning && n.Clean && !n.Reuse {
+	if err != nil || !found {
+		return err
+	}
+	_, _, moves, err := moverOf(e, n)
+	going := n.Going
+	if err != nil || n.Phase == nic.PhaseRetiring || n.Phase == nic.PhaseReturning && n.Clean && !n.Reuse && (moves || going == "") {
 		return err
 	}
 	if !e.homeward(&n) { // it is on its way already
 		nic.ClearCondition(&n.Conditions)
+	}
+	if moves {
+		n.Going = going
 	}
 	n.Clean, n.Reuse = true, false
 	e.update(nicKey(id), n, rev)

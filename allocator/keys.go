@@ -20,6 +20,8 @@ import (
 //	number/KIND/SCOPE/N         nic.Reservation: one holder per VLAN id, VNI or key
 //	numberof/KIND/SCOPE/OWNER   the number that OWNER has
 //	kept/NODE/IF/NAME           nic.Kept: what a container name has
+//	moving/NODE/IF/NAME         the id of the claim on its way to a container of that name
+//	moved/NODE/SANDBOX/IF       moved: what a container has given away
 //	on/NODE/ID                  the NIC's id: what a node has or is to have
 //	node/NAME                   nic.Node
 //	observed/ID                 nic.Observed, by NIC
@@ -37,6 +39,8 @@ const (
 	numberPrefix   = "number/"
 	numberOfPrefix = "numberof/"
 	keptPrefix     = "kept/"
+	movingPrefix   = "moving/"
+	movedPrefix    = "moved/"
 	observedPrefix = "observed/"
 )
 
@@ -81,6 +85,13 @@ func keptKey(o nic.Owner, container string) string {
 		return ""
 	}
 	return keptOf(o.Node) + o.Interface + "/" + container
+}
+
+func movedOf(node string) string { return movedPrefix + node + "/" }
+
+// movedKey is where it is said that a container has given its claim away.
+func movedKey(from nic.Owner) string {
+	return movedOf(from.Node) + from.Sandbox + "/" + from.Interface
 }
 
 func keptOf(node string) string { return keptPrefix + node + "/" }

@@ -3,77 +3,88 @@ package allocator
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
 )
 
 // ErrNotMoving: the claim is not in that move, or not any more.
 var ErrNotMoving = errors.New("not moving")
 
-var errUnbuilt = errors.New("moves of claims: not built yet")
+// onMove says whether the claim is on its way to another owner: then only its
+// move decides what becomes of it.
+func onMove(claim nic.Claim) bool { return claim.Move != nil }
 
-// OfContainer lists the claims of a container by its name or its id, on the node
-// or, if that is empty, wherever it is. On several nodes is ErrInvalid.
-func (a *Allocator) OfContainer(ctx context.Context, node, container string) ([]nic.Claim, error) {
-	return nil, errUnbuilt
+// A moved record says that a container has given its claim away. Only its move
+// ends it: until then the container gets none of its own.
+type moved struct {
+	Schema int         `json:"schema"`
+	Move   nic.MoveID  `json:"move"`
+	Claim  nic.ClaimID `json:"claim"`
+	To     nic.Owner   `json:"to"`
+	Target string      `json:"target"` // the name of To's container
 }
 
-// OnNode lists the claims whose containers are on the node.
-func (a *Allocator) OnNode(ctx context.Context, node string) ([]nic.Claim, error) {
-	return nil, errUnbuilt
+// movingClaims reads the claims of a move, in the order of ids.
+func movingClaims(e *edit, what string, move nic.MoveID, ids []nic.ClaimID) ([]store.JSON[nic.Claim], error) {
+	claims := make([]store.JSON[nic.Claim], len(ids))
+	for i, id := range ids {
+		claim, rev, found, err := get[nic.Claim](e, claimKey(id))
+		switch {
+		case err != nil:
+			return nil, err
+		case !found:
+			return nil, fmt.Errorf("%s of claim %s: %w: the claim is gone", what, id, ErrNotMoving)
+		case claim.Move == nil || claim.Move.Move != move:
+			return nil, fmt.Errorf("%s of claim %s: %w: it is not in move %s", what, id, ErrNotMoving, move)
+		}
+		own := *claim.Move // what is decided and not committed must not be seen through it
+		claim.Move = &own
+		claims[i] = store.JSON[nic.Claim]{Key: claimKey(id), Value: claim, Rev: rev}
+	}
+	return claims, nil
 }
 
-// MoveRoom says how claims would get to a node, and all that stands against it.
-func (a *Allocator) MoveRoom(ctx context.Context, ids []nic.ClaimID, to string) (nic.MoveRoom, error) {
-	return nic.MoveRoom{}, errUnbuilt
+// changeMove changes all claims of a move, or none. change may leave its claim as
+// it is.
+func (a *Allocator) changeMove(ctx context.Context, what string, move nic.MoveID, ids []nic.ClaimID,
+	change func(e *edit, claim *nic.Claim) (changed bool, err error),
+) error {
+	return a.atomically(ctx, func(e *edit) error {
+		claims, err := movingClaims(e, what, move, ids)
+		if err != nil {
+			return err
+		}
+		for _, c := range claims {
+			changed, err := change(e, &c.Value)
+			if err != nil {
+				return fmt.Errorf("%s of claim %s: %w", what, c.Value.ID, err)
+			}
+			if changed {
+				e.update(c.Key, c.Value, c.Rev)
+			}
+		}
+		return nil
+	})
 }
 
-// BeginMove fences the claims, and reserves what they need on the node.
-func (a *Allocator) BeginMove(ctx context.Context, move nic.MoveID, ids []nic.ClaimID, to, target string) ([]nic.Claim, error) {
-	return nil, errUnbuilt
+// carries says whether the NIC itself goes to another node; otherwise another one
+// is made there with the same MAC and addresses.
+func (a *Allocator) carries(n nic.NIC) bool {
+	p, ok := a.opts.Providers[n.Provider]
+	return ok && n.Placed && p.Info().Travel == provider.Carry
 }
 
-// AimMove says the id of the container that is to have the claims.
-func (a *Allocator) AimMove(ctx context.Context, move nic.MoveID, ids []nic.ClaimID, sandbox string) error {
-	return errUnbuilt
+// moverOf is the claim that has the NIC, if it is on the move.
+func moverOf(e *edit, n nic.NIC) (claim nic.Claim, rev store.Rev, moves bool, err error) {
+	if n.Holder == "" {
+		return claim, 0, false, nil
+	}
+	claim, rev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+	return claim, rev, found && claim.NIC == n.ID && onMove(claim), err
 }
 
-// BringNICs says on which of the two nodes the NICs are to be from now on.
-func (a *Allocator) BringNICs(ctx context.Context, move nic.MoveID, ids []nic.ClaimID, node string) error {
-	return errUnbuilt
-}
-
-// Whereabouts says how far the claims' NICs are, in the order of ids.
-func (a *Allocator) Whereabouts(ctx context.Context, ids []nic.ClaimID) ([]nic.Whereabouts, error) {
-	return nil, errUnbuilt
-}
-
-// AwaitNICs waits until the NICs are as wanted.
-func (a *Allocator) AwaitNICs(ctx context.Context, ids []nic.ClaimID, as func([]nic.Whereabouts) bool) error {
-	return errUnbuilt
-}
-
-// FinishMove makes the claims the target's.
-func (a *Allocator) FinishMove(ctx context.Context, move nic.MoveID, ids []nic.ClaimID) error {
-	return errUnbuilt
-}
-
-// CancelMove makes the claims again what they were.
-func (a *Allocator) CancelMove(ctx context.Context, move nic.MoveID, ids []nic.ClaimID) error {
-	return errUnbuilt
-}
-
-// ParkMove shows why a move can go neither way; "" shows that it goes on.
-func (a *Allocator) ParkMove(ctx context.Context, move nic.MoveID, ids []nic.ClaimID, why string) error {
-	return errUnbuilt
-}
-
-// ForgetMoved lets a container that gave its claims away have some anew.
-func (a *Allocator) ForgetMoved(ctx context.Context, node, sandbox string) error {
-	return errUnbuilt
-}
-
-// Dead says whether nothing can run on the node, and how that is known.
-func (a *Allocator) Dead(ctx context.Context, node string) (why string, dead bool, err error) {
-	return "", false, errUnbuilt
-}
+// serves says whether the node may be given NICs.
+func serves(node nic.Node) bool { return node.Phase != nic.NodeLost && node.Revoked.IsZero() }

@@ -135,7 +135,11 @@ func (n news) claim(op store.Op) {
 		if known {
 			n.add(of, "ClaimPending", "it was %s", was.Phase)
 		}
-	case nic.ClaimRefused: // the condition says it
+	case nic.ClaimMoving:
+		if onMove(now) && was.Phase != nic.ClaimParked {
+			n.add(of, "ClaimMoving", "it moves from node %s to node %s (%s)", now.Move.From.Node, now.Move.To.Node, now.Move.Move)
+		}
+	case nic.ClaimRefused, nic.ClaimParked: // the condition says it
 	}
 }
 

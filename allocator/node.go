@@ -206,11 +206,14 @@ func (a *Allocator) observe(e *edit, node string, o nic.Observed) error {
 }
 
 // moveClaim moves the claim along with what its node reports, and says whether it
-// is bound by now. missing is the condition of a NIC that is waited for there.
+// is bound by now, or in the container that it moves to or from. missing is the condition of a NIC that is waited for there.
 func moveClaim(e *edit, o nic.Observed, missing *nic.Condition) (bound bool, err error) {
 	claim, rev, found, err := get[nic.Claim](e, claimKey(o.Claim))
 	if err != nil || !found || claim.Epoch != o.Epoch || claim.NIC != o.NIC {
 		return false, err
+	}
+	if onMove(claim) {
+		return o.State == nic.ObservedIn, nil // its move reads what is observed, and decides
 	}
 	changed := false
 	if claim.Request.Unstarted && !o.Unstarted {

@@ -60,12 +60,18 @@ func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Dura
 	return 0, err
 }
 
-// giveUp takes a NIC back that cannot be plugged in, and refuses its claim.
+// giveUp takes a NIC back that cannot be plugged in, and refuses its claim. One on
+// the move is not given up: its move decides.
 func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) error {
+	var held error
 	err := a.asLeader(ctx, func(e *edit) error {
 		claim, rev, found, err := get[nic.Claim](e, claimKey(n.Holder))
 		if err != nil {
 			return err
+		}
+		if held = nil; found && claim.NIC == n.ID && onMove(claim) {
+			held = fmt.Errorf("plug in a NIC on the move: %s", why.Message)
+			return a.stumble(e, claim, rev, n, *why)
 		}
 		if found && claim.NIC == n.ID && claim.Phase == nic.ClaimPending {
 			if n.Placed { // it has been made, or may have been
@@ -76,6 +82,9 @@ func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) e
 		}
 		return takeBack(e, n.ID)
 	})
+	if err == nil && held != nil {
+		return held // it is tried again, less and less often
+	}
 	if err == nil {
 		if n.Holder == "" {
 			a.spares.failed(n)
@@ -106,7 +115,13 @@ func (a *Allocator) pluggedIn(ctx context.Context, n nic.NIC) error {
 		if err != nil {
 			return err
 		}
-		if found && claim.NIC == n.ID && claim.Phase == nic.ClaimPending {
+		switch {
+		case !found || claim.NIC != n.ID:
+		case onMove(claim):
+			a.takeGiven(&claim, &n)
+			clearWaits(&claim)
+			e.update(claimKey(claim.ID), claim, claimRev)
+		case claim.Phase == nic.ClaimPending:
 			a.hand(&claim, &n)
 			e.update(claimKey(claim.ID), claim, claimRev)
 		}

@@ -16,7 +16,15 @@ import (
 // outcome is stored before the next begins, and each may be repeated.
 func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
 	began, within := plugWithin(n)
-	if a.since(began) > within {
+	late := a.since(began) > within
+	if late && a.carries(n) { // nobody gives up what is carried but its move
+		_, _, moves, err := moverOf(a.reader(ctx), n)
+		if err != nil {
+			return 0, err
+		}
+		late = !moves
+	}
+	if late {
 		return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError,
 			"provider %s has not plugged the NIC in within %s; its last word: %s", n.Provider, within, lastWord(n)))
 	}
@@ -29,9 +37,15 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 		return a.seen(ctx, n, seen, err)
 	case nic.StateAvailable:
 		seen, err := p.Attach(ctx, n.ID, nic.Place{Node: n.Node, Instance: n.Instance})
+		if errors.Is(err, provider.ErrElsewhere) {
+			return a.recall(ctx, p, n, err)
+		}
 		return a.seen(ctx, n, seen, err)
 	case nic.StateAttached:
 		if n.Seen.Place.Instance != n.Instance {
+			if n.Turn > 0 { // it was carried: the word may be of before
+				return a.recall(ctx, p, n, nil)
+			}
 			return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError, "plugged into %s instead of %s", n.Seen.Place.Instance, n.Instance))
 		}
 		return 0, a.pluggedIn(ctx, n)
@@ -139,7 +153,7 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 		return 0, a.giveUp(ctx, n, a.because(nic.ReasonExhausted, "%s: 0 of %d %ss free for NICs of provider %s",
 			n.Node, limits.NICs, cmp.Or(limits.Slot, "slot"), n.Provider))
 	}
-	if !a.slots.promise(n.ID, m, limits.Free, before) {
+	if !a.slots.promise(n.ID, n.Holder, m, limits.Free, before) {
 		return slotAgain, a.note(ctx, n.ID, &nic.Condition{
 			Reason: nic.ReasonWaitingForSlot, Since: n.Since, Deadline: later(n.Since, n.Asked).Add(plugDeadline),
 			Message: fmt.Sprintf("%d slots are free on %s at provider %s, and promised to NICs before this one", limits.Free, n.Node, n.Provider),

@@ -3,6 +3,7 @@ package allocator
 import (
 	"context"
 
+	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -25,6 +26,10 @@ func (a *Allocator) release(ctx context.Context, id nic.ClaimID, epoch uint64, m
 		if err != nil || !found {
 			return err
 		}
+		if onMove(claim) {
+			node, err = lose(e, claim, rev, may)
+			return err
+		}
 		if fenced && claim.Epoch != epoch {
 			return staleEpoch("release", claim, epoch)
 		}
@@ -44,6 +49,24 @@ func (a *Allocator) release(ctx context.Context, id nic.ClaimID, epoch uint64, m
 		return a.takeBackFor(e, claim)
 	})
 	return node, err
+}
+
+// lose notes that the container of a claim on the move has gone by somebody else's
+// hand. What becomes of the claim is the move's to decide; nobody is told that it
+// is stale. While the NIC is at its target, it is that one's container that is gone,
+// which the move sees by itself.
+func lose(e *edit, claim nic.Claim, rev store.Rev, may func(e *edit, node string) error) (node string, err error) {
+	m := *claim.Move
+	if m.At != m.From.Node {
+		return "", nil
+	}
+	if err := may(e, m.From.Node); err != nil || m.Lost {
+		return m.From.Node, err
+	}
+	m.Lost = true
+	claim.Move = &m
+	e.update(claimKey(claim.ID), claim, rev)
+	return m.From.Node, nil
 }
 
 // takeBack sends a NIC on its way home. From here on only the node's word
@@ -79,6 +102,10 @@ func (a *Allocator) takeBackFor(e *edit, claim nic.Claim) error {
 func (k clock) homeward(n *nic.NIC) bool {
 	if n.Phase == nic.PhaseCooling {
 		k.setPhase(n, nic.PhaseSpare) // where its cooling ends
+	}
+	if n.Phase == nic.PhaseReturning && n.Going != "" { // it was to be carried
+		n.Going = ""
+		return true
 	}
 	if !n.Phase.CanBecome(nic.PhaseReturning) {
 		return false

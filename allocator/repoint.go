@@ -87,6 +87,8 @@ func (a *Allocator) mayRepoint(e *edit, claim nic.Claim, to nic.Owner) (nic.Node
 		return node, fmt.Errorf("%s: node %q: %w: its agent has not said hello", what, to.Node, ErrNotFound)
 	case node.Phase == nic.NodeLost:
 		return node, fmt.Errorf("%s: %w: the node is being forgotten", what, ErrRefused)
+	case onMove(claim):
+		return node, fmt.Errorf("%s: %w: it is in move %s", what, ErrRefused, claim.Move.Move)
 	case claim.Phase == nic.ClaimReleasing:
 		return node, fmt.Errorf("%s: %w: it is being released", what, ErrRefused)
 	case claim.Owner == to:

@@ -63,6 +63,9 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 		if err != nil {
 			return err
 		}
+		if found && claim.NIC == n.ID && onMove(claim) {
+			return a.bringAnew(e, claim, rev, *why)
+		}
 		if found && claim.NIC == n.ID && claim.Phase != nic.ClaimReleasing {
 			a.setBack(&claim, *why)
 			a.setClaimPhase(&claim, nic.ClaimPending)

@@ -19,44 +19,65 @@ import (
 // count yet: they are placed, and it has not been asked to plug them in. It is
 // the leader's memory alone; an attach that is refused has the last word.
 type slots struct {
+	trips    *trips // what is kept for claims on the move
 	mu       sync.Mutex
 	promised map[nic.ID]pool.Machine
 	waiting  map[pool.Machine][]nic.ID // for a promise to come true or fall through
 }
 
-func newSlots() *slots {
-	return &slots{promised: map[nic.ID]pool.Machine{}, waiting: map[pool.Machine][]nic.ID{}}
+func newSlots(trips *trips) *slots {
+	return &slots{trips: trips, promised: map[nic.ID]pool.Machine{}, waiting: map[pool.Machine][]nic.ID{}}
 }
 
-// on returns the NICs that hold promises on m.
+// on returns who holds promises on m: NICs, and claims on the move.
 func (s *slots) on(m pool.Machine) map[nic.ID]pool.Machine {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.held(m)
+	return s.held(m, "")
 }
 
-// held is on for a caller that holds the lock.
-func (s *slots) held(m pool.Machine) map[nic.ID]pool.Machine {
+// held is on for a caller that holds the lock, without what is kept for the NIC
+// but.
+func (s *slots) held(m pool.Machine, but nic.ID) map[nic.ID]pool.Machine {
 	held := maps.Clone(s.promised)
 	maps.DeleteFunc(held, func(_ nic.ID, at pool.Machine) bool { return at != m })
+	s.trips.on(m, but, held)
 	return held
 }
 
 // promise gives a NIC a slot of the free ones that the provider told of while
 // the NICs in before held promises; these may be counted already or not. If it
-// must wait, the NIC is among those that next returns.
-func (s *slots) promise(id nic.ID, m pool.Machine, free int, before map[nic.ID]pool.Machine) bool {
+// must wait, the NIC is among those that next returns. What is kept for its
+// holder, if that is on the move, is its own.
+func (s *slots) promise(id nic.ID, holder nic.ClaimID, m pool.Machine, free int, before map[nic.ID]pool.Machine) bool {
 	s.mu.Lock() // to count and to promise are one: two who ask at once shall not get the same slot
 	defer s.mu.Unlock()
-	others := s.held(m)
+	others := s.held(m, id)
 	maps.Copy(others, before)
 	delete(others, id)
+	if holder != "" {
+		delete(others, slotOf(holder))
+	}
 	if free > len(others) {
 		s.promised[id] = m
 		return true
 	}
 	if !slices.Contains(s.waiting[m], id) {
 		s.waiting[m] = append(s.waiting[m], id)
+	}
+	return false
+}
+
+// reserve is promise for who does not wait.
+func (s *slots) reserve(id nic.ID, m pool.Machine, free int, before map[nic.ID]pool.Machine) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	others := s.held(m, "")
+	maps.Copy(others, before)
+	delete(others, id)
+	if free > len(others) {
+		s.promised[id] = m
+		return true
 	}
 	return false
 }

@@ -16,7 +16,11 @@ import (
 // NIC is out and clean, has it unplugged, and retires it.
 func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
 	if told(n) && !n.Clean { // also where the provider sees nothing of it: that is one reader's word
-		return 0, a.note(ctx, n.ID, &nic.Condition{
+		again, err := a.cleanIfDead(ctx, n)
+		if err != nil {
+			return again, err
+		}
+		return again, a.note(ctx, n.ID, &nic.Condition{
 			Reason:   nic.ReasonWaitingForNode,
 			Message:  fmt.Sprintf("node %s has not reported the NIC out and clean", n.Node),
 			Since:    n.Since,
@@ -24,7 +28,7 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 		})
 	}
 	if !n.Placed {
-		return 0, a.retireFrom(ctx, n.ID) // the provider was never asked
+		return 0, a.retireFrom(ctx, n) // the provider was never asked
 	}
 	if stateOf(n) == pool.Clean { // its node's pools decide, and wake it
 		a.queue.Wake(poolRoot + n.Node)
@@ -36,7 +40,7 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 	}
 	seen, visible := all[n.ID]
 	if !visible {
-		return 0, a.retireFrom(ctx, n.ID) // Delete has the last word on whether it is gone
+		return 0, a.retireFrom(ctx, n) // Delete has the last word on whether it is gone
 	}
 	switch seen.State {
 	case nic.StateAttached, nic.StateAttaching:
@@ -55,8 +59,12 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 	case nic.StateCreating:
 		a.lookAt(n, seen.State)
 		return 4 * a.opts.Poll, a.overdue(ctx, n, seen)
+	case nic.StateAvailable:
+		if n.Going != "" {
+			return a.carry(ctx, n, seen)
+		}
 	}
-	return 0, a.retireFrom(ctx, n.ID)
+	return 0, a.retireFrom(ctx, n)
 }
 
 // overdue shows a detach that does not end (F10). It is waited for, however
@@ -72,12 +80,14 @@ func (a *Allocator) overdue(ctx context.Context, n nic.NIC, seen nic.Seen) error
 	})
 }
 
-func (a *Allocator) retireFrom(ctx context.Context, id nic.ID) error {
-	return a.change(ctx, id, func(n *nic.NIC) bool {
-		if !n.Phase.CanBecome(nic.PhaseRetiring) {
+// retireFrom has the NIC deleted, unless it is to go elsewhere by now.
+func (a *Allocator) retireFrom(ctx context.Context, was nic.NIC) error {
+	return a.change(ctx, was.ID, func(n *nic.NIC) bool {
+		if n.Phase != was.Phase || n.Going != was.Going || !n.Phase.CanBecome(nic.PhaseRetiring) {
 			return false
 		}
 		a.setPhase(n, nic.PhaseRetiring)
+		n.Going = ""
 		nic.ClearCondition(&n.Conditions)
 		return true
 	})

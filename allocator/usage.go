@@ -119,7 +119,7 @@ func (u *usage) learn(record store.Record, gone bool) {
 	switch kindOf(record.Key) {
 	case claimPrefix:
 		if c, err := store.DecodeJSON[nic.Claim](record); err == nil && !gone {
-			tenant, has = nic.TenantOf(c.Tenant), c.NIC != ""
+			tenant, has = nic.TenantOf(c.Tenant), c.NIC != "" || onMove(c) // one on the move has its next
 		}
 	case addrPrefix:
 		if r, err := store.DecodeJSON[nic.Reservation](record); err == nil && !gone {

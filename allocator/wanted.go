@@ -67,14 +67,40 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 	}
 	w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: n.Seen.Device, Network: n.Network, Again: n.Again, Turn: n.Turn}
 	claim, _, found, err := get[nic.Claim](e, claimKey(n.Holder))
+	if err == nil && found && claim.NIC == n.ID && onMove(claim) {
+		a.wantedMoving(&w, n, claim)
+		return w, true, nil
+	}
 	if err == nil && found && claim.NIC == n.ID && claim.Owner.Node == n.Node { // else it has moved on, and the NIC is nobody's there
 		w.Claim, w.Epoch, w.Owner, w.Container = claim.ID, claim.Epoch, claim.Owner, claim.Container
-		w.Layer3 = n.Layer3
-		if network, ok := a.networks[n.Network]; ok && a.misfit(claim) == "" {
-			w.Layer3 = layer3(network, claim)
-		}
+		w.Layer3 = a.layer3Of(n, claim)
 	}
 	return w, true, err
+}
+
+func (a *Allocator) layer3Of(n nic.NIC, claim nic.Claim) nic.Layer3 {
+	if network, ok := a.networks[n.Network]; ok && a.misfit(claim) == "" {
+		return layer3(network, claim)
+	}
+	return n.Layer3
+}
+
+// wantedMoving says whose a NIC on the move is on its node: the former owner's or
+// the target's. As long as nobody knows the target's container it is kept ready.
+func (a *Allocator) wantedMoving(w *nic.Wanted, n nic.NIC, claim nic.Claim) {
+	m := claim.Move
+	w.Moves = w.Gone
+	owner, container := m.From, claim.Container
+	if n.Node == m.To.Node {
+		owner, container = m.To, m.Target
+	}
+	if owner.Node != n.Node || owner.Sandbox == "" {
+		return
+	}
+	w.Claim, w.Epoch, w.Owner, w.Container = claim.ID, claim.Epoch, owner, container
+	if w.Layer3 = a.layer3Of(n, claim); w.Layer3.DHCP && !w.Gone {
+		w.Last = m.Last
+	}
 }
 
 // waitingClaims lists the node's claims that no listed NIC stands for.
@@ -85,7 +111,7 @@ func (a *Allocator) waitingClaims(e *edit, node string, listed map[nic.ClaimID]b
 	}
 	var waiting []nic.Wanted
 	for _, r := range claims {
-		if claim := r.Value; claim.Phase != nic.ClaimReleasing {
+		if claim := r.Value; claim.Phase != nic.ClaimReleasing && !onMove(claim) {
 			waiting = append(waiting, nic.Wanted{
 				Claim: claim.ID, Epoch: claim.Epoch, Owner: claim.Owner, Container: claim.Container, Network: claim.Request.Network,
 			})

@@ -20,6 +20,9 @@ func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time
 		switch {
 		case err != nil || !found || claim.Phase == nic.ClaimReleasing:
 			return err
+		case onMove(claim):
+			again, err = a.workOnMoving(e, claim, rev)
+			return err
 		case isAhead(claim):
 			if again = a.aheadLeft(claim); again == 0 {
 				return lapse(e, claim, rev)
@@ -61,7 +64,7 @@ func (a *Allocator) holdLeft(claim nic.Claim) time.Duration {
 // isAhead says whether the claim's container was never started, and is waited
 // for.
 func isAhead(claim nic.Claim) bool {
-	return claim.Request.Unstarted && claim.StoppedAt.IsZero() && claim.Phase != nic.ClaimReleasing
+	return claim.Request.Unstarted && claim.StoppedAt.IsZero() && claim.Phase != nic.ClaimReleasing && !onMove(claim)
 }
 
 // lapse gives up waiting for a container that was never started. Its claim

@@ -68,6 +68,30 @@ func place(w *invariant.World, node string, id nic.ID, claimID nic.ClaimID, mac 
 	w.Nodes[node] = invariant.Node{Links: []invariant.Link{{Namespace: "0a", Name: "eth0", MAC: mac, Kind: "veth"}}}
 }
 
+// move puts A's claim on the move to a container on vm2, where its NIC is planned.
+func move(w *invariant.World) {
+	claim := &w.Records.Claims[0]
+	to := claim.Owner
+	to.Node, to.Sandbox = "vm2", "0d"
+	claim.Phase, claim.Move = nic.ClaimMoving, &nic.ClaimMove{From: claim.Owner, To: to, At: "vm2", Target: "c", Was: nic.ClaimBound}
+	n := &w.Records.NICs[0]
+	delete(w.Records.On, "vm1/"+string(n.ID))
+	n.Phase, n.Node, n.Instance = nic.PhasePlanned, "vm2", "i-vm2"
+	n.Seen.State, n.Seen.Place = nic.StateAvailable, nic.Place{}
+	w.Records.On["vm2/"+string(n.ID)] = string(n.ID)
+	w.Records.Owners[to.Key()] = string(claim.ID)
+	cloud(w, func(p *invariant.Provider) { p.NICs[0] = n.Seen })
+	link(w, "vm1")
+}
+
+func TestAClaimOnTheMoveIsWell(t *testing.T) {
+	w := sound()
+	move(w)
+	if found := invariant.Check(*w); len(found) > 0 {
+		t.Error(invariant.Error(found))
+	}
+}
+
 // cloud changes what the provider says.
 func cloud(w *invariant.World, change func(*invariant.Provider)) {
 	p := w.Providers["cloud"]
@@ -196,6 +220,19 @@ func TestEachFaultIsFound(t *testing.T) {
 		}, "P8", "no record"},
 		"a host that changed":       {func(w *invariant.World) { w.Strangers.HostsNow["eth9"] = "down" }, "P8", "changed from up"},
 		"something new on the host": {func(w *invariant.World) { w.Strangers.HostsNow["eth10"] = "up" }, "P8", "is new on the host"},
+		"a MAC on two nodes": {func(w *invariant.World) {
+			link(w, "vm2", append(w.Nodes["vm2"].Links, invariant.Link{Name: "v0", MAC: macA, Kind: "veth"})...)
+		}, "P1", "on the nodes vm1 and vm2"},
+		"a moving claim without a move": {func(w *invariant.World) { w.Records.Claims[0].Phase = nic.ClaimMoving }, "P6", "is moving, with the move"},
+		"a bound claim with a move":     {func(w *invariant.World) { move(w); w.Records.Claims[0].Phase = nic.ClaimBound }, "P6", "is bound, with the move"},
+		"a moving claim's NIC on a third node": {func(w *invariant.World) {
+			move(w)
+			w.Records.NICs[0].Node = "vm3"
+		}, "P6", "its NIC of node vm3"},
+		"an index of a container that nothing moves to": {func(w *invariant.World) {
+			move(w)
+			w.Records.Claims[0].Move.To.Sandbox = "0e"
+		}, "P1", "is indexed as the claim"},
 		"a wait without a name": {func(w *invariant.World) {
 			w.Records.NICs[0].Phase, w.Records.NICs[0].Since = nic.PhaseRetiring, now.Add(-time.Hour)
 		}, "P9", "does not say what it waits for"},

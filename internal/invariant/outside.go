@@ -82,6 +82,22 @@ func (c *check) links() {
 		}
 		c.unknown(name)
 	}
+	c.twice()
+}
+
+// twice finds MACs that two nodes have (P1), while the NIC stays on its node.
+func (c *check) twice() {
+	for _, n := range c.Records.NICs {
+		var on []string
+		for _, name := range slices.Sorted(maps.Keys(c.Nodes)) {
+			if slices.ContainsFunc(c.Nodes[name].Links, func(l Link) bool { return l.Kind != "bridge" && l.MAC == macOf(n) }) {
+				on = append(on, name)
+			}
+		}
+		if before := c.before.nics[n.ID]; len(on) > 1 && !macOf(n).IsZero() && before.Node == n.Node && before.Turn == n.Turn {
+			c.add(P1, ids(n.ID), "has MAC %s on the nodes %s", macOf(n), strings.Join(on, " and "))
+		}
+	}
 }
 
 func (c *check) linksOf(n nic.NIC, links []Link, running bool) {

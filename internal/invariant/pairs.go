@@ -14,8 +14,13 @@ var fits = map[nic.ClaimPhase][]nic.Phase{
 	nic.ClaimReady:     {nic.PhaseHeld},
 	nic.ClaimBound:     {nic.PhaseHeld},
 	nic.ClaimReleasing: {nic.PhaseReturning, nic.PhaseCooling, nic.PhaseRetiring},
+	nic.ClaimMoving:    onTheMove,
+	nic.ClaimParked:    onTheMove,
 	nic.ClaimRefused:   {nic.PhaseReturning, nic.PhaseCooling, nic.PhaseRetiring},
 }
+
+// onTheMove are the phases of a NIC whose claim moves: it goes to and fro.
+var onTheMove = []nic.Phase{nic.PhasePlanned, nic.PhaseHeld, nic.PhaseReturning, nic.PhaseRetiring}
 
 // goingHome are the phases in which a NIC is no container's any more.
 var goingHome = []nic.Phase{nic.PhaseReturning, nic.PhaseCooling, nic.PhaseRetiring}
@@ -26,6 +31,8 @@ func (c *check) pairs() {
 	for _, claim := range c.Records.Claims {
 		n, ok := c.now.nics[claim.NIC]
 		switch {
+		case (claim.Move != nil) != slices.Contains([]nic.ClaimPhase{nic.ClaimMoving, nic.ClaimParked}, claim.Phase):
+			c.add(P6, ids(claim.ID), "is %s, with the move %+v", claim.Phase, claim.Move)
 		case claim.NIC == "":
 			if slices.Contains([]nic.ClaimPhase{nic.ClaimReady, nic.ClaimBound, nic.ClaimReleasing}, claim.Phase) {
 				c.add(P6, ids(claim.ID), "is %s and has no NIC", claim.Phase)
@@ -34,6 +41,7 @@ func (c *check) pairs() {
 			c.add(P6, []string{string(claim.ID), string(claim.NIC)}, "the claim has a NIC without a record")
 		case n.Holder != claim.ID:
 			c.add(P6, []string{string(claim.ID), string(n.ID)}, "the claim has a NIC that is held by %q", n.Holder)
+		case claim.Move != nil && (n.Node == claim.Move.To.Node || n.Node == claim.Move.From.Node) && slices.Contains(onTheMove, n.Phase):
 		case n.Node != claim.Owner.Node && !slices.Contains(goingHome, n.Phase): // the claim has moved on, and waits for it to be gone
 			c.add(P6, []string{string(claim.ID), string(n.ID)}, "the claim is of node %s, its NIC of node %s", claim.Owner.Node, n.Node)
 		case !slices.Contains(fits[claim.Phase], n.Phase):

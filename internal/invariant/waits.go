@@ -12,7 +12,7 @@ func (c *check) waits() {
 		since := c.Now.Sub(n.Since)
 		switch n.Phase {
 		case nic.PhasePlanned:
-			if since > c.PlugWithin+c.Grace {
+			if since > c.PlugWithin+c.Grace && c.now.claims[n.Holder].Move == nil { // else its move gives it up
 				c.add(P9, ids(n.ID), "has been planned for %s and is given up after %s", since.Round(time.Second), c.PlugWithin)
 			}
 			c.named(n, since)

@@ -45,6 +45,8 @@ func (s *server) mayRelease(ctx context.Context, id nic.ClaimID, epoch uint64) e
 		return nil
 	case err != nil:
 		return err
+	case claim.Move != nil && peer.Is(claim.Move.To.Node): // nothing happens: its move decides
+		return nil
 	case !peer.Is(claim.Owner.Node) && epoch < claim.Epoch:
 		return &api.Error{
 			Code: api.CodeConflict, Claim: id,

@@ -1,0 +1,443 @@
+package allocator_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/invariant"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/fake"
+)
+
+// A trip is a move of claims from vm1 to vm2, whose agents do what is wanted of
+// them.
+type trip struct {
+	*rig
+	move     nic.MoveID
+	claims   []nic.ClaimID
+	sessions map[string]uint64
+	runs     map[string]bool // sandboxes whose containers run
+	mute     map[string]bool // nodes whose agents do nothing
+	frozen   map[string]bool // nodes whose agents do not report clean
+	last     map[nic.ID]nic.Wanted
+}
+
+// travels runs test with a container web that is bound on vm1, and another node.
+func travels(t *testing.T, cloud fake.Options, test func(t *testing.T, tr *trip)) {
+	t.Helper()
+	bubble(t, cloud, func(t *testing.T, r *rig) {
+		tr := &trip{
+			rig: r, move: nic.NewMoveID(), sessions: map[string]uint64{"vm1": r.node.Session, "vm2": r.joinVM2().Session},
+			runs: map[string]bool{sandbox("a001"): true}, mute: map[string]bool{}, frozen: map[string]bool{}, last: map[nic.ID]nic.Wanted{},
+		}
+		claim := r.acquire("a001", "web")
+		tr.claims = []nic.ClaimID{claim.ID}
+		tr.until("bound", func() bool { return tr.now().Phase == nic.ClaimBound })
+		test(t, tr)
+	})
+}
+
+// kinds of provider by how they travel, both of which each test is for.
+func bothWays(t *testing.T, test func(t *testing.T, tr *trip)) {
+	t.Helper()
+	for _, travel := range []provider.Travel{provider.Carry, provider.Rebuild} {
+		t.Run(string(travel), func(t *testing.T) {
+			travels(t, fake.Options{Travel: travel, Latency: fake.Latency{
+				Create: 100 * time.Millisecond, Attach: time.Second, Detach: time.Second, Delete: 100 * time.Millisecond,
+			}}, test)
+		})
+	}
+}
+
+func (tr *trip) now() nic.Claim { return tr.claim(tr.claims[0]) }
+
+// obey has both agents do once what is wanted of them, and looks at everything.
+func (tr *trip) obey() {
+	tr.t.Helper()
+	for _, node := range slices.Sorted(maps.Keys(tr.sessions)) {
+		if tr.mute[node] {
+			continue
+		}
+		ctx := api.WithSession(tr.t.Context(), tr.sessions[node])
+		wanted, _, err := tr.alloc.Wanted(ctx, node, tr.sessions[node])
+		if err != nil {
+			tr.t.Fatalf("what is wanted of %s: %v", node, err)
+		}
+		report := nic.NodeReport{Session: tr.sessions[node]}
+		for _, w := range wanted {
+			if w.NIC == "" {
+				if w.Claim == tr.claims[0] && tr.now().Move != nil {
+					tr.t.Errorf("%s is to release %+v", node, w)
+				}
+				continue
+			}
+			tr.last[w.NIC] = w
+			said := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, Turn: w.Turn, MAC: w.Device.MAC, State: nic.ObservedMade}
+			said.Running = tr.runs[w.Owner.Sandbox]
+			switch {
+			case w.Gone && tr.frozen[node]:
+				continue
+			case w.Gone:
+				said.State = nic.ObservedClean
+			case w.Claim != "" && said.Running:
+				said.State = nic.ObservedIn
+				said.Addrs = w.Layer3.Addrs
+			}
+			report.NICs = append(report.NICs, said)
+		}
+		if err := tr.alloc.Report(ctx, node, report); err != nil {
+			tr.t.Fatalf("report of %s: %v", node, err)
+		}
+	}
+	synctest.Wait()
+	tr.sound()
+}
+
+// sound wants all that must always hold, of the cloud as well.
+func (tr *trip) sound() {
+	tr.t.Helper()
+	records, err := allocator.ReadRecords(tr.t.Context(), tr.store)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	all, err := tr.cloud.List(tr.t.Context())
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	synctest.Wait()
+	again, err := allocator.ReadRecords(tr.t.Context(), tr.store)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	world := invariant.World{Now: time.Now(), Records: again, Before: &records, Providers: map[string]invariant.Provider{"fake": {NICs: all}}}
+	if err := invariant.Error(invariant.Check(world)); err != nil {
+		tr.t.Error(err)
+	}
+}
+
+// until has the agents work until all is as wanted.
+func (tr *trip) until(what string, is func() bool) {
+	tr.t.Helper()
+	for end := time.Now().Add(2 * time.Minute); !is(); tr.wait(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			at, err := tr.alloc.Whereabouts(tr.t.Context(), tr.claims)
+			tr.t.Fatalf("not %s: %+v, %v; the claim is %+v", what, at, err, tr.now())
+		}
+		tr.obey()
+	}
+}
+
+func (tr *trip) begin() {
+	tr.t.Helper()
+	claims, err := tr.alloc.BeginMove(tr.t.Context(), tr.move, tr.claims, "vm2", "web-b")
+	if err != nil || len(claims) != len(tr.claims) || claims[0].Phase != nic.ClaimMoving {
+		tr.t.Fatalf("begin: %+v, %v", claims, err)
+	}
+}
+
+func (tr *trip) aim() {
+	tr.t.Helper()
+	if err := tr.alloc.AimMove(tr.t.Context(), tr.move, tr.claims, sandbox("b001")); err != nil {
+		tr.t.Fatal(err)
+	}
+}
+
+func (tr *trip) bring(node string) {
+	tr.t.Helper()
+	if err := tr.alloc.BringNICs(tr.t.Context(), tr.move, tr.claims, node); err != nil {
+		tr.t.Fatal(err)
+	}
+}
+
+func (tr *trip) at() nic.Whereabouts {
+	tr.t.Helper()
+	at, err := tr.alloc.Whereabouts(tr.t.Context(), tr.claims)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	return at[0]
+}
+
+func (tr *trip) in(node string) func() bool {
+	return func() bool {
+		at := tr.at()
+		return at.Node == node && at.Phase == nic.PhaseHeld && at.Seen == nic.ObservedIn && at.Running
+	}
+}
+
+// stopAndStart is what the steps between do: the one container ends, the other
+// begins.
+func (tr *trip) stopAndStart() { tr.runs[sandbox("a001")], tr.runs[sandbox("b001")] = false, true }
+func (tr *trip) goBack()       { tr.runs[sandbox("a001")], tr.runs[sandbox("b001")] = true, false }
+
+func (tr *trip) finish() {
+	tr.t.Helper()
+	for range 2 { // the second time after a lost reply
+		if err := tr.alloc.FinishMove(tr.t.Context(), tr.move, tr.claims); err != nil {
+			tr.t.Fatal(err)
+		}
+	}
+}
+
+// sameIdentity wants the claim to have what it had.
+func (tr *trip) sameIdentity(was nic.Claim) {
+	tr.t.Helper()
+	if now := tr.now(); now.Identity.MAC != was.Identity.MAC || !samePrefixes(now.Identity.Addrs, was.Identity.Addrs) {
+		tr.t.Errorf("the identity is %+v, was %+v", now.Identity, was.Identity)
+	}
+}
+
+// nothingLeft ends both containers and wants nothing left.
+func (tr *trip) nothingLeft() {
+	tr.t.Helper()
+	claim := tr.now()
+	if err := tr.alloc.Release(tr.t.Context(), claim.ID, claim.Epoch); err != nil {
+		tr.t.Fatal(err)
+	}
+	tr.until("released", func() bool { return tr.now().ID == "" })
+	if err := tr.alloc.ForgetMoved(tr.t.Context(), "vm1", sandbox("a001")); err != nil {
+		tr.t.Fatal(err)
+	}
+	tr.wait(10 * time.Second)
+	tr.empty()
+}
+
+func TestAClaimMovesForward(t *testing.T) {
+	bothWays(t, func(t *testing.T, tr *trip) {
+		was := tr.now()
+		tr.begin()
+		if again, err := tr.alloc.BeginMove(t.Context(), tr.move, tr.claims, "vm2", "web-b"); err != nil || again[0].Epoch != was.Epoch+1 {
+			t.Errorf("begun again: %+v, %v", again, err)
+		}
+		tr.until("in with the new epoch", tr.in("vm1"))
+		tr.aim()
+		tr.stopAndStart()
+		tr.bring("vm2")
+		tr.until("in on vm2", tr.in("vm2"))
+		if w := tr.last[tr.now().NIC]; w.Owner.Sandbox != sandbox("b001") || w.Container != "web-b" || w.Gone {
+			t.Errorf("wanted of vm2: %+v", w)
+		}
+		if carried := tr.now().NIC == was.NIC; carried != (tr.travel() == provider.Carry) {
+			t.Errorf("the NIC was %s and is %s", was.NIC, tr.now().NIC)
+		}
+		tr.finish()
+		now := tr.now()
+		if now.Phase != nic.ClaimBound || now.Owner != onVM2("b001") || now.Container != "web-b" || now.Epoch != was.Epoch+2 || now.Move != nil {
+			t.Errorf("moved, the claim is %+v", now)
+		}
+		tr.sameIdentity(was)
+		tr.givenAway(was)
+		tr.until("bound with the new epoch", func() bool { return tr.now().Phase == nic.ClaimBound && tr.in("vm2")() })
+		tr.nothingLeft()
+	})
+}
+
+func (tr *trip) travel() provider.Travel { return tr.cloud.Info().Travel }
+
+// givenAway wants the former container to get nothing, and its agent's old word
+// refused.
+func (tr *trip) givenAway(was nic.Claim) {
+	tr.t.Helper()
+	ctx := api.WithSession(tr.t.Context(), tr.sessions["vm1"])
+	got, err := tr.alloc.Acquire(ctx, was.Owner, was.Container, was.Request)
+	if err != nil || got.Phase != nic.ClaimRefused || got.NIC != "" || got.Conditions[0].Reason != nic.ReasonMoved ||
+		!strings.Contains(got.Conditions[0].Message, "web-b") {
+		tr.t.Errorf("the former container asks anew: %+v, %v", got, err)
+	}
+	if err := tr.alloc.Release(ctx, was.ID, was.Epoch); !errors.Is(err, allocator.ErrStale) {
+		tr.t.Errorf("the former container's agent releases: %v", err)
+	}
+}
+
+// A move goes back from wherever it is, and the claim is what it was.
+func TestAClaimComesBack(t *testing.T) {
+	leave := func(tr *trip) { tr.aim(); tr.stopAndStart(); tr.bring("vm2") }
+	points := map[string]func(tr *trip){
+		"begun":                    func(*trip) {},
+		"aimed":                    func(tr *trip) { tr.aim() },
+		"on its way, nothing said": leave,
+		"out": func(tr *trip) {
+			leave(tr)
+			tr.frozen["vm1"] = false
+			tr.obey()
+		},
+		"in flight": func(tr *trip) { leave(tr); tr.until("not on vm1", func() bool { return tr.at().Node != "vm1" }) },
+		"plugged in": func(tr *trip) {
+			leave(tr)
+			tr.until("held on vm2", func() bool { a := tr.at(); return a.Node == "vm2" && a.Phase == nic.PhaseHeld })
+		},
+		"in": func(tr *trip) { leave(tr); tr.until("in on vm2", tr.in("vm2")) },
+		"out again": func(tr *trip) {
+			leave(tr)
+			tr.until("in on vm2", tr.in("vm2"))
+			tr.goBack()
+			tr.bring("vm1")
+			tr.obey()
+		},
+		"not aimed": func(tr *trip) {
+			tr.runs[sandbox("a001")] = false
+			tr.bring("vm2")
+			tr.until("made on vm2", func() bool { a := tr.at(); return a.Node == "vm2" && a.Seen == nic.ObservedMade })
+		},
+		"to and fro": func(tr *trip) {
+			leave(tr)
+			for i := range 7 {
+				tr.obey()
+				tr.wait(300 * time.Millisecond)
+				tr.bring([]string{"vm1", "vm2"}[i%2])
+			}
+		},
+		"parked":       func(tr *trip) { leave(tr); tr.park("no way"); tr.obey(); tr.park("") },
+		"still parked": func(tr *trip) { leave(tr); tr.park("no way") },
+	}
+	for name, leadTo := range points {
+		t.Run(name, func(t *testing.T) {
+			bothWays(t, func(t *testing.T, tr *trip) {
+				was := tr.now()
+				tr.begin()
+				leadTo(tr)
+				tr.goBack()
+				tr.bring("vm1")
+				tr.until("in on vm1", tr.in("vm1"))
+				for range 2 {
+					if err := tr.alloc.CancelMove(t.Context(), tr.move, tr.claims); err != nil {
+						t.Fatal(err)
+					}
+				}
+				now := tr.now()
+				if now.Phase != nic.ClaimBound || now.Owner != was.Owner || now.Container != was.Container || now.Epoch != was.Epoch+2 || now.Move != nil || len(now.Conditions) > 0 {
+					t.Errorf("back, the claim is %+v", now)
+				}
+				tr.sameIdentity(was)
+				tr.until("bound with the new epoch", func() bool { return tr.now().Phase == nic.ClaimBound && tr.in("vm1")() })
+				tr.nothingLeft()
+			})
+		})
+	}
+}
+
+func (tr *trip) park(why string) {
+	tr.t.Helper()
+	if err := tr.alloc.ParkMove(tr.t.Context(), tr.move, tr.claims, why); err != nil {
+		tr.t.Fatal(err)
+	}
+	want, says := nic.ClaimMoving, 0
+	if why != "" {
+		want, says = nic.ClaimParked, 1
+	}
+	now := tr.now()
+	if n := len(slices.DeleteFunc(now.Conditions, func(c nic.Condition) bool { return c.Reason != nic.ReasonMoveParked })); now.Phase != want || n != says {
+		tr.t.Errorf("parked with %q the claim is %+v", why, now)
+	}
+}
+
+// The NIC is taken from a node only by that node's word.
+func TestAMoveWaitsForTheNodesWord(t *testing.T) {
+	bothWays(t, func(t *testing.T, tr *trip) {
+		tr.begin()
+		tr.aim()
+		tr.stopAndStart()
+		tr.frozen["vm1"] = true
+		tr.bring("vm2")
+		for range 80 {
+			tr.obey()
+			tr.wait(time.Second)
+		}
+		at := tr.at()
+		if at.Node != "vm1" || at.Phase != nic.PhaseReturning || len(at.Conditions) == 0 || at.Conditions[0].Reason != nic.ReasonWaitingForNode {
+			t.Errorf("without the node's word: %+v", at)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := tr.alloc.AwaitNICs(ctx, tr.claims, func([]nic.Whereabouts) bool { return tr.in("vm2")() })
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "node vm1 has not reported") {
+			t.Errorf("the wait ends with %v", err)
+		}
+		tr.frozen["vm1"] = false
+		done := make(chan error)
+		go func() {
+			done <- tr.alloc.AwaitNICs(t.Context(), tr.claims, func(at []nic.Whereabouts) bool { return at[0].Seen == nic.ObservedIn && at[0].Node == "vm2" })
+		}()
+		tr.until("in on vm2", tr.in("vm2"))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		tr.finish()
+		tr.nothingLeft()
+	})
+}
+
+// A crash anywhere loses nothing: the records alone say where the NIC goes.
+func TestAMoveOutlivesItsController(t *testing.T) {
+	bothWays(t, func(t *testing.T, tr *trip) {
+		was := tr.now()
+		tr.begin()
+		tr.aim()
+		tr.stopAndStart()
+		tr.bring("vm2")
+		for i := range 200 {
+			tr.obey()
+			if tr.in("vm2")() {
+				break
+			}
+			tr.wait(time.Duration(17*i) * time.Millisecond)
+			tr.crash()
+		}
+		tr.until("in on vm2", tr.in("vm2"))
+		tr.finish()
+		tr.crash()
+		tr.sameIdentity(was)
+		tr.nothingLeft()
+	})
+}
+
+// P1: while a claim is on its way nobody else gets its address or its MAC, nor
+// does its own container a second claim, on either node.
+func TestP1_NobodyGetsWhatMoves(t *testing.T) {
+	bothWays(t, func(t *testing.T, tr *trip) {
+		was := tr.now()
+		tr.begin()
+		tr.aim()
+		tr.stopAndStart()
+		tr.bring("vm2")
+		ask := func(o nic.Owner, name string, req nic.Request) nic.Claim {
+			t.Helper()
+			got, err := tr.alloc.Acquire(api.WithSession(t.Context(), tr.sessions[o.Node]), o, name, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		theirs := nic.Request{Interface: "eth0", Network: "web", Addrs: []netip.Addr{was.Identity.Addrs[0].Addr()}}
+		for i := range 40 {
+			tr.obey()
+			if got := ask(owner("c001"), "thief", theirs); got.Phase != nic.ClaimRefused || got.Conditions[0].Reason != nic.ReasonAddressTaken {
+				t.Fatalf("another container gets %+v", got)
+			}
+			for _, again := range []nic.Claim{ask(was.Owner, "a001", was.Request), ask(onVM2("b001"), "web-b", was.Request), ask(onVM2("b001"), "renamed", was.Request)} {
+				if again.ID != was.ID || again.Phase != nic.ClaimMoving {
+					t.Fatalf("its own container gets %+v", again)
+				}
+			}
+			if i == 0 {
+				if got := ask(onVM2("b002"), "web-b", was.Request); got.ID != was.ID {
+					t.Errorf("a container of the target's name gets %+v", got)
+				}
+			}
+			tr.wait(100 * time.Millisecond)
+		}
+		tr.until("in on vm2", tr.in("vm2"))
+		tr.finish()
+		tr.sameIdentity(was)
+	})
+}
