@@ -17,21 +17,23 @@ type describeCommand struct {
 func (d *describeCommand) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "describe " + strings.Join(kindNames(), "|") + " NAME",
-		Short: "Say all that is known of one node, NIC, claim or network",
-		Long: `Say all that is known of one node, NIC, claim or network, for people.
+		Short: "Say all that is known of one node, NIC, claim, network or move",
+		Long: `Say all that is known of one node, NIC, claim, network or move, for people.
 With -o json it is the API's object, as of "get -o json".
 
 A claim is named by its id, or by its container's name or id. Its waterfall shows
 how its NIC got into the container: for each step when it began after the first
 one, how long it took, and both as a bar. The steps until attached, bound, and
 spare, a NIC that was in reserve, are the controller's; the others its node's.
+That of a move shows its steps in the same way.
 
 When a node's certificate ends is shown once its agent has called this controller
 since its start.`,
 		Example: `  nicferry describe claims web
   nicferry describe claim web -o json
   nicferry describe nics nic-0123456789abcdef
-  nicferry describe networks lab`,
+  nicferry describe networks lab
+  nicferry describe move web`,
 		Args:              oneKindAnd(1, 1),
 		ValidArgsFunction: d.complete,
 		RunE:              func(cmd *cobra.Command, args []string) error { return d.describe(cmd.Context(), args) },

@@ -177,6 +177,8 @@ func eventAbout(e api.Event) string {
 		what = string(e.Claim)
 	case e.NIC != "":
 		what = string(e.NIC)
+	case e.Move != "":
+		what = string(e.Move)
 	}
 	switch {
 	case e.Node == "":

@@ -21,17 +21,19 @@ type getCommand struct {
 func (g *getCommand) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get " + strings.Join(kindNames(), "|") + " [NAME]",
-		Short: "List nodes, NICs, claims or networks",
-		Long: `List nodes, NICs, claims or networks, or show the named one.
+		Short: "List nodes, NICs, claims, networks or moves",
+		Long: `List nodes, NICs, claims, networks or moves, or show the named one.
 
 A claim is named by its id, or by its container's name or id; a container may
-have several. In a PHASE such as refused:AddressTaken the second word is the
+have several. A move is named by its id, or by its container's name, which stands for
+the newest move of it. In a PHASE such as refused:AddressTaken the second word is the
 newest condition; -o wide and describe have it in full. JSON and YAML are the
 API's objects, in {items: […]} unless one was named by its own name or id.`,
 		Example: `  nicferry get claims
   nicferry get claims web -o wide
   nicferry get nics nic-0123456789abcdef -o yaml
   nicferry get networks -o json
+  nicferry get moves -o wide
   nicferry get nodes -o name`,
 		Args:              oneKindAnd(0, 1),
 		ValidArgsFunction: g.complete,

@@ -34,7 +34,7 @@ type thing interface {
 }
 
 func kinds() []kind {
-	return []kind{nodeKind(), nicKind(), claimKind(), networkKind()}
+	return []kind{nodeKind(), nicKind(), claimKind(), networkKind(), moveKind()}
 }
 
 func kindNames() []string {

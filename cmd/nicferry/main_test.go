@@ -55,6 +55,10 @@ func TestScripts(t *testing.T) {
 			"harm": harm,
 
 			"trouble": trouble,
+
+			"refuse": refuse,
+			"play":   play,
+			"moved":  moved,
 		},
 	})
 }
@@ -134,6 +138,8 @@ func setup(env *testscript.Env) error {
 	env.Defer(func() { os.RemoveAll(dir) })
 	backend := fixtures()
 	env.Values[backendKey{}] = backend
+	mover := apitest.NewMover()
+	env.Values[moverKey{}] = mover
 	log := slog.New(slog.DiscardHandler)
 	trust, err := newTrust(env, log)
 	if err != nil {
@@ -143,7 +149,7 @@ func setup(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	serve(env, ln, server.Options{Backend: backend, Trust: trust, Log: log})
+	serve(env, ln, server.Options{Backend: backend, Mover: mover, Trust: trust, Log: log})
 	if err := serveOwn(env, trust, backend, log); err != nil {
 		return err
 	}

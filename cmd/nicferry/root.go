@@ -23,6 +23,8 @@ type app struct {
 	out, err io.Writer
 	getenv   func(string) string
 	now      func() time.Time
+	// live: err is a terminal, on which a line can be written anew.
+	live bool
 
 	server  string
 	files   mtls.Files
@@ -51,8 +53,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "nicferry",
-		Short: "Show the network cards that containers have of their own",
-		Long: `Show the network cards that containers have of their own.
+		Short: "Show and move the network cards that containers have of their own",
+		Long: `Show the network cards that containers have of their own, and move them with
+their containers from node to node.
 
 Exit codes: 0 ok, 1 failed, 2 usage or a faulty config, 3 not found, 4 refused,
 5 timed out, 130 interrupted.`,
@@ -86,6 +89,9 @@ Exit codes: 0 ok, 1 failed, 2 usage or a faulty config, 3 not found, 4 refused,
 		(&describeCommand{app: a}).command(),
 		(&eventsCommand{app: a}).command(),
 		(&statusCommand{app: a}).command(),
+		(&migrateCommand{app: a}).command(),
+		(&moveNICCommand{migrateCommand{app: a}}).command(),
+		(&drainCommand{app: a}).command(),
 		(&auditCommand{app: a}).command(),
 		nodeCommand(a),
 		tokenCommand(a),

@@ -31,6 +31,7 @@ func (c *statusCommand) command() *cobra.Command {
   NodeSilent           a node's agent has said nothing for a while
   NotLeading           it is starting, or another controller leads
   Stuck                a step of its work does not end
+  MoveParked           a container's move goes neither on nor back without you
 
 Containers keep what they have in all of them.
 

@@ -94,13 +94,14 @@ func Run(name string, stderr io.Writer, work func(context.Context) error) int {
 // a terminal, else json, for the programs that read it there.
 func Logger(w *os.File, level slog.Level, format string) *slog.Logger {
 	opts := &slog.HandlerOptions{Level: level}
-	if format == "text" || format == "auto" && isTerminal(w) {
+	if format == "text" || format == "auto" && IsTerminal(w) {
 		return slog.New(slog.NewTextHandler(w, opts))
 	}
 	return slog.New(slog.NewJSONHandler(w, opts))
 }
 
-func isTerminal(f *os.File) bool {
+// IsTerminal says whether somebody may be looking.
+func IsTerminal(f *os.File) bool {
 	st, err := f.Stat()
 	return err == nil && st.Mode()&os.ModeCharDevice != 0
 }

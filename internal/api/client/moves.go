@@ -2,11 +2,14 @@ package client
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -42,6 +45,54 @@ func (c *Client) AwaitMove(ctx context.Context, id nic.MoveID, after uint64) (ap
 	var out api.MoveView
 	err := c.get(ctx, movePath(id)+"?after="+strconv.FormatUint(after, 10), &out)
 	return out, err
+}
+
+// A MoveReader hears how a move goes, from one goroutine, which it holds up.
+type MoveReader struct {
+	// Changed is told how the move is, at once and whenever that changes, and says
+	// whether to go on. Required.
+	Changed func(api.MoveView) (goOn bool)
+	// Broke says why the controller does not answer, once, and Again that it does.
+	// Optional.
+	Broke func(error)
+	Again func()
+}
+
+// FollowMove tells how a move goes, through restarts of the controller, until the
+// reader has enough. It returns ctx's error when that ends, or the controller's
+// if this cannot go on.
+func (c *Client) FollowMove(ctx context.Context, id nic.MoveID, r MoveReader) error {
+	backoff := retry.Backoff{First: 100 * time.Millisecond, Max: 5 * time.Second}
+	known, broken := uint64(0), false
+	for {
+		v, err := c.AwaitMove(ctx, id, known)
+		switch code := api.CodeOf(err); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil:
+		case code == "" && !errors.Is(err, ErrUnreachable) && !errors.Is(err, context.DeadlineExceeded),
+			code != "" && code != api.CodeUnavailable && code != api.CodeInternal:
+			return err
+		default:
+			if !broken && r.Broke != nil {
+				r.Broke(err)
+			}
+			broken = true
+			if err := retry.Sleep(ctx, backoff.Next()); err != nil {
+				return err
+			}
+			continue
+		}
+		backoff.Reset()
+		if broken && r.Again != nil {
+			r.Again()
+		}
+		broken = false
+		if v.Revision != known && !r.Changed(v) {
+			return nil
+		}
+		known = v.Revision
+	}
 }
 
 // ResumeMove has a parked move go on.

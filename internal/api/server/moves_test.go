@@ -1,12 +1,15 @@
 package server_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/internal/api/server"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -190,5 +193,69 @@ func TestWhoWaitsForAMoveHoldsUpNobody(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A move is followed through a restart of the controller, which is told once.
+func TestAMoveIsFollowedThroughARestart(t *testing.T) {
+	t.Parallel()
+	ctl := start(t)
+	c, err := client.Open(client.Options{Addresses: []string{"unix://" + ctl.socket}, Retries: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	m, err := c.BeginMove(t.Context(), nic.MoveRequest{Container: "web", To: "n2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broke, seen, ended := make(chan error, 100), make(chan nic.MovePhase, 100), make(chan error, 1)
+	var again atomic.Int32
+	go func() {
+		ended <- c.FollowMove(t.Context(), m.ID, client.MoveReader{
+			Changed: func(v api.MoveView) bool { seen <- v.Phase; return !v.Phase.Over() },
+			Broke:   func(err error) { broke <- err },
+			Again:   func() { again.Add(1) },
+		})
+	}()
+	if phase := <-seen; phase != nic.MoveForward {
+		t.Errorf("at first it is %s", phase)
+	}
+	ctl.Stop()
+	if err := <-broke; !errors.Is(err, client.ErrUnreachable) {
+		t.Errorf("it broke with %v", err)
+	}
+	m.Phase = nic.MoveDone
+	ctl.mover.Put(m)
+	ctl.Start()
+	if phase := <-seen; phase != nic.MoveDone {
+		t.Errorf("at the end it is %s", phase)
+	}
+	if err := <-ended; err != nil || again.Load() != 1 || len(broke) > 0 {
+		t.Errorf("it ended with %v, and was connected again %d times", err, again.Load())
+	}
+	if err := c.FollowMove(t.Context(), nic.NewMoveID(), client.MoveReader{Changed: func(api.MoveView) bool { return true }}); !api.IsNotFound(err) {
+		t.Errorf("one that is not there: %v", err)
+	}
+}
+
+// Parked moves are among what keeps the controller from its work, with their
+// remedy.
+func TestStatusNamesParkedMoves(t *testing.T) {
+	t.Parallel()
+	ctl := start(t)
+	parked := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+	ctl.mover.Put(nic.Move{
+		ID: "mov-00000000000000d1", Container: "web", From: "n1", To: "n2", Phase: nic.MoveParked, Why: "n2 says nothing", Remedy: "do this",
+		Created: parked.Add(-time.Hour), Steps: []nic.MoveStep{{Name: "stop", Began: parked}},
+	})
+	ctl.mover.Put(nic.Move{ID: "mov-00000000000000d2", Phase: nic.MoveDone})
+	status, err := ctl.client().Status(t.Context())
+	if err != nil || len(status.Conditions) != 1 {
+		t.Fatalf("status: %+v, %v", status, err)
+	}
+	want := nic.Condition{Reason: nic.ReasonMoveParked, Since: parked, Message: "web, from n1 to n2 (mov-00000000000000d1): n2 says nothing; to go on: do this"}
+	if status.Conditions[0] != want {
+		t.Errorf("got %+v, want %+v", status.Conditions[0], want)
 	}
 }
