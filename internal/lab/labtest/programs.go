@@ -32,13 +32,13 @@ func (w withPrograms) Run() int {
 	return w.tests.Run()
 }
 
-// build builds the programs, without C, into a directory of their own.
+// build builds the programs, without C and with the tests' own tag weak, into a directory of their own.
 func build(root string) (dir string, err error) {
 	dir, err = os.MkdirTemp("", "nicferry-e2e-")
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-o", dir, "./cmd/...")
+	cmd := exec.Command("go", "build", "-trimpath", "-tags="+tags, "-o", dir, "./cmd/...")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
