@@ -99,11 +99,14 @@ func (p *planner) fill() {
 func (p *planner) stopped() bool { return p.in.Container != nil && !p.in.Container.Running }
 
 // room takes over what the records and the provider have against it. What the plan
-// has said of the nodes is not said twice.
+// has said of the nodes and of the claims is not said twice.
 func (p *planner) room() {
-	said := slices.ContainsFunc(p.plan.Refusals, func(r nic.MoveRefusal) bool { return r.About == aboutNode })
+	said := map[string]bool{}
+	for _, r := range p.plan.Refusals {
+		said[r.About] = r.About == aboutNode || r.About == aboutClaim
+	}
 	for _, r := range p.in.Room.Refusals {
-		if r.About != aboutNode || !said {
+		if !said[r.About] {
 			p.refuse(r.About, r.Remedy, "%s", r.Why)
 		}
 	}

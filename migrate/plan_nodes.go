@@ -7,7 +7,11 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-const aboutNode = "node"
+// What is also said by who knows the records.
+const (
+	aboutNode  = "node"
+	aboutClaim = "claim"
+)
 
 // request refuses what nobody can ask for.
 func (p *planner) request() {
@@ -41,7 +45,7 @@ func (p *planner) request() {
 func (p *planner) claims() {
 	r := p.plan.Request
 	if len(p.in.Claims) == 0 {
-		p.refuse("claim", "nicferry get claims shows who has NICs", "there is no container %q with a NIC of ours%s", r.Container, onNode(r.From))
+		p.refuse(aboutClaim, "nicferry get claims shows who has NICs", "there is no container %q with a NIC of ours%s", r.Container, onNode(r.From))
 	}
 	for _, c := range p.in.Claims {
 		show := "nicferry describe claim " + string(c.ID)
@@ -51,15 +55,15 @@ func (p *planner) claims() {
 		}
 		switch {
 		case c.Phase == nic.ClaimRefused:
-			p.refuse("claim", "have it served first: "+show, "claim %s is refused%s", c.ID, because(c.Conditions))
+			p.refuse(aboutClaim, "have it served first: "+show, "claim %s is refused%s", c.ID, because(c.Conditions))
 		case c.Phase == nic.ClaimReleasing:
-			p.refuse("claim", "", "claim %s is being released, since its container is gone", c.ID)
+			p.refuse(aboutClaim, "", "claim %s is being released, since its container is gone", c.ID)
 		case c.Phase == nic.ClaimMoving:
-			p.refuse("claim", "watch it: nicferry describe move "+string(move), "claim %s is on a move already, %s", c.ID, move)
+			p.refuse(aboutClaim, "watch it: nicferry describe move "+string(move), "claim %s is on a move already, %s", c.ID, move)
 		case c.Phase == nic.ClaimParked:
-			p.refuse("claim", "nicferry migrate --resume "+string(move)+", or --abort", "claim %s is on a move that is parked, %s", c.ID, move)
+			p.refuse(aboutClaim, "nicferry migrate --resume "+string(move)+", or --abort", "claim %s is on a move that is parked, %s", c.ID, move)
 		case c.NIC == "" && !p.stopped():
-			p.refuse("claim", "wait until it has: "+show, "claim %s has no NIC yet%s", c.ID, because(c.Conditions))
+			p.refuse(aboutClaim, "wait until it has: "+show, "claim %s has no NIC yet%s", c.ID, because(c.Conditions))
 		}
 	}
 }

@@ -49,11 +49,11 @@ func Steps(parts Parts, journal Journal) []saga.Step[nic.Move] {
 	s := &stepper{Parts: parts, journal: journal}
 	known := map[string]saga.Step[nic.Move]{
 		StepFence:       {Do: s.fence, Undo: s.unfence, Remedy: s.remedy("the controller's store takes records")},
-		StepRestartsOff: {Do: s.restartsOff, Undo: s.undoRestartsOff, UndoDeadline: within(2 * undoQuickly), Remedy: s.remedyAt(fromOf)},
+		StepRestartsOff: {Do: s.restartsOff, Undo: s.undoRestartsOff, UndoDeadline: within(undoQuickly), Remedy: s.remedyAt(fromOf)},
 		StepImage:       {Do: s.image, Undo: s.settles(StepImage), Deadline: s.copying(StepImage, 2)},
 		StepCreate:      {Do: s.create, Undo: s.uncreate, Deadline: within(quickly + slack), UndoDeadline: within(undoQuickly), Remedy: s.remedyAt(toOf)},
 		StepAim:         {Do: s.aim},
-		StepStop:        {Do: s.stop, Undo: s.unstop, Deadline: s.stopping(slack), UndoDeadline: within(quickly + slack), Remedy: s.remedyAt(fromOf)},
+		StepStop:        {Do: s.stop, Undo: s.unstop, Deadline: s.stopping(slack), UndoDeadline: within(2 * undoQuickly), Remedy: s.remedyAt(fromOf)},
 		StepCheckpoint:  {Do: s.checkpoint, Undo: s.settles(StepCheckpoint), Deadline: within(10 * time.Minute)},
 		StepVolumes:     {Do: s.volumes, Undo: s.settles(StepVolumes), Deadline: s.copying(StepVolumes, 1)},
 		StepLayer:       {Do: s.layer, Undo: s.settles(StepLayer), Deadline: s.copying(StepLayer, 1)},
