@@ -33,9 +33,14 @@ func (a *Allocator) MoveRoom(ctx context.Context, ids []nic.ClaimID, to string) 
 		return nic.MoveRoom{}, err
 	}
 	for m, need := range c.slots {
-		if free, asked := free[m]; asked && free < need {
+		free, asked := free[m]
+		switch {
+		case !asked:
+		case free < need:
 			c.against("slots", "make room on the node, or choose another", "provider %s has %d slots free on %s that are promised to nobody, and %d are needed",
 				m.Provider, max(0, free), to, need)
+		case c.room.Free == 0 || free-need < c.room.Free:
+			c.room.Free = free - need
 		}
 	}
 	return c.room, nil

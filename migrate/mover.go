@@ -3,71 +3,133 @@ package migrate
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/nicferry/nicferry/internal/keyed"
+	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
 
 // A Mover carries out moves, and drains nodes. Its methods keep what is asked in
-// the store, and may be called in any controller; Run does the work.
+// the store, and may be called in any controller; Run does the work in the one
+// that leads.
 type Mover struct {
-	opts Options
+	opts   Options
+	queue  *keyed.Queue
+	drains chan struct{} // has one in it when drains are to be looked at
+
+	mu   sync.Mutex // guards what follows
+	term store.Term
+	runs map[nic.MoveID]*run
 }
+
+// movesAtOnce bounds how many moves are at work; more wait for their turn.
+const movesAtOnce = 32
 
 // New makes a Mover.
 func New(opts Options) (*Mover, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	return &Mover{opts: opts}, nil
+	m := &Mover{opts: opts, drains: make(chan struct{}, 1), runs: map[nic.MoveID]*run{}}
+	m.queue = keyed.New(keyed.Options{Work: m.work, Workers: movesAtOnce, Log: opts.Log, About: func(id string) []any {
+		return []any{"move", id}
+	}})
+	return m, nil
 }
 
-var errStub = errors.New("not built yet")
+// leaderName is what the one Mover at work leads under.
+const leaderName = "moves"
 
 // Run leads until ctx ends: it goes on with all moves that are not over, and works
 // on drains. It returns early only if leadership or the store is lost.
-func (m *Mover) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Plan says what a move would do. Reasons against it are in the plan, and no error.
-func (m *Mover) Plan(context.Context, nic.MoveRequest) (nic.MovePlan, error) {
-	return nic.MovePlan{}, errStub
+func (m *Mover) Run(ctx context.Context) error {
+	err := m.lead(ctx)
+	if ctx.Err() != nil {
+		return nil // whatever broke off, broke off because of that
+	}
+	return err
 }
 
-// Begin stores a move that then goes on by itself. Reasons against it are
-// nic.MoveRefusals. A container that moves already by the same request: that move.
-func (m *Mover) Begin(context.Context, nic.MoveRequest) (nic.Move, error) {
-	return nic.Move{}, errStub
+func (m *Mover) lead(ctx context.Context) error {
+	term, err := m.opts.Store.Lead(ctx, leaderName)
+	if err != nil {
+		return fmt.Errorf("become the leader of moves: %w", err)
+	}
+	defer term.Resign(context.WithoutCancel(ctx))
+	m.mu.Lock()
+	m.term = term
+	m.mu.Unlock()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		select {
+		case <-term.Lost():
+			return errors.New("the leadership of moves is lost")
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	group.Go(func() error { m.queue.Run(ctx); return nil })
+	group.Go(func() error { return m.follow(ctx) })
+	group.Go(func() error { m.drainNodes(ctx); return nil })
+	group.Go(func() error { m.prune(ctx); return nil })
+	return group.Wait()
 }
 
-// Moves returns all moves that are kept, oldest first.
-func (m *Mover) Moves(context.Context) ([]nic.Move, error) { return nil, errStub }
-
-// Move returns one and its revision; ErrNotFound if none is kept.
-func (m *Mover) Move(context.Context, nic.MoveID) (nic.Move, uint64, error) {
-	return nic.Move{}, 0, errStub
+// work goes on with one move.
+func (m *Mover) work(ctx context.Context, key string) (time.Duration, error) {
+	id := nic.MoveID(key)
+	m.mu.Lock()
+	term := m.term
+	m.mu.Unlock()
+	r, err := m.begin(ctx, term, id)
+	if err != nil || r == nil {
+		if errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+		return 0, err
+	}
+	m.mu.Lock()
+	m.runs[id] = r
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		delete(m.runs, id)
+		m.mu.Unlock()
+		m.wakeDrains()
+	}()
+	// What was asked since begin read it is heard now, or by who asked.
+	if err := m.hear(ctx, id); err != nil {
+		return 0, err
+	}
+	if err := m.carryOut(ctx, r); err != nil && ctx.Err() == nil {
+		return 0, err
+	}
+	return 0, nil
 }
 
-// WaitMove returns it as soon as its revision is not after any more, or else ctx's
-// error.
-func (m *Mover) WaitMove(context.Context, nic.MoveID, uint64) (nic.Move, uint64, error) {
-	return nic.Move{}, 0, errStub
+// hear tells a move at work what is asked of it.
+func (m *Mover) hear(ctx context.Context, id nic.MoveID) error {
+	m.mu.Lock()
+	r := m.runs[id]
+	m.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	asked, err := r.journal.hear(ctx)
+	if err == nil && asked.Way == nic.MoveBack {
+		r.saga.Abort(aborted)
+	}
+	return err
 }
 
-// Resume has a parked move go on forward from the first step that is not done. One
-// that goes on already: no error. One that is undone: ErrRefused.
-func (m *Mover) Resume(context.Context, nic.MoveID) (nic.Move, error) { return nic.Move{}, errStub }
-
-// Abort has a move go back. One that goes back already or is undone: no error. One
-// beyond its pivot: ErrRefused.
-func (m *Mover) Abort(context.Context, nic.MoveID) (nic.Move, error) { return nic.Move{}, errStub }
-
-// Drain begins to empty a node, or goes on with it.
-func (m *Mover) Drain(context.Context, string, nic.DrainRequest) (nic.Drain, error) {
-	return nic.Drain{}, errStub
+func (m *Mover) wakeDrains() {
+	select {
+	case m.drains <- struct{}{}:
+	default:
+	}
 }
-
-// Undrain begins no more moves, and makes the node a target again; those under way
-// end as they do. A node that is not drained: ErrNotFound.
-func (m *Mover) Undrain(context.Context, string) (nic.Drain, error) { return nic.Drain{}, errStub }
-
-// Drains returns those that nobody has taken back, by node.
-func (m *Mover) Drains(context.Context) ([]nic.Drain, error) { return nil, errStub }

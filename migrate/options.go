@@ -59,6 +59,9 @@ func (opts *Options) check() error {
 	if opts.Store == nil || opts.Claims == nil || opts.Orders == nil || opts.Streams == nil || opts.Log == nil {
 		return fmt.Errorf("make a mover: a required part is missing: %w", ErrInvalid)
 	}
+	if opts.Steps == nil {
+		opts.Steps = Steps
+	}
 	if opts.Events == nil {
 		opts.Events = unheard{}
 	}

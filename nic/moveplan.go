@@ -75,6 +75,9 @@ type MoveRefusal struct {
 // they are to go to.
 type MoveRoom struct {
 	NICs []PlannedNIC `json:"nics"`
+	// Free is how many slots that are promised to nobody are left there when these
+	// have theirs, at the provider with the fewest; 0 without a number.
+	Free int `json:"free,omitempty"`
 	// Refusals are all that stands against it there.
 	Refusals []MoveRefusal `json:"refusals,omitempty"`
 }
