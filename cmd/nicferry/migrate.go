@@ -23,6 +23,9 @@ type migrateCommand struct {
 	dryRun, detach       bool
 	watch, resume, abort string
 	limit                time.Duration // how long to wait for the end; 0 is for ever
+	// before is the revision at which the move was asked to take another way: that it
+	// is parked then is no news.
+	before uint64
 }
 
 func (m *migrateCommand) command() *cobra.Command {
@@ -178,15 +181,20 @@ func (m *migrateCommand) move(ctx context.Context) error {
 // turn has a move that is there already go on, back, or neither, and follows it.
 func (m *migrateCommand) turn(ctx context.Context, flag string, id nic.MoveID) error {
 	var turned nic.Move
-	err := m.call(ctx, func(ctx context.Context, c *client.Client) (err error) {
-		switch flag {
-		case "--resume":
+	err := m.call(ctx, func(ctx context.Context, c *client.Client) error {
+		before, err := c.Move(ctx, id)
+		turned = before.Move
+		switch {
+		case err != nil:
+			return err
+		case flag == "--resume":
 			turned, err = c.ResumeMove(ctx, id)
-		case "--abort":
+		case flag == "--abort":
 			turned, err = c.AbortMove(ctx, id)
 		default:
-			turned.ID = id
+			return nil
 		}
+		m.before = before.Revision
 		return err
 	})
 	switch {

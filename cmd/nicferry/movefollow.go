@@ -52,7 +52,7 @@ func (m *migrateCommand) watched(ctx context.Context, c *client.Client, id nic.M
 		ended <- c.FollowMove(ctx, id, client.MoveReader{
 			Changed: func(v api.MoveView) bool {
 				send(ctx, changes, v.Move)
-				return !v.Phase.Over() && v.Phase != nic.MoveParked
+				return !v.Phase.Over() && (v.Phase != nic.MoveParked || v.Revision == m.before)
 			},
 			Broke: func(err error) { send(ctx, notes, "connection lost, trying again; the move goes on: "+err.Error()) },
 			Again: func() { send(ctx, notes, "connected again") },

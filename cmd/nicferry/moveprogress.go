@@ -111,7 +111,7 @@ func (p *moveProgress) underWay(step nic.MoveStep) string {
 		text += "  " + copied
 	}
 	if !p.silent.IsZero() && p.move.SilentTo.IsZero() {
-		text += "  unreachable for " + seconds(p.now().Sub(p.silent))
+		text += "  silent " + seconds(p.now().Sub(p.silent))
 	}
 	return text
 }

@@ -207,17 +207,17 @@ func copiedText(step nic.MoveStep, took time.Duration) string {
 	return text
 }
 
-// amount is a number of bytes for people, in powers of 1000.
+// amount is a number of bytes for people, in powers of 1024.
 func amount(bytes int64) string {
-	value, unit := float64(max(0, bytes)), "B"
-	for _, next := range []string{"kB", "MB", "GB", "TB"} {
-		if value < 999.5 {
+	value, unit := float64(max(0, bytes)), ""
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if value < 1023.95 {
 			break
 		}
-		value, unit = value/1000, next
+		value, unit = value/1024, next
 	}
-	if unit == "B" || value >= 99.95 {
-		return fmt.Sprintf("%.0f %s", value, unit)
+	if unit == "" {
+		return fmt.Sprintf("%.0f bytes", value)
 	}
 	return fmt.Sprintf("%.1f %s", value, unit)
 }

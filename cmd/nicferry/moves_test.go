@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -188,23 +189,23 @@ func TestLiveProgress(t *testing.T) {
 	}
 	show(func(m *nic.Move) { m.SilentFrom = far })
 	now = now.Add(2 * time.Second)
-	show(func(m *nic.Move) { m.Steps[0].Bytes, m.Steps[0].Total = 3e6, 12e6 })
+	show(func(m *nic.Move) { m.Steps[0].Bytes, m.Steps[0].Total = 3<<20, 12<<20 })
 	now = now.Add(time.Second)
 	p.draw()
 	show(func(m *nic.Move) { m.Steps[0].Tries, m.Steps[0].Error = 2, "broken pipe" })
 	show(func(m *nic.Move) {
-		m.Steps[0].State, m.Steps[0].Ended, m.Steps[0].Bytes = nic.StepDone, far.Add(4*time.Second), 12e6
+		m.Steps[0].State, m.Steps[0].Ended, m.Steps[0].Bytes = nic.StepDone, far.Add(4*time.Second), 12<<20
 		m.Steps[1].State, m.Steps[1].Began, m.Steps[1].Ended = nic.StepDone, far, far.Add(10*time.Millisecond)
 		m.Phase = nic.MoveFinishing
 	})
 	p.clear()
 	const again = "\r\x1b[K"
-	want := "  volumes          0.00s  unreachable for 0.00s" +
-		again + "  volumes          2.00s  3.0 MB of 12.0 MB, 1.5 MB/s  unreachable for 2.00s" +
-		again + "  volumes          3.00s  3.0 MB of 12.0 MB, 1.0 MB/s  unreachable for 3.00s" +
+	want := "  volumes          0.00s  silent 0.00s" +
+		again + "  volumes          2.00s  3.0 MiB of 12.0 MiB, 1.5 MiB/s  silent 2.00s" +
+		again + "  volumes          3.00s  3.0 MiB of 12.0 MiB, 1.0 MiB/s  silent 3.00s" +
 		again + "  volumes        again: broken pipe\n" +
-		"  volumes          3.00s  try 2  3.0 MB of 12.0 MB, 1.0 MB/s  unreachable for 3" +
-		again + "  volumes          4.00s  12.0 MB, 3.0 MB/s\n" +
+		"  volumes          3.00s  try 2  3.0 MiB of 12.0 MiB, 1.0 MiB/s  silent 3.00s" +
+		again + "  volumes          4.00s  12.0 MiB, 3.0 MiB/s\n" +
 		"  pivot            0.01s\n" +
 		"  web is on n2, and stays there\n"
 	if got := errs.String(); got != want {
@@ -214,54 +215,91 @@ func TestLiveProgress(t *testing.T) {
 
 func TestAmount(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int64]string{-1: "0 B", 0: "0 B", 999: "999 B", 1000: "1.0 kB", 1500: "1.5 kB", 999_949: "1.0 MB", 4 << 20: "4.2 MB", 123e6: "123 MB", 7e12: "7.0 TB", 7e15: "7000 TB"} {
+	for n, want := range map[int64]string{-1: "0 bytes", 0: "0 bytes", 1023: "1023 bytes", 1024: "1.0 KiB", 1536: "1.5 KiB", 1<<20 - 1: "1.0 MiB", 4 << 20: "4.0 MiB", 123 << 20: "123.0 MiB", 7 << 40: "7.0 TiB", 7 << 50: "7168.0 TiB"} {
 		if got := amount(n); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
 		}
 	}
 }
 
-// Ctrl-C ends the command and not the move, and says how to watch or undo it.
-func TestInterruptLeavesTheMove(t *testing.T) {
-	t.Parallel()
+// A moveRig is a controller whose mover does what a test says, and a command line.
+type moveRig struct {
+	mover     *apitest.Mover
+	out, errs bytes.Buffer
+	address   string
+}
+
+func newMoveRig(t *testing.T) *moveRig {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "nicferry") // shorter than the test's, as sockets must be
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
 	log := slog.New(slog.DiscardHandler)
 	ln, err := server.Listen(filepath.Join(dir, "s"), "", log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	serving, stop := context.WithCancel(t.Context())
-	mover, served := apitest.NewMover(), make(chan error, 1)
+	r := &moveRig{mover: apitest.NewMover(), address: "unix://" + ln.Addr().String()}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
 	go func() {
-		served <- server.Run(serving, ln, server.New(server.Options{Backend: apitest.New(), Mover: mover, Log: log}), log)
+		served <- server.Run(ctx, ln, server.New(server.Options{Backend: apitest.New(), Mover: r.mover, Log: log}), log)
 	}()
-	defer func() {
+	t.Cleanup(func() {
 		stop()
-		if err := <-served; err != nil {
+		if err := errors.Join(<-served, os.RemoveAll(dir)); err != nil {
 			t.Error(err)
 		}
-	}()
-	ctx, interrupt := context.WithCancel(t.Context())
-	var out, errs bytes.Buffer
+	})
+	return r
+}
+
+// run runs a command line; its exit code comes when it ends.
+func (r *moveRig) run(ctx context.Context, args ...string) <-chan int {
 	code := make(chan int, 1)
-	go func() {
-		code <- newApp(&out, &errs).run(ctx, []string{"--controller", "unix://" + ln.Addr().String(), "migrate", "web", "--to", "n2"})
-	}()
-	mover.AwaitWaiting(t.Context(), 1)
+	go func() { code <- newApp(&r.out, &r.errs).run(ctx, append([]string{"--controller", r.address}, args...)) }()
+	return code
+}
+
+// Ctrl-C ends the command and not the move, and says how to watch or undo it.
+func TestInterruptLeavesTheMove(t *testing.T) {
+	t.Parallel()
+	r := newMoveRig(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	code := r.run(ctx, "migrate", "web", "--to", "n2")
+	r.mover.AwaitWaiting(t.Context(), 1)
 	interrupt()
 	if got := <-code; got != exitInterrupted {
 		t.Errorf("exit code %d", got)
 	}
-	moves, err := mover.Moves(t.Context())
+	moves, err := r.mover.Moves(t.Context())
 	if err != nil || len(moves) != 1 || moves[0].Phase != nic.MoveForward {
 		t.Fatalf("moves: %+v, %v", moves, err)
 	}
 	want := fmt.Sprintf("nicferry: interrupted: the move goes on without this command\nnicferry: to watch it: nicferry migrate --watch %[1]s\nnicferry: to undo it: nicferry migrate --abort %[1]s\n", moves[0].ID)
-	if got := errs.String(); !strings.HasSuffix(got, want) || out.Len() > 0 {
-		t.Errorf("it says %q and prints %q", got, &out)
+	if got := r.errs.String(); !strings.HasSuffix(got, want) || r.out.Len() > 0 {
+		t.Errorf("it says %q and prints %q", got, &r.out)
+	}
+}
+
+// What was parked when it was asked to go on or back is no news: the command waits
+// for what comes of it.
+func TestParkedIsFollowedOnceItIsAsked(t *testing.T) {
+	t.Parallel()
+	r := newMoveRig(t)
+	parked := nic.Move{
+		Schema: 1, ID: nic.NewMoveID(), Kind: nic.MoveContainer, Container: "web", Target: "web", From: "n1", To: "n2", Phase: nic.MoveParked, Why: "n2 says nothing",
+		Steps: []nic.MoveStep{{Name: "stop"}},
+	}
+	r.mover.Put(parked)
+	r.mover.Lazy() // stores what is asked, and lets the test do it
+	code := r.run(t.Context(), "migrate", "--abort", string(parked.ID))
+	r.mover.AwaitWaiting(t.Context(), 1)
+	undone := parked
+	undone.Phase, undone.Why = nic.MoveUndone, "aborted"
+	r.mover.Put(undone)
+	if got := <-code; got != exitOK || r.out.String() != "web is on n1 as it was: aborted\n" {
+		t.Errorf("exit code %d, %q, %q", got, &r.out, &r.errs)
 	}
 }

@@ -21,6 +21,7 @@ type Mover struct {
 	drains   map[string]nic.Drain
 	against  []nic.MoveRefusal
 	script   []func(*nic.Move)
+	lazy     bool
 	waiting  int
 	came     chan struct{} // closed and replaced when somebody waits
 }
@@ -35,6 +36,13 @@ func (m *Mover) Refuse(against ...nic.MoveRefusal) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.against = against
+}
+
+// Lazy leaves it to Put what comes of what is asked of moves.
+func (m *Mover) Lazy() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lazy = true
 }
 
 // Play is what becomes of each move that is begun from then on: each time that
@@ -217,6 +225,9 @@ func (m *Mover) turn(id nic.MoveID, change func(*nic.Move) error) (nic.Move, err
 	v, err := find(m.moves, id, "move", nil)
 	if err == nil {
 		err = change(&v.Move)
+	}
+	if err == nil && m.lazy {
+		return m.moves[id].Move, nil
 	}
 	if err == nil {
 		m.put(v.Move)
