@@ -92,7 +92,7 @@ func (p *planner) nodes() {
 	}
 	p.node(r.To, p.in.To)
 	if slices.Contains(p.in.Draining, r.To) {
-		p.refuse(aboutNode, "nicferry undrain "+r.To, "%s is being drained, and is given nothing new", r.To)
+		p.refuse(aboutNode, "nicferry drain "+r.To+" --undo", "%s is being drained, and is given nothing new", r.To)
 	}
 	if r.From != r.To {
 		p.node(r.From, p.in.From)

@@ -41,7 +41,7 @@ func (m *Mover) send(ctx context.Context, d nic.Drain, claims []nic.Claim) (nic.
 	}
 	if len(refusals) == 0 {
 		refusals = []nic.MoveRefusal{{
-			About: aboutNode, Why: "no other node is ready to take it", Remedy: "nicferry get nodes shows those that there are, nicferry get drains those that are drained",
+			About: aboutNode, Why: "no other node is ready to take it", Remedy: "nicferry get nodes shows those that there are, and which are drained: nicferry drain NODE --undo",
 		}}
 	}
 	return nic.Move{}, unique(refusals)
