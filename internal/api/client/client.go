@@ -114,6 +114,8 @@ func Open(opts Options) (*Client, error) {
 		// the call.
 		MaxIdleConnsPerHost: 16,
 		DisableCompression:  true,
+		// Only streams expect it: their first byte waits for the node that takes.
+		ExpectContinueTimeout: meetTime,
 	}
 	c := &Client{
 		dial:    dial,

@@ -34,7 +34,8 @@ const (
 // accessOf is the one table of who may call what.
 func accessOf(operation string) access {
 	switch operation {
-	case "hello", "report", "wanted", "watch":
+	case "hello", "report", "wanted", "watch",
+		"list-tasks", "begin-task", "progress-task", "finish-task", "send-stream", "take-stream":
 		return theNode
 	case "acquire", "release":
 		return theOwner

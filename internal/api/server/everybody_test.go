@@ -42,6 +42,12 @@ var answers = map[string][8]int{
 	"report":             {403, 403, 403, 403, 403, 204, 403, 204},
 	"wanted":             {403, 403, 403, 403, 403, 200, 403, 200},
 	"watch":              {403, 403, 403, 403, 403, 200, 403, 200},
+	"list-tasks":         {403, 403, 403, 403, 403, 200, 403, 200},
+	"begin-task":         {403, 403, 403, 403, 403, 200, 403, 200},
+	"progress-task":      {403, 403, 403, 403, 403, 204, 403, 204},
+	"finish-task":        {403, 403, 403, 403, 403, 204, 403, 204},
+	"send-stream":        {403, 403, 403, 403, 403, 404, 403, 404}, // one that is not open
+	"take-stream":        {403, 403, 403, 403, 403, 404, 403, 404},
 	"renew":              {403, 403, 403, 403, 200, 200, 403, 403},
 	"list-claims":        {403, 403, 403, 403, 403, 403, 200, 200},
 	"list-nics":          {403, 403, 403, 403, 403, 403, 200, 200},
@@ -167,13 +173,15 @@ func (c *crowd) call(operation, method, path, who string) (int, string) {
 		id = string(c.aMove())
 	case "undrain-node":
 		c.mover.PutDrain(nic.Drain{Node: "n1"})
+	case "begin-task", "progress-task", "finish-task":
+		id = string(c.orders.begun(c.t, node))
 	case "get-network":
 		node = "lab"
 	case "remove-node": // one without claims
 		node = "n9"
 		c.backend.PutNode(nic.Node{Name: node})
 	}
-	path = strings.NewReplacer("{name}", node, "{id}", id).Replace(path)
+	path = strings.NewReplacer("{name}", node, "{id}", id, "{stream}", "str-0").Replace(path)
 	return c.send(c.callers[who], method, path, strings.NewReader(c.body(operation, node)))
 }
 
@@ -198,6 +206,10 @@ func (c *crowd) body(operation, node string) string {
 		return `{"boot":"b","kernel":"k","docker":"d","agentVersion":"v"}`
 	case "report":
 		return `{"session":1,"nics":[]}`
+	case "progress-task":
+		return `{"bytes":1,"total":2}`
+	case "finish-task":
+		return `{"error":"no room","result":{"again":true}}`
 	case "plan-move", "begin-move":
 		return `{"container":"web","to":"n2"}`
 	case "audit", "drain-node":
@@ -236,6 +248,9 @@ func text(t *testing.T, v any) string {
 func (c *crowd) send(tr *http.Transport, method, path string, body io.Reader) (int, string) {
 	c.t.Helper()
 	req := must(http.NewRequestWithContext(c.t.Context(), method, c.address+path, body))
+	if strings.Contains(path, "/tasks") {
+		req.Header.Set(api.SessionHeader, "1")
+	}
 	resp, err := tr.RoundTrip(req)
 	if err != nil {
 		return 0, err.Error()
@@ -355,7 +370,7 @@ func TestS15_NoSecretInAnyURL(t *testing.T) {
 	if err := json.NewDecoder(c.controller.send("GET", "/openapi.json", "").Body).Decode(&doc); err != nil {
 		t.Fatal(err)
 	}
-	allowed := []string{"path name", "path id", "query after", "query limit", "query session", "query stream", "query follow", "header Last-Event-ID"}
+	allowed := []string{"path name", "path id", "query after", "query limit", "query session", "path stream", "query stream", "query follow", "header Last-Event-ID"}
 	parameters := 0
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
@@ -387,7 +402,7 @@ func TestS15_WrongMethods(t *testing.T) {
 				continue
 			}
 			for _, who := range []string{"nobody", "another", "admin"} {
-				full := strings.NewReplacer("{name}", "n1", "{id}", "clm-0123456789abcdef").Replace(path)
+				full := strings.NewReplacer("{name}", "n1", "{id}", "clm-0123456789abcdef", "{stream}", "str-0").Replace(path)
 				if code, answer := c.send(c.callers[who], method, full, nil); code != http.StatusMethodNotAllowed {
 					t.Errorf("%s %s as %s: %d %.200s", method, full, who, code, answer)
 				}
@@ -418,7 +433,7 @@ func TestS15_LargeBodiesAsNobody(t *testing.T) {
 	c := newCrowd(t)
 	for _, r := range c.routes() {
 		body := &flood{}
-		path := strings.NewReplacer("{name}", "n1", "{id}", "clm-0123456789abcdef").Replace(r.path)
+		path := strings.NewReplacer("{name}", "n1", "{id}", "clm-0123456789abcdef", "{stream}", "str-0").Replace(r.path)
 		code, answer := c.send(c.callers["nobody"], r.method, path, body)
 		hungUp := code == 0 && (strings.Contains(answer, "connection reset") || strings.Contains(answer, "broken pipe") || strings.Contains(answer, "closed"))
 		if code != 403 && code != 413 && code != 422 && code != 400 && !hungUp {

@@ -23,7 +23,7 @@ func (s *server) guard(next http.Handler) http.Handler {
 		defer func() {
 			s.Log.DebugContext(r.Context(), "request", slog.String("method", r.Method), slog.String("path", api.HideTokens(r.URL.Path)),
 				slog.Int("status", seen.status), slog.Duration("took", time.Since(start)))
-			s.Requested(seen.operation, seen.status, time.Since(start), w.Header().Get("Content-Type") == "text/event-stream")
+			s.Requested(seen.operation, seen.status, time.Since(start), seen.stays || w.Header().Get("Content-Type") == "text/event-stream")
 		}()
 		defer func() {
 			cause := recover()
@@ -77,6 +77,7 @@ type statusWriter struct {
 	http.ResponseWriter
 	status    int
 	operation string
+	stays     bool // it takes as long as somebody else likes
 }
 
 // nameOperation tells the request's statusWriter which route it came to.

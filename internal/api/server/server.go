@@ -35,6 +35,11 @@ type Options struct {
 	// Trust is the controller's own authority over certificates. Optional;
 	// without one nobody gets any.
 	Trust Trust
+	// Tasks are the orders to nodes. Optional; without them nobody gets any.
+	Tasks Tasks
+	// Streams join nodes that send with those that take. Optional; without them
+	// none is open.
+	Streams Streams
 	// Tenants are those that have a quota of requests; more are answered with 429
 	// and Retry-After. Optional.
 	Tenants []nic.Tenant
@@ -88,6 +93,8 @@ func New(opts Options) http.Handler {
 	s.nicRoutes()
 	s.nodeRoutes()
 	s.networkRoutes()
+	s.taskRoutes()
+	s.streamRoutes()
 	s.auditRoute()
 	s.farewellRoutes()
 	s.moveRoutes()

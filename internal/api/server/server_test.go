@@ -22,6 +22,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/internal/api/server"
 	"github.com/nicferry/nicferry/internal/authority"
+	"github.com/nicferry/nicferry/internal/relay"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -45,6 +46,8 @@ type controller struct {
 	opts    server.Options
 	log     *lockedBuffer
 	trust   *authority.Authority
+	orders  *orders
+	streams *relay.Relay
 	stop    func()
 }
 
@@ -59,6 +62,8 @@ func start(t *testing.T, edit ...func(*server.Options)) *controller {
 		Log:     slog.New(slog.NewTextHandler(c.log, nil)),
 		Version: api.Version{Version: "v1", Commit: "abc", Go: "go1"},
 	}
+	c.orders, c.streams = newOrders(t), relay.New(relay.Options{})
+	c.opts.Tasks, c.opts.Streams = c.orders, c.streams
 	c.trust = newAuthority(t, c.opts.Log)
 	c.opts.Trust = c.trust
 	for _, e := range edit {
