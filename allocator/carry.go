@@ -2,7 +2,6 @@ package allocator
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/store"
@@ -148,19 +147,4 @@ func (a *Allocator) cleanIfDead(ctx context.Context, n nic.NIC) (again time.Dura
 		a.opts.Log.Warn("NIC on the move is taken from a node that is dead", "nic", n.ID, "claim", n.Holder, "node", n.Node, "message", why)
 	}
 	return slotAgain, err
-}
-
-// Dead says whether nothing can run on the node, and how that is known: an operator
-// has given it up, or its machine is off. No answer of its agent is no proof.
-func (a *Allocator) Dead(ctx context.Context, name string) (why string, dead bool, err error) {
-	node, _, found, err := get[nic.Node](a.reader(ctx), nodeKey(name))
-	switch {
-	case err != nil:
-		return "", false, err
-	case !found:
-		return fmt.Sprintf("node %s has been forgotten", name), true, nil
-	case node.Phase == nic.NodeLost:
-		return fmt.Sprintf("an operator has said that node %s is gone for good", name), true, nil
-	}
-	return "", false, nil
 }

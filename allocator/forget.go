@@ -248,5 +248,14 @@ func (f farewell) giveUpNames(ctx context.Context) error {
 			return fmt.Errorf("forget what %s was to have again: %w", name.Key, err)
 		}
 	}
+	given, _, err := f.a.opts.Store.List(ctx, movedOf(f.node), "", 0)
+	if err != nil {
+		return fmt.Errorf("read what containers of node %s gave away: %w", f.node, err)
+	}
+	for _, r := range given {
+		if err := f.commit(ctx, func(e *edit) error { return e.drop(r.Key) }); err != nil {
+			return err
+		}
+	}
 	return nil
 }

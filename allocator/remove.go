@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -47,10 +48,13 @@ func (a *Allocator) removable(ctx context.Context, name string) (api.Forgotten, 
 		return api.Forgotten{Claims: []api.GivenUp{}, NICs: []nic.ID{}}, err
 	}
 	left, err := a.reservedFor(ctx, name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return left, err
-	case len(left.Claims) > 0:
+	}
+	if err := a.noneComes(ctx, name); err != nil {
+		return left, err
+	}
+	if len(left.Claims) > 0 {
 		return left, fmt.Errorf("remove node %q: %w: it has %d claims, of %s; remove these containers first, or, if the machine is gone: nicferry node forget %s",
 			name, ErrRefused, len(left.Claims), containersOf(left.Claims), name)
 	}
@@ -65,6 +69,21 @@ func (a *Allocator) removable(ctx context.Context, name string) (api.Forgotten, 
 		}
 	}
 	return left, nil
+}
+
+// noneComes refuses for a node that claims are on their way to.
+func (a *Allocator) noneComes(ctx context.Context, name string) error {
+	claims, _, err := store.ListJSON[nic.Claim](ctx, a.opts.Store, claimPrefix, "", 0)
+	if err != nil {
+		return err
+	}
+	for _, r := range claims {
+		if c := r.Value; onMove(c) && c.Move.To.Node == name {
+			return fmt.Errorf("remove node %q: %w: container %.64q moves there (%s); wait until that is over, or nicferry migrate --abort %s",
+				name, ErrRefused, c.Container, c.Move.Move, c.Move.Move)
+		}
+	}
+	return nil
 }
 
 // unmark takes back what markRevoked did to a node that cannot be removed.
