@@ -85,8 +85,12 @@ func (c *changes) see(e store.Event) bool {
 		return false
 	}
 	if rest, ok := strings.CutPrefix(e.Key, taskRoot); ok {
-		node, _, _ := strings.Cut(rest, "/")
-		c.touch(node, e.Rev) // agents ask for their orders along with what is wanted
+		// Agents ask for their orders along with what is wanted. Only a new one is
+		// news to them: what has become of it since they have said themselves.
+		if task, err := store.DecodeJSON[nic.Task](e.Record); err == nil && task.State == nic.TaskPending {
+			node, _, _ := strings.Cut(rest, "/")
+			c.touch(node, e.Rev)
+		}
 		return false
 	}
 	if strings.HasPrefix(e.Key, claimPrefix) {

@@ -548,11 +548,20 @@ func TestAMoveWakesBothNodes(t *testing.T) {
 		wakes("bring", func() { tr.bring("vm2") }, "vm1", "vm2")
 		tr.until("in on vm2", tr.in("vm2"))
 		wakes("finish", tr.finish, "vm1", "vm2")
-		wakes("an order", func() {
-			if _, err := tr.store.Commit(t.Context(), store.Create("task/vm2/mov-1.stop", []byte(`{}`))); err != nil {
-				t.Fatal(err)
+		var at store.Rev
+		order := func(state nic.TaskState) func() {
+			return func() {
+				op, err := store.UpdateJSON("task/vm2/mov-1.stop", nic.Task{State: state}, at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if at, err = tr.store.Commit(t.Context(), op); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}, "vm2")
+		}
+		wakes("an order", order(nic.TaskPending), "vm2")
+		wakes("its progress", order(nic.TaskRunning))
 	})
 }
 
