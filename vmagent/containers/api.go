@@ -23,8 +23,8 @@ import (
 	"github.com/docker/docker/client"
 )
 
-// api is what we use of an engine, in our own words, so that another client
-// library changes this file alone. Errors are of our kinds.
+// api is what we use of an engine to watch containers, in our own words, so that
+// a test can stand in for it. Errors are of our kinds.
 type api interface {
 	// about asks for what decides whether the engine can be served.
 	about(ctx context.Context) (about, error)

@@ -57,6 +57,7 @@ func (o Options) withDefaults() Options {
 // several goroutines.
 type Engine struct {
 	api     api
+	docker  *docker // the same, for the orders of moves
 	opts    Options
 	version string
 
@@ -79,6 +80,7 @@ func Open(ctx context.Context, opts Options) (*Engine, error) {
 		_ = d.close() // it only drops idle connections
 		return nil, err
 	}
+	e.docker = d
 	return e, nil
 }
 

@@ -5,79 +5,205 @@ package containers
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/client"
 
 	"github.com/nicferry/nicferry/nic"
 )
 
-// What follows carries out the orders of moves; it is what vmagent/tasks asks of
-// an engine. All may be asked again: what is so already is no error. An order
-// without a container is about the one that the move has made (nic.LabelMove).
-// ErrNotFound says that there is no such container, ErrAgain that the same order
-// may succeed if it is given again. No error holds a value of an environment.
+// The methods of Engine that take a nic.Task carry out the orders of moves; they
+// are what vmagent/tasks asks of an engine. All may be asked again: what is so
+// already is no error. An order without a container is about the one that the move
+// has made (nic.LabelMove). Of errors, ErrNotFound says that there is no such
+// container, and Passing that the same order may succeed later. No error holds a
+// value of a container's environment.
 
-var errNotBuilt = errors.New("not built yet")
-
-// Describe says what counts of a container, by its name or id, for a move.
-func (e *Engine) Describe(ctx context.Context, container string) (nic.ContainerFacts, error) {
-	return nic.ContainerFacts{}, errNotBuilt
+// Passing says whether what an order ended with may pass by itself.
+func Passing(err error) bool {
+	return errors.Is(err, ErrAgain) || errors.Is(err, ErrNoEngine) || client.IsErrConnectionFailed(err) || cerrdefs.IsUnavailable(err)
 }
 
-// Survey says what counts of the node for a move: of a container called task.Name,
-// of image task.Ref, with task.Volumes and task.Networks. Moves is not filled in.
-func (e *Engine) Survey(ctx context.Context, task nic.Task) (nic.NodeFacts, error) {
-	return nic.NodeFacts{}, errNotBuilt
+// What Docker takes for names, and nothing that means more in a URL.
+var (
+	nameForm  = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$`)
+	imageForm = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.:@/-]{0,511}$`)
+)
+
+func checkName(what, name string) error {
+	if !nameForm.MatchString(name) {
+		return fmt.Errorf("%s %q: want letters, digits, _ . and -, and a letter or digit first", what, clip(name))
+	}
+	return nil
 }
 
-// Health waits until the container runs and, if it has a health check, that says
-// healthy. An end of the container or of its health is an error.
-func (e *Engine) Health(ctx context.Context, task nic.Task) error { return errNotBuilt }
+func checkImage(ref string) error {
+	if !imageForm.MatchString(ref) || strings.Contains(ref, "..") {
+		return fmt.Errorf("image %q: want NAME:TAG, NAME@sha256:… or an id", clip(ref))
+	}
+	return nil
+}
+
+// maxClip bounds what is quoted of something that may be of any length.
+const maxClip = 200
+
+func clip(s string) string {
+	s = strings.ToValidUTF8(s, "?")
+	if len(s) <= maxClip {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxClip], "") + "…"
+}
+
+// ordered returns the id, or else the name, of the container that an order is about.
+func (e *Engine) ordered(ctx context.Context, task nic.Task) (string, error) {
+	if task.Container != "" {
+		return task.Container, checkName("container", task.Container)
+	}
+	id, found, err := e.FindMove(ctx, task.Move)
+	if err == nil && !found {
+		err = fmt.Errorf("container of move %s: %w here", task.Move, ErrNotFound)
+	}
+	return id, err
+}
+
+// FindMove returns the id of the container that the move has made here.
+func (e *Engine) FindMove(ctx context.Context, move nic.MoveID) (id string, found bool, err error) {
+	if _, err := nic.ParseMoveID(string(move)); err != nil {
+		return "", false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
+	defer cancel()
+	label := filters.Arg("label", nic.LabelMove+"="+string(move))
+	all, err := e.docker.client.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(label)})
+	switch {
+	case err != nil:
+		return "", false, e.docker.wrap("look for the container of "+string(move), err)
+	case len(all) > 1:
+		return "", false, fmt.Errorf("there are %d containers with the label %s=%s: docker rm all but the one that the move has made", len(all), nic.LabelMove, move)
+	case len(all) == 0:
+		return "", false, nil
+	}
+	return all[0].ID, true, nil
+}
+
+// look inspects the container that an order is about. With sizes it takes as long
+// as the engine needs to look at all that the container has written.
+func (e *Engine) look(ctx context.Context, id string, sizes bool) (r container.InspectResponse, err error) {
+	if err := checkName("container", id); err != nil {
+		return r, err
+	}
+	if !sizes {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, e.opts.Timeout)
+		defer cancel()
+	}
+	r, _, err = e.docker.client.ContainerInspectWithRaw(ctx, id, sizes)
+	if err != nil {
+		return r, e.docker.wrap("inspect container "+id, err)
+	}
+	if r.ContainerJSONBase == nil || r.State == nil || r.Config == nil || r.HostConfig == nil {
+		return r, fmt.Errorf("inspect container %s: the engine left out its state or its config", id)
+	}
+	return r, nil
+}
+
+func runs(r container.InspectResponse) bool { return r.State.Running || r.State.Restarting }
 
 // Policy sets the container's restart policy to task.Policy.
-func (e *Engine) Policy(ctx context.Context, task nic.Task) error { return errNotBuilt }
-
-// Create makes a container called task.Name from what Send sent as StreamConfig,
-// with the move's labels and restart policy no, and returns its id. A volume of
-// the node that is there already is used only if task.Volumes names it. What would
-// let the container out of its box, or read others' files, is refused.
-func (e *Engine) Create(ctx context.Context, task nic.Task, config []byte) (id string, err error) {
-	return "", errNotBuilt
+func (e *Engine) Policy(ctx context.Context, task nic.Task) error {
+	id, err := e.ordered(ctx, task)
+	if err != nil {
+		return err
+	}
+	want := container.RestartPolicy{Name: container.RestartPolicyMode(task.Policy.Name), MaximumRetryCount: task.Policy.Retries}
+	if want.Name == "" {
+		want.Name = container.RestartPolicyDisabled
+	}
+	r, err := e.look(ctx, id, false)
+	if err != nil || r.HostConfig.RestartPolicy == want {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
+	defer cancel()
+	_, err = e.docker.client.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: want})
+	return e.docker.wrap(fmt.Sprintf("set restart policy of container %s to %s", id, want.Name), err)
 }
 
 // Stop ends the container's processes and sees that it has none any more, within
 // task.Grace, in whole seconds, or its own time if that is 0. One that is gone
 // has none.
-func (e *Engine) Stop(ctx context.Context, task nic.Task) error { return errNotBuilt }
+func (e *Engine) Stop(ctx context.Context, task nic.Task) error {
+	id, err := e.ordered(ctx, task)
+	if err == nil {
+		var grace *int
+		if task.Grace > 0 {
+			seconds := int((task.Grace.D() + time.Second - 1) / time.Second)
+			grace = &seconds
+		}
+		err = e.docker.wrap("stop container "+id, e.docker.client.ContainerStop(ctx, id, container.StopOptions{Timeout: grace}))
+	}
+	var r container.InspectResponse
+	if err == nil {
+		r, err = e.look(ctx, id, false)
+	}
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err == nil && runs(r):
+		return fmt.Errorf("stop container %s: it was started again at once: %w", id, ErrAgain)
+	}
+	return err
+}
 
 // Start starts the container.
-func (e *Engine) Start(ctx context.Context, task nic.Task) error { return errNotBuilt }
+func (e *Engine) Start(ctx context.Context, task nic.Task) error {
+	if task.What == nic.StreamCheckpoint {
+		return e.Freeze(ctx, task)
+	}
+	id, err := e.ordered(ctx, task)
+	if err != nil {
+		return err
+	}
+	err = e.docker.wrap("start container "+id, e.docker.client.ContainerStart(ctx, id, container.StartOptions{}))
+	if err == nil || errors.Is(err, ErrNotFound) {
+		return err
+	}
+	// What runc says may quote the command line.
+	if r, lookErr := e.look(context.WithoutCancel(ctx), id, false); lookErr == nil {
+		return secretsOf(r.Config, r.HostConfig).hide(err)
+	}
+	return fmt.Errorf("start container %s: see docker start %s", id, id)
+}
 
 // Remove removes the container, which must not run, with its anonymous volumes
 // unless task.Leave, and those of task.Volumes that carry the label of the move.
-func (e *Engine) Remove(ctx context.Context, task nic.Task) error { return errNotBuilt }
+func (e *Engine) Remove(ctx context.Context, task nic.Task) error {
+	id, err := e.ordered(ctx, task)
+	if err == nil {
+		err = e.docker.client.ContainerRemove(ctx, id, container.RemoveOptions{RemoveVolumes: !task.Leave})
+		if cerrdefs.IsConflict(err) && strings.Contains(err.Error(), "already in progress") {
+			return fmt.Errorf("remove container %s: %w: %w", id, ErrAgain, err)
+		}
+		err = e.docker.wrap("remove container "+id, err)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	var errs []error
+	for _, name := range task.Volumes {
+		errs = append(errs, e.removeVolume(ctx, name, task.Move))
+	}
+	return errors.Join(errs...)
+}
 
 // Freeze is refused with the reason.
-func (e *Engine) Freeze(ctx context.Context, task nic.Task) error { return errNotBuilt }
-
-// Pull gets the image task.Ref, such as NAME@sha256:…, from its registry, unless
-// task.Image, its id, is there; it is an error if it brings another one.
-func (e *Engine) Pull(ctx context.Context, task nic.Task, progress func(bytes, total int64)) error {
-	return errNotBuilt
-}
-
-// Send returns what task.What and task.Ref name, and its size in bytes, 0 where
-// that is not known: of StreamConfig and StreamLayer Ref, or else Container, is
-// the container, of StreamImage an image's id, of StreamVolume a volume.
-func (e *Engine) Send(ctx context.Context, task nic.Task) (io.ReadCloser, int64, error) {
-	return nil, 0, errNotBuilt
-}
-
-// Take takes what Send returned elsewhere, up to the end of body. A volume is
-// made with the move's label; one that is there already and is not the move's is
-// refused. An anonymous volume is that of the move's container at the same path.
-func (e *Engine) Take(ctx context.Context, task nic.Task, body io.Reader) error { return errNotBuilt }
-
-// FindMove returns the id of the container that the move has made here.
-func (e *Engine) FindMove(ctx context.Context, move nic.MoveID) (id string, found bool, err error) {
-	return "", false, errNotBuilt
+func (e *Engine) Freeze(context.Context, nic.Task) error {
+	return fmt.Errorf("checkpoint: %w: %s", ErrRefused, cannotFreeze)
 }
