@@ -105,6 +105,15 @@ type Hinter interface {
 	Hints(ctx context.Context, hint func(nic.ID))
 }
 
+// A Powered is a provider that knows whether machines run. An instance that may
+// wake by itself is not off, and neither is one that it cannot find: that is
+// ErrNotFound, which proves nothing, since the machine may have another name.
+type Powered interface {
+	// Off says whether the instance is off, so that nothing on it runs. It may be
+	// started again at any time. No answer is an error.
+	Off(ctx context.Context, instance nic.InstanceID) (bool, error)
+}
+
 // A Placer settles the choices that a spec leaves open: zone, subnet, card,
 // PFs. The result is stored before Create is called, so that a retry asks for
 // the same.

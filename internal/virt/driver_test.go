@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"libvirt.org/go/libvirt"
 )
 
 // node is a world of libvirt's test driver, one of its own for each path.
@@ -72,6 +74,32 @@ func TestDomainsAndTheirStates(t *testing.T) {
 		if d, err := c.Domain(ctx, "vm1"); err != nil || d.State != step.state {
 			t.Errorf("state %s, %v; want %s", d.State, err, step.state)
 		}
+	}
+}
+
+// What is saved runs on when it is started, unlike what was turned off.
+func TestASavedDomainIsAsleep(t *testing.T) {
+	t.Parallel()
+	c, ctx := openDriver(t), t.Context()
+	if err := c.Destroy(ctx, "vm2"); err != nil {
+		t.Fatal(err)
+	}
+	err := c.use(ctx, reader, func(conn *libvirt.Connect) error {
+		return with(conn, "vm1", func(dom *libvirt.Domain) error { return dom.ManagedSave(0) })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, asleep := range map[string]bool{"vm1": true, "vm2": false} {
+		if d, err := c.Domain(ctx, name); err != nil || d.State != Off || d.Asleep != asleep {
+			t.Errorf("%s is %s, asleep %t, %v; want off, asleep %t", name, d.State, d.Asleep, err, asleep)
+		}
+	}
+	if err := c.Start(ctx, "vm1"); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := c.Domain(ctx, "vm1"); err != nil || d.State != Running || d.Asleep {
+		t.Errorf("woken: %+v, %v", d, err)
 	}
 }
 

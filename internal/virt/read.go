@@ -92,7 +92,7 @@ func describe(dom *libvirt.Domain) (Domain, error) {
 	if err != nil {
 		return Domain{}, kind(err)
 	}
-	state, _, err := dom.GetState()
+	state, reason, err := dom.GetState()
 	if err != nil {
 		return Domain{}, kind(err)
 	}
@@ -112,7 +112,22 @@ func describe(dom *libvirt.Domain) (Domain, error) {
 		return Domain{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	d.State = stateOf(state)
+	if d.State == Off {
+		if d.Asleep, err = asleep(dom, reason); err != nil {
+			return Domain{}, kind(err)
+		}
+	}
 	return d, nil
+}
+
+// asleep looks for what a domain that is off may be woken from. The reason alone
+// does not outlive a restart of libvirtd.
+func asleep(dom *libvirt.Domain, reason int) (bool, error) {
+	switch libvirt.DomainShutoffReason(reason) {
+	case libvirt.DOMAIN_SHUTOFF_SAVED, libvirt.DOMAIN_SHUTOFF_MIGRATED:
+		return true, nil
+	}
+	return dom.HasManagedSaveImage(0)
 }
 
 // stateOf tells which states are of use: in all but these the guest does not

@@ -58,6 +58,9 @@ const (
 type Domain struct {
 	Name, UUID string
 	State      State
+	// Asleep: it is off, and what ran in it may go on: it was saved, or has
+	// migrated to another host.
+	Asleep bool
 	// Live is what is plugged in now, empty while the domain is off; Stored is
 	// what it will have at its next start.
 	Live, Stored []Interface

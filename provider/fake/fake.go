@@ -25,6 +25,7 @@ const (
 	OpGet    = "get"
 	OpList   = "list"
 	OpLimits = "limits"
+	OpOff    = "off"
 )
 
 // Options shape a fake. All are optional; the zero Options are a world where
@@ -81,6 +82,7 @@ type Provider struct {
 	// squatted are device indexes that are in use and in no list, met those of
 	// them that an attach has run into.
 	squatted, met map[place]bool
+	off           map[nic.InstanceID]bool
 }
 
 // New returns a fake without NICs.
@@ -92,7 +94,7 @@ func New(o Options) *Provider {
 		o.Device = func(_ nic.Spec, mac nic.MAC) nic.Device { return nic.Device{Kind: nic.Found, MAC: mac} }
 	}
 	o.Instances = slices.Clone(o.Instances)
-	return &Provider{opts: o, nics: map[nic.ID]*record{}, faults: map[string][]fault{}, buckets: bucketsOf(o.Rates), squatted: map[place]bool{}, met: map[place]bool{}}
+	return &Provider{opts: o, nics: map[nic.ID]*record{}, faults: map[string][]fault{}, buckets: bucketsOf(o.Rates), squatted: map[place]bool{}, met: map[place]bool{}, off: map[nic.InstanceID]bool{}}
 }
 
 // Info implements provider.Provider.

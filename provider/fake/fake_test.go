@@ -61,6 +61,7 @@ func TestConformance(t *testing.T) {
 					Settle:   func(*testing.T) { time.Sleep(500 * time.Millisecond) },
 					Fail:     p.Fail,
 					Lose:     p.Lose,
+					SetOff:   p.SetOff,
 				}
 			})
 		})

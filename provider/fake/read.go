@@ -75,3 +75,24 @@ func (p *Provider) Limits(ctx context.Context, instance nic.InstanceID) (provide
 	})
 	return limits, err
 }
+
+// Off implements provider.Powered: SetOff says it.
+func (p *Provider) Off(ctx context.Context, instance nic.InstanceID) (off bool, err error) {
+	err = p.call(ctx, Call{Op: OpOff, Instance: instance}, func(time.Time) (bool, error) {
+		if !p.knows(instance) {
+			return false, notFound()
+		}
+		off = p.off[instance]
+		return false, nil
+	})
+	return off, err
+}
+
+// SetOff turns an instance off, or on again, as all are at first.
+func (p *Provider) SetOff(instance nic.InstanceID, off bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.off[instance] = off
+}
+
+var _ provider.Powered = (*Provider)(nil)

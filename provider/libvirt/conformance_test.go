@@ -26,6 +26,7 @@ func TestConformance(t *testing.T) {
 						Restart:  func(*testing.T) provider.Provider { return w.controller() },
 						Fail:     w.failCall,
 						Lose:     func(op string) { lose(w, op) },
+						SetOff:   w.setOff,
 					}
 				})
 			})
@@ -35,7 +36,7 @@ func TestConformance(t *testing.T) {
 
 // failCall makes the next call of op fail before it has done anything.
 func (w world) failCall(op string, kind error) {
-	if op == "limits" { // it asks only libvirt
+	if op == "limits" || op == "off" { // they ask only libvirt
 		w.failNext(opDomain, kind)
 		return
 	}

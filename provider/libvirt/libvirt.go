@@ -117,6 +117,24 @@ func (p *Provider) Limits(ctx context.Context, instance nic.InstanceID) (provide
 	return provider.Limits{NICs: d.Slots.Total, AddrsPerNIC: addrsPerNIC, Free: max(0, d.Slots.Free), Slot: slotName}, nil
 }
 
+// Off implements provider.Powered. A domain that is paused, suspended by its guest
+// or saved is not off: its containers would run on when it wakes.
+func (p *Provider) Off(ctx context.Context, instance nic.InstanceID) (bool, error) {
+	fail := p.failing("off", "")
+	hv, err := p.conn.get(ctx)
+	if err != nil {
+		return false, fail(err)
+	}
+	d, err := hv.Domain(ctx, string(instance))
+	if errors.Is(err, virt.ErrNoDomain) {
+		err = noDomain(provider.ErrNotFound, instance)
+	}
+	if err != nil {
+		return false, fail(err)
+	}
+	return d.State == virt.Off && !d.Asleep, nil
+}
+
 // Close ends the connection, if there is one that can be closed.
 func (p *Provider) Close() error {
 	if c, ok := p.conn.now().(io.Closer); ok {
@@ -129,4 +147,5 @@ var (
 	_ provider.Provider = (*Provider)(nil)
 	_ provider.Placer   = (*Provider)(nil)
 	_ provider.Hinter   = (*Provider)(nil)
+	_ provider.Powered  = (*Provider)(nil)
 )

@@ -67,6 +67,14 @@ func (h *hyper) destroy(name string) {
 	})
 }
 
+func (h *hyper) setOff(instance nic.InstanceID, off bool) {
+	if off {
+		h.destroy(string(instance))
+		return
+	}
+	h.start(string(instance))
+}
+
 func (h *hyper) pause(name string) { h.hand(name, func(d *domain) { d.State = virt.Paused }) }
 
 func (h *hyper) resume(name string) {

@@ -40,6 +40,9 @@ type Rig struct {
 	// Lose makes the next call of op lose its reply: the effect takes place and
 	// the caller gets ErrUnknown; nil where that cannot be done.
 	Lose func(op string)
+	// SetOff turns an instance's machine off and on again; required if the provider
+	// is a provider.Powered.
+	SetOff func(instance nic.InstanceID, off bool)
 }
 
 // The ops, as provider.Error.Op names them.
@@ -51,6 +54,7 @@ const (
 	opGet    = "get"
 	opList   = "list"
 	opLimits = "limits"
+	opOff    = "off"
 )
 
 // Run runs the suite. It makes one rig for each case and takes every NIC away
@@ -112,6 +116,9 @@ func cases() []testCase {
 		{"F20_DetachIsDoneWhenGetSaysAvailable", detachIsDone},
 		{"F22_DetachSurvivesRestart", detachSurvivesRestart},
 		{"AttachAgainInBothPlaces", attachAgain},
+		{"F64_CarriedToAnotherInstanceAndBack", carried},
+		{"F64_CarriedAcrossRestarts", carriedAcrossRestarts},
+		{"OffIsSaidOfMachinesThatAreOff", off},
 		{"DeleteWhileAttachedIsBusy", deleteAttached},
 		{"DeleteUntilNotFound", deleteUntil},
 		{"F02_DeleteRightAfterCreate", deleteYoung},
