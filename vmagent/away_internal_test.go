@@ -84,7 +84,8 @@ func TestS4_AnHourWithoutAController(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &far{away: true}
 		opts := Options{
-			Node: "n1", Controller: f, Engine: bare{}, RunDir: t.TempDir(), Log: slog.New(slog.DiscardHandler),
+			Orders: noOrders{},
+			Node:   "n1", Controller: f, Engine: bare{}, RunDir: t.TempDir(), Log: slog.New(slog.DiscardHandler),
 			Superseded: func(error) bool { return false }, Refused: func(error) bool { return false }, Observer: blind{},
 		}
 		a := &Agent{

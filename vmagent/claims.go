@@ -32,8 +32,12 @@ func (a *Agent) acquire(ctx context.Context, c containers.Container, wishes []ni
 			continue
 		}
 		if why, news := a.refused.news(claim); news {
-			a.opts.Log.Warn("claim refused", "claim", claim.ID, "container", c.Name, "interface", req.Interface,
-				"reason", why.Reason, "message", why.Message)
+			log := a.opts.Log.With("claim", claim.ID, "container", c.Name, "interface", req.Interface, "reason", why.Reason, "message", why.Message)
+			if why.Reason == nic.ReasonMoved {
+				log.Warn("container has moved to another node, and gets no NIC here any more")
+			} else {
+				log.Warn("claim refused")
+			}
 		}
 	}
 	return errors.Join(errs...)

@@ -166,17 +166,23 @@ func (a *Agent) nameHolders(w nic.Wanted) time.Duration {
 
 // giveBack takes the NIC away for good: out of the container, the lease back
 // to its server, and off the node. It works without container and namespace,
-// and twice.
+// and twice. Where the claim goes on elsewhere, so does its lease: nothing is said
+// to the server.
 func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wanted) error {
 	a.arrivals.Forget(w.Device.MAC)
 	p := a.plugs.of(w)
+	if w.Owner.Sandbox != "" {
+		if err := a.evict(ctx, p, w); err != nil {
+			return err
+		}
+	}
 	if p.ns == nil && c != nil && c.Running {
 		if err := a.hold(ctx, p, *c, w); err != nil {
 			return err
 		}
 	}
 	if p.keeper != nil || p.keeper6 != nil {
-		if err := p.stop(true); err != nil {
+		if err := p.stop(!w.Moves); err != nil {
 			a.opts.Log.Warn("lease not given back, it will run out by itself", "nic", w.NIC, "claim", w.Claim, "err", err)
 		}
 		a.dropLeases(w)
@@ -184,7 +190,9 @@ func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wan
 	if err := a.pullOut(ctx, w, c == nil || !c.Running); err != nil {
 		return err
 	}
-	a.releaseLeases(ctx, w)
+	if !w.Moves {
+		a.releaseLeases(ctx, w)
+	}
 	if err := a.maker.Remove(ctx, w.NIC, w.Device); err != nil {
 		return err
 	}

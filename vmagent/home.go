@@ -83,7 +83,7 @@ func (a *Agent) homeOf(sandbox string, id nic.ID) home {
 
 // settle remembers, beyond the agent's end, where a NIC is brought in.
 func (a *Agent) settle(p *plug, sandbox string, pid int, ns *netns.Namespace, id nic.ID) {
-	p.ns, p.pid = ns, pid
+	p.ns, p.sandbox, p.pid = ns, sandbox, pid
 	if err := a.cache.saveHome(id, home{Sandbox: sandbox, PID: pid, Namespace: ns.ID()}); err != nil {
 		a.opts.Log.Warn("cache not written", "nic", id, "claim", a.wishes.claimOf(id), "err", err)
 	}

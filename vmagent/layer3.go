@@ -51,6 +51,7 @@ func (a *Agent) watch(p *plug, w nic.Wanted, l3 nic.Layer3) (announce.State, err
 	opts := announce.Options{
 		Open: func() (announce.Wire, error) { return a.lans.Open(ns, index) },
 		MAC:  w.Device.MAC, Addrs: l3.Addrs, Gateways: gateways, Mode: l3.Probe, Silent: l3.Silent,
+		Ours: addrsOf(w.Last),
 		Wake: func() { a.queue.Wake(key) },
 		Log:  a.opts.Log.With("nic", w.NIC, "claim", w.Claim),
 	}

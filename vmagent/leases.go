@@ -1,6 +1,7 @@
 package vmagent
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/netns"
@@ -78,6 +79,11 @@ func (a *Agent) leaseOptions(ns *netns.Namespace, index int, w nic.Wanted) dhcp.
 	if err != nil {
 		a.opts.Log.Warn("lease not read from the cache, a new one is asked for", "nic", w.NIC, "claim", w.Claim, "err", err)
 	}
+	if last == nil {
+		if addr := lastOf(w, netip.Addr.Is4); addr.IsValid() {
+			last = &dhcp.Lease{Grant: lease.Grant{Addr: addr}}
+		}
+	}
 	key := keyOf(w)
 	return dhcp.Options{
 		Listen: func() (dhcp.Conn, error) {
@@ -100,6 +106,11 @@ func (a *Agent) lease6Options(ns *netns.Namespace, index int, w nic.Wanted) dhcp
 	last, err := a.cache.lease6(w.NIC)
 	if err != nil {
 		a.opts.Log.Warn("DHCPv6 lease not read from the cache, a new one is asked for", "nic", w.NIC, "claim", w.Claim, "err", err)
+	}
+	if last == nil {
+		if addr := lastOf(w, netip.Addr.Is6); addr.IsValid() {
+			last = &dhcp6.Lease{Grant: lease.Grant{Addr: addr}}
+		}
 	}
 	key := keyOf(w)
 	return dhcp6.Options{

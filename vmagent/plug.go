@@ -19,7 +19,8 @@ type plug struct {
 	key string // the worker that it belongs to
 	// ns is the container's namespace, held so that the NIC can be pulled out
 	// after the container has died and before the namespace does.
-	ns *netns.Namespace
+	ns      *netns.Namespace
+	sandbox string // the container's id
 	// pid is the container's first process. As long as it lives in ns, no
 	// word of the engine makes the container gone.
 	pid int
@@ -108,12 +109,14 @@ func (ps *plugs) of(w nic.Wanted) *plug {
 }
 
 // dropUnwished lets go of what is held for a key's NICs that nobody wishes for
-// any more: a namespace that is held for nothing would never die.
-func (ps *plugs) dropUnwished(key string, wishes []nic.Wanted) error {
+// any more: a namespace that is held for nothing would never die. A NIC that is
+// wished for elsewhere by now is left to whoever is to serve it there, who has to
+// take it out of here.
+func (ps *plugs) dropUnwished(key string, wishes []nic.Wanted, elsewhere func(nic.ID) bool) error {
 	ps.mu.Lock()
 	var unwished []*plug
 	for id, p := range ps.all {
-		if p.key == key && !slices.ContainsFunc(wishes, func(w nic.Wanted) bool { return w.NIC == id }) {
+		if p.key == key && !slices.ContainsFunc(wishes, func(w nic.Wanted) bool { return w.NIC == id }) && !elsewhere(id) {
 			unwished = append(unwished, p)
 			delete(ps.all, id)
 		}
@@ -196,6 +199,6 @@ func (p *plug) letGo() error {
 	}
 	p.left, p.leftAt = p.ns.ID(), time.Now()
 	err := p.ns.Close()
-	p.ns, p.pid = nil, 0
+	p.ns, p.sandbox, p.pid = nil, "", 0
 	return err
 }

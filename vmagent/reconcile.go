@@ -19,7 +19,7 @@ func (a *Agent) reconcile(ctx context.Context, key string) (again time.Duration,
 	if err != nil {
 		return 0, err
 	}
-	errs := []error{a.plugs.dropUnwished(key, wishes)}
+	errs := []error{a.plugs.dropUnwished(key, wishes, a.wishes.owned)}
 	for _, w := range wishes {
 		if w.NIC != "" {
 			wait, err := a.serveNow(ctx, c, w, wishes)
@@ -93,7 +93,9 @@ func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted
 	default:
 		p := a.plugs.of(w)
 		p.set(w)
-		err = a.serveClaim(ctx, p, c, w, wishes, &said)
+		if err = a.evict(ctx, p, w); err == nil {
+			err = a.serveClaim(ctx, p, c, w, wishes, &said)
+		}
 		said.Steps = p.way.told()
 	}
 	if errors.Is(err, errNotYet) {

@@ -74,8 +74,13 @@ func (ws *wishes) holds(w nic.Wanted) bool {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	return slices.ContainsFunc(ws.byKey[keyOf(w)], func(now nic.Wanted) bool {
-		return now.NIC == w.NIC && now.Gone == w.Gone && now.Claim == w.Claim && now.Epoch == w.Epoch && now.Turn == w.Turn
+		return now.NIC == w.NIC && now.Gone == w.Gone && now.Moves == w.Moves && now.Claim == w.Claim && now.Epoch == w.Epoch && now.Turn == w.Turn
 	})
+}
+
+// owned says whether a container is to have the NIC.
+func (ws *wishes) owned(id nic.ID) bool {
+	return slices.ContainsFunc(ws.all(), func(w nic.Wanted) bool { return w.NIC == id && !w.Gone && w.Owner.Sandbox != "" })
 }
 
 func (ws *wishes) keys() []string {

@@ -3,6 +3,7 @@ package announce
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/retry"
@@ -31,7 +32,8 @@ type check struct {
 	live     bool
 	conflict *Conflict // nil if there is none
 	stage    stage
-	// clear: nobody else has answered, so that it may be told to others.
+	// clear: nobody else has answered, or it was ours before, so that it may be told
+	// to others.
 	clear bool
 	sent  int       // probes
 	at    time.Time // when the stage goes on; zero if not by itself
@@ -59,6 +61,7 @@ func newCheck(o *Options, p netip.Prefix, now time.Time) *check {
 		c.stage = kernel
 	default:
 		c.live = o.Mode != nic.ProbeStrict
+		c.clear = c.live && slices.Contains(o.Ours, p.Addr())
 		c.at = now.Add(between(0, o.Timing.First))
 	}
 	return c

@@ -32,6 +32,10 @@ type Options struct {
 	// Replies: announce IPv4 addresses by ARP replies too, for peers that take
 	// no notice of requests. Optional.
 	Replies bool
+	// Ours are addresses that were this one's until now, at another NIC or place:
+	// peers and switches are told at once where they are, while it is still asked
+	// who else has them. With probes of the mode strict that is not so. Optional.
+	Ours []netip.Addr
 	// Earlier is the state of the watcher that this one replaces: addresses in
 	// conflict stay withdrawn until they are found free. Optional.
 	Earlier State

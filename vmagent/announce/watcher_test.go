@@ -427,3 +427,48 @@ func TestOptimisticDelaysNothing(t *testing.T) {
 		}
 	})
 }
+
+// F61: an address that comes from another place is announced at once and twice
+// more, while it is still probed. One that was not ours is not, nor one that the
+// rules of the strict mode are for; and another holder ends it.
+func TestF61_WhatIsOursIsAnnouncedAtOnce(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		mode  nic.Probe
+		ours  []netip.Addr
+		first time.Duration // until the first notice
+	}{
+		{"ours", nic.ProbeOptimistic, []netip.Addr{addr4.Addr()}, 0},
+		{"not ours", nic.ProbeOptimistic, nil, 300 * time.Millisecond},
+		{"strict", nic.ProbeStrict, []netip.Addr{addr4.Addr()}, 4 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLAN()
+				h := l.watch(t, Options{Addrs: []netip.Prefix{addr4}, Mode: test.mode, Ours: test.ours})
+				h.after(time.Minute)
+				kinds, at := h.log()
+				var told []time.Duration
+				for i, kind := range kinds {
+					if strings.HasPrefix(kind, "tell") {
+						told = append(told, at[i])
+					}
+				}
+				if len(told) != 3 || told[0] < test.first || test.first == 0 && told[0] != 0 || told[2]-told[0] != time.Second || count(kinds, "probe") != 3 {
+					t.Errorf("announced at %s, and sent %q", told, kinds)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		l := newLAN()
+		l.hosts[addr4.Addr()] = otherMAC
+		h := l.watch(t, Options{Addrs: []netip.Prefix{addr4}, Ours: []netip.Addr{addr4.Addr()}})
+		if s := h.after(5 * time.Second); s.Conflicts[addr4.Addr()].MAC != otherMAC {
+			t.Errorf("state %+v, want a conflict", s)
+		}
+		if kinds, _ := h.log(); count(kinds, "tell") > 1 {
+			t.Errorf("sent %q", kinds)
+		}
+	})
+}

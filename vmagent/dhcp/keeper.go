@@ -49,7 +49,8 @@ type Options struct {
 	// Lease is what an earlier keeper had. While it is usable the keeper goes
 	// on with it without a word until T1. Past T1 it asks whether any server
 	// knows the lease (INIT-REBOOT), and if nobody answers uses it until it
-	// expires. Optional.
+	// expires. One of an address alone is asked about in the same way, for a second,
+	// and then wished for: the client had it at another place. Optional.
 	Lease *Lease
 	// Reboot asks so before T1 too: the link may be another one. Optional.
 	Reboot bool

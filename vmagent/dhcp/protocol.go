@@ -18,6 +18,9 @@ const (
 	requestTime = 10 * time.Second
 	// verifyTime is how long servers are asked about a lease of before a restart.
 	verifyTime = 4 * time.Second
+	// lastTime is how long they are asked about an address that was the client's at
+	// another place: nothing is used meanwhile.
+	lastTime = time.Second
 )
 
 // A protocol holds the conversations of RFC 2131.
@@ -91,6 +94,9 @@ func (p protocol) Verify(ctx context.Context, trouble func(error), was Lease) (L
 
 // verifyUntil leaves no time for a lease to run out unnoticed.
 func verifyUntil(was Lease) time.Time {
+	if !was.Server.IsValid() {
+		return time.Now().Add(lastTime)
+	}
 	until := time.Now().Add(verifyTime)
 	if was.Usable(time.Now()) && was.Expires.Before(until) {
 		return was.Expires

@@ -211,3 +211,42 @@ func TestS9_PolicyDecidesOnRoutes(t *testing.T) {
 		})
 	}
 }
+
+// F59: an address that the client had at another place is asked for at once. A
+// server that knows it gives it in one round, one that says no is asked for
+// another, and silence is waited for no longer than a second.
+func TestF59_TheLastAddressIsAskedFor(t *testing.T) {
+	last := &Lease{}
+	last.Addr = netip.MustParsePrefix("10.0.0.107/24")
+	for _, test := range []struct {
+		name   string
+		change func(*fakeServer)
+		lease  string
+		log    []string
+		after  time.Duration
+	}{
+		{"known", func(s *fakeServer) { s.leases = map[string]netip.Addr{string(claim.DHCPClientID()): last.Addr.Addr()} }, "10.0.0.107/24", []string{"REQUEST all"}, 100 * time.Millisecond},
+		{"refused", func(*fakeServer) {}, "10.0.0.100/24", []string{"REQUEST all", "DISCOVER all"}, 100 * time.Millisecond},
+		{"silent", func(s *fakeServer) { s.silent = true }, "", nil, lastTime + time.Millisecond},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := newServer("10.0.0.1", "10.0.0.100")
+				test.change(server)
+				l := &lan{servers: []*fakeServer{server}}
+				c := newClientWith(t, l, Options{Lease: last})
+				after(test.after)
+				wantReboot(t, l.log()[0], last.Addr.Addr())
+				if test.lease != "" {
+					c.wantBound(test.lease)
+					wantLog(t, l, test.log...)
+					return
+				}
+				m := l.log()[len(l.log())-1].m
+				if wish, ok := toAddr(m.RequestedIPAddress()); m.MessageType() != dhcpv4.MessageTypeDiscover || !ok || wish != last.Addr.Addr() || c.everLost() {
+					t.Errorf("after %s came %s", test.after, m.Summary())
+				}
+			})
+		})
+	}
+}

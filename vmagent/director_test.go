@@ -1,0 +1,245 @@
+//go:build linux
+
+package vmagent_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/internal/netns/netnstest"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent"
+	"github.com/nicferry/nicferry/vmagent/lease/leasetest"
+)
+
+// A director is a controller that wants what the test says.
+type director struct {
+	mu      sync.Mutex
+	wanted  []nic.Wanted
+	rev     uint64
+	changed chan struct{} // closes with the next revision
+	said    map[nic.ID]nic.Observed
+	heard   chan struct{} // closes with the next report
+	asked   nic.Claim     // the answer to Acquire
+}
+
+func newDirector() *director {
+	return &director{changed: make(chan struct{}), heard: make(chan struct{}), said: map[nic.ID]nic.Observed{}}
+}
+
+// want replaces what is wanted.
+func (d *director) want(list ...nic.Wanted) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wanted = list
+	d.rev++
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+func (d *director) Hello(_ context.Context, node string, _ nic.Inventory) (nic.Node, error) {
+	return nic.Node{Name: node, Session: 1}, nil
+}
+
+func (d *director) Acquire(context.Context, nic.Owner, string, nic.Request) (nic.Claim, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked, nil
+}
+
+func (d *director) Release(context.Context, nic.ClaimID, uint64) error { return nil }
+
+func (d *director) Report(_ context.Context, _ string, report nic.NodeReport) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, o := range report.NICs {
+		d.said[o.NIC] = o
+	}
+	close(d.heard)
+	d.heard = make(chan struct{})
+	return nil
+}
+
+func (d *director) Wanted(context.Context, string, uint64) ([]nic.Wanted, uint64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.wanted), d.rev, nil
+}
+
+func (d *director) Watch(ctx context.Context, _ string, after uint64, changed func(uint64)) error {
+	for {
+		d.mu.Lock()
+		rev, next := d.rev, d.changed
+		d.mu.Unlock()
+		if rev > after {
+			after = rev
+			changed(rev)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-next:
+		}
+	}
+}
+
+// await waits until the node says so of a NIC, in the wish's turn.
+func (d *director) await(t *testing.T, w nic.Wanted, state nic.ObservedState) nic.Observed {
+	t.Helper()
+	late := time.After(15 * time.Second)
+	for {
+		d.mu.Lock()
+		said, next := d.said[w.NIC], d.heard
+		d.mu.Unlock()
+		if said.State == state && said.Epoch == w.Epoch && said.Turn == w.Turn {
+			return said
+		}
+		select {
+		case <-next:
+		case <-late:
+			t.Fatalf("waited 15 s for %s to be %s; the node says %+v", w.NIC, state, said)
+		}
+	}
+}
+
+// A machine is a node with an agent that a director directs.
+type machine struct {
+	*director
+	t      *testing.T
+	host   *netns.Namespace
+	engine *engine
+	dir    string
+	log    *lines
+	stop   func()
+}
+
+// lines is a log.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	m := &machine{director: newDirector(), t: t, host: netnstest.New(t), engine: newEngine(), dir: t.TempDir(), log: &lines{}}
+	m.start()
+	t.Cleanup(func() { m.stop() })
+	return m
+}
+
+// start starts an agent over what an earlier one has left.
+func (m *machine) start() {
+	m.t.Helper()
+	agent, err := vmagent.New(vmagent.Options{
+		Node: "here", Inventory: nic.Inventory{Boot: "b"}, Controller: m.director, Engine: m.engine, Host: m.host, RunDir: m.dir,
+		Log:        slog.New(slog.NewTextHandler(m.log, nil)),
+		Superseded: func(error) bool { return false },
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(m.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- errors.Join(agent.Run(ctx), agent.Close()) }()
+	m.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			m.t.Errorf("agent: %v", err)
+		}
+	})
+}
+
+// addrs is what iproute2 shows of a namespace.
+func (m *machine) addrs(ns *netns.Namespace) string {
+	m.t.Helper()
+	return netnstest.Run(m.t, ns, "ip", "-o", "addr")
+}
+
+// A lan is a switch with a DHCP server, of both versions, at lan0.
+type lan struct {
+	t      *testing.T
+	ns     *netns.Namespace
+	server *leasetest.Dnsmasq
+	ports  int
+}
+
+func newLAN(t *testing.T) *lan {
+	t.Helper()
+	l := &lan{t: t, ns: netnstest.New(t)}
+	leasetest.IP(t, l.ns, "link add lan0 type bridge", "addr add 10.66.0.1/24 dev lan0", "addr add fd00:66::1/64 dev lan0 nodad", "link set lan0 up")
+	// A bridge carries nothing before it has a port that does.
+	leasetest.IP(t, l.ns, "link add idle0 type veth peer name idle1", "link set idle0 master lan0 up", "link set idle1 up")
+	leasetest.AwaitRunning(t, l.ns, "lan0")
+	l.server = leasetest.StartDnsmasq(t, l.ns,
+		"--dhcp-range=10.66.0.100,10.66.0.199,255.255.255.0,1h", "--dhcp-range=fd00:66::100,fd00:66::1ff,64,1h", "--no-ping")
+	return l
+}
+
+// plug connects a machine: its uplink is up0.
+func (l *lan) plug(m *machine) {
+	l.t.Helper()
+	port := fmt.Sprintf("port%d", l.ports)
+	l.ports++
+	leasetest.IP(l.t, l.ns, "link add "+port+" type veth peer name up0 netns "+leasetest.Path(m.host), "link set "+port+" master lan0 up")
+	leasetest.IP(l.t, m.host, "link set up0 up")
+}
+
+// onLAN is a wish for a NIC on the machine's uplink, in container n, by DHCP.
+func onLAN(card nic.ID, mac nic.MAC, n int) nic.Wanted {
+	return nic.Wanted{
+		NIC: card, Claim: "clm-0000000000000001", Epoch: 1, Network: "lan", Container: fmt.Sprintf("c%04d", n), Turn: 1,
+		Device: nic.Device{Kind: nic.Veth, MAC: mac, Bridge: nic.Bridge{Name: "nf-lan", Owned: true, Uplinks: []string{"up0"}}},
+		Owner:  nic.Owner{Node: "here", Kind: nic.OwnerContainer, Sandbox: id(n), Interface: "eth0"},
+		Layer3: nic.Layer3{DHCP: true, DefaultRoute: true, IPv6: true, IPv6Mode: nic.IPv6DHCP},
+	}
+}
+
+// kinds counts a server's words by kind.
+func (l *lan) kinds(words ...string) string {
+	n := map[string]int{}
+	for _, word := range words {
+		n[word] = l.server.Count(word + "(")
+	}
+	var out []string
+	for _, word := range slices.Sorted(maps.Keys(n)) {
+		out = append(out, fmt.Sprintf("%s %d", word, n[word]))
+	}
+	return strings.Join(out, ", ")
+}
+
+// process starts one in a namespace, which ends with the test.
+func process(t *testing.T, ns *netns.Namespace) (pid int) {
+	t.Helper()
+	cmd := exec.Command("sleep", "infinity")
+	if err := ns.Do(cmd.Start); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // its error is only that it was killed
+	})
+	return cmd.Process.Pid
+}
