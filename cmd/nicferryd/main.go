@@ -107,6 +107,10 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 		return err
 	}
 	running.Store(alloc)
+	moves, err := newFerry(records, alloc, happened, seen, log)
+	if err != nil {
+		return err
+	}
 	listeners, err := listen(c, trust, log)
 	if err != nil {
 		return err
@@ -121,12 +125,14 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	}
 	build := version.Get()
 	handler := server.New(server.Options{
-		Backend: alloc, Trust: trust, Log: log, Kinds: kinds(), Requested: seen.Requested,
+		Backend: alloc, Trust: trust, Log: log, Kinds: append(kinds(), moveKinds()...), Requested: seen.Requested,
+		Mover: moves.mover, Tasks: moves.board, Streams: moves.relay,
 		Tenants: c.Tenants, TenantsOf: c.TenantsOf, Events: happened, Version: api.Version{Version: build.Version, Commit: build.Commit, Go: build.Go},
 	})
 	log.Info("controller started", "version", build.Version, "socket", c.Socket, "tls", tlsAddress(c), "store", c.Store, "networks", len(c.Networks))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return alloc.Run(ctx) })
+	moves.run(ctx, group)
 	group.Go(func() error { return offer(ctx) })
 	for _, ln := range listeners {
 		group.Go(func() error { return server.Run(ctx, ln, handler, log) })
