@@ -36,12 +36,11 @@ var paces = []time.Duration{
 func TestF50_CrashMatrix(t *testing.T) {
 	for _, local := range []bool{false, true} {
 		var done []string
-		for _, pooled := range []bool{false, true} {
-			of := kind{local, pooled}
+		for _, of := range []kind{{local: local}, {local: local, pooled: true}, {local: local, moved: true}} {
 			t.Run(of.String(), func(t *testing.T) {
 				passed := crashMatrix(t, of, done)
 				if !long() {
-					done = passed
+					done = append(done, passed...)
 				}
 			})
 		}

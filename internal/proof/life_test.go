@@ -55,9 +55,9 @@ func lifeNetworks(pool nic.Pool) []nic.Network {
 	return []nic.Network{life, other}
 }
 
-// A kind of life: which provider makes the NICs, and whether some are kept in
-// reserve.
-type kind struct{ local, pooled bool }
+// A kind of life: which provider makes the NICs, whether some are kept in
+// reserve, and whether the container moves to another node.
+type kind struct{ local, pooled, moved bool }
 
 func (k kind) String() string {
 	name := "cloud"
@@ -66,6 +66,9 @@ func (k kind) String() string {
 	}
 	if k.pooled {
 		name += " with a pool"
+	}
+	if k.moved {
+		name += " moved"
 	}
 	return name
 }
@@ -78,6 +81,7 @@ type life struct {
 	cloud  *fake.Provider // nil with a local provider
 	listen net.Listener
 	agent  *agent
+	there  *agent        // where the container moves to, else nil
 	pace   time.Duration // of the agent
 
 	kills  []string // the points to die at, in turn
@@ -101,6 +105,9 @@ func newLife(t *testing.T, of kind, kills ...string) *life {
 	if of.pooled {
 		l.job.Slots = poolSlots
 	}
+	if of.moved {
+		l.there = newAgent("vm2")
+	}
 	t.Cleanup(func() {
 		l.end()
 		if l.listen != nil {
@@ -118,6 +125,14 @@ func newLife(t *testing.T, of kind, kills ...string) *life {
 		t.Fatal(err)
 	}
 	return l
+}
+
+// agents are those of all nodes.
+func (l *life) agents() []*agent {
+	if l.there == nil {
+		return []*agent{l.agent}
+	}
+	return []*agent{l.agent, l.there}
 }
 
 func (l *life) serveCloud() (err error) {
@@ -227,8 +242,10 @@ func (l *life) step(what string, is func(Sight) bool) error {
 			continue
 		}
 		far := farController{l.client}
-		if err := l.agent.work(context.Background(), far); err != nil {
-			return fmt.Errorf("until %s: %w", what, err)
+		for _, a := range l.agents() {
+			if err := a.work(context.Background(), far); err != nil {
+				return fmt.Errorf("until %s: %w", what, err)
+			}
 		}
 		if now, err := far.Look(); err == nil && is(now) {
 			return nil
@@ -242,8 +259,11 @@ func (l *life) step(what string, is func(Sight) bool) error {
 // nothing is left.
 func (l *life) live() error {
 	lead, made := l.alone, 2
-	if l.kind.pooled {
+	switch {
+	case l.kind.pooled:
 		lead, made = l.fromPool, 3
+	case l.kind.moved:
+		lead, made = l.toAndFro, 1
 	}
 	if err := lead(); err != nil {
 		return err
@@ -253,8 +273,10 @@ func (l *life) live() error {
 		return err
 	}
 	return l.dead(func(s store.Store, left []nic.Seen) error {
-		if len(l.agent.links) > 0 {
-			return fmt.Errorf("left on the node: %v", l.agent.links)
+		for _, a := range l.agents() {
+			if len(a.links) > 0 {
+				return fmt.Errorf("left on the node: %v", a.links)
+			}
 		}
 		if l.cloud != nil {
 			if got := l.cloud.Counts()[fake.OpCreate].Effects; got != made {
@@ -302,7 +324,7 @@ func (l *life) check() error {
 			return err
 		}
 		return invariant.Error(invariant.Check(invariant.World{
-			Now: time.Now(), Records: records, Nodes: links([]*agent{l.agent}),
+			Now: time.Now(), Records: records, Nodes: links(l.agents()),
 			Providers: map[string]invariant.Provider{cloudName: {NICs: nics}},
 		}))
 	})

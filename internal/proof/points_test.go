@@ -93,6 +93,12 @@ func value(kind string, text []byte) string {
 		if n.Holder == "" {
 			add("free")
 		}
+		if n.Going != "" {
+			add("going-%s", n.Going)
+		}
+		if n.Turn > 0 && n.Holder != "" {
+			add("on-%s", n.Node)
+		}
 	case kind == "claim" && json.Unmarshal(text, &c) == nil:
 		add("%s", c.Phase)
 		if !c.StoppedAt.IsZero() {
@@ -100,6 +106,9 @@ func value(kind string, text []byte) string {
 		}
 		if c.NIC == "" {
 			add("without")
+		}
+		if c.Move != nil {
+			add("at-%s", c.Move.At)
 		}
 	case kind == "observed" && json.Unmarshal(text, &o) == nil:
 		add("%s", o.State)

@@ -34,6 +34,14 @@ type (
 		Node    string
 		Session uint64
 	}
+	MoveArgs struct {
+		Verb    string
+		Move    nic.MoveID
+		Claims  []nic.ClaimID
+		To      string // a node
+		Sandbox string
+		Name    string
+	}
 	Nothing struct{}
 )
 
@@ -60,8 +68,29 @@ func (s *served) Wanted(a WantedArgs, reply *[]nic.Wanted) (err error) {
 	return err
 }
 
+// Move does to claims what a move asks.
+func (s *served) Move(m MoveArgs, _ *Nothing) (err error) {
+	ctx := context.Background()
+	switch m.Verb {
+	case "begin":
+		_, err = s.alloc.BeginMove(ctx, m.Move, m.Claims, m.To, m.Name)
+	case "aim":
+		err = s.alloc.AimMove(ctx, m.Move, m.Claims, m.Sandbox)
+	case "bring":
+		err = s.alloc.BringNICs(ctx, m.Move, m.Claims, m.To)
+	case "finish":
+		err = s.alloc.FinishMove(ctx, m.Move, m.Claims)
+	case "cancel":
+		err = s.alloc.CancelMove(ctx, m.Move, m.Claims)
+	case "forget":
+		err = s.alloc.ForgetMoved(ctx, m.To, m.Sandbox)
+	}
+	return err
+}
+
 // A Sight is what there is.
 type Sight struct {
+	In     []string // nodes of NICs that are in a container
 	Claims []nic.Claim
 	NICs   []nic.NIC
 	Spares int // of the NICs, those in reserve that their node has
@@ -78,6 +107,9 @@ func (s *served) Look(_ Nothing, reply *Sight) error {
 		reply.NICs = append(reply.NICs, v.NIC)
 		if o := v.Observed; v.Phase == nic.PhaseSpare && o != nil && o.State == nic.ObservedMade && o.Turn == v.Turn {
 			reply.Spares++
+		}
+		if o := v.Observed; v.Phase == nic.PhaseHeld && o != nil && o.State == nic.ObservedIn && o.Turn == v.Turn {
+			reply.In = append(reply.In, v.Node)
 		}
 	}
 	return errors.Join(err, nicsErr)
@@ -114,6 +146,9 @@ func (f farController) Wanted(_ context.Context, node string, session uint64) (w
 	err = f.call("Wanted", WantedArgs{node, session}, &w)
 	return w, 0, err
 }
+
+// Move has the controller do what a move asks.
+func (f farController) Move(m MoveArgs) error { return f.call("Move", m, &Nothing{}) }
 
 // Look returns what there is.
 func (f farController) Look() (s Sight, err error) {
