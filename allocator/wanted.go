@@ -98,7 +98,8 @@ func (a *Allocator) wantedMoving(w *nic.Wanted, n nic.NIC, claim nic.Claim) {
 		return
 	}
 	w.Claim, w.Epoch, w.Owner, w.Container = claim.ID, claim.Epoch, owner, container
-	if w.Layer3 = a.layer3Of(n, claim); w.Layer3.DHCP && !w.Gone {
+	w.Layer3 = a.layer3Of(n, claim)
+	if !w.Gone { // also of addresses that no server gives: they are announced at once
 		w.Last = m.Last
 	}
 }

@@ -168,12 +168,7 @@ func (r *Runner) guarded(task nic.Task, do func() error) (err error) {
 
 // mayPass says whether the same order may succeed if it is given again.
 func mayPass(err error) bool {
-	for _, kind := range []error{errLate, errStream, containers.ErrAgain, containers.ErrNoEngine} {
-		if errors.Is(err, kind) {
-			return true
-		}
-	}
-	return false
+	return errors.Is(err, errLate) || errors.Is(err, errStream) || containers.Passing(err)
 }
 
 // isGone says whether the task failed since there is no such container.

@@ -19,10 +19,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/nicferry/nicferry/internal/lab/labtest"
 	"github.com/nicferry/nicferry/nic"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(labtest.Inside(m)) }
 
 var (
 	errConflicting = errors.New("conflict")
