@@ -14,10 +14,11 @@ import (
 
 // fleetOf is a reader at a controller and two nodes, on which nothing runs but
 // Docker.
-func fleetOf(t *testing.T) *reader {
+func fleetOf(t *testing.T, opts fleet.Options) *reader {
 	t.Helper()
 	netnstest.RequireRoot(t)
-	f, err := fleet.Start(t.Context(), fleet.Options{Bin: bin, Agents: 2, ByHand: true})
+	opts.Bin, opts.Agents, opts.ByHand = bin, 2, true
+	f, err := fleet.Start(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ until docker exec own ip -o -4 addr show dev eth0 | grep 10.77.0; do sleep 0.1; 
 // at last they do with a CA of the operator's own.
 func TestMachinesByToken(t *testing.T) {
 	t.Parallel()
-	r := fleetOf(t)
+	r := fleetOf(t, fleet.Options{})
 	r.follow("join-controller")
 	r.carry("vm1.token", "vm1", "vm1.token")
 	r.carry("vm1.token", "vm1", "used.token")
