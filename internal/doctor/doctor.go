@@ -118,6 +118,7 @@ func checks() []check {
 		{"cgroup", checkCgroup, true},
 		{"docker", checkDocker, true},
 		{"config", checkAgentConfig, true},
+		{"moves", checkMoves, true},
 		{"dns", checkDNS, false},
 		{"certificates", checkCertificates, true},
 		{"permissions", checkPermissions, false},
