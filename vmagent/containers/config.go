@@ -91,8 +91,8 @@ func portable(r container.InspectResponse) configuration {
 		}
 		c.Networks[name] = &network.EndpointSettings{
 			IPAMConfig: n.IPAMConfig, DriverOpts: n.DriverOpts, GwPriority: n.GwPriority,
-			// Docker adds the id of the container, which is another one there.
-			Aliases: slices.DeleteFunc(slices.Clone(n.Aliases), func(a string) bool { return a == r.ID[:12] }),
+			// Docker adds the container's id, which is another one there, and its hostname.
+			Aliases: slices.DeleteFunc(slices.Clone(n.Aliases), func(a string) bool { return a == r.ID[:12] || a == r.Config.Hostname }),
 		}
 	}
 	return c

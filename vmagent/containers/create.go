@@ -94,9 +94,9 @@ func adapt(task nic.Task, c configuration) {
 	c.Host.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyDisabled}
 	// What this engine hides of /proc and /sys is its own to say.
 	c.Host.MaskedPaths, c.Host.ReadonlyPaths = nil, nil
-	for n := range c.Host.Mounts { // the volume is there: nothing is to be made by its driver
-		if o := c.Host.Mounts[n].VolumeOptions; o != nil && c.Host.Mounts[n].Source != "" {
-			o.DriverConfig = nil
+	for n := range c.Host.Mounts { // the volume is there: its driver has nothing to make
+		if o := c.Host.Mounts[n].VolumeOptions; o != nil && o.DriverConfig != nil {
+			o.DriverConfig.Options = nil
 		}
 	}
 }
