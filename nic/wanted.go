@@ -63,6 +63,9 @@ type Layer3 struct {
 	// SourceRoutes: replies leave by this NIC if they carry its address. The
 	// agent sets it, in containers with several NICs.
 	SourceRoutes bool `json:"sourceRoutes,omitempty"`
+	// Own are addresses that the claim had until a moment ago: the kernel does not
+	// ask whether somebody else has them. The agent sets it.
+	Own []netip.Prefix `json:"-"`
 }
 
 // ObservedState is how far a NIC is on its node.

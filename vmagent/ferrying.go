@@ -44,6 +44,9 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 		p.pass(nic.StepLeased)
 	}
 	l3.SourceRoutes = len(staying(wishes)) > 1
+	if l3.Probe != nic.ProbeStrict {
+		l3.Own = w.Last
+	}
 	p.layer3 = l3
 	// Before the addresses: a program that waits for those counts on names too.
 	a.writeNames(&c, wishes, said)

@@ -83,8 +83,16 @@ func parseAddr(head *nl.IfAddrmsg, b []byte) (Addr, error) {
 
 // AddAddr gives the link an address, with the kernel's own check for
 // duplicates where it is IPv6. One that it has already is no error.
-func (h *Handle) AddAddr(l Link, p netip.Prefix) error {
-	err := h.write(addrRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, l, p))
+func (h *Handle) AddAddr(l Link, p netip.Prefix) error { return h.addAddr(l, p, 0) }
+
+// AddOwnAddr is AddAddr without the kernel's check: for an address that nobody
+// else can have, which is usable at once.
+func (h *Handle) AddOwnAddr(l Link, p netip.Prefix) error {
+	return h.addAddr(l, p, unix.IFA_F_NODAD)
+}
+
+func (h *Handle) addAddr(l Link, p netip.Prefix, flags uint8) error {
+	err := h.write(addrRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, l, p, flags))
 	if err != nil && !errors.Is(err, ErrExists) {
 		return fmt.Errorf("add address %s to link %q: %w", p, l.Name, err)
 	}
@@ -93,18 +101,19 @@ func (h *Handle) AddAddr(l Link, p netip.Prefix) error {
 
 // DelAddr takes an address from the link. One that it has not is no error.
 func (h *Handle) DelAddr(l Link, p netip.Prefix) error {
-	err := h.write(addrRequest(unix.RTM_DELADDR, 0, l, p))
+	err := h.write(addrRequest(unix.RTM_DELADDR, 0, l, p, 0))
 	if err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 		return fmt.Errorf("delete address %s from link %q: %w", p, l.Name, err)
 	}
 	return nil
 }
 
-func addrRequest(verb, flags int, l Link, p netip.Prefix) *nl.NetlinkRequest {
+func addrRequest(verb, flags int, l Link, p netip.Prefix, addrFlags uint8) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(verb, flags)
 	msg := nl.NewIfAddrmsg(family(p.Addr()))
 	msg.Index = uint32(l.Index)
 	msg.Prefixlen = uint8(p.Bits())
+	msg.Flags = addrFlags
 	req.AddData(msg)
 	ip := p.Addr().AsSlice()
 	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip))

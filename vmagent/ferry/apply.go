@@ -68,7 +68,11 @@ func applyAddrs(h *link.Handle, l link.Link, l3 nic.Layer3) error {
 	for _, p := range want {
 		at := slices.IndexFunc(have, func(a link.Addr) bool { return a.Prefix == p })
 		if at < 0 {
-			if err := h.AddAddr(l, p); err != nil {
+			add := h.AddAddr
+			if slices.Contains(l3.Own, p) {
+				add = h.AddOwnAddr
+			}
+			if err := add(l, p); err != nil {
 				return err
 			}
 		} else if have[at].Duplicate {

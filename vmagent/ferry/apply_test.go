@@ -183,3 +183,21 @@ func TestDuplicateIPv6AddressIsTold(t *testing.T) {
 		t.Errorf("got %v, want ErrAddressTaken", err)
 	}
 }
+
+// An address that comes along with a move is in use at once; any other waits for
+// the kernel's check.
+func TestAnOwnIPv6AddressDoesNotWait(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.make(nic.Veth, 0)
+	l := w.in(n, "eth0", true)
+	l3 := layer3("fd01::2/64", "fd01::3/64")
+	l3.Own = l3.Addrs[:1]
+	w.ok(w.ferry.Apply(t.Context(), w.inside, l.Index, l3))
+	for _, line := range strings.Split(w.run(w.inside, "-o", "addr", "show", "dev", "eth0"), "\n") {
+		tentative := strings.Contains(line, "tentative")
+		if strings.Contains(line, "fd01::2/") && tentative || strings.Contains(line, "fd01::3/") && !tentative {
+			t.Errorf("right after it was set: %s", line)
+		}
+	}
+}
