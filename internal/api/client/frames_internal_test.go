@@ -91,7 +91,7 @@ func TestSignsOfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source, feed := io.Pipe()
 		go func() {
-			time.Sleep(65 * time.Second)
+			time.Sleep(63 * time.Second)
 			feed.Write([]byte("at last"))
 			feed.Close()
 		}()
@@ -100,7 +100,7 @@ func TestSignsOfLife(t *testing.T) {
 		if _, err := f.send(source, streamBeat); err != nil {
 			t.Fatal(err)
 		}
-		if beats := bytes.Index(out.Bytes(), []byte("\x00\x00\x00\x07at last")); beats != 6*frameHead {
+		if beats := bytes.Index(out.Bytes(), []byte("\x00\x00\x00\x07at last")); beats != 12*frameHead {
 			t.Errorf("%d bytes of signs came before", beats)
 		}
 		var got strings.Builder

@@ -16,7 +16,7 @@ import (
 // The times of a stream. The controller's own bounds are shorter than ours, and
 // say why: ours are for one that has gone.
 const (
-	streamBeat = 10 * time.Second // between two signs of life
+	streamBeat = 5 * time.Second // between two signs of life
 	// meetTime is how long the controller may have a sender wait for the other node.
 	meetTime    = 45 * time.Second
 	takeSilence = 45 * time.Second
@@ -39,6 +39,8 @@ func (c *Client) SendStream(ctx context.Context, node, stream string, r io.Reade
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	body, out := io.Pipe()
+	// net/http waits for a Read of the body before it gives up a request.
+	defer context.AfterFunc(ctx, func() { body.CloseWithError(context.Cause(ctx)) })()
 	answered := make(chan error, 1)
 	go func() {
 		err := c.put(ctx, streamPath(node, stream), body)

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -159,10 +161,15 @@ func (s *server) takeStream(ctx context.Context, e *end) {
 	}
 }
 
-// refuse answers with an error, at once.
+// refuse answers with an error, at once and whole, though the call may go on.
 func (e *end) refuse(err *api.Error) {
 	_ = e.control.SetWriteDeadline(time.Now().Add(writeTimeout))
-	writeError(e.w, err.Code.Status(), err)
+	var answer bytes.Buffer
+	_ = writeJSON(&answer, err) // encodes always
+	e.w.Header().Set("Content-Type", "application/json")
+	e.w.Header().Set("Content-Length", strconv.Itoa(answer.Len()))
+	e.w.WriteHeader(err.Code.Status())
+	_, _ = e.w.Write(answer.Bytes())
 	_ = e.control.Flush() // whoever is gone reads nothing
 }
 
