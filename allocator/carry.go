@@ -30,6 +30,14 @@ func (a *Allocator) carry(ctx context.Context, n nic.NIC, seen nic.Seen) (time.D
 			return nil
 		}
 		e.fenceAt(nodeKey(node.Name), nodeRev)
+		claim, claimRev, moves, err := moverOf(e, n)
+		if err != nil {
+			return err
+		}
+		if moves && len(claim.Conditions) > 0 { // they are of the way out
+			clearWaits(&claim)
+			e.update(claimKey(claim.ID), claim, claimRev)
+		}
 		if err := e.drop(observedKey(n.ID)); err != nil {
 			return err
 		}

@@ -30,21 +30,25 @@ type trip struct {
 	mute     map[string]bool // nodes whose agents do nothing
 	frozen   map[string]bool // nodes whose agents do not report clean
 	last     map[nic.ID]nic.Wanted
+	links    map[string]map[nic.MAC]invariant.Link // by node
 }
 
 // travels runs test with a container web that is bound on vm1, and another node.
 func travels(t *testing.T, cloud fake.Options, test func(t *testing.T, tr *trip)) {
 	t.Helper()
-	bubble(t, cloud, func(t *testing.T, r *rig) {
-		tr := &trip{
-			rig: r, move: nic.NewMoveID(), sessions: map[string]uint64{"vm1": r.node.Session, "vm2": r.joinVM2().Session},
-			runs: map[string]bool{sandbox("a001"): true}, mute: map[string]bool{}, frozen: map[string]bool{}, last: map[nic.ID]nic.Wanted{},
-		}
-		claim := r.acquire("a001", "web")
-		tr.claims = []nic.ClaimID{claim.ID}
-		tr.until("bound", func() bool { return tr.now().Phase == nic.ClaimBound })
-		test(t, tr)
-	})
+	bubble(t, cloud, func(t *testing.T, r *rig) { test(t, onTheRoad(r)) })
+}
+
+func onTheRoad(r *rig) *trip {
+	tr := &trip{
+		rig: r, move: nic.NewMoveID(), sessions: map[string]uint64{"vm1": r.node.Session, "vm2": r.joinVM2().Session},
+		runs: map[string]bool{sandbox("a001"): true}, mute: map[string]bool{}, frozen: map[string]bool{}, last: map[nic.ID]nic.Wanted{},
+		links: map[string]map[nic.MAC]invariant.Link{"vm1": {}, "vm2": {}},
+	}
+	claim := r.acquire("a001", "web")
+	tr.claims = []nic.ClaimID{claim.ID}
+	tr.until("bound", func() bool { return tr.now().Phase == nic.ClaimBound })
+	return tr
 }
 
 // kinds of provider by how they travel, both of which each test is for.
@@ -96,10 +100,18 @@ func (tr *trip) obeyUnsound() {
 				continue
 			case w.Gone:
 				said.State = nic.ObservedClean
+				delete(tr.links[node], w.Device.MAC)
+				report.NICs = append(report.NICs, said)
+				continue
 			case w.Claim != "" && said.Running:
 				said.State = nic.ObservedIn
 				said.Addrs = w.Layer3.Addrs
 			}
+			link := invariant.Link{Name: "v0", MAC: w.Device.MAC, Kind: "veth"}
+			if said.State == nic.ObservedIn {
+				link.Namespace = w.Owner.Sandbox
+			}
+			tr.links[node][w.Device.MAC] = link
 			report.NICs = append(report.NICs, said)
 		}
 		if err := tr.alloc.Report(ctx, node, report); err != nil {
@@ -125,7 +137,17 @@ func (tr *trip) sound() {
 	if err != nil {
 		tr.t.Fatal(err)
 	}
-	world := invariant.World{Now: time.Now(), Records: again, Before: &records, Providers: map[string]invariant.Provider{"fake": {NICs: all}}}
+	world := invariant.World{
+		Now: time.Now(), Records: again, Before: &records, Providers: map[string]invariant.Provider{"fake": {NICs: all}},
+		Nodes: map[string]invariant.Node{},
+	}
+	for node := range tr.sessions { // one that is forgotten is off
+		var on []invariant.Link
+		for _, link := range tr.links[node] {
+			on = append(on, link)
+		}
+		world.Nodes[node] = invariant.Node{Links: on}
+	}
 	if err := invariant.Error(invariant.Check(world)); err != nil {
 		tr.t.Error(err)
 	}
@@ -265,26 +287,25 @@ func (tr *trip) givenAway(was nic.Claim) {
 	}
 }
 
-// A move goes back from wherever it is, and the claim is what it was.
-func TestAClaimComesBack(t *testing.T) {
-	leave := func(tr *trip) { tr.aim(); tr.stopAndStart(); tr.bring("vm2") }
-	points := map[string]func(tr *trip){
+// turns are where a move may be when it turns back.
+func turns() map[string]func(tr *trip) {
+	return map[string]func(tr *trip){
 		"begun":                    func(*trip) {},
 		"aimed":                    func(tr *trip) { tr.aim() },
-		"on its way, nothing said": leave,
+		"on its way, nothing said": (*trip).leave,
 		"out": func(tr *trip) {
-			leave(tr)
+			tr.leave()
 			tr.frozen["vm1"] = false
 			tr.obey()
 		},
-		"in flight": func(tr *trip) { leave(tr); tr.until("not on vm1", func() bool { return tr.at().Node != "vm1" }) },
+		"in flight": func(tr *trip) { tr.leave(); tr.until("not on vm1", func() bool { return tr.at().Node != "vm1" }) },
 		"plugged in": func(tr *trip) {
-			leave(tr)
+			tr.leave()
 			tr.until("held on vm2", func() bool { a := tr.at(); return a.Node == "vm2" && a.Phase == nic.PhaseHeld })
 		},
-		"in": func(tr *trip) { leave(tr); tr.until("in on vm2", tr.in("vm2")) },
+		"in": func(tr *trip) { tr.leave(); tr.until("in on vm2", tr.in("vm2")) },
 		"out again": func(tr *trip) {
-			leave(tr)
+			tr.leave()
 			tr.until("in on vm2", tr.in("vm2"))
 			tr.goBack()
 			tr.bring("vm1")
@@ -296,17 +317,21 @@ func TestAClaimComesBack(t *testing.T) {
 			tr.until("made on vm2", func() bool { a := tr.at(); return a.Node == "vm2" && a.Seen == nic.ObservedMade })
 		},
 		"to and fro": func(tr *trip) {
-			leave(tr)
+			tr.leave()
 			for i := range 7 {
 				tr.obey()
 				tr.wait(300 * time.Millisecond)
 				tr.bring([]string{"vm1", "vm2"}[i%2])
 			}
 		},
-		"parked":       func(tr *trip) { leave(tr); tr.park("no way"); tr.obey(); tr.park("") },
-		"still parked": func(tr *trip) { leave(tr); tr.park("no way") },
+		"parked":       func(tr *trip) { tr.leave(); tr.park("no way"); tr.obey(); tr.park("") },
+		"still parked": func(tr *trip) { tr.leave(); tr.park("no way") },
 	}
-	for name, leadTo := range points {
+}
+
+// A move goes back from wherever it is, and the claim is what it was.
+func TestAClaimComesBack(t *testing.T) {
+	for name, leadTo := range turns() {
 		t.Run(name, func(t *testing.T) {
 			bothWays(t, func(t *testing.T, tr *trip) {
 				was := tr.now()
@@ -330,6 +355,99 @@ func TestAClaimComesBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The same when nobody waits until the NIC is back.
+func TestAMoveIsCancelledAnywhere(t *testing.T) {
+	for name, leadTo := range turns() {
+		t.Run(name, func(t *testing.T) {
+			bothWays(t, func(t *testing.T, tr *trip) {
+				was := tr.now()
+				tr.begin()
+				leadTo(tr)
+				tr.goBack()
+				tr.cancel()
+				if now := tr.now(); now.Owner != was.Owner || now.Move != nil || now.Epoch != was.Epoch+2 {
+					t.Errorf("cancelled it is %+v", now)
+				}
+				tr.until("bound again", func() bool { return tr.now().Phase == nic.ClaimBound && tr.in("vm1")() })
+				tr.sameIdentity(was)
+				tr.nothingLeft()
+			})
+		})
+	}
+}
+
+// All claims of a container move, or none.
+func TestAContainerWithSeveralNICsMoves(t *testing.T) {
+	bothWays(t, func(t *testing.T, tr *trip) {
+		second := owner("a001")
+		second.Interface = "eth1"
+		claim, err := tr.alloc.Acquire(t.Context(), second, "a001", nic.Request{Interface: "eth1", Network: "lab"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := append(slices.Clone(tr.claims), claim.ID) // its NIC is still being made
+		if _, err := tr.alloc.BeginMove(t.Context(), tr.move, refused, "vm2", "web-b"); !errors.Is(err, allocator.ErrRefused) || tr.now().Phase != nic.ClaimBound {
+			t.Errorf("begun with %v, the other claim is %s", err, tr.now().Phase)
+		}
+		tr.until("bound", func() bool { return tr.claim(claim.ID).Phase == nic.ClaimBound })
+		tr.claims = refused
+		all := func(node string) func() bool {
+			return func() bool {
+				at, err := tr.alloc.Whereabouts(t.Context(), tr.claims)
+				return err == nil && !slices.ContainsFunc(at, func(w nic.Whereabouts) bool { return w.Node != node || w.Seen != nic.ObservedIn })
+			}
+		}
+		tr.begin()
+		tr.leave()
+		tr.until("all in on vm2", all("vm2"))
+		tr.finish()
+		for _, id := range tr.claims {
+			if now := tr.claim(id); now.Owner.Node != "vm2" || now.Owner.Sandbox != sandbox("b001") || now.Phase != nic.ClaimBound {
+				t.Errorf("moved it is %+v", now)
+			}
+		}
+		tr.until("all bound", all("vm2"))
+	})
+}
+
+// What is kept for a container's name is kept for the name that it has now.
+func TestAMoveTakesTheKeptNameAlong(t *testing.T) {
+	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
+		r.stop()
+		r.networks[0].Keep, r.networks[0].Cooldown = nic.Duration(time.Hour), nic.Duration(time.Second)
+		r.start()
+		tr := onTheRoad(r)
+		was := tr.now()
+		tr.begin()
+		tr.leave()
+		tr.until("in on vm2", tr.in("vm2"))
+		tr.finish()
+		now := tr.now()
+		if err := tr.alloc.Release(t.Context(), now.ID, now.Epoch); err != nil {
+			t.Fatal(err)
+		}
+		tr.until("released", func() bool { return tr.now().ID == "" })
+		tr.wait(time.Minute)
+		if err := tr.alloc.ForgetMoved(t.Context(), "vm1", sandbox("a001")); err != nil {
+			t.Fatal(err)
+		}
+		ask := func(o nic.Owner, name string) nic.Identity {
+			t.Helper()
+			got, err := tr.alloc.Acquire(t.Context(), o, name, nic.Request{Interface: "eth0", Network: "web"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got.Identity
+		}
+		if got := ask(owner("a009"), "a001"); got.MAC == was.Identity.MAC || samePrefixes(got.Addrs, was.Identity.Addrs) {
+			t.Errorf("the next of the old name gets %+v", got)
+		}
+		if got := ask(onVM2("b009"), "web-b"); got.MAC != was.Identity.MAC || !samePrefixes(got.Addrs, was.Identity.Addrs) {
+			t.Errorf("the next of the new name gets %+v, was %+v", got, was.Identity)
+		}
+	})
 }
 
 func (tr *trip) park(why string) {

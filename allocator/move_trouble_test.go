@@ -348,6 +348,7 @@ func TestTheSourceOfAMoveIsRevoked(t *testing.T) {
 		if _, err := tr.alloc.RevokeNode(t.Context(), "vm1", true, false); err != nil {
 			t.Fatal(err)
 		}
+		clear(tr.links["vm1"]) // its provider unplugs the NIC
 		tr.wait(10 * time.Second)
 		if now := tr.now(); now.Phase != nic.ClaimMoving {
 			t.Errorf("its claim is %+v", now)
@@ -400,6 +401,7 @@ func TestAMoveOffADeadMachine(t *testing.T) {
 		power.err = nil
 		dead(false)
 		power.off["vm1"] = true
+		clear(tr.links["vm1"])
 		dead(true)
 		tr.until("in on vm2", tr.in("vm2"))
 		tr.finish()

@@ -109,7 +109,7 @@ func (c *check) linksOf(n nic.NIC, links []Link, running bool) {
 		c.add(P1, ids(n.ID), "is more than one interface on node %s: %+v", n.Node, links)
 	case bound && running && !inside:
 		c.add(P4, ids(n.ID), "is not in the running container %s on node %s: %+v", claim.Container, n.Node, links)
-	case inside && !claim.StoppedAt.IsZero() && c.Now.Sub(claim.StoppedAt) > backWithin:
+	case inside && claim.Move == nil && !claim.StoppedAt.IsZero() && c.Now.Sub(claim.StoppedAt) > backWithin:
 		c.add(P5, ids(n.ID), "is still in a namespace of node %s, and its container %s stopped at %s", n.Node, claim.Container, claim.StoppedAt)
 	case inside && inReserve(n) && c.stayed(n, nic.PhaseSpare, nic.PhaseCooling):
 		c.add(P5, ids(n.ID), "is %s, and still in a namespace of node %s: %+v", n.Phase, n.Node, links)
