@@ -105,6 +105,11 @@ func nodes() []Arrow {
 			Because: "they declare the interfaces they use; cmd wires",
 		},
 		{
+			From:    []string{"vmagent/tasks"},
+			To:      []string{"vmagent", "vmagent/ferry", "vmagent/device", "vmagent/dhcp/...", "internal/netns", "internal/link", "internal/board/...", "internal/relay/..."},
+			Because: "an order is the engine's to carry out; NICs follow what is wanted",
+		},
+		{
 			From:    []string{"cmd/nicferry-agent/..."},
 			To:      append([]string{"provider/...", "allocator/...", "internal/store/...", "internal/api/server/...", "internal/virt/...", "go.etcd.io/..."}, clouds...),
 			Through: true, Cgo: true,

@@ -219,7 +219,10 @@ func start(t *testing.T, d *desk, e *engine, change func(*Options)) (r *Runner, 
 	if change != nil {
 		change(&o)
 	}
-	session := o.Controller.(*wire).session
+	session := d.session
+	if w, ok := o.Controller.(*wire); ok {
+		session = w.session
+	}
 	r = New(o)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup

@@ -81,6 +81,9 @@ func (e *engine) Pull(ctx context.Context, task nic.Task, progress func(bytes, t
 }
 
 func (e *engine) Send(ctx context.Context, task nic.Task) (io.ReadCloser, int64, error) {
+	if both, ok := e.data.(io.ReadCloser); ok {
+		return both, e.size, e.note(ctx, task)
+	}
 	return io.NopCloser(e.data), e.size, e.note(ctx, task)
 }
 

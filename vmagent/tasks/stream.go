@@ -129,9 +129,10 @@ type counted struct {
 	from io.Reader
 	told func(bytes int64)
 
-	mu    sync.Mutex
-	bytes int64
-	err   error // what broke the reading
+	mu     sync.Mutex
+	bytes  int64
+	closed bool
+	err    error // what broke the reading, unless it was closed before
 }
 
 // Read is the source's.
@@ -141,14 +142,22 @@ func (c *counted) Read(p []byte) (int, error) {
 	defer c.mu.Unlock()
 	c.bytes += int64(n)
 	c.told(c.bytes)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && !errors.Is(err, io.EOF) && !c.closed {
 		c.err = err
 	}
 	return n, err
 }
 
-// Close closes the source, if it can be. A read that waits ends.
+// Close closes the source, once, if it can be. A read that waits ends, which is not the
+// source's fault.
 func (c *counted) Close() error {
+	c.mu.Lock()
+	again := c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if again {
+		return nil
+	}
 	if closer, ok := c.from.(io.Closer); ok {
 		return closer.Close()
 	}

@@ -389,6 +389,48 @@ func TestBrokenStreams(t *testing.T) {
 	}
 }
 
+// stuck has nothing to say until it is closed.
+type stuck struct{ closed chan struct{} }
+
+func (s *stuck) Read([]byte) (int, error) {
+	<-s.closed
+	return 0, errors.New("read of what is closed")
+}
+
+func (s *stuck) Close() error {
+	close(s.closed)
+	return nil
+}
+
+// cutting is a controller that breaks each stream, as the real client does it.
+type cutting struct{ *wire }
+
+func (cutting) SendStream(_ context.Context, _, _ string, body io.Reader) (nic.Copied, error) {
+	body.(io.Closer).Close()
+	_, _ = io.ReadAll(body)
+	return nic.Copied{}, errors.New("cut")
+}
+
+// A stream that breaks while its source is silent is the stream's fault, which may
+// pass.
+func TestACutStreamIsNotTheSourcesFault(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d, e := newDesk(nic.Task{ID: "send", Kind: nic.TaskSend, What: nic.StreamImage, Stream: "s"}), newEngine()
+		e.data = &stuck{make(chan struct{})}
+		r := &counted{from: e.data, told: func(int64) {}}
+		_, err := cutting{}.SendStream(t.Context(), "", "", r)
+		if err == nil || r.broken() != nil {
+			t.Errorf("cut with %v, the source is said to be broken by %v", err, r.broken())
+		}
+		e.data = &stuck{make(chan struct{})}
+		start(t, d, e, func(o *Options) { o.Controller = cutting{o.Controller.(*wire)} })
+		synctest.Wait()
+		if got := d.task("send"); got.State != nic.TaskFailed || !got.Result.Again || !strings.Contains(got.Error, "cut") {
+			t.Errorf("%s %q %+v", got.State, got.Error, got.Result)
+		}
+	})
+}
+
 // slow has a byte for each 10 ms.
 type slow struct{ left int }
 
