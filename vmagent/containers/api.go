@@ -207,6 +207,15 @@ func (d *docker) follow(ctx context.Context, subscribed func(), event func(id st
 	}
 }
 
+// wrapOther is wrap for a question about something else than a container:
+// ErrNotFound would say that there is no such container.
+func (d *docker) wrapOther(what string, err error) error {
+	if cerrdefs.IsNotFound(err) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return d.wrap(what, err)
+}
+
 // wrap gives an error of the client our kind.
 func (d *docker) wrap(what string, err error) error {
 	switch {

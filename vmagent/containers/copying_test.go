@@ -7,10 +7,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nicferry/nicferry/internal/lab"
+	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/containers/tree"
 )
@@ -115,6 +120,9 @@ func imageGoesAlong(p *pair) {
 	if got := p.b.docker("inspect", "--format={{.Image}} {{.Config.Image}}", made); got != image+" "+image {
 		p.Errorf("made of %s", got)
 	}
+	if _, _, err := p.a.engine.Send(p.Context(), nic.Task{What: nic.StreamImage, Ref: "none:1"}); err == nil || errors.Is(err, ErrNotFound) {
+		p.Errorf("an image that is not there: %v, want no word of a container", err)
+	}
 	wrong := "sha256:" + strings.Repeat("0", 64)
 	data := p.read(nic.Task{What: nic.StreamImage, Ref: image})
 	if err := p.b.engine.Take(p.Context(), nic.Task{What: nic.StreamImage, Ref: wrong}, bytes.NewReader(data)); !errors.Is(err, ErrRefused) {
@@ -122,6 +130,30 @@ func imageGoesAlong(p *pair) {
 	}
 	if err := p.b.engine.Take(p.Context(), nic.Task{What: nic.StreamImage, Ref: image}, bytes.NewReader(data[:len(data)/2])); err == nil {
 		p.Error("half an image is taken")
+	}
+}
+
+// Another node fills a disk no further than to its last 20th.
+func TestRoomIsLeftOnTheDisk(t *testing.T) {
+	t.Parallel()
+	netnstest.RequireRoot(t)
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=2m"); err != nil { // in the node's own mounts
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	read := func() error {
+		_, err := io.ReadAll(&roomy{from: strings.NewReader("x"), dir: dir})
+		return err
+	}
+	if err := read(); err != nil {
+		t.Errorf("on an empty disk: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "full"), make([]byte, 2_000_000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(); !errors.Is(err, ErrRefused) {
+		t.Errorf("on a full disk: %v, want ErrRefused", err)
 	}
 }
 

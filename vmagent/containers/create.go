@@ -68,7 +68,7 @@ func (e *Engine) create(ctx context.Context, task nic.Task, c configuration) (id
 	case cerrdefs.IsConflict(err):
 		return "", fmt.Errorf("%w: %w", ErrTaken, err)
 	case err != nil:
-		return "", e.docker.wrap("create", err)
+		return "", e.docker.wrapOther("create", err)
 	}
 	if r, err = e.look(ctx, made.ID, false); err != nil {
 		return "", err
@@ -179,7 +179,7 @@ func (e *Engine) connect(ctx context.Context, r container.InspectResponse, c con
 		n := c.Networks[name]
 		n.MacAddress, n.Links = "", nil
 		if err := e.docker.client.NetworkConnect(ctx, name, r.ID, n); err != nil {
-			return e.docker.wrap("connect it to network "+name, err)
+			return e.docker.wrapOther("connect it to network "+name, err)
 		}
 	}
 	return nil

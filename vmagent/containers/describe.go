@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
 
@@ -32,7 +33,7 @@ func (e *Engine) Describe(ctx context.Context, id string) (nic.ContainerFacts, e
 	}
 	f := facts(r)
 	image, err := e.docker.client.ImageInspect(ctx, r.Image)
-	if err != nil {
+	if err != nil && !cerrdefs.IsNotFound(err) { // it may have been removed by force
 		return f, e.docker.wrap("inspect image "+r.Image, err)
 	}
 	f.Digests, f.Size = image.RepoDigests, image.Size

@@ -11,7 +11,7 @@ var (
 	// ErrUnsupported: the engine is one that nicferry cannot serve. Trying
 	// again does not help until somebody changes it.
 	ErrUnsupported = errors.New("this Docker engine is not supported")
-	// ErrNotFound: the engine has no such container, image or volume.
+	// ErrNotFound: the engine has no such container.
 	ErrNotFound = errors.New("no such container")
 	// ErrGone: the container has stopped or was started anew since it was
 	// looked at. Look again.

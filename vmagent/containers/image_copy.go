@@ -30,7 +30,7 @@ func (e *Engine) imageID(ctx context.Context, ref string) (string, error) {
 	if cerrdefs.IsNotFound(err) {
 		return "", nil
 	}
-	return i.ID, e.docker.wrap("inspect image "+ref, err)
+	return i.ID, e.docker.wrapOther("inspect image "+ref, err)
 }
 
 func (e *Engine) saveImage(ctx context.Context, id string) (io.ReadCloser, int64, error) {
@@ -39,10 +39,10 @@ func (e *Engine) saveImage(ctx context.Context, id string) (io.ReadCloser, int64
 	}
 	i, err := e.docker.client.ImageInspect(ctx, id)
 	if err != nil {
-		return nil, 0, e.docker.wrap("inspect image "+id, err)
+		return nil, 0, e.docker.wrapOther("inspect image "+id, err)
 	}
 	r, err := e.docker.client.ImageSave(ctx, []string{i.ID})
-	return r, i.Size, e.docker.wrap("save image "+id, err)
+	return r, i.Size, e.docker.wrapOther("save image "+id, err)
 }
 
 // loadImage loads an image, and sees that it is the one with the id.
@@ -51,7 +51,7 @@ func (e *Engine) loadImage(ctx context.Context, id string, body io.Reader) error
 	defer nameless.Close()
 	resp, err := e.docker.client.ImageLoad(ctx, nameless)
 	if err != nil {
-		return e.docker.wrap("load image "+id, err)
+		return e.docker.wrapOther("load image "+id, err)
 	}
 	defer resp.Body.Close()
 	if err := follow(resp.Body, func(int64, int64) {}); err != nil {

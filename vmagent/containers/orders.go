@@ -171,15 +171,17 @@ func (e *Engine) Start(ctx context.Context, task nic.Task) error {
 	if err != nil {
 		return err
 	}
-	err = e.docker.wrap("start container "+id, e.docker.client.ContainerStart(ctx, id, container.StartOptions{}))
-	if err == nil || errors.Is(err, ErrNotFound) {
-		return err
+	err = e.docker.wrapOther("start container "+id, e.docker.client.ContainerStart(ctx, id, container.StartOptions{}))
+	if err == nil {
+		return nil
 	}
-	// What runc says may quote the command line.
-	if r, lookErr := e.look(context.WithoutCancel(ctx), id, false); lookErr == nil {
-		return secretsOf(r.Config, r.HostConfig).hide(err)
+	// What Docker does not find may be a network; and what it says may quote the
+	// command line.
+	r, lookErr := e.look(context.WithoutCancel(ctx), id, false)
+	if lookErr != nil {
+		return lookErr
 	}
-	return fmt.Errorf("start container %s: see docker start %s", id, id)
+	return secretsOf(r.Config, r.HostConfig).hide(err)
 }
 
 // Remove removes the container, which must not run, with its anonymous volumes

@@ -264,6 +264,12 @@ func noSecret(p *pair) {
 			p.Errorf("%s: %v", name, err)
 		}
 	}
+	p.a.docker("network", "create", "--internal", "passing")
+	id = p.a.docker("create", "--network=passing", lab.ImageName)
+	p.a.docker("network", "rm", "passing")
+	if err := p.a.engine.Start(p.Context(), nic.Task{Container: id}); err == nil || errors.Is(err, ErrNotFound) {
+		p.Errorf("started without its network: %v, want no word of a container that is gone", err)
+	}
 	id = p.a.docker("create", "--network=none", "--entrypoint=/nowhere", "--env=SECRET="+hush, lab.ImageName, hush)
 	if err := p.a.engine.Start(p.Context(), nic.Task{Container: id}); err == nil || strings.Contains(err.Error(), hush) || !strings.Contains(err.Error(), "/nowhere") {
 		p.Errorf("got %v, want the name of the program", err)

@@ -77,7 +77,7 @@ func (e *Engine) Survey(ctx context.Context, task nic.Task) (nic.NodeFacts, erro
 		case err == nil:
 			f.Networks = append(f.Networks, name)
 		case !cerrdefs.IsNotFound(err):
-			return f, e.docker.wrap("inspect network "+name, err)
+			return f, e.docker.wrapOther("inspect network "+name, err)
 		}
 	}
 	return f, nil

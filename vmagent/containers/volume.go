@@ -46,7 +46,7 @@ func (e *Engine) volume(ctx context.Context, name string) (v volume.Volume, foun
 	if cerrdefs.IsNotFound(err) {
 		return v, false, nil
 	}
-	return v, err == nil, e.docker.wrap("inspect volume "+name, err)
+	return v, err == nil, e.docker.wrapOther("inspect volume "+name, err)
 }
 
 // plain says whether a volume is nothing but a directory of Docker's. One of the
@@ -100,7 +100,7 @@ func (e *Engine) volumeFacts(ctx context.Context, r container.InspectResponse, m
 // usersOf lists the containers that have a volume, running or not.
 func (e *Engine) usersOf(ctx context.Context, name string) ([]container.Summary, error) {
 	all, err := e.docker.client.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("volume", name))})
-	return all, e.docker.wrap("list users of volume "+name, err)
+	return all, e.docker.wrapOther("list users of volume "+name, err)
 }
 
 // makeVolume makes a volume of the move's, or finds it. One that is there already
@@ -121,7 +121,7 @@ func (e *Engine) makeVolume(ctx context.Context, name string, labels map[string]
 	}
 	labels[nic.LabelMove] = string(move)
 	v, err = e.docker.client.VolumeCreate(ctx, volume.CreateOptions{Name: name, Driver: "local", Labels: labels})
-	return v, e.docker.wrap("make volume "+name, err)
+	return v, e.docker.wrapOther("make volume "+name, err)
 }
 
 // removeVolume removes a volume that the move has made, and no other.
@@ -134,7 +134,7 @@ func (e *Engine) removeVolume(ctx context.Context, name string, move nic.MoveID)
 	if cerrdefs.IsNotFound(err) {
 		return nil
 	}
-	return e.docker.wrap("remove volume "+name, err)
+	return e.docker.wrapOther("remove volume "+name, err)
 }
 
 // volumeNote goes before a volume. An anonymous one has another name on each
