@@ -41,9 +41,7 @@ func (a *Allocator) Dead(ctx context.Context, name string) (why string, dead boo
 // its own it knows nothing of.
 func (a *Allocator) off(ctx context.Context, of string, node nic.Node) (bool, error) {
 	p := a.opts.Providers[of]
-	power, ok := provider.As[interface {
-		Off(ctx context.Context, instance nic.InstanceID) (bool, error)
-	}](p)
+	power, ok := provider.As[provider.Powered](p)
 	_, its := node.Instances[of]
 	if !ok || !its && len(node.Instances) > 0 {
 		return false, nil

@@ -55,7 +55,7 @@ func table() []suite {
 			About:    "the controller killed at each step, each call failed, raced, and held against models",
 			Packages: []string{"./internal/invariant", "./internal/proof"},
 			Budget:   4 * time.Minute,
-			Minimum:  540,
+			Minimum:  600,
 			Race:     true,
 		},
 		{
