@@ -73,6 +73,10 @@ func (p *planner) networks() {
 	}
 }
 
+// overlay is the storage driver whose writable layer an agent can copy, deletions
+// and all.
+const overlay = "overlay2"
+
 // fits refuses a target node that cannot run it.
 func (p *planner) fits() {
 	c, here, there, r := p.in.Container, p.in.Here, p.in.There, p.plan.Request
@@ -94,8 +98,9 @@ func (p *planner) fits() {
 	if here.Arch != there.Arch || here.OS != there.OS {
 		p.refuse("image", "", "%s is for %s/%s, and %s is %s/%s", c.Name, here.OS, here.Arch, r.To, there.OS, there.Arch)
 	}
-	if here.Driver != there.Driver && r.Options.Layer == nic.CopyCopy && c.Written > 0 {
-		p.risk("what %s has written is copied from storage driver %s to %s", c.Name, here.Driver, there.Driver)
+	if (here.Driver != overlay || there.Driver != overlay) && r.Options.Layer == nic.CopyCopy && c.Written > 0 {
+		p.refuse("layer", "say --layer ignore to lose it", "what %s has written is copied only from %s to %s, and Docker's storage driver is %s on %s and %s on %s",
+			c.Name, overlay, overlay, here.Driver, r.From, there.Driver, r.To)
 	}
 }
 

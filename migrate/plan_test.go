@@ -158,6 +158,9 @@ func containerFaults() []fault {
 		{name: "Docker network", make: is(func(c *nic.ContainerFacts) { c.Networks = []string{"back"} }), about: "docker-network", says: "back"},
 		{name: "name clash", make: func(in *migrate.Facts) { in.There.NameUsed = true }, about: "name", says: "a container web on vm2"},
 		{name: "memory", make: func(in *migrate.Facts) { in.There.Memory = 63 * mib }, about: "memory", says: "needs 64.0 MiB"},
+		{name: "storage driver", make: func(in *migrate.Facts) {
+			in.Request.Options.Layer, in.Container.Written, in.There.Driver = nic.CopyCopy, 1, "vfs"
+		}, about: "layer", says: "vfs"},
 		{name: "log driver", make: is(func(c *nic.ContainerFacts) { c.LogDriver = "loki" }), about: "log-driver", says: "loki"},
 		{name: "architecture", make: func(in *migrate.Facts) { in.There.Arch = "arm64" }, about: "image", says: "linux/arm64", nothing: true},
 		{name: "checkpoint here", make: func(in *migrate.Facts) {

@@ -19,11 +19,12 @@ import (
 
 // Create makes a container called task.Name from what Send sent as StreamConfig,
 // with the move's labels and restart policy no, and returns its id. It keeps its
-// hostname, also one that Docker chose: programs know each other by it. Its
-// image must be there; it is shown by its name if that means the same here, or
-// nothing, and else by its id. A volume of the node that is there already is used
-// only if task.Volumes names it. What would let the container out of its box, or
-// read others' files, is ErrRefused. Another container of that name is ErrTaken.
+// hostname, also one that Docker chose: programs know each other by it. Its image
+// must be there, and be task.Image if that is said; it is shown by its name if that
+// means the same here, or nothing, and else by its id. A volume of the node that is
+// there already is used only if task.Volumes names it. What would let the container
+// out of its box, or read others' files, is ErrRefused. Another container of that
+// name is ErrTaken.
 func (e *Engine) Create(ctx context.Context, task nic.Task, config []byte) (id string, err error) {
 	if err := checkName("container", task.Name); err != nil {
 		return "", err
@@ -52,6 +53,9 @@ func (e *Engine) create(ctx context.Context, task nic.Task, c configuration) (id
 		return r.ID, e.connect(ctx, r, c)
 	default:
 		return "", fmt.Errorf("%w: container %s has that name on this node: docker rename or docker rm it", ErrTaken, r.ID)
+	}
+	if task.Image != "" && task.Image != c.ImageID {
+		return "", fmt.Errorf("%w: its image is %s, and the plan was told %s", ErrRefused, clip(c.ImageID), task.Image)
 	}
 	if err := perilsOf(c.Host).check(c.Host.NetworkMode); err != nil {
 		return "", err

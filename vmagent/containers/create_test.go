@@ -235,6 +235,9 @@ func refusesHostile(p *pair) {
 	if all, err := p.b.engine.List(p.Context()); err != nil || len(all) != 0 {
 		p.Errorf("there is %+v, %v", all, err)
 	}
+	if _, err := p.b.engine.Create(p.Context(), nic.Task{Move: p.move, Name: "web", Image: "sha256:" + strings.Repeat("0", 64)}, config); !errors.Is(err, ErrRefused) {
+		p.Errorf("of another image than planned: %v, want ErrRefused", err)
+	}
 	// With the plan's word a volume that is there may be used.
 	var whole map[string]any
 	p.must(json.Unmarshal(config, &whole))
