@@ -53,6 +53,7 @@ func (m *Mover) drainRound(ctx context.Context) error {
 // drainOne brings the record of a drain up to date and begins what moves it may.
 func (m *Mover) drainOne(ctx context.Context, r store.JSON[nic.Drain]) error {
 	d := &draining{m: m, Drain: r.Value, rev: r.Rev}
+	d.Containers = slices.Clone(d.Containers) // as it was is compared in the end
 	moves, err := m.Moves(ctx)
 	if err != nil {
 		return err

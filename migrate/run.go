@@ -56,12 +56,15 @@ func (m *Mover) begin(ctx context.Context, term store.Term, id nic.MoveID) (*run
 // aborted is why a move goes back that an operator has ended.
 const aborted = "an operator has aborted it"
 
-// cannot parks a move whose steps this release does not have.
+// cannot shows that this release does not have a move's steps. The move stays where
+// it is, as which way it may go depends on them, until a controller starts that has.
 func (m *Mover) cannot(ctx context.Context, j *journal, why error) error {
-	err := j.Note(ctx, func(move *nic.Move) {
-		move.Phase, move.Why, move.Remedy = nic.MoveParked, why.Error(), "nicferry migrate --resume "+string(move.ID)
-	})
+	if j.Move().Why == why.Error() {
+		return nil // it is written that it stands still; each writing wakes it
+	}
+	err := j.Note(ctx, func(move *nic.Move) { move.Why = why.Error() })
 	if err == nil {
+		m.log(j.Move()).Error("a move stands still", "error", why)
 		m.park(ctx, j.Move(), why.Error())
 	}
 	return err
