@@ -18,6 +18,9 @@ func boundBody(next http.Handler) http.Handler {
 		if r.ContentLength != 0 {
 			control, until := http.NewResponseController(w), time.Now().Add(bodyTimeout)
 			if err := control.SetReadDeadline(until); err == nil {
+				// A copy: net/http looks at the body of its own request to know whether
+				// all of it was read, and takes the rest for the next request if not.
+				r = r.WithContext(r.Context())
 				r.Body = &timedBody{ReadCloser: r.Body, control: control, until: until}
 			}
 		}
