@@ -3,6 +3,7 @@
 package migrate
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -33,6 +34,8 @@ type capture struct {
 	mu    sync.Mutex
 	ports map[int]string // by number of the interface; empty for one that is not a machine's
 	stays map[nic.MAC][]stay
+	// gratuitous counts the ARP messages in which a MAC says what nobody asked.
+	gratuitous map[nic.MAC]int
 }
 
 // A stay is a run of frames of one MAC from one port.
@@ -48,7 +51,7 @@ func newCapture(ctx context.Context, f *fleet.Fleet) (*capture, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &capture{ns: ns, ports: map[int]string{}, stays: map[nic.MAC][]stay{}}
+	c := &capture{ns: ns, ports: map[int]string{}, stays: map[nic.MAC][]stay{}, gratuitous: map[nic.MAC]int{}}
 	if err := ns.Do(c.open); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen on the switch: %w", err), ns.Close())
 	}
@@ -91,6 +94,12 @@ func (c *capture) listen(ctx context.Context) {
 		var mac nic.MAC
 		copy(mac[:], frame[6:12])
 		c.note(mac, port, stamp(control[:oob]))
+		const arp = "\x08\x06"
+		if n >= 42 && string(frame[12:14]) == arp && bytes.Equal(frame[28:32], frame[38:42]) {
+			c.mu.Lock()
+			c.gratuitous[mac]++
+			c.mu.Unlock()
+		}
 	}
 }
 
@@ -160,6 +169,13 @@ func (c *capture) of(mac nic.MAC) []stay {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]stay(nil), c.stays[mac]...)
+}
+
+// announced is how many times a MAC has said by itself whose an address is.
+func (c *capture) announced(mac nic.MAC) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gratuitous[mac]
 }
 
 func (c *capture) close() {

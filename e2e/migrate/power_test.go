@@ -12,7 +12,7 @@ func TestRig(t *testing.T) {
 	r := newRig(t)
 	for _, network := range []string{"both", "lab"} {
 		t.Run(network, func(t *testing.T) {
-			s := r.scene(t, network)
+			s := r.scene(t, network, nil)
 			s.settled(r.vm1)
 			s.powerOff(r.vm1)
 			s.powerOn(r.vm1)

@@ -31,11 +31,12 @@ type faulty struct {
 	calls  []string // method and path of all but questions
 }
 
-// A fault is done to the calls whose method and path match.
+// A fault is done to the calls whose method, path and query match.
 type fault struct {
 	match *regexp.Regexp
-	// times is how many more calls it is done to; below 0 it is all.
-	times int
+	// times is how many more calls it is done to, after the first skip; below 0 it
+	// is all.
+	times, skip int
 	// refuse has the engine answer that it failed, without having been asked;
 	// after has it asked before.
 	refuse, after bool
@@ -44,6 +45,14 @@ type fault struct {
 	// seen is closed when the first call has come. Set by inject.
 	seen chan struct{}
 	once sync.Once
+	free sync.Once
+}
+
+// release lets go what is held, and holds nothing more.
+func (f *fault) release() {
+	if f.hold != nil {
+		f.free.Do(func() { close(f.hold) })
+	}
 }
 
 // version is before the path of all calls.
@@ -107,11 +116,18 @@ func (f *faulty) find(r *http.Request) *fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	call := r.Method + " " + version.ReplaceAllString(r.URL.Path, "")
+	if query, err := url.QueryUnescape(r.URL.RawQuery); err == nil && query != "" {
+		call += "?" + query
+	}
 	if r.Method != http.MethodGet {
 		f.calls = append(f.calls, call)
 	}
 	for _, fault := range f.faults {
 		if fault.times != 0 && fault.match.MatchString(call) {
+			if fault.skip > 0 {
+				fault.skip--
+				return nil
+			}
 			fault.times--
 			return fault
 		}
@@ -134,9 +150,7 @@ func (f *faulty) heal() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, fault := range f.faults {
-		if fault.hold != nil {
-			close(fault.hold)
-		}
+		fault.release()
 	}
 	f.faults, f.calls = nil, nil
 }

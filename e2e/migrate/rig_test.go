@@ -78,9 +78,6 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// agentMore is at the end of each agent's config.
-const agentMore = ""
-
 func (r *rig) begin(ctx context.Context, t *testing.T) (err error) {
 	if err := r.images(ctx, t); err != nil {
 		return err
@@ -92,7 +89,7 @@ func (r *rig) begin(ctx context.Context, t *testing.T) (err error) {
 		if r.faults[a.Name], err = newFaulty(a); err != nil {
 			return err
 		}
-		if err := a.Configure(agentMore); err != nil {
+		if err := a.Configure(""); err != nil {
 			return err
 		}
 	}

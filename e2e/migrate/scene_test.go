@@ -20,7 +20,7 @@ import (
 
 // A scene is a container that answers a peer outside, for one case on a rig:
 //
-//	s := r.scene(t, "both")                       // runs on vm1 and answers
+//	s := r.scene(t, "both", nil)                  // runs on vm1 and answers
 //	s.do(s.migrate(r.vm2))                        // nicferry migrate NAME --to vm2
 //	s.settled(r.vm2)                              // it runs there alone, and answers
 //
@@ -42,8 +42,9 @@ type scene struct {
 const settleTime = 30 * time.Second
 
 // scene starts a container on vm1, with a NIC of the network, and waits until it
-// answers. More are further arguments of docker run.
-func (r *rig) scene(t *testing.T, network string, more ...string) *scene {
+// answers. Flags are further ones of docker run, in which %s is the container's name;
+// the command is its image's unless one is given.
+func (r *rig) scene(t *testing.T, network string, flags []string, command ...string) *scene {
 	t.Helper()
 	s := &scene{rig: r, t: t, began: time.Now()}
 	s.name = strings.ToLower(strings.NewReplacer("/", "-", "_", "-", " ", "-").Replace(t.Name()))
@@ -51,8 +52,11 @@ func (r *rig) scene(t *testing.T, network string, more ...string) *scene {
 	s.name = strings.Trim(s.name, "-")
 	t.Cleanup(s.end)
 	args := []string{"run", "-d", "--network", "none", "--restart", "always", "--name", s.name, "--hostname", "echo", "--env", "COLOUR=green"}
-	args = append(append(args, "--label", "nicferry.network="+network), more...)
-	_, err := r.vm1.Docker(t.Context(), append(args, echoImage)...)
+	args = append(args, "--label", "nicferry.network="+network)
+	for _, flag := range flags {
+		args = append(args, strings.ReplaceAll(flag, "%s", s.name))
+	}
+	_, err := r.vm1.Docker(t.Context(), append(append(args, echoImage), command...)...)
 	s.do(err)
 	s.do(fleet.Until(t.Context(), "the claim of "+s.name+" to be bound", s.bound))
 	s.peer, err = newPeer(t.Context(), r.Fleet, s.addrs[0])
@@ -177,6 +181,8 @@ func (s *scene) end() {
 	for _, a := range s.Agents {
 		s.faults[a.Name].heal()
 		_, err := a.Docker(ctx, "rm", "-f", "-v", s.name) // no error if there is none
+		s.do(err)
+		_, err = a.Docker(ctx, "volume", "rm", "-f", s.name)
 		s.do(err)
 	}
 	s.do(s.holds(ctx))

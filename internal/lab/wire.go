@@ -21,6 +21,8 @@ type End struct {
 	Addr netip.Prefix
 	// MAC is one that is nobody's. Optional: another each time.
 	MAC nic.MAC
+	// NoIPv6 keeps the kernel from speaking IPv6 there. Optional.
+	NoIPv6 bool
 }
 
 func (e End) mac() string {
@@ -56,6 +58,11 @@ func Wire(ctx context.Context, a, b End) error {
 	for _, end := range []End{a, b} {
 		if end.Addr.IsValid() {
 			if _, err := end.Node.Run(ctx, "ip", "addr", "add", end.Addr.String(), "dev", end.Link, "nodad"); err != nil {
+				return fmt.Errorf("wire nodes: %w", err)
+			}
+		}
+		if end.NoIPv6 {
+			if _, err := end.Node.Run(ctx, "sysctl", "-qw", "net/ipv6/conf/"+end.Link+"/disable_ipv6=1"); err != nil {
 				return fmt.Errorf("wire nodes: %w", err)
 			}
 		}

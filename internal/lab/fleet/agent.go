@@ -64,7 +64,7 @@ func (a *Agent) cable(ctx context.Context) (err error) {
 	plug := fmt.Sprintf("port%d", a.number)
 	err = lab.Wire(ctx,
 		lab.End{Node: a.fleet.Machine, Link: plug},
-		lab.End{Node: a.Machine, Link: uplink, Addr: netip.PrefixFrom(addr, host.Bits()), MAC: a.mac(1)})
+		lab.End{Node: a.Machine, Link: uplink, Addr: netip.PrefixFrom(addr, host.Bits()), MAC: a.mac(1), NoIPv6: a.fleet.opts.OneLAN})
 	if err != nil {
 		return err
 	}

@@ -37,22 +37,12 @@ func (a *Agent) Port() string { return fmt.Sprintf("lan-%s", a.Name) }
 
 // plug puts the machine's uplink into the LAN of all.
 func (a *Agent) plug(ctx context.Context) error {
-	err := lab.Wire(ctx, lab.End{Node: a.fleet.Machine, Link: a.Port()}, lab.End{Node: a.Machine, Link: lanUplink, MAC: a.mac(2)})
+	// Neither end is a host's: they have no addresses, and say nothing.
+	err := lab.Wire(ctx,
+		lab.End{Node: a.fleet.Machine, Link: a.Port(), NoIPv6: true},
+		lab.End{Node: a.Machine, Link: lanUplink, MAC: a.mac(2), NoIPv6: true})
 	if err != nil {
 		return err
-	}
-	// Neither end is a host's: they have no addresses, and say nothing.
-	quiet := func(n *lab.Node, link string) error {
-		_, err := n.Run(ctx, "sysctl", "-qw", "net/ipv6/conf/"+link+"/disable_ipv6=1")
-		return err
-	}
-	if err := quiet(a.fleet.Machine, a.Port()); err != nil {
-		return err
-	}
-	for _, link := range []string{lanUplink, uplink} { // the address of the latter would come late
-		if err := quiet(a.Machine, link); err != nil {
-			return err
-		}
 	}
 	_, err = a.fleet.Machine.Run(ctx, "ip", "link", "set", a.Port(), "master", lanSwitch)
 	return err
