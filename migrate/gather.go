@@ -18,6 +18,12 @@ const askTime = 20 * time.Second
 // gather finds out what a plan is made of. What a node does not say is in the
 // facts and no error.
 func (m *Mover) gather(ctx context.Context, request nic.MoveRequest) (Facts, error) {
+	select {
+	case m.plans <- struct{}{}:
+		defer func() { <-m.plans }()
+	case <-ctx.Done():
+		return Facts{}, ctx.Err()
+	}
 	g := gathering{m: m, facts: Facts{Request: request, Unsaid: map[string]string{}}, move: nic.NewMoveID()}
 	if err := g.records(ctx); err != nil {
 		return Facts{}, err

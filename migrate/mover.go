@@ -21,21 +21,27 @@ type Mover struct {
 	opts   Options
 	queue  *keyed.Queue
 	drains chan struct{} // has one in it when drains are to be looked at
+	plans  chan struct{} // has one in it for each plan that is being made
 
 	mu   sync.Mutex // guards what follows
 	term store.Term
 	runs map[nic.MoveID]*run
 }
 
-// movesAtOnce bounds how many moves are at work; more wait for their turn.
-const movesAtOnce = 32
+const (
+	// movesAtOnce bounds how many moves are at work; more wait for their turn. One
+	// beyond its pivot is at work until its source node is back.
+	movesAtOnce = 256
+	// plansAtOnce bounds how many plans are made, each of which gives nodes orders.
+	plansAtOnce = 8
+)
 
 // New makes a Mover.
 func New(opts Options) (*Mover, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	m := &Mover{opts: opts, drains: make(chan struct{}, 1), runs: map[nic.MoveID]*run{}}
+	m := &Mover{opts: opts, drains: make(chan struct{}, 1), plans: make(chan struct{}, plansAtOnce), runs: map[nic.MoveID]*run{}}
 	m.queue = keyed.New(keyed.Options{Work: m.work, Workers: movesAtOnce, Log: opts.Log, About: func(id string) []any {
 		return []any{"move", id}
 	}})

@@ -90,6 +90,11 @@ func decisions() []Arrow {
 			From: []string{"migrate/saga/..."}, To: []string{"nic", "provider/...", "allocator/...", "vmagent/..."}, Through: true,
 			Because: "the saga is generic: steps, a journal, a pivot",
 		},
+		{
+			From: []string{"migrate/..."}, To: []string{"provider/...", "allocator/...", "vmagent/...", "internal/board", "internal/relay"},
+			Through: true,
+			Because: "a move asks the other rooms by the interfaces that it declares; cmd wires",
+		},
 	}
 }
 

@@ -24,7 +24,7 @@ type Mover interface {
 	// WaitMove returns it as soon as its revision is not after any more. When ctx
 	// ends it returns ctx's error.
 	WaitMove(ctx context.Context, id nic.MoveID, after uint64) (nic.Move, uint64, error)
-	// Resume has a parked move go on the way that it was on, Abort has one go back.
+	// Resume has a parked move go on forward, Abort has one go back.
 	// One that is beyond its pivot cannot: refused. One that goes on or back
 	// already: no error.
 	Resume(ctx context.Context, id nic.MoveID) (nic.Move, error)
