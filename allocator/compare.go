@@ -60,6 +60,7 @@ func (f facts) compare() []finding {
 	c.held()
 	c.onNodes()
 	c.indexes()
+	c.leftBehind()
 	return c.out
 }
 

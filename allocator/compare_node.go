@@ -162,3 +162,17 @@ func (c *comparison) indexes() {
 		}
 	}
 }
+
+// leftBehind finds what is said of containers that have given their claims away,
+// and that their nodes' engines know no more.
+func (c *comparison) leftBehind() {
+	for _, key := range slices.Sorted(maps.Keys(c.after.moved)) {
+		node, sandbox, _ := strings.Cut(strings.TrimPrefix(key, movedPrefix), "/")
+		sandbox, _, _ = strings.Cut(sandbox, "/")
+		if census, counted := c.censuses[node]; counted && !slices.Contains(census.Containers, sandbox) {
+			c.add(finding{does: dropIndex, index: key, Finding: api.Finding{
+				Kind: api.FindingDangling, Node: node, Message: key + " is of a container that has moved, and is gone where it was",
+			}})
+		}
+	}
+}

@@ -27,6 +27,7 @@ type reading struct {
 	observed map[nic.ID]nic.Observed
 	owners   map[string]nic.ClaimID     // by key
 	on       map[string]nic.ID          // by key
+	moved    map[string]moved           // by key
 	reserved map[string]nic.Reservation // of addresses and MACs, by key
 }
 
@@ -43,7 +44,7 @@ func (a *Allocator) read(ctx context.Context) (reading, error) {
 	r := reading{
 		nics: map[nic.ID]nic.NIC{}, claims: map[nic.ClaimID]nic.Claim{}, nodes: map[string]nic.Node{},
 		observed: map[nic.ID]nic.Observed{}, owners: map[string]nic.ClaimID{}, on: map[string]nic.ID{},
-		reserved: map[string]nic.Reservation{},
+		reserved: map[string]nic.Reservation{}, moved: map[string]moved{},
 	}
 	all, _, err := a.opts.Store.List(ctx, "", "", 0)
 	if err != nil {
@@ -66,6 +67,8 @@ func (a *Allocator) read(ctx context.Context) (reading, error) {
 			err = into(r.reserved, record.Key, record)
 		case onRoot:
 			err = into(r.on, record.Key, record)
+		case movedPrefix:
+			err = into(r.moved, record.Key, record)
 		}
 		if err != nil {
 			return r, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
@@ -260,6 +261,9 @@ func (a *Allocator) releaseFound(ctx context.Context, f finding) error {
 // dropIndex removes an index's record, unless it leads somewhere by now.
 func (a *Allocator) dropIndex(ctx context.Context, f finding) error {
 	return a.asLeader(ctx, func(e *edit) error {
+		if strings.HasPrefix(f.index, movedPrefix) { // it leads nowhere by its node's word
+			return e.drop(f.index)
+		}
 		r, err := a.read(ctx)
 		if err != nil {
 			return err

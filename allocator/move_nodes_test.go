@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/fake"
 )
 
 // The container that a claim comes from goes by somebody else's hand: its agent is
@@ -187,5 +189,58 @@ func TestAMoveOffADeadMachine(t *testing.T) {
 		dead(true)
 		tr.until("in on vm2", tr.in("vm2"))
 		tr.finish()
+	})
+}
+
+// A sweep in the middle of a move finds nothing, and takes nothing.
+func TestAuditLeavesMovesAlone(t *testing.T) {
+	bothWays(t, func(t *testing.T, tr *trip) {
+		tr.begin()
+		tr.aim()
+		for i := range 90 {
+			if i == 3 || i == 60 {
+				tr.stopAndStart()
+				tr.bring("vm2")
+			}
+			if i == 30 {
+				tr.goBack()
+				tr.bring("vm1")
+			}
+			tr.obey()
+			audit, err := tr.alloc.Audit(t.Context(), true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range audit.Findings {
+				if f.Kind != api.FindingNodeSilent {
+					t.Errorf("at %+v: found %+v", tr.at(), f)
+				}
+			}
+			tr.wait(70 * time.Millisecond)
+		}
+		tr.until("in on vm2", tr.in("vm2"))
+		tr.finish()
+	})
+}
+
+// What is said of a container that has moved goes with the container, as its engine
+// says.
+func TestAuditForgetsWhatIsLeftBehind(t *testing.T) {
+	travels(t, fake.Options{}, func(t *testing.T, tr *trip) {
+		was := tr.now()
+		tr.begin()
+		tr.leave()
+		tr.until("in on vm2", tr.in("vm2"))
+		tr.finish()
+		census := &counted{now: nic.Census{Containers: []string{sandbox("a001")}}}
+		stop := tr.answers(census.get)
+		tr.audit(true, api.FindingNodeSilent)
+		tr.givenAway(was)
+		census.set(func(c *nic.Census) { c.Containers = nil })
+		tr.audit(true, api.FindingDangling, api.FindingNodeSilent)
+		stop()
+		if got, err := tr.alloc.Acquire(t.Context(), was.Owner, "anew", nic.Request{Interface: "eth0", Network: "lab"}); err != nil || got.Phase == nic.ClaimRefused {
+			t.Errorf("a container of that id gets %+v, %v", got, err)
+		}
 	})
 }
