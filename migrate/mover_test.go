@@ -102,10 +102,8 @@ func TestAFailedMoveSaysWhyAndGoesBack(t *testing.T) {
 				t.Errorf("no event %q in %v", want, d.news)
 			}
 		}
-		for _, want := range []string{"pivot failed 1s", "fence undone 1s", "moved undone"} {
-			if !slices.Contains(d.counts, want) {
-				t.Errorf("no count %q in %v", want, d.counts)
-			}
+		if want := []string{"fence ok 1s", "pivot failed 1s", "pivot undone 0s", "fence undone 1s", "moved undone"}; !slices.Equal(d.counts, want) {
+			t.Errorf("counted %v, want %v", d.counts, want)
 		}
 	}, "a", "b")
 }

@@ -44,10 +44,10 @@ func (m *Mover) tell(was, now nic.Move, tried time.Time) {
 	}
 }
 
-// fresh says whether a try of a step begins with this record.
+// fresh says whether a try of a step begins or ends with this record.
 func fresh(was, now nic.Move) bool {
 	for i, s := range now.Steps {
-		if s.Tries != was.Steps[i].Tries {
+		if before := was.Steps[i]; s.Tries != before.Tries || s.State != before.State || s.Error != before.Error {
 			return true
 		}
 	}
@@ -63,9 +63,8 @@ type news struct {
 
 func (n news) step(was, now nic.MoveStep) {
 	observer := n.m.opts.Observer
-	failed := now.Error != "" && (now.Error != was.Error || now.State != was.State && now.State != nic.StepUndone)
 	switch {
-	case failed:
+	case now.Error != "" && now.Error != was.Error: // what stays the same is told once
 		observer.MoveStepped(now.Name, "failed", n.took)
 		n.add(slog.LevelWarn, newsFailed, fmt.Sprintf("step %s: %s", now.Name, now.Error), "step", now.Name, "took", n.took)
 	case now.State == was.State:
