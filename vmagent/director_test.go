@@ -178,6 +178,15 @@ func (m *machine) addrs(ns *netns.Namespace) string {
 	return netnstest.Run(m.t, ns, "ip", "-o", "addr")
 }
 
+// links are the names of the host's links.
+func (m *machine) links() (names []string) {
+	m.t.Helper()
+	for line := range strings.Lines(netnstest.Run(m.t, m.host, "ip", "-br", "link")) {
+		names = append(names, strings.Fields(line)[0])
+	}
+	return names
+}
+
 // A lan is a switch with a DHCP server, of both versions, at lan0.
 type lan struct {
 	t      *testing.T

@@ -50,7 +50,7 @@ func TestF59_ALeaseMovesAlong(t *testing.T) {
 			l := newLAN(t)
 			l.plug(a)
 			l.plug(b)
-			before := netnstest.Run(t, a.host, "ip", "-br", "link")
+			before := a.links()
 			there := onLAN("nic-0000000000000001", mac(t), 1)
 			a.engine.run(t, id(1), nil)
 			a.want(there)
@@ -71,8 +71,8 @@ func TestF59_ALeaseMovesAlong(t *testing.T) {
 			gone.Gone, gone.Moves, gone.Epoch = true, true, 2
 			a.want(gone)
 			a.await(t, gone, nic.ObservedClean)
-			if left := netnstest.Run(t, a.host, "ip", "-br", "link"); left != before {
-				t.Errorf("the host had\n%s\nand has\n%s", before, left)
+			if left := a.links(); !slices.Equal(left, before) {
+				t.Errorf("the host had %q and has %q", before, left)
 			}
 			for _, kind := range []string{"leases", "leases6", "homes"} {
 				if files, err := os.ReadDir(a.dir + "/" + kind); err != nil || len(files) != 0 {
