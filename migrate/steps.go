@@ -28,17 +28,23 @@ type Journal interface {
 // The times that nodes are given. What is copied has more.
 const (
 	// answerWithin is how long an agent may take to begin an order.
-	answerWithin = 10 * time.Second
+	answerWithin = 8 * time.Second
+	// sayWithin is how much longer than it may take an agent may need to say how an
+	// order that it has begun went.
+	sayWithin = 3 * time.Second
 	// quickly is how long the engine may take for what is done at once.
-	quickly = 30 * time.Second
-	// slack is what a step has besides the time that its order has.
-	slack = 15 * time.Second
+	quickly = 15 * time.Second
+	// slack is what a step has besides the time that its order has, so that the
+	// order's own end is what is told.
+	slack = answerWithin + sayWithin + time.Second
 	// undoQuickly is how long is tried to take something back that is done at once.
 	undoQuickly = 12 * time.Second
+	// killWithin is what the engine needs besides a container's grace to end it.
+	killWithin = 8 * time.Second
 	// slowest is how many bytes a second are copied at least.
 	slowest = 4 << 20
-	// deadEvery is how often it is asked whether a node's machine is off.
-	deadEvery = 2 * time.Second
+	// lookEvery is how often it is looked whether a wait is in vain.
+	lookEvery = time.Second
 	// forEver is the deadline of one try of what is tried without end.
 	forEver = time.Hour
 )
@@ -48,20 +54,20 @@ const (
 func Steps(parts Parts, journal Journal) []saga.Step[nic.Move] {
 	s := &stepper{Parts: parts, journal: journal}
 	known := map[string]saga.Step[nic.Move]{
-		StepFence:       {Do: s.fence, Undo: s.unfence, Remedy: s.remedy("the controller's store takes records")},
+		StepFence:       {Do: s.fence, Undo: s.unfence, Deadline: within(quickly), UndoDeadline: within(undoQuickly), Remedy: s.remedy("the controller's store takes records")},
 		StepRestartsOff: {Do: s.restartsOff, Undo: s.undoRestartsOff, UndoDeadline: within(undoQuickly), Remedy: s.remedyAt(fromOf)},
 		StepImage:       {Do: s.image, Undo: s.settles(StepImage), Deadline: s.copying(StepImage, 2)},
 		StepCreate:      {Do: s.create, Undo: s.uncreate, Deadline: within(quickly + slack), UndoDeadline: within(undoQuickly), Remedy: s.remedyAt(toOf)},
-		StepAim:         {Do: s.aim},
+		StepAim:         {Do: s.aim, Deadline: within(quickly)},
 		StepStop:        {Do: s.stop, Undo: s.unstop, Deadline: s.stopping(slack), UndoDeadline: within(2 * undoQuickly), Remedy: s.remedyAt(fromOf)},
 		StepCheckpoint:  {Do: s.checkpoint, Undo: s.settles(StepCheckpoint), Deadline: within(10 * time.Minute)},
 		StepVolumes:     {Do: s.volumes, Undo: s.settles(StepVolumes), Deadline: s.copying(StepVolumes, 1)},
 		StepLayer:       {Do: s.layer, Undo: s.settles(StepLayer), Deadline: s.copying(StepLayer, 1)},
 		StepNICOut:      {Do: s.nicOut, Undo: s.nicBack, Deadline: within(providerPatience), UndoDeadline: within(2 * providerPatience), Remedy: s.remedyAt(bothOf)},
-		StepStart:       {Do: s.start, Undo: s.unstart, Deadline: within(2 * quickly), UndoDeadline: s.stopping(undoQuickly - slack), Remedy: s.remedyAt(toOf)},
+		StepStart:       {Do: s.start, Undo: s.unstart, Deadline: within(quickly + slack), UndoDeadline: s.stopping(0), Remedy: s.remedyAt(toOf)},
 		StepNICIn:       {Do: s.nicIn, Deadline: within(2 * providerPatience)},
 		StepHealth:      {Do: s.health, Undo: s.settles(StepHealth), Deadline: s.healing},
-		StepPivot:       {Do: s.pivot, Undo: s.unpivot, Pivot: true},
+		StepPivot:       {Do: s.pivot, Undo: s.unpivot, Pivot: true, Deadline: within(undoQuickly), UndoDeadline: within(undoQuickly), Remedy: s.remedy("the controller's store takes records")},
 		StepRestartsOn:  {Do: s.restartsOn, Deadline: within(forEver)},
 		StepDrop:        {Do: s.drop, Deadline: within(forEver)},
 	}
@@ -91,7 +97,7 @@ func (s *stepper) copying(step string, ways time.Duration) func(*nic.Move) time.
 
 // copyTime is how long copying may take.
 func copyTime(bytes int64) time.Duration {
-	return time.Minute + time.Duration(bytes/slowest)*time.Second
+	return 20*time.Second + time.Duration(bytes/slowest)*time.Second
 }
 
 // stopping is the deadline of what waits for a container to end.
@@ -101,7 +107,7 @@ func (s *stepper) stopping(more time.Duration) func(*nic.Move) time.Duration {
 
 // stopTime is how long stopping may take: its grace, and what the engine needs to
 // kill it then.
-func stopTime(m nic.Move) time.Duration { return m.Grace.D() + slack }
+func stopTime(m nic.Move) time.Duration { return m.Grace.D() + killWithin }
 
 func (s *stepper) healing(m *nic.Move) time.Duration { return m.Options.Wait.D() + slack }
 

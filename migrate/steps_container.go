@@ -71,7 +71,8 @@ func (s *stepper) create(ctx context.Context, _ *nic.Move) error {
 }
 
 // uncreate removes it again, with the volumes that were made for it. On a machine
-// that is off it is left: it has never run there and does not start by itself.
+// that is off that is done when it is on again: the container has never run there,
+// and does not start by itself.
 func (s *stepper) uncreate(ctx context.Context, _ *nic.Move) error {
 	m := s.journal.Move()
 	began, err := s.settle(ctx, StepCreate, s.wordsOf(StepCreate)...)
@@ -79,20 +80,20 @@ func (s *stepper) uncreate(ctx context.Context, _ *nic.Move) error {
 		return err
 	}
 	_, err = s.order(ctx, StepCreate, "undo-"+StepCreate, nic.Task{
-		Node: m.To, Kind: nic.TaskRemove, Container: m.TargetSandbox, Volumes: m.Volumes, Within: nic.Duration(quickly),
+		Node: m.To, Kind: nic.TaskRemove, Container: m.TargetSandbox, Volumes: m.Volumes, Within: nic.Duration(quickly), Outlives: true,
 	})
 	switch {
 	case gone(err):
 		return nil
 	case dead(err):
-		left := fmt.Sprintf("the container %s on %s, whose machine is off: docker rm -v %s there", m.Target, m.To, m.Target)
+		left := fmt.Sprintf("container %s on %s is removed when that machine is on again", m.Target, m.To)
 		return s.journal.Note(ctx, func(m *nic.Move) {
 			if !slices.Contains(m.Left, left) {
 				m.Left = append(m.Left, left)
 			}
 		})
 	}
-	return err
+	return parks(err)
 }
 
 // stop ends the container on the source. It is done when that says so, or when
@@ -170,7 +171,7 @@ func (s *stepper) unstart(ctx context.Context, _ *nic.Move) error {
 	if gone(err) || dead(err) {
 		return nil
 	}
-	return err
+	return parks(err)
 }
 
 func (s *stepper) health(ctx context.Context, _ *nic.Move) error {
@@ -181,12 +182,21 @@ func (s *stepper) health(ctx context.Context, _ *nic.Move) error {
 	return err
 }
 
-// restartsOn gives the target's container the policy that the source's had.
+// restartsOn gives the target's container the policy that the source's had. A
+// machine that was started meanwhile has not brought it up, which that would have.
 func (s *stepper) restartsOn(ctx context.Context, _ *nic.Move) error {
 	m := s.journal.Move()
-	return s.orderForEver(ctx, StepRestartsOn, m.To, nic.Task{
+	err := s.orderForEver(ctx, StepRestartsOn, m.To, nic.Task{
 		Node: m.To, Kind: nic.TaskPolicy, Container: m.TargetSandbox, Policy: m.Was, Within: nic.Duration(quickly),
 	})
+	if err != nil || m.Stopped {
+		return err
+	}
+	_, err = s.orderPart(ctx, StepRestartsOn, StepRestartsOn+"-start", 1, s.startOf(m.To, m.TargetSandbox))
+	if gone(err) || err != nil && s.givenUp(ctx, m.To, err) {
+		return nil
+	}
+	return err
 }
 
 // drop removes the source's container. It may be given NICs anew then.

@@ -2,12 +2,14 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/migrate/saga"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -15,8 +17,9 @@ import (
 // How long NICs may be at the same before it counts as no progress: while their
 // provider is at work, and while a node is.
 const (
+	bringWithin      = 5 * time.Second
 	providerPatience = time.Minute
-	nodePatience     = 15 * time.Second
+	nodePatience     = 12 * time.Second
 )
 
 // fence makes the claims the move's, and keeps room for them on the target.
@@ -29,7 +32,7 @@ func (s *stepper) fence(ctx context.Context, _ *nic.Move) error {
 // unfence makes the claims what they were, if they are the move's.
 func (s *stepper) unfence(ctx context.Context, _ *nic.Move) error {
 	m := s.journal.Move()
-	claims, err := s.Claims.OfContainer(ctx, m.From, m.Sandbox)
+	claims, err := s.Claims.OnNode(ctx, m.From)
 	if err != nil {
 		return err
 	}
@@ -54,12 +57,24 @@ func (s *stepper) nicOut(ctx context.Context, _ *nic.Move) error {
 			return err
 		}
 	}
-	if err := s.Claims.BringNICs(ctx, m.ID, m.Claims, m.To); err != nil {
-		return saga.Again(err)
+	if err := s.bring(ctx, m, m.To); err != nil {
+		return err
 	}
 	return s.awaitNICs(ctx, m, "", "out of "+m.From, func(at []nic.Whereabouts) bool {
 		return all(at, func(w nic.Whereabouts) bool { return w.Node != m.From || w.Seen == nic.ObservedClean })
 	})
+}
+
+// bring says where the NICs are to be, a few times if need be: how long they may
+// take to get there is another matter.
+func (s *stepper) bring(ctx context.Context, m nic.Move, node string) error {
+	wait := retry.Backoff{First: 100 * time.Millisecond, Max: time.Second}
+	for end := time.Now().Add(bringWithin); ; {
+		err := s.Claims.BringNICs(ctx, m.ID, m.Claims, node)
+		if err == nil || time.Now().After(end) || retry.Sleep(ctx, wait.Next()) != nil {
+			return err
+		}
+	}
 }
 
 // nicBack has them come back to the source's node.
@@ -69,8 +84,8 @@ func (s *stepper) nicBack(ctx context.Context, _ *nic.Move) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Claims.BringNICs(ctx, m.ID, m.Claims, m.From); err != nil {
-		return err
+	if err := s.bring(ctx, m, m.From); err != nil {
+		return saga.Final(err)
 	}
 	if m.Kind == nic.MoveNIC && allIn(at, m.From) {
 		return nil
@@ -106,7 +121,7 @@ func (s *stepper) pivot(ctx context.Context, _ *nic.Move) error {
 // unpivot looks whether it is done all the same.
 func (s *stepper) unpivot(ctx context.Context, _ *nic.Move) error {
 	m := s.journal.Move()
-	claims, err := s.Claims.OfContainer(ctx, m.To, m.TargetSandbox)
+	claims, err := s.Claims.OnNode(ctx, m.To)
 	if err != nil {
 		return err
 	}
@@ -134,14 +149,14 @@ func (s *stepper) awaitNICs(ctx context.Context, m nic.Move, node, where string,
 	if err == nil {
 		return nil
 	}
-	if cause := context.Cause(watched); ctx.Err() == nil && watched.Err() != nil {
+	if cause := context.Cause(watched); ctx.Err() == nil && cause != nil && !errors.Is(err, cause) {
 		return fmt.Errorf("wait until the NICs are %s: %w (%w)", where, cause, err)
 	}
 	return fmt.Errorf("wait until the NICs are %s: %w", where, err)
 }
 
 func (s *stepper) watchNICs(ctx context.Context, stop context.CancelCauseFunc, node string, p *progress) {
-	look := time.NewTicker(deadEvery)
+	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
 		select {
@@ -150,7 +165,7 @@ func (s *stepper) watchNICs(ctx context.Context, stop context.CancelCauseFunc, n
 		case <-look.C:
 		}
 		if since, patience := p.stuck(); since > patience {
-			stop(fmt.Errorf("nothing has changed for %v", since.Round(time.Second)))
+			stop(fmt.Errorf("%w for %v", errStuck, since.Round(time.Second)))
 			return
 		}
 		if node == "" {
@@ -163,6 +178,9 @@ func (s *stepper) watchNICs(ctx context.Context, stop context.CancelCauseFunc, n
 	}
 }
 
+// errStuck: NICs are not on their way any more.
+var errStuck = errors.New("nothing has changed")
+
 // progress is when NICs were last seen to change.
 type progress struct {
 	mu    sync.Mutex
@@ -173,9 +191,18 @@ type progress struct {
 func (p *progress) see(at []nic.Whereabouts) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !reflect.DeepEqual(at, p.last) {
-		p.last, p.since = slices.Clone(at), time.Now()
+	if !slices.EqualFunc(at, p.last, sameAt) {
+		p.since = time.Now()
 	}
+	p.last = slices.Clone(at)
+}
+
+// sameAt says whether a NIC is at what it was at. How long it has been so, as its
+// conditions tell people, is no progress; another condition is.
+func sameAt(a, b nic.Whereabouts) bool {
+	same := slices.EqualFunc(a.Conditions, b.Conditions, func(a, b nic.Condition) bool { return a.Reason == b.Reason })
+	a.Conditions, b.Conditions = nil, nil
+	return same && reflect.DeepEqual(a, b)
 }
 
 // stuck is how long nothing has changed, and how long that may be so.

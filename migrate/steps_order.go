@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,8 +24,8 @@ func (e *deadError) Error() string {
 // A goneError is a container that does not exist.
 type goneError struct{ error }
 
-// errSilent: an agent has not begun an order.
-var errSilent = errors.New("its agent does not take orders at present")
+// errSilent: an agent does not begin an order, or does not say how it went.
+var errSilent = errors.New("its agent does not answer")
 
 // tries is how often a step was begun, forward and back.
 func tries(m nic.Move, step string) int {
@@ -145,17 +146,11 @@ func (s *stepper) wordsOf(step string) []string {
 // run on the node any more, and with errSilent if the node does not begin.
 func (s *stepper) await(ctx context.Context, step string, task nic.Task, told func(nic.Task)) (nic.Task, error) {
 	watched, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
 	var begun atomic.Bool
-	done := make(chan struct{})
-	patience := answerWithin
-	if passed(s.journal.Move()) {
-		patience = forEver // there is no way back that it would have to take
-	}
-	go func() {
-		defer close(done)
-		s.watch(watched, stop, task.Node, &begun, patience)
-	}()
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer stop(nil)
+	watching.Go(func() { s.watch(watched, stop, task, &begun) })
 	over, err := s.Orders.Await(watched, task.ID, func(t nic.Task) {
 		if t.State != nic.TaskPending {
 			begun.Store(true)
@@ -164,8 +159,6 @@ func (s *stepper) await(ctx context.Context, step string, task nic.Task, told fu
 			told(t)
 		}
 	})
-	stop(nil)
-	<-done
 	if err != nil {
 		return task, s.unsaid(ctx, watched, task, err)
 	}
@@ -185,26 +178,38 @@ func (s *stepper) unsaid(ctx, watched context.Context, task nic.Task, err error)
 	return saga.Again(fmt.Errorf("%s on %s: %w", task.Kind, task.Node, err))
 }
 
-// watch ends a wait for a node that is dead, or that does not begin.
-func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, node string, begun *atomic.Bool, patience time.Duration) {
-	silent := time.NewTimer(patience)
-	defer silent.Stop()
-	look := time.NewTicker(deadEvery)
+// watch ends a wait for a node that is dead, that does not begin, or that does not
+// say how it went. Beyond the pivot there is no way back that a silent node would
+// have to take, and it is waited for.
+func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, task nic.Task, begun *atomic.Bool) {
+	given, began := time.Now(), time.Time{}
+	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-silent.C:
-			if !begun.Load() {
-				stop(fmt.Errorf("not begun within %v: %w", patience, errSilent))
-				return
-			}
 		case <-look.C:
-			if why, dead, err := s.Claims.Dead(ctx, node); err == nil && dead {
-				stop(&deadError{node, why})
-				return
-			}
+		}
+		if began.IsZero() && begun.Load() {
+			began = time.Now()
+		}
+		waits := time.Since(given)
+		switch {
+		case passed(s.journal.Move()):
+		case began.IsZero() && waits >= answerWithin:
+			stop(fmt.Errorf("not begun within %v: %w", answerWithin, errSilent))
+			return
+		case !began.IsZero() && time.Since(began) >= task.Within.D()+sayWithin:
+			stop(fmt.Errorf("begun %v ago, and nothing said of it: %w", time.Since(began).Round(time.Second), errSilent))
+			return
+		}
+		if waits < 2*lookEvery {
+			continue // most are over by then
+		}
+		if why, dead, err := s.Claims.Dead(ctx, task.Node); err == nil && dead {
+			stop(&deadError{task.Node, why})
+			return
 		}
 	}
 }
@@ -239,9 +244,10 @@ func dead(err error) bool {
 	return ok
 }
 
-// parks marks the error of an Undo that waiting does not mend.
+// parks marks the error of an Undo that trying again does not mend: a node does not
+// answer. Somebody has to see to that.
 func parks(err error) error {
-	if dead(err) {
+	if dead(err) || errors.Is(err, errSilent) || errors.Is(err, errStuck) {
 		return saga.Final(err)
 	}
 	return err

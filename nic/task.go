@@ -77,6 +77,9 @@ type Task struct {
 	Volumes []string `json:"volumes,omitempty"`
 	// Leave: remove leaves the container's anonymous volumes where they are.
 	Leave bool `json:"leave,omitempty"`
+	// Outlives: while it is not begun it stays when its move ends and is forgotten,
+	// until the node is there again and does it, or is forgotten too.
+	Outlives bool `json:"outlives,omitempty"`
 	// Image is the id that a pull has to bring.
 	Image string `json:"image,omitempty"`
 	// Networks are Docker's own that a survey looks for.

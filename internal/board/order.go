@@ -99,20 +99,31 @@ func (b *Board) forget(ctx context.Context, move nic.MoveID) error {
 	}
 	var ops []store.Op
 	for _, p := range places {
-		ops = append(ops, store.Delete(p.Key, p.Rev))
-		key := taskKey(p.Value, nic.TaskID(p.Key[len(atPrefix):]))
-		switch rec, err := b.opts.Store.Get(ctx, key); {
+		task, rev, err := b.get(ctx, p.Value, nic.TaskID(p.Key[len(atPrefix):]))
+		switch {
+		case err == nil && b.stays(ctx, task):
+			continue
 		case err == nil:
-			ops = append(ops, store.Delete(key, rec.Rev))
+			ops = append(ops, store.Delete(taskKey(p.Value, task.ID), rev))
 		case !errors.Is(err, store.ErrNotFound):
 			return err
 		}
+		ops = append(ops, store.Delete(p.Key, p.Rev))
 	}
 	if len(ops) == 0 {
 		return nil
 	}
 	_, err = b.opts.Store.Commit(ctx, ops...)
 	return err
+}
+
+// stays says whether a task is still to be done although its move is over.
+func (b *Board) stays(ctx context.Context, task nic.Task) bool {
+	if !task.Outlives || task.State.Over() {
+		return false
+	}
+	_, _, err := b.node(ctx, task.Node)
+	return !errors.Is(err, store.ErrNotFound)
 }
 
 // attrs are what the log says of a task.
