@@ -413,3 +413,35 @@ func TestClaimsOfAContainer(t *testing.T) {
 		}
 	})
 }
+
+// NICs in reserve make room for what moves there.
+func TestAMoveHasTheSlotsOfTheReserve(t *testing.T) {
+	for _, travel := range []provider.Travel{provider.Carry, provider.Rebuild} {
+		bubble(t, fake.Options{Travel: travel, NICsPerInstance: 1}, func(t *testing.T, r *rig) {
+			tr := onTheRoad(r)
+			tr.stop()
+			tr.networks[2].Pool = nic.Pool{Min: 1, Max: 1, Idle: nic.Duration(time.Hour)}
+			tr.start()
+			spares := func() (n int) {
+				records, err := allocator.ReadRecords(t.Context(), tr.store)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, v := range records.NICs {
+					if v.Phase == nic.PhaseSpare {
+						n++
+					}
+				}
+				return n
+			}
+			tr.until("full of its reserve", func() bool { return spares() == 1 })
+			if room, err := tr.alloc.MoveRoom(t.Context(), tr.claims, "vm2"); err != nil || len(room.Refusals) > 0 {
+				t.Errorf("room on vm2: %+v, %v", room.Refusals, err)
+			}
+			tr.begin()
+			tr.leave()
+			tr.until("in on vm2", tr.in("vm2"))
+			tr.finish()
+		})
+	}
+}

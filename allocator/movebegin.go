@@ -81,6 +81,7 @@ func (a *Allocator) keepSlots(ctx context.Context, what string, ids []nic.ClaimI
 		network[id] = claim.Request.Network
 	}
 	room, free, held := candidacy{}, map[pool.Machine]int{}, map[pool.Machine]map[nic.ID]pool.Machine{}
+	spares, need := map[pool.Machine][]nic.ID{}, map[pool.Machine]int{}
 	for _, id := range ids {
 		m := a.machineOn(network[id], to)
 		if _, known := a.opts.Providers[m.Provider]; !known {
@@ -93,17 +94,69 @@ func (a *Allocator) keepSlots(ctx context.Context, what string, ids []nic.ClaimI
 				forget()
 				return nil, fmt.Errorf("%s: ask provider %s for free slots on %s: %w", what, m.Provider, to, err)
 			}
+			if spares[m], err = sparesAt(a.reader(ctx), m, to); err != nil {
+				forget()
+				return nil, err
+			}
 			free[m] = limits.Free
 		}
-		if !a.slots.reserve(slotOf(id), m, free[m], held[m]) {
+		need[m]++
+		if !a.slots.reserve(slotOf(id), m, free[m]+len(spares[m]), held[m]) {
 			room.against("slots", "", "%d slots are free on %s at provider %s, and promised to others", free[m], to, m.Provider)
 		}
 	}
-	if err := room.err(what); err != nil {
+	err = room.err(what)
+	for m, some := range spares {
+		if short := need[m] + len(held[m]) - free[m]; err == nil && short > 0 {
+			err = a.giveSpares(ctx, some[:min(short, len(some))])
+		}
+	}
+	if err != nil {
 		forget()
 		return nil, err
 	}
 	return forget, nil
+}
+
+// sparesAt are the NICs in reserve on a machine of a node: what moves there has
+// their slots.
+func sparesAt(e *edit, m pool.Machine, node string) ([]nic.ID, error) {
+	ids, err := idsOn(e, node)
+	if err != nil {
+		return nil, err
+	}
+	var spares []nic.ID
+	for _, id := range ids {
+		n, _, found, err := get[nic.NIC](e, nicKey(id))
+		if err != nil {
+			return nil, err
+		}
+		if found && isSpare(n) && machineOf(n) == m {
+			spares = append(spares, id)
+		}
+	}
+	return spares, nil
+}
+
+func isSpare(n nic.NIC) bool {
+	return n.Holder == "" && (n.Phase == nic.PhaseSpare || n.Phase == nic.PhaseCooling)
+}
+
+// giveSpares sends NICs in reserve home, to make room.
+func (a *Allocator) giveSpares(ctx context.Context, ids []nic.ID) error {
+	for _, id := range ids {
+		err := a.atomically(ctx, func(e *edit) error {
+			n, rev, found, err := get[nic.NIC](e, nicKey(id))
+			if err == nil && found && isSpare(n) && e.homeward(&n) {
+				e.update(nicKey(id), n, rev)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("give back %s, which is in reserve: %w", id, err)
+		}
+	}
+	return nil
 }
 
 func (a *Allocator) beginMove(e *edit, what string, move nic.MoveID, ids []nic.ClaimID, to, target string) ([]nic.Claim, error) {

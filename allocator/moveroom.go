@@ -190,7 +190,13 @@ func (c *candidacy) freeSlots() (map[pool.Machine]int, error) {
 		return nil, ctx.Err()
 	}
 	for m := range c.slots {
-		if _, said := free[m]; !said {
+		spares, listErr := sparesAt(c.e, m, c.to)
+		if listErr != nil {
+			return nil, listErr
+		}
+		if _, said := free[m]; said {
+			free[m] += len(spares) // they go home for what comes
+		} else {
 			c.against("slots", "", "provider %s does not say how many slots are free on %s: %s", m.Provider, c.to, err)
 		}
 	}
