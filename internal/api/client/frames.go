@@ -104,7 +104,9 @@ func (f *frames) beat(every time.Duration) (stop func()) {
 			case <-end:
 				return
 			case <-tick.C:
-				f.mu.Lock()
+				if !f.mu.TryLock() {
+					continue // a frame is on its way
+				}
 				if time.Since(f.at) >= every {
 					_ = f.writeLocked(make([]byte, frameHead)) // the next frame meets the same error
 				}
