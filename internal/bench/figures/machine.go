@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A Machine is what a reader of figures wants to know of where they are from.
@@ -91,4 +92,41 @@ func readCPU() (cpuTime, error) {
 		}
 	}
 	return t, nil
+}
+
+// loadUnit is of the machine's load, which is written down with the figures.
+const loadUnit = "hundredths"
+
+// AddLoad writes the machine's load down with its figures: when is before or after.
+func (f *File) AddLoad(when string, m Machine) {
+	f.Add("load", when, 0, int64(100*m.Load), loadUnit, nil)
+}
+
+// Shared says that the machine had other work while the figures were taken; "" if
+// it had not.
+func (m Machine) Shared(all []Record) string {
+	for _, r := range all {
+		if r.Unit == loadUnit && r.Value > int64(100*m.CPUs) {
+			return "The machine was busy with other work: ratios are of use, absolute times are not."
+		}
+	}
+	return ""
+}
+
+// Where says what the figures are from: the machine, today, and its load by them.
+func (m Machine) Where(all []Record) string {
+	load := "its load was not written down"
+	for _, r := range all {
+		if r.Unit == loadUnit && r.What == "before" {
+			load = fmt.Sprintf("load %.2f before the start", float64(r.Value)/100)
+		}
+		if r.Unit == loadUnit && r.What == "after" {
+			load += fmt.Sprintf(", %.2f at the end with the guest's own", float64(r.Value)/100)
+		}
+	}
+	machine := "bare metal"
+	if m.Hypervisor {
+		machine = "itself a virtual machine"
+	}
+	return fmt.Sprintf("Written %s on Linux %s, %d × %s, %s; %s", time.Now().UTC().Format(time.DateOnly), m.Kernel, m.CPUs, m.CPU, machine, load)
 }

@@ -7,6 +7,8 @@ import (
 	"html"
 	"math"
 	"strings"
+
+	"github.com/nicferry/nicferry/internal/bench/figures"
 )
 
 // The plot's measures in pixels.
@@ -17,7 +19,7 @@ const (
 )
 
 // plot draws a row per rival: a dot per run, a bar up to the median.
-func plot(t table) string {
+func plot(t figures.Table) string {
 	top := 0.0
 	for _, w := range t.Rows {
 		top = max(top, w.Max)
@@ -25,7 +27,7 @@ func plot(t table) string {
 	if top == 0 {
 		return ""
 	}
-	step := ticks(top)
+	step := figures.Ticks(top)
 	top = step * math.Ceil(top/step)
 	at := func(v float64) float64 { return labelWidth + v/top*plotWidth }
 	height := rowHeight*len(t.Rows) + 40
@@ -34,7 +36,7 @@ func plot(t table) string {
 		labelWidth+plotWidth+40, height, html.EscapeString(t.Title))
 	for v := 0.0; v <= top+step/2; v += step {
 		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="4" y2="%d" stroke="#d0d7de"/><text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n",
-			at(v), at(v), height-30, at(v), height-14, label(v))
+			at(v), at(v), height-30, at(v), height-14, figures.Label(v))
 	}
 	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s, TCG guest</text>`+"\n", labelWidth+plotWidth+20, height-1, html.EscapeString(t.Unit))
 	for i, w := range t.Rows {
@@ -54,16 +56,3 @@ func plot(t table) string {
 	b.WriteString("</svg>\n")
 	return b.String()
 }
-
-// ticks is a round distance between five to ten lines up to top.
-func ticks(top float64) float64 {
-	step := math.Pow(10, math.Floor(math.Log10(top/5)))
-	for _, times := range []float64{1, 2, 5, 10} {
-		if top/(step*times) <= 8 {
-			return step * times
-		}
-	}
-	return step * 10
-}
-
-func label(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.4g", v), ".0") }

@@ -109,10 +109,10 @@ func Run(ctx context.Context, lab *cluster.Cluster, opts Options) (err error) {
 	if b.file, err = figures.Create(path, opts.Commit); err != nil {
 		return err
 	}
-	b.file.Add("load", "before", 0, int64(100*m.Load), loadUnit, nil)
+	b.file.AddLoad("before", m)
 	err = b.measure(ctx)
 	if after, lookErr := figures.Look(); lookErr == nil {
-		b.file.Add("load", "after", 0, int64(100*after.Load), loadUnit, nil)
+		b.file.AddLoad("after", after)
 	}
 	if err := errors.Join(err, b.file.Close()); err != nil {
 		return fmt.Errorf("measure the lab: %w", err)

@@ -93,7 +93,7 @@ func TestTell(t *testing.T) {
 		f.Add(reply, late, round, 2500000+int64(round), "us", nil)
 		f.Add(started, noNetwork, round, 1900000, "us", nil)
 	}
-	f.Add("load", "before", 0, 300, loadUnit, nil)
+	f.AddLoad("before", figures.Machine{Load: 3})
 	f.Add(detach, ours, 20, 6000000, "us", nil)
 	f.Add(cycle, ours, 20, 1, "us", errors.New("the domain has it 2 times <b>"))
 	if err := f.Close(); err != nil {

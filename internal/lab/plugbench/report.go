@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/nicferry/nicferry/internal/bench/figures"
 )
@@ -21,13 +20,8 @@ func Tell(from string, m figures.Machine, dir string) error {
 	if err != nil {
 		return err
 	}
-	tables, failed := makeTables(all)
-	r := report{Commit: commit, Where: where(m, all), Tables: tables, Promises: promises(tables)}
-	for _, l := range all {
-		if l.Unit == loadUnit && l.Value > int64(100*m.CPUs) {
-			r.Shared = "The machine was busy with other work: ratios are of use, absolute times are not."
-		}
-	}
+	tables, failed := figures.Tables(all, ours, pathNIC)
+	r := report{Commit: commit, Where: m.Where(all), Shared: m.Shared(all), Tables: tables, Promises: promises(tables)}
 	var page strings.Builder
 	if err := pageTemplate.Execute(&page, r); err != nil {
 		return fmt.Errorf("write the report: %w", err)
@@ -45,8 +39,8 @@ func Tell(from string, m figures.Machine, dir string) error {
 
 type report struct {
 	Commit, Where, Shared string
-	Tables                []table
-	Promises              []promise
+	Tables                []figures.Table
+	Promises              []figures.Promise
 }
 
 const (
@@ -68,29 +62,6 @@ var notes = map[string]string{
 	middleRTT:  "sockperf ping-pong, 64 B over UDP, client in the guest, server on the LAN.",
 }
 
-// Note is for the templates.
-func (t table) Note() string { return notes[t.Title] }
-
-// loadUnit is of the machine's load, which is written down with the figures.
-const loadUnit = "hundredths"
-
-func where(m figures.Machine, all []figures.Record) string {
-	load := "its load was not written down"
-	for _, r := range all {
-		if r.Unit == loadUnit && r.What == "before" {
-			load = fmt.Sprintf("load %.2f before the start", float64(r.Value)/100)
-		}
-		if r.Unit == loadUnit && r.What == "after" {
-			load += fmt.Sprintf(", %.2f at the end with the guest's own", float64(r.Value)/100)
-		}
-	}
-	machine := "bare metal"
-	if m.Hypervisor {
-		machine = "itself a virtual machine"
-	}
-	return fmt.Sprintf("Written %s on Linux %s, %d × %s, %s; %s", time.Now().UTC().Format(time.DateOnly), m.Kernel, m.CPUs, m.CPU, machine, load)
-}
-
 func (r report) markdown() string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -99,53 +70,18 @@ func (r report) markdown() string {
 	if r.Shared != "" {
 		say("**%s**\n", r.Shared)
 	}
-	say("| promise, or figure to be told | is | want | kept |\n|---|---|---|---|")
-	for _, p := range r.Promises {
-		say("| %s | %s | %s | %s |", p.What, p.Is, p.Want, p.Word())
-	}
+	b.WriteString(figures.Promised(r.Promises))
 	for _, t := range r.Tables {
-		say("\n## %s\n", strings.ToUpper(t.Title[:1])+t.Title[1:])
-		if note := t.Note(); note != "" {
-			say("%s\n", note)
-		}
-		say("| %s | n | failed | p50 | p99 | most | nicferry's p50 to its [interval] |\n|---|---|---|---|---|---|---|", t.Unit)
-		for _, w := range t.Rows {
-			say("| %s | %d | %d | %s | %s | %s | %s |", w.Name, len(w.Values), w.Failed, number(w.P50), number(w.P99), number(w.Max), w.Against())
-		}
-		for _, fault := range t.Faults {
-			say("\n- failed: %s", strings.ReplaceAll(fault, "\n", " "))
-		}
+		b.WriteString(t.Markdown(notes[t.Title]))
 	}
 	return b.String()
-}
-
-// Word says whether the promise is kept.
-func (p promise) Word() string {
-	word := "no"
-	if p.Want == told {
-		return ""
-	}
-	if p.Kept {
-		word = "yes"
-	}
-	if !p.Sure {
-		word += ", by the median; the interval allows both"
-	}
-	return word
-}
-
-// Against is the row's ratio.
-func (w row) Against() string {
-	if w.ratio == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.2f [%.2f, %.2f]", w.ratio, w.low, w.high)
 }
 
 //go:embed report.html.tmpl
 var pageText string
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"plot":  func(t table) template.HTML { return template.HTML(plot(t)) }, // every text in it is escaped there
-	"guest": func() string { return guestWord }, "methods": func() string { return methods }, "number": number,
+	"plot":  func(t figures.Table) template.HTML { return template.HTML(plot(t)) }, // every text in it is escaped there
+	"guest": func() string { return guestWord }, "methods": func() string { return methods }, "number": figures.Number,
+	"note": func(t figures.Table) string { return notes[t.Title] },
 }).Parse(pageText))
