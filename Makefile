@@ -88,6 +88,12 @@ bench-vm: deps build ## measure hot-plug against virsh, and a hot-plugged NIC ag
 	@scripts/install-deps vm bench
 	@'$(BIN)/nicferry-lab' bench --out '$(OUT)-vm' $(if $(ROUNDS),--rounds '$(ROUNDS)') --commit '$(VERSION)'
 
+.PHONY: bench-move
+bench-move: deps build ## measure how long nobody answers while a NIC or a container moves between two VMs, against virsh, as root: OUT=dir (build/bench)-move, ROUNDS=30
+	@mkdir -p build/bench
+	@CGO_ENABLED=0 $(GO) build -trimpath -o build/bench/echo ./e2e/migrate/echo
+	@'$(BIN)/nicferry-lab' bench moves --echo build/bench/echo --out '$(OUT)-move' $(if $(ROUNDS),--rounds '$(ROUNDS)') --commit '$(VERSION)'
+
 .PHONY: status
 status: go ## hold the README's status table against the tests and their last results
 	@$(SUITES) status

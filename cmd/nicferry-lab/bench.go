@@ -49,6 +49,7 @@ sockperf must be there: scripts/install-deps vm bench.`,
 	cmd.Flags().StringSliceVar(&b.opts.Only, "only", nil, "measure these alone of "+strings.Join(plugbench.Parts(), ", "))
 	cmd.Flags().StringVar(&b.from, "from", "", "measure nothing, and compute the reports again from this file of figures")
 	cmd.Flags().BoolVar(&b.keep, "keep", false, "leave the lab up, and measure in one that was left up")
+	cmd.AddCommand((&benchMovesCommand{}).command())
 	return cmd
 }
 
