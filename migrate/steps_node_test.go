@@ -36,7 +36,6 @@ func (w *world) addNode(name string) {
 		fault: func(task nic.Task, after bool) error { return w.fire(what{node: n, task: task, after: after}) },
 	}
 	w.nodes[name] = n
-	n.start()
 }
 
 // start starts the agent.

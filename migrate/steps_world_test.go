@@ -97,6 +97,9 @@ func bubble(t *testing.T, travel provider.Travel, test func(t *testing.T, w *wor
 		for _, name := range []string{"vm1", "vm2"} {
 			w.addNode(name)
 		}
+		for _, n := range w.nodes {
+			n.start()
+		}
 		w.nodes["vm1"].boxes[w.web] = &box{id: w.web, name: "web", running: true, policy: "always", volumes: []string{"data"}, layer: "written"}
 		w.nodes["vm1"].volumes["data"] = "kept"
 		w.nodes["vm1"].images["sha256:1"] = true
