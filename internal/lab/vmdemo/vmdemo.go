@@ -184,6 +184,8 @@ func (s *show) scenes() []story.Scene {
 		{What: "kill -9 nicferryd and start it again, under the same ping", Play: s.killController},
 		{What: "kill -9 libvirtd and start it again, under the same ping", Play: s.killLibvirt},
 		{What: "vm1: docker restart web", Play: s.restart},
+		{What: "nicferry migrate web --to vm2, under ping -i 0.01 from outside", Play: s.moveThere},
+		{What: "nicferry migrate web --to vm1, under the same ping", Play: s.moveBack},
 		{What: "vm1, which has room for 4 NICs: docker create … a third, a fourth and a fifth", Play: s.tooMany},
 		{What: "vm1: docker rm a third, which makes room for the fifth", Play: s.makeRoom},
 		{What: "docker rm -f all of them", Play: s.remove},
