@@ -41,7 +41,8 @@ func (e *Engine) Send(ctx context.Context, task nic.Task) (io.ReadCloser, int64,
 // Take takes what Send returned elsewhere, up to the end of body. A volume is
 // made with the move's label; one that is there already and is not the move's is
 // ErrTaken. An anonymous volume is that of the move's container at the same path.
-// An image gets no name by it. What is taken never fills the disk.
+// An image gets no name by it. What is taken never fills the disk, and is on it when
+// Take returns.
 func (e *Engine) Take(ctx context.Context, task nic.Task, body io.Reader) error {
 	root, err := e.docker.client.Info(ctx)
 	if err != nil {
@@ -50,15 +51,20 @@ func (e *Engine) Take(ctx context.Context, task nic.Task, body io.Reader) error 
 	body = &roomy{from: body, dir: root.DockerRootDir}
 	switch task.What {
 	case nic.StreamImage:
-		return e.loadImage(ctx, task.Ref, body)
+		err = e.loadImage(ctx, task.Ref, body)
 	case nic.StreamVolume:
-		return e.takeVolume(ctx, task, body)
+		err = e.takeVolume(ctx, task, body)
 	case nic.StreamLayer:
-		return e.takeLayer(ctx, task, body)
+		err = e.takeLayer(ctx, task, body)
 	case nic.StreamCheckpoint:
-		return e.Freeze(ctx, task)
+		err = e.Freeze(ctx, task)
+	default:
+		return fmt.Errorf("take %q: this agent does not know that; it may be older than its controller", task.What)
 	}
-	return fmt.Errorf("take %q: this agent does not know that; it may be older than its controller", task.What)
+	if err != nil {
+		return err
+	}
+	return e.durable(ctx)
 }
 
 // roomy reads from another node only while the disk has room: a node must not

@@ -40,7 +40,7 @@ func (e *Engine) Create(ctx context.Context, task nic.Task, config []byte) (id s
 	if err != nil {
 		return "", fmt.Errorf("make container %s: %w", task.Name, secretsOf(c.Config, c.Host).hide(err))
 	}
-	return id, nil
+	return id, e.durable(ctx)
 }
 
 func (e *Engine) create(ctx context.Context, task nic.Task, c configuration) (id string, err error) {
@@ -57,7 +57,11 @@ func (e *Engine) create(ctx context.Context, task nic.Task, c configuration) (id
 	if task.Image != "" && task.Image != c.ImageID {
 		return "", fmt.Errorf("%w: its image is %s, and the plan was told %s", ErrRefused, clip(c.ImageID), task.Image)
 	}
-	if err := perilsOf(c.Host).check(c.Host.NetworkMode); err != nil {
+	more, err := e.unplanned(ctx, task, c)
+	if err != nil {
+		return "", err
+	}
+	if err := perilsOf(c.Host).check(c.Host.NetworkMode, more...); err != nil {
 		return "", err
 	}
 	if err := e.volumesFor(ctx, task, c); err != nil {
@@ -98,6 +102,14 @@ func adapt(task nic.Task, c configuration) {
 	c.Host.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyDisabled}
 	// What this engine hides of /proc and /sys is its own to say.
 	c.Host.MaskedPaths, c.Host.ReadonlyPaths = nil, nil
+	// So is how it runs containers, and whether they see the machine's cgroups: the
+	// source may have another default.
+	if slices.Contains(runtimes, c.Host.Runtime) {
+		c.Host.Runtime = ""
+	}
+	if c.Host.CgroupnsMode.IsHost() {
+		c.Host.CgroupnsMode = ""
+	}
 	for n := range c.Host.Mounts { // the volume is there: its driver has nothing to make
 		if o := c.Host.Mounts[n].VolumeOptions; o != nil && o.DriverConfig != nil {
 			o.DriverConfig.Options = nil
@@ -133,9 +145,10 @@ func (e *Engine) volumesFor(ctx context.Context, task nic.Task, c configuration)
 	return nil
 }
 
-// imageFor says by which reference a container gets the image with the id. It
-// gives the image its user's name if that means nothing here yet, and never takes
-// a name from another image.
+// imageFor says by which reference a container gets the image with the id. One that
+// came from a registry gets its user's name if that means nothing here yet; one that
+// came from a node gets that below nicferry.moved/, as another node must not say what
+// is run here by a name. No name is ever taken from another image.
 func (e *Engine) imageFor(ctx context.Context, ref, id string) (string, error) {
 	there, err := e.imageID(ctx, id)
 	switch {
@@ -146,19 +159,27 @@ func (e *Engine) imageFor(ctx context.Context, ref, id string) (string, error) {
 	case ref == "" || checkImage(ref) != nil:
 		return id, nil
 	}
-	named, err := e.imageID(ctx, ref)
-	switch {
-	case err != nil:
-		return "", err
-	case named == id:
-		return ref, nil
-	case named != "" || strings.Contains(ref, "@") || isID(ref):
+	if strings.Contains(ref, "@") || isID(ref) {
+		named, err := e.imageID(ctx, ref)
+		if err != nil || named == id {
+			return ref, err
+		}
 		return id, nil
 	}
-	if err := e.docker.client.ImageTag(ctx, id, ref); err != nil {
-		return id, nil // it is shown by its id then
+	own, err := e.docker.client.ImageInspect(ctx, id)
+	if err != nil {
+		return "", e.docker.wrapOther("inspect image "+id, err)
 	}
-	return ref, nil
+	for _, name := range slices.Compact([]string{ref, nameFor(ref, own.RepoDigests)}) {
+		named, err := e.imageID(ctx, name)
+		if err != nil || named == id {
+			return name, err
+		}
+		if named == "" && name == nameFor(ref, own.RepoDigests) && e.docker.client.ImageTag(ctx, id, name) == nil {
+			return name, nil
+		}
+	}
+	return id, nil // it is shown by its id then
 }
 
 // primary is the Docker network that Docker is told of at once: older engines take

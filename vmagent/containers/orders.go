@@ -116,7 +116,8 @@ func (e *Engine) look(ctx context.Context, id string, sizes bool) (r container.I
 
 func runs(r container.InspectResponse) bool { return r.State.Running || r.State.Restarting }
 
-// Policy sets the container's restart policy to task.Policy.
+// Policy sets the container's restart policy to task.Policy, which then outlives a
+// loss of power.
 func (e *Engine) Policy(ctx context.Context, task nic.Task) error {
 	id, err := e.ordered(ctx, task)
 	if err != nil {
@@ -127,13 +128,16 @@ func (e *Engine) Policy(ctx context.Context, task nic.Task) error {
 		want.Name = container.RestartPolicyDisabled
 	}
 	r, err := e.look(ctx, id, false)
-	if err != nil || r.HostConfig.RestartPolicy == want {
+	if err == nil && r.HostConfig.RestartPolicy != want {
+		ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
+		defer cancel()
+		_, err = e.docker.client.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: want})
+		err = e.docker.wrap(fmt.Sprintf("set restart policy of container %s to %s", id, want.Name), err)
+	}
+	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
-	defer cancel()
-	_, err = e.docker.client.ContainerUpdate(ctx, id, container.UpdateConfig{RestartPolicy: want})
-	return e.docker.wrap(fmt.Sprintf("set restart policy of container %s to %s", id, want.Name), err)
+	return e.durable(ctx)
 }
 
 // Stop ends the container's processes and sees that it has none any more, within
