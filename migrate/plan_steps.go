@@ -14,6 +14,7 @@ const (
 	tookCarry   = 140 * time.Millisecond // unplug 114 ms with what is above, plug in 41 ms, into the namespace 16 ms
 	tookRebuild = 30 * time.Millisecond  // make one and put it into the namespace
 	tookStart   = 300 * time.Millisecond // docker start, with its namespaces
+	tookStop    = 100 * time.Millisecond // docker stop of what ends when it is told to
 	tookCreate  = 200 * time.Millisecond
 	tookOrder   = 20 * time.Millisecond // an order that does next to nothing
 	// perSecond is how many bytes are copied in a second: two engines, two digests
@@ -46,6 +47,10 @@ func (p *planner) steps() {
 			p.plan.Silence += s.Expected
 		}
 	}
+	p.plan.SilenceAtMost = p.plan.Silence
+	if p.plan.Request.Kind == nic.MoveContainer {
+		p.plan.SilenceAtMost += nic.Duration(p.grace() - min(p.grace(), tookStop))
+	}
 }
 
 // add appends a step.
@@ -70,7 +75,7 @@ func (p *planner) containerSteps() {
 	}
 	p.add(StepCreate, tookCreate, "%s is made on %s, with all of its configuration, and not started", r.Container, r.To)
 	grace := p.grace()
-	p.addSilent(StepStop, grace, "%s is stopped on %s; it has %s to end", r.Container, r.From, grace)
+	p.addSilent(StepStop, min(grace, tookStop), "%s is stopped on %s; it has %s to end", r.Container, r.From, grace)
 	if r.Options.Checkpoint {
 		p.addSilent(StepCheckpoint, toCopy(p.memory()), "what its processes were at goes to %s", r.To)
 	}
@@ -116,7 +121,7 @@ func (p *planner) risks() {
 	if p.stopped() {
 		p.risk("%s does not run: it is made on %s and not started there", c.Name, r.To)
 	} else if grace := p.grace(); grace > time.Second {
-		p.risk("it is silent for up to %s less if %s ends as soon as it is told to stop", grace, c.Name)
+		p.risk("it is silent for up to %s more if %s does not end when it is told to", grace-tookStop, c.Name)
 	}
 	if r.Options.Wait > 0 && !c.Health {
 		p.risk("%s has no health check: --wait asks only that it runs", c.Name)

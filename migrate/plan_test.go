@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strings"
@@ -289,13 +290,13 @@ func TestPlanSteps(t *testing.T) {
 	}{
 		{
 			name: "plain", steps: "fence restarts-off create stop nic-out start nic-in pivot restarts-on drop",
-			silence: 10*time.Second + 470*time.Millisecond, risk: "for up to 10s less",
+			silence: 100*time.Millisecond + 470*time.Millisecond, risk: "for up to 9.9s more",
 		},
 		{
 			name: "without a restart policy, kept", make: func(in *migrate.Facts) {
 				in.Container.Policy, in.Request.Options.Keep, in.Request.Options.Grace = nic.RestartPolicy{Name: "no"}, true, nic.Duration(time.Second)
 			},
-			steps: "fence create stop nic-out start nic-in pivot", silence: time.Second + 470*time.Millisecond, risk: "stays on vm1, stopped",
+			steps: "fence create stop nic-out start nic-in pivot", silence: 100*time.Millisecond + 470*time.Millisecond, risk: "stays on vm1, stopped",
 		},
 		{
 			name: "with all", make: func(in *migrate.Facts) {
@@ -306,7 +307,7 @@ func TestPlanSteps(t *testing.T) {
 				in.Room.NICs[0].Travel = "rebuild"
 			},
 			steps:   "fence restarts-off image create stop volumes layer nic-out start nic-in health pivot restarts-on drop",
-			silence: 10*time.Second + 1100*time.Millisecond + 360*time.Millisecond, risk: "no health check",
+			silence: 100*time.Millisecond + 1100*time.Millisecond + 360*time.Millisecond, risk: "no health check",
 		},
 		{
 			name: "stopped", make: func(in *migrate.Facts) { in.Container.Running, in.Claims[0].NIC = false, "" },
@@ -315,7 +316,7 @@ func TestPlanSteps(t *testing.T) {
 		{
 			name: "checkpoint", make: func(in *migrate.Facts) { in.Request.Options.Checkpoint = true },
 			steps:   "fence restarts-off create stop checkpoint nic-out start nic-in pivot restarts-on drop",
-			silence: 10*time.Second + 1280*time.Millisecond + 470*time.Millisecond, risk: "experimental",
+			silence: 100*time.Millisecond + 1280*time.Millisecond + 470*time.Millisecond, risk: "experimental",
 		},
 		{name: "NICs alone", facts: standBy, steps: "fence aim nic-out nic-in pivot", silence: 170 * time.Millisecond},
 	}
@@ -337,6 +338,13 @@ func TestPlanSteps(t *testing.T) {
 			}
 			if got := plan.Silence.D(); got != test.silence {
 				t.Errorf("silent for %v, want %v", got, test.silence)
+			}
+			more := time.Duration(0) // what is left of its grace period
+			if strings.Contains(test.steps, " start ") {
+				more = cmp.Or(in.Request.Options.Grace.D(), 10*time.Second) - 100*time.Millisecond
+			}
+			if plan.SilenceAtMost != plan.Silence+nic.Duration(more) {
+				t.Errorf("silent for %v at most, and for %v as a rule", plan.SilenceAtMost, plan.Silence)
 			}
 			if !strings.Contains(strings.Join(plan.Risks, "\n"), test.risk) {
 				t.Errorf("the risks are %q, want one with %q", plan.Risks, test.risk)

@@ -24,6 +24,9 @@ type MovePlan struct {
 	// Silence is how long nobody answers, as a rule: the sum of the steps between
 	// the order to stop and the NIC's being in.
 	Silence Duration `json:"silence"`
+	// SilenceAtMost is the same for a container that does not end when it is told
+	// to, and is ended when its grace period is over.
+	SilenceAtMost Duration `json:"silenceAtMost"`
 	// Risks are what is not as in a plain move; for people.
 	Risks []string `json:"risks,omitempty"`
 	// Copies are what goes from node to node, through the controller.

@@ -23,7 +23,7 @@ func (m *migrateCommand) printPlan(plan nic.MovePlan) error {
 	s.field("From", plan.Request.From)
 	s.field("To", plan.Request.To)
 	s.field("NICs", travelText(plan.Travel))
-	s.field("Silence", "about "+seconds(plan.Silence.D()))
+	s.field("Silence", expectedSilence(plan))
 	s.section("Interfaces")
 	for _, n := range plan.NICs {
 		s.field(n.Interface, fmt.Sprintf("%s on %s  %s  %s", n.NIC, n.Network, n.Identity.MAC, join(n.Identity.Addrs)))
@@ -69,14 +69,24 @@ func (m *migrateCommand) tellPlan(plan nic.MovePlan) {
 	if r.Kind == nic.MoveNIC {
 		where += "/" + r.Target
 	}
-	fmt.Fprintf(m.err, "%s: %s in %d steps, unreachable for about %s; NICs %s\n",
-		oneLine(r.Container), oneLine(where), len(plan.Steps), seconds(plan.Silence.D()), oneLine(travelText(plan.Travel)))
+	fmt.Fprintf(m.err, "%s: %s in %d steps, unreachable for %s; NICs %s\n",
+		oneLine(r.Container), oneLine(where), len(plan.Steps), expectedSilence(plan), oneLine(travelText(plan.Travel)))
 	for _, c := range plan.Copies {
 		fmt.Fprintf(m.err, "  copies %s %s\n", oneLine(string(c.What)), oneLine(copyText(c)))
 	}
 	for _, risk := range plan.Risks {
 		fmt.Fprintf(m.err, "  risk: %s\n", oneLine(risk))
 	}
+}
+
+// expectedSilence says how long nobody answers, and how long if the container does
+// not end when it is told to.
+func expectedSilence(plan nic.MovePlan) string {
+	text := "about " + seconds(plan.Silence.D())
+	if plan.SilenceAtMost > plan.Silence {
+		text += ", at most " + seconds(plan.SilenceAtMost.D()) + " if it does not end by itself"
+	}
+	return text
 }
 
 // travelText says how NICs get to the other node.
