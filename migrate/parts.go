@@ -65,6 +65,11 @@ type Orders interface {
 	// task as it is then; one that is running goes on. One that was never given is
 	// not found.
 	Cancel(ctx context.Context, id nic.TaskID) (nic.Task, error)
+	// Bury ends the tasks of a move on a node on which nothing runs, also those that
+	// its agent has begun: no later agent carries them out. session is the newest of
+	// the node from before that was found out, 0 for a node that is forgotten; a newer
+	// one since is an error. Those that outlive their move stay.
+	Bury(ctx context.Context, move nic.MoveID, node string, session uint64) error
 	// Forget drops all tasks of a move.
 	Forget(ctx context.Context, move nic.MoveID) error
 }

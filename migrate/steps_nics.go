@@ -171,8 +171,8 @@ func (s *stepper) watchNICs(ctx context.Context, stop context.CancelCauseFunc, n
 		if node == "" {
 			continue
 		}
-		if why, dead, err := s.Claims.Dead(ctx, node); err == nil && dead {
-			stop(&deadError{node, why})
+		if dead := s.deadly(ctx, node); dead != nil {
+			stop(dead)
 			return
 		}
 	}

@@ -15,7 +15,10 @@ import (
 )
 
 // A deadError is a node on which nothing can run, as is known.
-type deadError struct{ node, why string }
+type deadError struct {
+	node, why string
+	session   uint64 // the newest of its agents from before that was known
+}
 
 func (e *deadError) Error() string {
 	return fmt.Sprintf("nothing can run on %s: %s", e.node, e.why)
@@ -172,7 +175,14 @@ func (s *stepper) unsaid(ctx, watched context.Context, task nic.Task, err error)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s on %s: %w", task.Kind, task.Node, err)
-	case errors.As(cause, &dead), errors.Is(cause, errSilent):
+	case errors.As(cause, &dead):
+		// The machine may be on again soon, and its agent must not go on with what the
+		// one before has begun: by then the container runs elsewhere.
+		if err := s.Orders.Bury(ctx, task.Move, dead.node, dead.session); err != nil {
+			return saga.Again(fmt.Errorf("%s on %s: end its orders, as nothing runs there: %w", task.Kind, task.Node, err))
+		}
+		return fmt.Errorf("%s on %s: %w", task.Kind, task.Node, cause)
+	case errors.Is(cause, errSilent):
 		return fmt.Errorf("%s on %s: %w", task.Kind, task.Node, cause)
 	}
 	return saga.Again(fmt.Errorf("%s on %s: %w", task.Kind, task.Node, err))
@@ -207,11 +217,22 @@ func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, task 
 		if waits < 2*lookEvery {
 			continue // most are over by then
 		}
-		if why, dead, err := s.Claims.Dead(ctx, task.Node); err == nil && dead {
-			stop(&deadError{task.Node, why})
+		if dead := s.deadly(ctx, task.Node); dead != nil {
+			stop(dead)
 			return
 		}
 	}
+}
+
+// deadly is the error of a node on which nothing can run; nil if that is not known.
+func (s *stepper) deadly(ctx context.Context, node string) *deadError {
+	// Before: an agent that starts later is another. One that is not known has none.
+	record, _ := s.Claims.Node(ctx, node)
+	why, dead, err := s.Claims.Dead(ctx, node)
+	if err != nil || !dead {
+		return nil
+	}
+	return &deadError{node, why, record.Session}
 }
 
 // verdict is how a task went.
