@@ -132,6 +132,10 @@ func NewMove(id nic.MoveID, in Facts, plan nic.MovePlan, now time.Time) nic.Move
 			m.Grace = c.Grace
 		}
 		m.Volumes, m.VolumesThere = volumesThere(in)
+		m.Networks = slices.Clone(c.Networks)
+		if c.NetworkMode != "" && !slices.Contains(m.Networks, c.NetworkMode) { // which it may have left
+			m.Networks = append(m.Networks, c.NetworkMode)
+		}
 	}
 	if in.Target != nil {
 		m.TargetSandbox = in.Target.ID

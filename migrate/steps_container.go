@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nicferry/nicferry/migrate/saga"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -33,13 +34,19 @@ func (s *stepper) undoRestartsOff(ctx context.Context, _ *nic.Move) error {
 	_, err = s.order(ctx, StepRestartsOff, word, nic.Task{
 		Node: m.From, Kind: nic.TaskPolicy, Container: m.Sandbox, Policy: m.Was, Within: nic.Duration(quickly),
 	})
-	if err == nil && !m.Stopped {
+	if err == nil && !m.Stopped && comesUp(m.Was) {
 		_, err = s.orderPart(ctx, StepRestartsOff, word+"-start", 1, s.startOf(m.From, m.Sandbox))
 	}
 	if gone(err) {
 		return nil
 	}
 	return parks(err)
+}
+
+// comesUp: the engine may start a container of the policy again. One of another that
+// has ended has done its work, and must not do it twice.
+func comesUp(was nic.RestartPolicy) bool {
+	return was.Name != "" && was.Name != "no"
 }
 
 func (s *stepper) startOf(node, container string) nic.Task {
@@ -50,11 +57,15 @@ func (s *stepper) startOf(node, container string) nic.Task {
 // of it. That goes by and is nowhere kept: there are secrets in it.
 func (s *stepper) create(ctx context.Context, _ *nic.Move) error {
 	m := s.journal.Move()
+	asks, err := s.asks(ctx, m)
+	if err != nil {
+		return err
+	}
 	made, err := s.carry(ctx, transfer{
 		step: StepCreate,
 		send: nic.Task{Kind: nic.TaskSend, What: nic.StreamConfig, Ref: m.Sandbox, Container: m.Sandbox, Within: nic.Duration(quickly)},
 		take: nic.Task{
-			Kind: nic.TaskCreate, What: nic.StreamConfig, Name: m.Target, Image: m.Image, Volumes: m.VolumesThere,
+			Kind: nic.TaskCreate, What: nic.StreamConfig, Name: m.Target, Image: m.Image, Volumes: m.VolumesThere, Networks: m.Networks, Asks: asks,
 			Policy: nic.RestartPolicy{Name: "no"}, Within: nic.Duration(quickly),
 		},
 	})
@@ -68,6 +79,22 @@ func (s *stepper) create(ctx context.Context, _ *nic.Move) error {
 		return err
 	}
 	return s.aim(ctx, nil)
+}
+
+// asks are what the claims' labels ask for. The source must not have the target's node
+// ask for more.
+func (s *stepper) asks(ctx context.Context, m nic.Move) ([]nic.Request, error) {
+	claims, err := s.Claims.OnNode(ctx, m.From)
+	if err != nil {
+		return nil, saga.Again(err)
+	}
+	var asks []nic.Request
+	for _, c := range claims {
+		if slices.Contains(m.Claims, c.ID) {
+			asks = append(asks, nic.Request{Interface: c.Owner.Interface, Network: c.Request.Network, Tenant: c.Request.Tenant})
+		}
+	}
+	return asks, nil
 }
 
 // uncreate removes it again, with the volumes that were made for it. On a machine
@@ -189,7 +216,7 @@ func (s *stepper) restartsOn(ctx context.Context, _ *nic.Move) error {
 	err := s.orderForEver(ctx, StepRestartsOn, m.To, nic.Task{
 		Node: m.To, Kind: nic.TaskPolicy, Container: m.TargetSandbox, Policy: m.Was, Within: nic.Duration(quickly),
 	})
-	if err != nil || m.Stopped {
+	if err != nil || m.Stopped || !comesUp(m.Was) {
 		return err
 	}
 	_, err = s.orderPart(ctx, StepRestartsOn, StepRestartsOn+"-start", 1, s.startOf(m.To, m.TargetSandbox))

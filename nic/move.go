@@ -84,6 +84,8 @@ type Move struct {
 	// before and that it gets.
 	Volumes      []string `json:"volumes,omitempty"`
 	VolumesThere []string `json:"volumesThere,omitempty"`
+	// Networks are Docker's own that it is on, and is to be on there.
+	Networks []string `json:"networks,omitempty"`
 	// Why it goes back, is parked, or was undone; for people.
 	Why string `json:"why,omitempty"`
 	// Left is what could not be taken back, and is to be removed by hand.

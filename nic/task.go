@@ -82,11 +82,15 @@ type Task struct {
 	Outlives bool `json:"outlives,omitempty"`
 	// Image is the id that a pull has to bring.
 	Image string `json:"image,omitempty"`
-	// Networks are Docker's own that a survey looks for.
-	Networks []string   `json:"networks,omitempty"`
-	What     StreamWhat `json:"what,omitempty"`
-	Ref      string     `json:"ref,omitempty"`
-	Stream   string     `json:"stream,omitempty"`
+	// Networks are Docker's own that a survey looks for, and of a create those that
+	// the container may be on; any other is refused.
+	Networks []string `json:"networks,omitempty"`
+	// Asks are the requests of the claims that a create moves: a container with labels
+	// that ask for another NIC is refused.
+	Asks   []Request  `json:"asks,omitempty"`
+	What   StreamWhat `json:"what,omitempty"`
+	Ref    string     `json:"ref,omitempty"`
+	Stream string     `json:"stream,omitempty"`
 	// Within is how long it may take from when the agent begins.
 	Within Duration `json:"within"`
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -70,6 +71,7 @@ func portable(r container.InspectResponse) configuration {
 	c := configuration{Schema: configSchema, ImageID: r.Image, Config: r.Config, Host: r.HostConfig}
 	//lint:ignore SA1019 an engine before API 1.44 has it there
 	c.Config.MacAddress = ""
+	c.Config.Image = strings.TrimPrefix(c.Config.Image, movedImages)
 	c.Config.Labels = without(c.Config.Labels, nic.LabelMove, nic.LabelClaim)
 	// Docker takes no entry point for the image's; an empty word is none at all.
 	if len(c.Config.Entrypoint) == 0 {

@@ -111,8 +111,17 @@ func imageGoesAlong(p *pair) {
 		p.Errorf("%s is %s now", lab.ImageName, got)
 	}
 	made := p.made(web, "shop")
-	if got := p.b.docker("inspect", "--format={{.Image}} {{.Config.Image}}", made); got != image+" shop:1" {
+	if got := p.b.docker("inspect", "--format={{.Image}} {{.Config.Image}}", made); got != image+" nicferry.moved/shop:1" {
 		p.Errorf("made of %s", got)
+	}
+	if id := p.b.docker("images", "--quiet", "shop:1"); id != "" { // whoever runs shop:1 here gets that of a registry
+		p.Errorf("shop:1 is %s", id)
+	}
+	p.b.docker("start", made)
+	config, _, err := p.b.engine.Send(p.Context(), nic.Task{What: nic.StreamConfig, Container: made})
+	p.must(err)
+	if data, err := io.ReadAll(config); err != nil || !bytes.Contains(data, []byte(`"Image":"shop:1"`)) {
+		p.Errorf("on its way back it is not of shop:1: %v", err)
 	}
 	p.move = nic.NewMoveID()
 	p.a.docker("rename", "shop", "old")

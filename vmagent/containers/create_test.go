@@ -54,7 +54,7 @@ func (r *rig) flat(id string) map[string]string {
 	maps.DeleteFunc(got, func(path, _ string) bool {
 		for _, own := range []string{
 			".Id", ".Created", ".State.", ".ResolvConfPath", ".HostnamePath", ".HostsPath", ".LogPath", ".GraphDriver.", ".NetworkSettings.",
-			".HostConfig.RestartPolicy.", ".Config.Labels." + nic.LabelMove, ".Config.Labels." + nic.LabelClaim,
+			".HostConfig.RestartPolicy.", ".Config.Image", ".Config.Labels." + nic.LabelMove, ".Config.Labels." + nic.LabelClaim,
 		} {
 			if strings.HasPrefix(path, own) {
 				return true
@@ -186,6 +186,36 @@ func connectsNetworks(p *pair) {
 	p.b.docker("rm", "--force", made)
 }
 
+// asksNothingNew: by labels, and by Docker networks, a container would get at what the
+// target's node may have, and the source's not.
+func asksNothingNew(p *pair, config []byte) {
+	p.b.docker("network", "create", "--internal", "private")
+	defer p.b.docker("network", "rm", "private")
+	planned := []nic.Request{{Interface: "eth0", Network: "blue", Tenant: "us"}}
+	for name, c := range map[string]struct {
+		labels   map[string]string
+		networks string
+	}{
+		"another NIC":        {labels: map[string]string{"nicferry.nic.eth0": "network=blue", "nicferry.nic.eth1": "network=red", "nicferry.tenant": "us"}},
+		"another network":    {labels: map[string]string{"nicferry.network": "red", "nicferry.tenant": "us"}},
+		"another tenant":     {labels: map[string]string{"nicferry.network": "blue", "nicferry.tenant": "them"}},
+		"a Docker network":   {networks: `{"private":{}}`},
+		"the default bridge": {networks: `{"bridge":{}}`},
+	} {
+		var whole map[string]any
+		p.must(json.Unmarshal(config, &whole))
+		if c.networks != "" {
+			whole["networks"] = json.RawMessage(c.networks)
+		}
+		whole["config"].(map[string]any)["Labels"] = c.labels
+		data, err := json.Marshal(whole)
+		p.must(err)
+		if _, err := p.b.engine.Create(p.Context(), nic.Task{Move: p.move, Name: "web", Asks: planned}, data); !errors.Is(err, ErrRefused) {
+			p.Errorf("%s: got %v, want ErrRefused", name, err)
+		}
+	}
+}
+
 // A node that is not what it was must not become root of another by a move.
 func refusesHostile(p *pair) {
 	p.b.docker("volume", "create", "others")
@@ -215,6 +245,20 @@ func refusesHostile(p *pair) {
 		"port":             `{"PortBindings":{"22/tcp":[{"HostPort":"22"}]}}`,
 		"cgroup":           `{"CgroupParent":"/"}`,
 		"shim":             `{"Runtime":"/var/lib/docker/evil"}`,
+		"runtime":          `{"Runtime":"nvidia"}`,
+		"annotation":       `{"Annotations":{"org.systemd.property.DeviceAllow":"[('/dev/vda','rwm')]"}}`,
+		"new capability":   `{"CapAdd":["CAP_NOBODY_KNOWS"]}`,
+		"audit":            `{"CapAdd":["AUDIT_CONTROL"]}`,
+		"GPUs":             `{"DeviceRequests":[{"Driver":"nvidia","Count":-1,"Capabilities":[["gpu"]]}]}`,
+		"cgroups":          `{"SecurityOpt":["writable-cgroups=true"]}`,
+		"log socket":       `{"LogConfig":{"Type":"fluentd","Config":{"fluentd-address":"unix:///var/run/docker.sock"}}}`,
+		"log key":          `{"LogConfig":{"Type":"syslog","Config":{"syslog-address":"tcp+tls://192.0.2.1","syslog-tls-key":"/etc/nicferry/tls/vm1.key"}}}`,
+		"anonymous driver": `{"Mounts":[{"Type":"volume","Target":"/stolen","VolumeOptions":{"DriverConfig":{"Name":"nfs"}}}]}`,
+		"image mount":      `{"Mounts":[{"Type":"image","Source":"busybox","Target":"/x"}]}`,
+		"cluster mount":    `{"Mounts":[{"Type":"cluster","Source":"group:x","Target":"/x"}]}`,
+		"docker0":          `{"NetworkMode":"bridge"}`,
+		"docker0 unsaid":   `{"NetworkMode":""}`,
+		"strange network":  `{"NetworkMode":"private"}`,
 	} {
 		var c map[string]map[string]any
 		var whole map[string]any
@@ -232,6 +276,7 @@ func refusesHostile(p *pair) {
 			p.Errorf("%s: got %v, want ErrRefused or ErrTaken", name, err)
 		}
 	}
+	asksNothingNew(p, config)
 	if all, err := p.b.engine.List(p.Context()); err != nil || len(all) != 0 {
 		p.Errorf("there is %+v, %v", all, err)
 	}

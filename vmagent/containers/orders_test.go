@@ -45,7 +45,10 @@ func (p *pair) on(t *testing.T) *pair {
 // create makes on b what the container on a is.
 func (p *pair) create(id, name string) (string, error) {
 	p.Helper()
-	return p.b.engine.Create(p.Context(), nic.Task{Move: p.move, Name: name, Claims: []nic.ClaimID{"clm-1", "clm-2"}},
+	return p.b.engine.Create(p.Context(), nic.Task{
+		Move: p.move, Name: name, Claims: []nic.ClaimID{"clm-1", "clm-2"}, Networks: []string{"shop", "back"},
+		Asks: []nic.Request{{Interface: "eth0", Network: "blue"}},
+	},
 		p.read(nic.Task{What: nic.StreamConfig, Container: id}))
 }
 
@@ -149,7 +152,7 @@ func orders(p *pair) {
 	if err := a.Start(ctx, source); !errors.Is(err, ErrNotFound) {
 		p.Errorf("start of a removed one: %v, want ErrNotFound", err)
 	}
-	p.b.docker("create", "--name=life", lab.ImageName)
+	p.b.docker("create", "--name=life", movedImages+lab.ImageName)
 	id = p.a.run("--name=life", lab.ImageName)
 	if _, err := p.create(id, "life"); !errors.Is(err, ErrTaken) {
 		p.Errorf("made beside another of that name: %v, want ErrTaken", err)

@@ -23,12 +23,25 @@ type perils struct {
 	published  []string // ports of the machine
 }
 
-// powers are capabilities with which root in a container is as good as root of
-// the machine.
-var powers = []string{
-	"ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "SYS_BOOT", "SYS_TIME", "DAC_READ_SEARCH",
-	"MAC_ADMIN", "MAC_OVERRIDE", "BPF", "PERFMON", "SYSLOG",
+// harmless are the capabilities with which root in a container stays there, as long
+// as its namespaces are its own: Docker's own set, and some. One that is new, or that
+// nobody here has thought of, is none of them.
+var harmless = []string{
+	"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
+	"SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+	"IPC_LOCK", "IPC_OWNER", "LEASE", "LINUX_IMMUTABLE", "NET_ADMIN", "NET_BROADCAST", "SYS_NICE", "SYS_PTRACE", "SYS_RESOURCE",
 }
+
+// runtimes are those that do no more than Docker's own, and by whose name the target
+// may take its default instead.
+var runtimes = []string{"", "runc", "crun", "youki", "io.containerd.runc.v2"}
+
+// sandboxes are runtimes that do less. They are asked for by name.
+var sandboxes = []string{"runsc", "io.containerd.runsc.v1", "kata", "kata-runtime", "io.containerd.kata.v2"}
+
+// confinements are the security options that may come along. They are of the container
+// itself; others may concern the machine.
+var confinements = []string{"no-new-privileges", "seccomp", "apparmor", "label"}
 
 func perilsOf(h *container.HostConfig) perils {
 	p := perils{privileged: h.Privileged, published: published(h), shares: shared(h)}
@@ -44,6 +57,13 @@ func perilsOf(h *container.HostConfig) perils {
 			p.binds = append(p.binds, source)
 		}
 	}
+	for key, value := range h.LogConfig.Config {
+		// Docker itself, as root, reads the file, and talks to the socket.
+		if strings.HasPrefix(key, "syslog-tls-") && key != "syslog-tls-skip-verify" || key == "splunk-capath" || strings.HasPrefix(value, "unix") {
+			p.binds = append(p.binds, "log option "+key)
+		}
+	}
+	slices.Sort(p.binds)
 	for _, m := range h.Mounts {
 		switch m.Type {
 		case mount.TypeTmpfs:
@@ -85,12 +105,20 @@ func shared(h *container.HostConfig) []string {
 	add(h.CgroupParent != "", "cgroup-parent", h.CgroupParent)
 	add(len(h.VolumesFrom) > 0, "volumes-from", strings.Join(h.VolumesFrom, ","))
 	add(len(h.Links) > 0, "link", strings.Join(h.Links, ","))
-	add(strings.Contains(h.Runtime, "/"), "runtime", h.Runtime)
+	add(!slices.Contains(runtimes, h.Runtime) && !slices.Contains(sandboxes, h.Runtime), "runtime", h.Runtime)
+	for key := range h.Annotations { // whose values are for the runtime, which may do anything by them
+		add(true, "its runtime, by annotation", key)
+	}
 	for _, c := range h.CapAdd {
 		c = strings.TrimPrefix(strings.ToUpper(c), "CAP_")
-		add(slices.Contains(powers, c), "the kernel, by cap-add", c)
+		add(!slices.Contains(harmless, c), "the kernel, by cap-add", c)
+	}
+	for _, option := range h.SecurityOpt {
+		key, _, _ := strings.Cut(strings.Replace(option, ":", "=", 1), "=")
+		add(!slices.Contains(confinements, key), "the kernel, by security-opt", key)
 	}
 	// Docker says nil where nobody has said anything, in either order of making.
+	slices.Sort(all)
 	open := h.MaskedPaths != nil && len(h.MaskedPaths) == 0 || h.ReadonlyPaths != nil && len(h.ReadonlyPaths) == 0
 	add(open && !h.Privileged, "the kernel, by security-opt", "systempaths=unconfined")
 	return all
@@ -112,8 +140,8 @@ func published(h *container.HostConfig) []string {
 }
 
 // check refuses all at once.
-func (p perils) check(mode container.NetworkMode) error {
-	var all []string
+func (p perils) check(mode container.NetworkMode, more ...string) error {
+	all := slices.Clone(more)
 	if p.privileged {
 		all = append(all, "privileged")
 	}
