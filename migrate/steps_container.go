@@ -34,19 +34,13 @@ func (s *stepper) undoRestartsOff(ctx context.Context, _ *nic.Move) error {
 	_, err = s.order(ctx, StepRestartsOff, word, nic.Task{
 		Node: m.From, Kind: nic.TaskPolicy, Container: m.Sandbox, Policy: m.Was, Within: nic.Duration(quickly),
 	})
-	if err == nil && !m.Stopped && comesUp(m.Was) {
+	if err == nil && !m.Stopped {
 		_, err = s.orderPart(ctx, StepRestartsOff, word+"-start", 1, s.startOf(m.From, m.Sandbox))
 	}
 	if gone(err) {
 		return nil
 	}
 	return parks(err)
-}
-
-// comesUp: the engine may start a container of the policy again. One of another that
-// has ended has done its work, and must not do it twice.
-func comesUp(was nic.RestartPolicy) bool {
-	return was.Name != "" && was.Name != "no"
 }
 
 func (s *stepper) startOf(node, container string) nic.Task {
@@ -216,7 +210,7 @@ func (s *stepper) restartsOn(ctx context.Context, _ *nic.Move) error {
 	err := s.orderForEver(ctx, StepRestartsOn, m.To, nic.Task{
 		Node: m.To, Kind: nic.TaskPolicy, Container: m.TargetSandbox, Policy: m.Was, Within: nic.Duration(quickly),
 	})
-	if err != nil || m.Stopped || !comesUp(m.Was) {
+	if err != nil || m.Stopped {
 		return err
 	}
 	_, err = s.orderPart(ctx, StepRestartsOn, StepRestartsOn+"-start", 1, s.startOf(m.To, m.TargetSandbox))
