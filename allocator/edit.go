@@ -30,6 +30,8 @@ type edit struct {
 	after []func(store.Rev)
 	// holder is who has what the edit's claim was refused.
 	holder nic.ClaimID
+	// spare is the NIC in reserve whose MAC the edit's claim gets, if it gets one's.
+	spare nic.ID
 }
 
 // rollBack ends an edit that is not committed.

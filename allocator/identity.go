@@ -310,7 +310,7 @@ func (i *identifying) spareMAC() (bool, error) {
 	if err != nil || !found || r.Owner != nicKey(it.ID) {
 		return false, err
 	}
-	i.id.MAC = it.MAC
+	i.id.MAC, i.e.spare = it.MAC, it.ID
 	i.reserve = append(i.reserve, reserved{macKey(it.MAC), rev})
 	return true, nil
 }

@@ -3,7 +3,9 @@ package allocator_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,4 +103,56 @@ func (r *rig) takeAndGiveBack(ctx context.Context, taker int) (warm int) {
 		time.Sleep(time.Duration((taker*5+round*11)%50) * time.Millisecond)
 	}
 	return warm
+}
+
+// A store in which something happens between the choice of a spare NIC's MAC and
+// that of the NIC.
+type betweenChoices struct {
+	store.Store
+	then atomic.Pointer[func()]
+}
+
+func (b *betweenChoices) Get(ctx context.Context, key string) (store.Record, error) {
+	r, err := b.Store.Get(ctx, key)
+	if strings.HasPrefix(key, "mac/") {
+		if then := b.then.Swap(nil); then != nil {
+			(*then)()
+		}
+	}
+	return r, err
+}
+
+// P1: a claim that was to get a spare NIC, and with it its MAC, gets another MAC
+// once that NIC goes home meanwhile.
+func TestP1_ASpareThatLeavesTakesItsMACAlong(t *testing.T) {
+	bubble(t, fake.Options{NICsPerInstance: 8, Latency: fake.Latency{Detach: time.Minute}}, func(t *testing.T, r *rig) {
+		between := &betweenChoices{Store: r.store}
+		r.store = between
+		r.setPools(map[string]nic.Pool{"lab": {Min: 1, Max: 1}}, 0, 0)
+		r.live(3 * time.Second)
+		spare := r.nics()[nic.PhaseSpare][0]
+		then := func() {
+			n, rev, err := store.GetJSON[nic.NIC](t.Context(), r.store, "nic/"+string(spare.ID))
+			if n.Phase = nic.PhaseReturning; err != nil {
+				t.Fatal(err)
+			}
+			op, err := store.UpdateJSON("nic/"+string(n.ID), n, rev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.store.Commit(t.Context(), op); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond) // the leader sees it
+		}
+		between.then.Store(&then)
+		claim := r.acquire("0001", "lab")
+		if between.then.Load() != nil {
+			t.Fatal("no MAC of a spare NIC was looked at")
+		}
+		r.live(3 * time.Second) // with a look at the invariants
+		if got := r.claim(claim.ID); got.NIC == spare.ID || got.Identity.MAC.IsZero() || got.Identity.MAC == spare.Spec.MAC {
+			t.Errorf("got NIC %s with MAC %s, while %s with MAC %s is going home", got.NIC, got.Identity.MAC, spare.ID, spare.Spec.MAC)
+		}
+	})
 }

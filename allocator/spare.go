@@ -16,8 +16,13 @@ import (
 // was read at, so it goes to one claim, and not to its provider meanwhile (F15).
 func (a *Allocator) takeSpare(e *edit, claim *nic.Claim, network nic.Network, node nic.Node, asked time.Time) (bool, error) {
 	it, ok, err := a.spareFor(e, *claim, network, node.Name, claim.Identity.MAC)
-	if !ok || err != nil {
+	switch {
+	case err != nil:
 		return false, err
+	case e.spare != "" && it.ID != e.spare: // another NIC with that MAC would be its twin
+		return false, fmt.Errorf("spare NIC %s, whose MAC claim %s was to get: %w", e.spare, claim.ID, store.ErrConflict)
+	case !ok:
+		return false, nil
 	}
 	n, rev, found, err := get[nic.NIC](e, nicKey(it.ID))
 	if err != nil {
