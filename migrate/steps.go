@@ -29,6 +29,9 @@ type Journal interface {
 const (
 	// answerWithin is how long an agent may take to begin an order.
 	answerWithin = 8 * time.Second
+	// silentFor is how long an agent may say nothing of an order that it has begun. It
+	// gives a sign of life every 3 s.
+	silentFor = 10 * time.Second
 	// sayWithin is how much longer than it may take an agent may need to say how an
 	// order that it has begun went.
 	sayWithin = 3 * time.Second

@@ -149,14 +149,15 @@ func (s *stepper) wordsOf(step string) []string {
 // run on the node any more, and with errSilent if the node does not begin.
 func (s *stepper) await(ctx context.Context, step string, task nic.Task, told func(nic.Task)) (nic.Task, error) {
 	watched, stop := context.WithCancelCause(ctx)
-	var begun atomic.Bool
+	var heard atomic.Pointer[time.Time]
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer stop(nil)
-	watching.Go(func() { s.watch(watched, stop, task, &begun) })
+	watching.Go(func() { s.watch(watched, stop, task, &heard) })
 	over, err := s.Orders.Await(watched, task.ID, func(t nic.Task) {
 		if t.State != nic.TaskPending {
-			begun.Store(true)
+			now := time.Now()
+			heard.Store(&now)
 		}
 		if told != nil {
 			told(t)
@@ -191,7 +192,7 @@ func (s *stepper) unsaid(ctx, watched context.Context, task nic.Task, err error)
 // watch ends a wait for a node that is dead, that does not begin, or that does not
 // say how it went. Beyond the pivot there is no way back that a silent node would
 // have to take, and it is waited for.
-func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, task nic.Task, begun *atomic.Bool) {
+func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, task nic.Task, heard *atomic.Pointer[time.Time]) {
 	given, began := time.Now(), time.Time{}
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
@@ -201,17 +202,21 @@ func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, task 
 			return
 		case <-look.C:
 		}
-		if began.IsZero() && begun.Load() {
+		last := heard.Load()
+		if began.IsZero() && last != nil {
 			began = time.Now()
 		}
 		waits := time.Since(given)
 		switch {
 		case passed(s.journal.Move()):
-		case began.IsZero() && waits >= answerWithin:
+		case last == nil && waits >= answerWithin:
 			stop(fmt.Errorf("not begun within %v: %w", answerWithin, errSilent))
 			return
-		case !began.IsZero() && time.Since(began) >= task.Within.D()+sayWithin:
-			stop(fmt.Errorf("begun %v ago, and nothing said of it: %w", time.Since(began).Round(time.Second), errSilent))
+		case last != nil && time.Since(*last) >= silentFor:
+			stop(fmt.Errorf("begun %v ago, and nothing said of it for %v: %w", time.Since(began).Round(time.Second), silentFor, errSilent))
+			return
+		case last != nil && time.Since(began) >= task.Within.D()+sayWithin:
+			stop(fmt.Errorf("begun %v ago, and not ended: %w", time.Since(began).Round(time.Second), errSilent))
 			return
 		}
 		if waits < 2*lookEvery {

@@ -97,6 +97,8 @@ type Task struct {
 	State TaskState `json:"state"`
 	// Session is that of the agent that has begun it.
 	Session uint64 `json:"session,omitempty"`
+	// Heard is when the node has last said that it is at work.
+	Heard time.Time `json:"heard,omitzero"`
 	// Bytes of Total are copied so far.
 	Bytes   int64      `json:"bytes,omitempty"`
 	Total   int64      `json:"total,omitempty"`

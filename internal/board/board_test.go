@@ -341,6 +341,37 @@ func TestAFloodOfProgress(t *testing.T) {
 	})
 }
 
+// A sign of life wakes who waits for the task, and changes nothing of what is copied.
+func TestSignsOfLife(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, memstore.New(memstore.Options{}))
+		r.node("vm1", 1)
+		id := r.begun("send")
+		if err := r.Progress(t.Context(), id, "vm1", 1, 5, 10); err != nil {
+			t.Fatal(err)
+		}
+		before := r.revision()
+		for range 10 {
+			time.Sleep(time.Second)
+			if err := r.Progress(t.Context(), id, "vm1", 1, 0, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got nic.Task
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := r.Await(ctx, id, func(task nic.Task) { got = task; cancel() }); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if commits := r.revision() - before; commits != 5 || got.Bytes != 5 || got.Total != 10 || time.Since(got.Heard) > heardLately {
+			t.Errorf("%d commits in 10 s: %+v", commits, got)
+		}
+	})
+}
+
+// heardLately is how old the last noted sign of life of a node at work may be.
+const heardLately = 3 * time.Second
+
 // What a node says in the end is bounded, and shows nothing but what can be read.
 func TestResultsAreBounded(t *testing.T) {
 	t.Parallel()

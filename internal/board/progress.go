@@ -14,9 +14,12 @@ import (
 // passed over: whoever says more has said more soon.
 const progressEvery = 500 * time.Millisecond
 
+// heardEvery is how often a sign of life without news is noted.
+const heardEvery = 2 * time.Second
+
 // Progress notes how far a task is that the session has begun; total is 0 where it
-// is not known. What comes too soon after the last, or after the end, is passed
-// over.
+// is not known. Without either it is a sign of life and no more. What comes too soon
+// after the last, or after the end, is passed over.
 func (b *Board) Progress(ctx context.Context, id nic.TaskID, node string, session uint64, bytes, total int64) error {
 	if err := checkID(id); err != nil {
 		return err
@@ -30,8 +33,12 @@ func (b *Board) Progress(ctx context.Context, id nic.TaskID, node string, sessio
 	}
 	_, err := b.change(ctx, node, id, func(t *nic.Task) ([]store.Op, bool, error) {
 		newest, err := b.running(ctx, t, session)
-		changed := err == nil && !t.State.Over() && (t.Bytes != bytes || t.Total != total)
+		news := (bytes > 0 || total > 0) && (t.Bytes != bytes || t.Total != total)
+		changed := err == nil && !t.State.Over() && (news || b.now().Sub(t.Heard) >= heardEvery)
 		if changed {
+			t.Heard = b.now()
+		}
+		if changed && news {
 			t.Bytes, t.Total = bytes, total
 		}
 		return []store.Op{newest}, changed, err

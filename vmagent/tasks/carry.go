@@ -44,7 +44,9 @@ func (r *Runner) carry(ctx context.Context, task nic.Task) {
 		return
 	}
 	start := time.Now()
+	rest := r.live(ctx, task.ID)
 	result, err := r.within(ctx, begun, known)
+	rest()
 	switch {
 	case ctx.Err() != nil:
 		log.Warn("task broken off", "why", context.Cause(ctx))

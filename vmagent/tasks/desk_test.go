@@ -40,6 +40,7 @@ type desk struct {
 	calls    map[string]int // by method
 	begun    map[nic.TaskID]int
 	progress []time.Time
+	lives    int // signs of life
 	// lose has the reply of the method's next calls lost, so many.
 	lose map[string]int
 	away bool
@@ -154,6 +155,13 @@ func (w *wire) ProgressTask(_ context.Context, _ string, id nic.TaskID, bytes, t
 	defer w.mu.Unlock()
 	if err := w.stale(); err != nil {
 		return w.reply("progress", err)
+	}
+	if w.tasks[id] == nil {
+		return w.reply("progress", errUnknown)
+	}
+	if bytes == 0 && total == 0 { // a sign of life
+		w.lives++
+		return w.reply("progress", nil)
 	}
 	w.tasks[id].Bytes, w.tasks[id].Total = bytes, total
 	w.progress = append(w.progress, time.Now())

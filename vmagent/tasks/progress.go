@@ -69,3 +69,27 @@ func (t *teller) end() {
 	t.stop()
 	t.done.Wait()
 }
+
+// liveEvery is how often the controller is told that a task is at work. It gives up
+// a node that says nothing for some times as long.
+const liveEvery = 3 * time.Second
+
+// live tells the controller now and then that a task is at work, until rest.
+func (r *Runner) live(ctx context.Context, id nic.TaskID) (rest func()) {
+	ctx, stop := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		ticker := time.NewTicker(liveEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			// What is wrong with the task is seen where its progress or its end is told.
+			_ = r.opts.Controller.ProgressTask(ctx, r.opts.Node, id, 0, 0)
+		}
+	})
+	return func() { stop(); done.Wait() }
+}

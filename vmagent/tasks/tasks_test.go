@@ -276,6 +276,23 @@ func TestWhatIsNotListedEnds(t *testing.T) {
 	})
 }
 
+// Whatever a task does, the controller hears that it is at work.
+func TestSignsOfLife(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d, e := newDesk(nic.Task{ID: "t", Kind: nic.TaskStop}), newEngine()
+		e.does["t"] = func(ctx context.Context, _ nic.Task) error {
+			time.Sleep(10 * time.Second)
+			return nil
+		}
+		start(t, d, e, nil)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if d.lives != 3 || d.task("t").State != nic.TaskDone {
+			t.Errorf("%d signs of life in ten seconds: %+v", d.lives, d.task("t"))
+		}
+	})
+}
+
 // A result that the controller does not take is an error, and no silence.
 func TestARefusedResultIsSaid(t *testing.T) {
 	bubble(t, func(t *testing.T) {
