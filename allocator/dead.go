@@ -24,36 +24,49 @@ func (a *Allocator) Dead(ctx context.Context, name string) (why string, dead boo
 	case node.Phase == nic.NodeLost:
 		return fmt.Sprintf("an operator has said that node %s is gone for good", name), true, nil
 	}
+	return a.offByAll(ctx, node)
+}
+
+// offByAll: a provider says that the node's machine is off, and none that it runs or
+// does not answer. Several may know one of that name, such as two hypervisors after a
+// machine went from one to the other: the first has it still, and off.
+func (a *Allocator) offByAll(ctx context.Context, node nic.Node) (why string, dead bool, err error) {
 	var errs []error
+	runs := false
 	for _, of := range slices.Sorted(maps.Keys(a.opts.Providers)) {
-		off, err := a.off(ctx, of, node)
-		if err != nil {
+		off, known, err := a.off(ctx, of, node)
+		switch {
+		case err != nil:
 			errs = append(errs, err)
-		}
-		if off {
-			return fmt.Sprintf("provider %s says that machine %s of node %s is off", of, instanceOf(node, of), name), true, nil
+		case known && !off:
+			runs = true
+		case known && why == "":
+			why = fmt.Sprintf("provider %s says that machine %s of node %s is off", of, instanceOf(node, of), node.Name)
 		}
 	}
-	return "", false, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil || runs || why == "" {
+		return "", false, err
+	}
+	return why, true, nil
 }
 
 // off asks a provider that sees machines whether the node's is off. One that is not
 // its own it knows nothing of.
-func (a *Allocator) off(ctx context.Context, of string, node nic.Node) (bool, error) {
+func (a *Allocator) off(ctx context.Context, of string, node nic.Node) (off, known bool, err error) {
 	p := a.opts.Providers[of]
 	power, ok := provider.As[provider.Powered](p)
 	_, its := node.Instances[of]
 	if !ok || !its && len(node.Instances) > 0 {
-		return false, nil
+		return false, false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, worstCall(p))
 	defer cancel()
-	off, err := power.Off(ctx, instanceOf(node, of))
+	off, err = power.Off(ctx, instanceOf(node, of))
 	switch {
 	case errors.Is(err, provider.ErrNotFound) || errors.Is(err, provider.ErrInvalid):
-		return false, nil
+		return false, false, nil
 	case err != nil:
-		return false, fmt.Errorf("ask provider %s whether the machine of node %s is off: %w", of, node.Name, err)
+		return false, false, fmt.Errorf("ask provider %s whether the machine of node %s is off: %w", of, node.Name, err)
 	}
-	return off, nil
+	return off, true, nil
 }
