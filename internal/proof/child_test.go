@@ -9,6 +9,8 @@ import (
 	"net/rpc"
 	"net/rpc/jsonrpc"
 	"os"
+	"slices"
+	"sync"
 	"syscall"
 
 	"github.com/nicferry/nicferry/allocator"
@@ -31,8 +33,11 @@ type job struct {
 	Pool         nic.Pool // of the network life
 	Slots        int      // of the node at the local provider; 0 for many
 	Points       string   // a file to which each point is written that is passed
-	Kill         string   // the point to die at
+	Kills        []string // the points to die at, whichever comes first
 }
+
+// died is the file in which the child says where it dies.
+func (j job) died() string { return j.Points + ".died" }
 
 func runChild(text string) int {
 	var j job
@@ -49,8 +54,13 @@ func (j job) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var dying sync.Mutex
 	at := func(point string) {
-		if point == j.Kill {
+		if slices.Contains(j.Kills, point) {
+			dying.Lock() // for good: it dies at one
+			if err := os.WriteFile(j.died(), []byte(point), 0o600); err != nil {
+				panic(err)
+			}
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // the signal is on its way
 		}

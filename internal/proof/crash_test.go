@@ -21,13 +21,23 @@ func distinct(text string) []string {
 	return points
 }
 
-// paces are the waits between two looks of the node at what is wanted of it. A
-// life is lived at each in turn until the point is reached: which steps there
+// paces are the waits between two looks of the node at what is wanted of it.
+// Lives are lived at each in turn until all points are reached: which steps there
 // are between two of the node's depends on them.
 var paces = []time.Duration{
 	3 * time.Millisecond, 20 * time.Millisecond, time.Millisecond, 60 * time.Millisecond, 8 * time.Millisecond,
 	3 * time.Millisecond, 20 * time.Millisecond, time.Millisecond, 60 * time.Millisecond, 8 * time.Millisecond,
 }
+
+const (
+	// together is how many points share a life, far from each other in it: at each
+	// of them the controller is killed. In the long run each has its own.
+	together = 4
+	// sharedRounds are those of the paces at which lives are shared, and at which
+	// points that come by chance are looked for. After them each point that is
+	// left has a life of its own, so that no other leads away from it.
+	sharedRounds = 5
+)
 
 // F50: the controller is killed at each of its writes and calls, before it and
 // after it. Another goes on, and nothing is lost, left or there twice. What a
@@ -54,16 +64,12 @@ func crashMatrix(t *testing.T, of kind, done []string) []string {
 	all := slices.Concat(steady, chance)
 	old := func(point string) bool { return slices.Contains(done, point) }
 	steady, chance = slices.DeleteFunc(steady, old), slices.DeleteFunc(chance, old)
-	var mu sync.Mutex
+	hits := killAt(t, of, steady, chance)
 	hit, lucky := 0, 0
 	t.Run("points", func(t *testing.T) {
 		for i, point := range slices.Concat(steady, chance) {
 			t.Run(fmt.Sprintf("%03d", i), func(t *testing.T) {
-				t.Parallel()
-				reached := killAt(t, of, point)
-				mu.Lock()
-				defer mu.Unlock()
-				switch {
+				switch reached := slices.Contains(hits, point); {
 				case reached && i < len(steady):
 					hit++
 				case reached:
@@ -143,19 +149,51 @@ func ours(value string) string {
 	}), ",")
 }
 
-// killAt lives lives until one has been killed at the point, and says whether
-// one was.
-func killAt(t *testing.T, of kind, point string) bool {
+// killAt lives lives until one has been killed at each of the points, and
+// returns those where one was.
+func killAt(t *testing.T, of kind, steady, chance []string) (hits []string) {
 	t.Helper()
-	for _, pace := range paces {
-		l := newLife(t, of, point)
-		l.pace = pace
-		if err := l.live(); err != nil {
-			t.Fatalf("killed %s: %v", point, err)
+	left := slices.Concat(steady, chance)
+	var mu sync.Mutex
+	for round, pace := range paces {
+		if len(left) == 0 {
+			break
 		}
-		if l.hits > 0 {
-			return true
+		share := together
+		if long() {
+			share = 1
 		}
+		if round >= sharedRounds {
+			share = 1
+			left = slices.DeleteFunc(left, func(point string) bool { return !long() && slices.Contains(chance, point) })
+		}
+		t.Run(fmt.Sprintf("round %d", round), func(t *testing.T) {
+			for i, points := range spread(left, share) {
+				t.Run(fmt.Sprintf("%02d", i), func(t *testing.T) {
+					t.Parallel()
+					l := newLife(t, of, points...)
+					l.pace = pace
+					err := l.live()
+					mu.Lock()
+					defer mu.Unlock()
+					hits = append(hits, l.hits...)
+					if err != nil {
+						t.Errorf("killed %q: %v", l.hits, err)
+					}
+				})
+			}
+		})
+		left = slices.DeleteFunc(left, func(point string) bool { return slices.Contains(hits, point) })
 	}
-	return false
+	return hits
+}
+
+// spread deals points, which are in the order of a life, to lives of at most
+// share each, so that those of one life are far from each other.
+func spread(points []string, share int) [][]string {
+	lives := make([][]string, (len(points)+share-1)/share)
+	for i, point := range points {
+		lives[i%len(lives)] = append(lives[i%len(lives)], point)
+	}
+	return lives
 }

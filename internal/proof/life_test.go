@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -84,8 +85,8 @@ type life struct {
 	there  *agent        // where the container moves to, else nil
 	pace   time.Duration // of the agent
 
-	kills  []string // the points to die at, in turn
-	hits   int
+	kills  []string // the points to die at, whichever comes first, and once at each
+	hits   []string // where it died
 	child  *exec.Cmd
 	exited chan error
 	client *rpc.Client
@@ -155,12 +156,9 @@ func (l *life) serveCloud() (err error) {
 	return nil
 }
 
-// start starts a child, which dies at the next of the kills.
+// start starts a child, which dies at the first of the kills that it comes to.
 func (l *life) start() error {
-	l.job.Kill = ""
-	if len(l.kills) > 0 {
-		l.job.Kill = l.kills[0]
-	}
+	l.job.Kills = l.kills
 	text, err := json.Marshal(l.job)
 	if err != nil {
 		return err
@@ -212,12 +210,14 @@ func (l *life) serve() (bool, error) {
 			l.client.Close()
 			l.client = nil
 		}
+		point, _ := os.ReadFile(l.job.died())
+		at := slices.Index(l.kills, string(point))
 		status, ok := errors.AsType[*exec.ExitError](err)
-		if !ok || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL || len(l.kills) == 0 {
+		if !ok || status.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL || at < 0 {
 			text, _ := os.ReadFile(l.job.Points + ".log")
 			return false, fmt.Errorf("the controller ended by itself: %v\n%s", err, text)
 		}
-		l.kills, l.hits = l.kills[1:], l.hits+1
+		l.kills, l.hits = slices.Delete(l.kills, at, at+1), append(l.hits, string(point))
 		return false, l.check()
 	default:
 	}
