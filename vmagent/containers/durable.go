@@ -16,8 +16,8 @@ import (
 // durable returns once what the engine has written is on its disk. Docker leaves
 // most to the kernel, which takes its time: a machine that loses its power
 // meanwhile would come back with the restart policy that a container had before its
-// move, and start it beside the one elsewhere; or without what was copied to it,
-// which is nowhere else once the move is done.
+// move, and start it beside the one elsewhere; or with one that was removed; or
+// without what was copied to it, which is nowhere else once the move is done.
 func (e *Engine) durable(ctx context.Context) error {
 	info, err := e.docker.client.Info(ctx)
 	if err != nil {

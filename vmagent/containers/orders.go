@@ -189,7 +189,8 @@ func (e *Engine) Start(ctx context.Context, task nic.Task) error {
 }
 
 // Remove removes the container, which must not run, with its anonymous volumes
-// unless task.Leave, and those of task.Volumes that carry the label of the move.
+// unless task.Leave, and those of task.Volumes that carry the label of the move. None
+// comes back with a loss of power.
 func (e *Engine) Remove(ctx context.Context, task nic.Task) error {
 	id, err := e.ordered(ctx, task)
 	if err == nil {
@@ -206,7 +207,10 @@ func (e *Engine) Remove(ctx context.Context, task nic.Task) error {
 	for _, name := range task.Volumes {
 		errs = append(errs, e.removeVolume(ctx, name, task.Move))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return e.durable(ctx)
 }
 
 // Freeze is refused with the reason.
