@@ -16,7 +16,8 @@ import (
 
 // moveThere and moveBack take web to the other guest and back, with its NIC.
 func (s *show) moveThere(ctx context.Context) (string, error) { return s.migrate(ctx, "vm1", "vm2") }
-func (s *show) moveBack(ctx context.Context) (string, error)  { return s.migrate(ctx, "vm2", "vm1") }
+
+func (s *show) moveBack(ctx context.Context) (string, error) { return s.migrate(ctx, "vm2", "vm1") }
 
 // migrate moves web while a peer outside of all guests pings it.
 func (s *show) migrate(ctx context.Context, from, to string) (string, error) {
