@@ -14,7 +14,7 @@ import (
 // Plan says what a move would do. Reasons against it are in the plan, and no
 // error. It asks both nodes, which takes seconds if one does not answer.
 func (m *Mover) Plan(ctx context.Context, request nic.MoveRequest) (nic.MovePlan, error) {
-	facts, err := m.gather(ctx, request)
+	facts, err := m.gather(ctx, m.plans, request)
 	if err != nil {
 		return nic.MovePlan{}, err
 	}
@@ -30,7 +30,7 @@ func (m *Mover) Begin(ctx context.Context, request nic.MoveRequest) (nic.Move, e
 
 // start is Begin; drain says that nobody asked for this one move.
 func (m *Mover) start(ctx context.Context, request nic.MoveRequest, drain bool) (nic.Move, error) {
-	facts, err := m.gather(ctx, request)
+	facts, err := m.gather(ctx, m.begins, request)
 	if err != nil {
 		return nic.Move{}, err
 	}

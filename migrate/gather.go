@@ -15,12 +15,12 @@ import (
 // of volumes are counted meanwhile.
 const askTime = 20 * time.Second
 
-// gather finds out what a plan is made of. What a node does not say is in the
-// facts and no error.
-func (m *Mover) gather(ctx context.Context, request nic.MoveRequest) (Facts, error) {
+// gather finds out what a plan is made of, when it is its turn. What a node does not
+// say is in the facts and no error.
+func (m *Mover) gather(ctx context.Context, turn chan struct{}, request nic.MoveRequest) (Facts, error) {
 	select {
-	case m.plans <- struct{}{}:
-		defer func() { <-m.plans }()
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
 	case <-ctx.Done():
 		return Facts{}, ctx.Err()
 	}

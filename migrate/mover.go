@@ -21,7 +21,8 @@ type Mover struct {
 	opts   Options
 	queue  *keyed.Queue
 	drains chan struct{} // has one in it when drains are to be looked at
-	plans  chan struct{} // has one in it for each plan that is being made
+	plans  chan struct{} // has one in it for each plan that is being made for who only looks
+	begins chan struct{} // and for each move that is about to begin
 
 	mu   sync.Mutex // guards what follows
 	term store.Term
@@ -32,7 +33,8 @@ const (
 	// movesAtOnce bounds how many moves are at work; more wait for their turn. One
 	// beyond its pivot is at work until its source node is back.
 	movesAtOnce = 256
-	// plansAtOnce bounds how many plans are made, each of which gives nodes orders.
+	// plansAtOnce bounds how many plans are made of either kind, each of which gives
+	// nodes orders: who may only look must not keep others from moving anything.
 	plansAtOnce = 8
 )
 
@@ -41,7 +43,7 @@ func New(opts Options) (*Mover, error) {
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	m := &Mover{opts: opts, drains: make(chan struct{}, 1), plans: make(chan struct{}, plansAtOnce), runs: map[nic.MoveID]*run{}}
+	m := &Mover{opts: opts, drains: make(chan struct{}, 1), plans: make(chan struct{}, plansAtOnce), begins: make(chan struct{}, plansAtOnce), runs: map[nic.MoveID]*run{}}
 	m.queue = keyed.New(keyed.Options{Work: m.work, Workers: movesAtOnce, Log: opts.Log, About: func(id string) []any {
 		return []any{"move", id}
 	}})
