@@ -90,6 +90,9 @@ func (r *roomy) Read(p []byte) (int, error) {
 		if d.free < min(d.total/20, maxSpared) {
 			return 0, fmt.Errorf("%w: %s has %d MB free, and the rest is kept for what runs: docker system prune", ErrRefused, r.dir, d.free>>20)
 		}
+		if d.freeFiles < d.files/20 { // empty ones take next to nothing of a stream
+			return 0, fmt.Errorf("%w: %s has room for %d files, and the rest is kept for what runs: docker system prune", ErrRefused, r.dir, d.freeFiles)
+		}
 		r.unseen = lookAfter
 	}
 	n, err := r.from.Read(p)

@@ -5,7 +5,6 @@ package containers
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -70,12 +69,12 @@ func ails(r container.InspectResponse) (waits string, err error) {
 	case container.Starting:
 		return "has not said yet whether it is healthy", nil
 	case container.Unhealthy:
-		last := "nothing"
+		// What its check prints may be anything, and this is stored and shown.
+		why := "its check has not said why"
 		if n := len(s.Health.Log); n > 0 && s.Health.Log[n-1] != nil {
-			lines := strings.Split(strings.TrimSpace(s.Health.Log[n-1].Output), "\n")
-			last = clip(hide.in(lines[len(lines)-1]))
+			why = fmt.Sprintf("its check ended with status %d", s.Health.Log[n-1].ExitCode)
 		}
-		return "", fmt.Errorf("container %s is unhealthy; its check says: %s", r.ID, last)
+		return "", fmt.Errorf("container %s is unhealthy: %s; for what it printed, run the check by hand in the container where it is now", r.ID, why)
 	}
 	return "", nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/docker/docker/api/types/container"
 )
@@ -14,9 +15,12 @@ import (
 // secrets are words of a container's configuration that no error may show.
 type secrets []string
 
-// shortest is the length of a word from which on it is hidden: a shorter one is
-// part of too many others.
-const shortest = 4
+// The lengths of a word from which on it is hidden: a shorter one is part of too many
+// others. Those of a script are mostly no secrets.
+const (
+	shortest       = 4
+	shortestInside = 6
+)
 
 // secretsOf are the values of its environment, what its log driver is told, such
 // as a token, and the arguments of its commands.
@@ -38,10 +42,18 @@ func secretsOf(c *container.Config, h *container.HostConfig) secrets {
 		}
 		args := slices.Concat(c.Entrypoint, c.Cmd)
 		if len(args) > 0 {
-			add(args[1:]...) // the program's name says what is wrong
+			args = args[1:] // the program's name says what is wrong
 		}
 		if c.Healthcheck != nil && len(c.Healthcheck.Test) > 1 {
-			add(c.Healthcheck.Test[1:]...)
+			args = slices.Concat(args, c.Healthcheck.Test[1:])
+		}
+		for _, arg := range args {
+			add(arg)
+			for _, word := range strings.FieldsFunc(arg, between) {
+				if len(word) >= shortestInside {
+					add(word)
+				}
+			}
 		}
 	}
 	if h != nil {
@@ -52,6 +64,9 @@ func secretsOf(c *container.Config, h *container.HostConfig) secrets {
 	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	return all
 }
+
+// between says what is between two words of a script, or of an option with a value.
+func between(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`=;"'`+"`", r) }
 
 func (s secrets) in(text string) string {
 	for _, word := range s {

@@ -103,15 +103,15 @@ func memoryAvailable() (int64, error) {
 	return 0, errors.New("read available memory: /proc/meminfo has no MemAvailable")
 }
 
-// disk is the room of a file system, in bytes.
-type disk struct{ free, total int64 }
+// disk is the room of a file system, in bytes, and in files where it bounds those.
+type disk struct{ free, total, freeFiles, files int64 }
 
 func diskOf(dir string) (disk, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return disk{}, fmt.Errorf("look for room in %s, where Docker keeps its data: %w", dir, err)
 	}
-	return disk{int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize}, nil
+	return disk{int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, int64(st.Ffree), int64(st.Files)}, nil
 }
 
 // cannotFreeze is why there is no way even where Docker's own parts are there.
