@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,3 +89,37 @@ func moverOf(e *edit, n nic.NIC) (claim nic.Claim, rev store.Rev, moves bool, er
 
 // serves says whether the node may be given NICs.
 func serves(node nic.Node) bool { return node.Phase != nic.NodeLost && node.Revoked.IsZero() }
+
+// forgottenMove has a claim serve its container again that is on no move any more
+// and has the phase of one: the release before this one knows no moves, and drops what
+// a claim says of its own. A NIC that is elsewhere goes home. The move itself finds
+// that, and goes back.
+func (a *Allocator) forgottenMove(e *edit, claim nic.Claim, rev store.Rev) error {
+	targets, _, err := store.ListJSON[nic.ClaimID](e.ctx, a.opts.Store, movingPrefix, "", 0)
+	if err != nil {
+		return err
+	}
+	for _, t := range targets {
+		if t.Value == claim.ID {
+			e.delete(t.Key, t.Rev)
+		}
+	}
+	n, _, found, err := get[nic.NIC](e, nicKey(cmp.Or(claim.NIC, "none")))
+	if err != nil {
+		return err
+	}
+	claim.Epoch++
+	claim.Conditions, claim.Setbacks = nil, nil
+	a.setClaimPhase(&claim, nic.ClaimMoving) // from parked
+	a.setClaimPhase(&claim, nic.ClaimPending)
+	here := found && n.Node == claim.Owner.Node && n.Phase == nic.PhaseHeld
+	if here {
+		a.setClaimPhase(&claim, nic.ClaimReady)
+	}
+	e.update(claimKey(claim.ID), claim, rev)
+	a.opts.Log.Warn("claim was on a move that is forgotten", "claim", claim.ID, "nic", claim.NIC, "container", claim.Container)
+	if found && !here {
+		return a.takeBackFor(e, claim)
+	}
+	return nil
+}

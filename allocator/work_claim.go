@@ -23,6 +23,8 @@ func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time
 		case onMove(claim):
 			again, err = a.workOnMoving(e, claim, rev)
 			return err
+		case claim.Phase == nic.ClaimMoving || claim.Phase == nic.ClaimParked:
+			return a.forgottenMove(e, claim, rev)
 		case isAhead(claim):
 			if again = a.aheadLeft(claim); again == 0 {
 				return lapse(e, claim, rev)

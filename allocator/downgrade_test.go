@@ -1,0 +1,48 @@
+package allocator_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/fake"
+)
+
+// The release before this one knows no moves: what it writes of a claim on the way is
+// without its move. Back with this one, the claim serves its container again, and may
+// move.
+func TestF54_AMoveIsForgottenByTheReleaseBefore(t *testing.T) {
+	travels(t, fake.Options{Travel: provider.Carry}, func(t *testing.T, tr *trip) {
+		tr.begin()
+		tr.stop()
+		rec, err := tr.store.Get(t.Context(), "claim/"+string(tr.claims[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		claim, err := store.DecodeJSON[nic.Claim](rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		claim.Move = nil
+		op, err := store.UpdateJSON(rec.Key, claim, rec.Rev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tr.store.Commit(t.Context(), op); err != nil {
+			t.Fatal(err)
+		}
+		tr.start()
+		for range 20 {
+			tr.obeyUnsound()
+			tr.wait(time.Second)
+		}
+		if now := tr.now(); now.Phase != nic.ClaimBound {
+			t.Fatalf("the claim is %+v", now)
+		}
+		if _, err := tr.alloc.BeginMove(t.Context(), nic.NewMoveID(), tr.claims, "vm2", "web"); err != nil {
+			t.Errorf("it moves no more: %v", err)
+		}
+	})
+}
