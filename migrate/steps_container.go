@@ -59,7 +59,8 @@ func (s *stepper) create(ctx context.Context, _ *nic.Move) error {
 		step: StepCreate,
 		send: nic.Task{Kind: nic.TaskSend, What: nic.StreamConfig, Ref: m.Sandbox, Container: m.Sandbox, Within: nic.Duration(quickly)},
 		take: nic.Task{
-			Kind: nic.TaskCreate, What: nic.StreamConfig, Name: m.Target, Image: m.Image, Volumes: m.VolumesThere, Networks: m.Networks, Asks: asks,
+			Kind: nic.TaskCreate, What: nic.StreamConfig, Name: m.Target, Image: m.Image, Volumes: m.VolumesThere,
+			NewVolumes: m.Volumes, Networks: m.Networks, Asks: asks,
 			Policy: nic.RestartPolicy{Name: "no"}, Within: nic.Duration(quickly),
 		},
 	})

@@ -75,6 +75,8 @@ type Task struct {
 	// Volumes of a create are those on the node already that the container may
 	// use (--volumes ignore); any other that is there and not the move's is refused.
 	Volumes []string `json:"volumes,omitempty"`
+	// NewVolumes of a create are the named ones that it may make.
+	NewVolumes []string `json:"newVolumes,omitempty"`
 	// Leave: remove leaves the container's anonymous volumes where they are.
 	Leave bool `json:"leave,omitempty"`
 	// Outlives: while it is not begun it stays when its move ends and is forgotten,

@@ -138,6 +138,9 @@ func (e *Engine) volumesFor(ctx context.Context, task nic.Task, c configuration)
 			}
 			continue
 		}
+		if !may && !slices.Contains(task.NewVolumes, name) { // it would be in the way of who wants one of that name
+			return fmt.Errorf("%w: volume %s is in no plan", ErrRefused, name)
+		}
 		if _, err := e.makeVolume(ctx, name, known[name].Labels, task.Move, may); err != nil {
 			return err
 		}

@@ -195,17 +195,23 @@ func asksNothingNew(p *pair, config []byte) {
 	for name, c := range map[string]struct {
 		labels   map[string]string
 		networks string
+		volume   bool
 	}{
 		"another NIC":        {labels: map[string]string{"nicferry.nic.eth0": "network=blue", "nicferry.nic.eth1": "network=red", "nicferry.tenant": "us"}},
 		"another network":    {labels: map[string]string{"nicferry.network": "red", "nicferry.tenant": "us"}},
 		"another tenant":     {labels: map[string]string{"nicferry.network": "blue", "nicferry.tenant": "them"}},
 		"a Docker network":   {networks: `{"private":{}}`},
 		"the default bridge": {networks: `{"bridge":{}}`},
+		"a new volume":       {volume: true},
 	} {
 		var whole map[string]any
 		p.must(json.Unmarshal(config, &whole))
 		if c.networks != "" {
 			whole["networks"] = json.RawMessage(c.networks)
+		}
+		if c.volume { // which somebody here will want to be empty
+			whole["volumes"] = json.RawMessage(`[{"name":"pgdata","plain":true}]`)
+			whole["host"].(map[string]any)["Binds"] = []string{"pgdata:/data"}
 		}
 		whole["config"].(map[string]any)["Labels"] = c.labels
 		data, err := json.Marshal(whole)

@@ -47,7 +47,8 @@ func (p *pair) create(id, name string) (string, error) {
 	p.Helper()
 	return p.b.engine.Create(p.Context(), nic.Task{
 		Move: p.move, Name: name, Claims: []nic.ClaimID{"clm-1", "clm-2"}, Networks: []string{"shop", "back"},
-		Asks: []nic.Request{{Interface: "eth0", Network: "blue"}},
+		NewVolumes: []string{"data", "data2", "memory", "dev", "theirs"},
+		Asks:       []nic.Request{{Interface: "eth0", Network: "blue"}},
 	},
 		p.read(nic.Task{What: nic.StreamConfig, Container: id}))
 }
