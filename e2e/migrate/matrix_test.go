@@ -3,10 +3,12 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,7 +42,7 @@ var calls = map[string]struct{ do, undo call }{
 }
 
 // everything is a move with all steps.
-var everything = nic.MoveOptions{Volumes: nic.CopyCopy, Layer: nic.CopyCopy, Wait: nic.Duration(10 * time.Second)}
+var everything = nic.MoveOptions{Volumes: nic.CopyCopy, Layer: nic.CopyCopy, Wait: nic.Duration(10 * time.Second), Grace: nic.Duration(time.Second)}
 
 // writes is a program that has a volume and a layer to be moved, and then answers.
 const writes = `test -e /data/kept || { echo $0 $$ > /data/kept; date +%s%N >> /data/kept; cp /data/kept /root/kept; chown 7:8 /data/kept /root/kept; }; exec /bin/echo-server`
@@ -51,31 +53,86 @@ func (r *rig) matrixScene(t *testing.T) *scene {
 	return r.scene(t, "both", []string{"--volume", "%s:/data"}, "sh", "-c", writes)
 }
 
+// rigs is how many are at work at once: most of the time they wait for a machine
+// that does not answer. busy is how many do what keeps the processors at work.
+const rigs, busy = 6, 2
+
 // TestF64_Matrix does each harm at each step of a move, and wants the container to
 // run on one machine within 30 s, or its move to be parked with a command that works
 // once the harm is over. Never does it run on both.
 func TestF64_Matrix(t *testing.T) {
-	r := newRig(t)
+	first := newRig(t)
 	var steps []nic.PlannedStep
-	t.Run("plan", func(t *testing.T) { steps = r.steps(t) })
-	done := 0
-	outcomes := map[string]int{}
-	begin := time.Now()
+	t.Run("plan", func(t *testing.T) { steps = first.steps(t) })
 	cases := slices.DeleteFunc(migratetest.Cases(steps), func(c migratetest.Case) bool {
 		made := calls[c.Step]
 		return c.Harm == migratetest.Fails && made.do.at == "" || c.Harm == migratetest.FailsBack && made.undo.at == ""
 	})
-	for _, each := range cases {
-		ok := t.Run(each.String(), func(t *testing.T) {
-			c := &harmed{scene: r.matrixScene(t), Case: each}
-			outcomes[c.play()]++
-			done++
+	slowFirst := func(a, b migratetest.Case) int { return cmp.Compare(slow(b), slow(a)) }
+	m := &matrix{t: t, cases: slices.SortedStableFunc(slices.Values(cases), slowFirst), outcomes: map[string]int{}}
+	begin := time.Now()
+	var workers sync.WaitGroup
+	workers.Go(func() { m.work(first, 0) })
+	for i := range rigs - 1 {
+		workers.Go(func() { m.work(newRig(t), i+1) })
+	}
+	workers.Wait()
+	t.Logf("%d of %d in %s: %v", m.good, len(cases), time.Since(begin).Round(time.Second), m.outcomes)
+}
+
+// slow is 1 for a case that waits long.
+func slow(c migratetest.Case) int {
+	switch c.Harm {
+	case migratetest.LoseSource, migratetest.LoseTarget, migratetest.MuteSource, migratetest.MuteTarget:
+		return 1
+	}
+	return 0
+}
+
+// A matrix is the cases that are to be played, and what came of the others.
+type matrix struct {
+	t *testing.T
+
+	mu       sync.Mutex
+	cases    []migratetest.Case
+	good     int
+	outcomes map[string]int
+}
+
+// next takes a case; false if none is left for the worker of the number.
+func (m *matrix) next(worker int) (migratetest.Case, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.cases) == 0 || slow(m.cases[0]) == 0 && worker >= busy {
+		return migratetest.Case{}, false
+	}
+	next := m.cases[0]
+	m.cases = m.cases[1:]
+	return next, true
+}
+
+// work plays cases on a rig until none is left. After one that failed it takes
+// another rig: the old one may not be as it should.
+func (m *matrix) work(r *rig, worker int) {
+	for {
+		next, ok := m.next(worker)
+		if !ok {
+			return
+		}
+		ok = m.t.Run(next.String(), func(t *testing.T) {
+			c := &harmed{scene: r.matrixScene(t), Case: next}
+			outcome := c.play()
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.good++
+			m.outcomes[outcome]++
 		})
 		if !ok {
-			t.Fatalf("%d of %d in %s; then %s failed, and the rig may not be as it should", done, len(cases), time.Since(begin), each)
+			r.broken = true
+			m.t.Logf("after %s:\n%s", next, r.Logs())
+			r = newRig(m.t)
 		}
 	}
-	t.Logf("%d of %d in %s: %v", done, len(cases), time.Since(begin).Round(time.Second), outcomes)
 }
 
 // steps are those of a move that has all.
@@ -93,7 +150,8 @@ func (r *rig) steps(t *testing.T) []nic.PlannedStep {
 // forgetImage takes the image away from vm2, so that it has to be brought.
 func (r *rig) forgetImage(t *testing.T) {
 	t.Helper()
-	if _, err := r.vm2.Docker(t.Context(), "rmi", "-f", echoImage); err != nil && !strings.Contains(err.Error(), "No such image") {
+	// It may have come from vm1: then it is called so.
+	if _, err := r.vm2.Docker(t.Context(), "rmi", "-f", echoImage, "nicferry.moved/"+echoImage); err != nil && !strings.Contains(err.Error(), "No such image") {
 		t.Fatal(err)
 	}
 }
@@ -127,6 +185,9 @@ func (c *harmed) play() (outcome string) {
 	if s := step(c.last, c.Step); c.Harm == migratetest.Fails && s.Error == "" && s.Tries < 2 {
 		c.t.Errorf("%s should have failed, and has not: %s", c.Step, tell(c.last))
 	}
+	if c.last.Phase == nic.MoveFinishing && c.lost.Load() != c.vm2 {
+		c.do(c.serves())
+	}
 	heal()
 	if c.last.Phase == nic.MoveParked {
 		outcome = "parked, then "
@@ -136,10 +197,24 @@ func (c *harmed) play() (outcome string) {
 }
 
 // rested says whether the move needs no more waiting: it is over, or parked, or
-// past its pivot with a machine lost that it waits for, and says so.
+// beyond its pivot, where it may wait for a machine for ever.
 func (c *harmed) rested(m nic.Move) bool {
-	waits := func(s nic.MoveStep) bool { return s.Error != "" && s.State == nic.StepDoing }
-	return m.Phase.Over() || m.Phase == nic.MoveParked || m.Phase == nic.MoveFinishing && (c.lost.Load() != nil || c.silent.Load() != nil) && slices.ContainsFunc(m.Steps, waits)
+	harmed := c.lost.Load() != nil || c.silent.Load() != nil
+	return m.Phase.Over() || m.Phase == nic.MoveParked || m.Phase == nic.MoveFinishing && harmed
+}
+
+// serves wants the container to run on the target alone, and to answer.
+func (c *harmed) serves() error {
+	err := fleet.Until(c.t.Context(), c.name+" to run on vm2 alone", func() error {
+		if where := c.places.where(c.name); len(where) != 1 || where[0] != "vm2" {
+			return fmt.Errorf("it runs on %q", where)
+		}
+		return nil
+	})
+	if err == nil {
+		err = c.peer.heard(c.t.Context(), settleTime)
+	}
+	return err
 }
 
 // remedy runs what the parked move says would help.

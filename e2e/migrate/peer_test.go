@@ -49,6 +49,10 @@ type gap struct {
 
 func (g gap) took() time.Duration { return g.to.Sub(g.from) }
 
+func (g gap) String() string {
+	return fmt.Sprintf("%d ms from %s to %s", g.took().Milliseconds(), g.before, g.after)
+}
+
 // newPeer begins to send from the LAN of the fleet.
 func newPeer(ctx context.Context, f *fleet.Fleet, addr netip.Addr) (*peer, error) {
 	ns, err := netns.Open(f.LAN.NetNS())
@@ -139,6 +143,13 @@ func (p *peer) gaps(longer time.Duration) []gap {
 	}
 	slices.SortFunc(found, func(a, b gap) int { return int(b.took() - a.took()) })
 	return found
+}
+
+// changes are the gaps after which somebody else answered, in order.
+func (p *peer) changes() []gap {
+	all := slices.DeleteFunc(p.gaps(0), func(g gap) bool { return g.before == g.after })
+	slices.SortFunc(all, func(a, b gap) int { return a.from.Compare(b.from) })
+	return all
 }
 
 // crossed is a start of the program that answered after a later one had: two were

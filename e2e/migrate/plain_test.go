@@ -36,7 +36,7 @@ func TestThereAndBack(t *testing.T) {
 				s.do(err)
 			}
 			for _, g := range s.peer.gaps(50 * time.Millisecond) {
-				t.Logf("the peer heard nothing for %d ms, from %s to %s", g.took().Milliseconds(), g.before, g.after)
+				t.Logf("the peer heard nothing for %s", g)
 			}
 			t.Logf("frames: %s", s.stays())
 		})

@@ -16,18 +16,23 @@ import (
 // is touched.
 func TestRefused(t *testing.T) {
 	r := newRig(t)
-	s := r.scene(t, "both", []string{"--privileged", "--volume", "/tmp:/host", "--volume", "%s:/data"}, "sh", "-c", writes)
+	s := r.scene(t, "both", []string{"--publish", "8080:80", "--device", "/dev/null", "--pid", "host", "--volume", "/tmp:/host", "--volume", "%s:/data"}, "sh", "-c", writes)
 	_, err := r.vm2.Docker(t.Context(), "create", "--name", s.name, echoImage)
 	s.do(err)
 	before := s.peer.gaps(50 * time.Millisecond)
-	_, err = r.CLI(t.Context(), "migrate", s.name, "--to", "vm2")
+	_, err = r.CLI(t.Context(), "migrate", s.name, "--to", "vm2", "--checkpoint")
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.ExitCode() != 4 {
 		t.Fatalf("it ends with %v, want exit code 4", err)
 	}
-	for _, about := range []string{"privileged", "binds", "volumes", "layer", "name"} {
+	for _, about := range []string{"ports", "devices", "shares", "binds", "volumes", "layer", "name"} {
 		if !strings.Contains(err.Error(), about) {
 			t.Errorf("not a word of %q in: %v", about, err)
+		}
+	}
+	for _, node := range []string{"vm1", "vm2"} {
+		if want := "docker checkpoint does not work on " + node + `: dockerd runs without "experimental": true`; !strings.Contains(err.Error(), want) {
+			t.Errorf("not a word of %q in: %v", want, err)
 		}
 	}
 	s.settled(r.vm1)

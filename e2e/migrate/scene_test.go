@@ -47,7 +47,7 @@ const settleTime = 30 * time.Second
 func (r *rig) scene(t *testing.T, network string, flags []string, command ...string) *scene {
 	t.Helper()
 	s := &scene{rig: r, t: t, began: time.Now()}
-	s.name = strings.ToLower(strings.NewReplacer("/", "-", "_", "-", " ", "-").Replace(t.Name()))
+	s.name = strings.ToLower(strings.NewReplacer("/", "-", "_", "-", " ", "-", "=", "-").Replace(t.Name()))
 	s.name = fmt.Sprintf("%s-%03d", s.name[max(0, len(s.name)-20):], time.Now().UnixMilli()%1000)
 	s.name = strings.Trim(s.name, "-")
 	t.Cleanup(s.end)
