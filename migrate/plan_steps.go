@@ -93,7 +93,7 @@ func (p *planner) containerSteps() {
 	if wait := r.Options.Wait; wait > 0 && !p.stopped() {
 		p.add(StepHealth, 0, "%s has %s to be healthy", r.Container, wait)
 	}
-	p.add(StepPivot, 0, "the claims are those of %s on %s; there is no way back from here", r.Container, r.To).Pivot = true
+	p.add(StepPivot, 0, "the claims are those of %s on %s", r.Container, r.To).Pivot = true
 	if p.restarts() {
 		p.add(StepRestartsOn, tookOrder, "%s has its restart policy again", r.Container)
 	}
@@ -109,7 +109,7 @@ func (p *planner) nicSteps() {
 	p.add(StepAim, 0, "%s on %s is to have them", r.Target, r.To)
 	p.addSilent(StepNICOut, tookOut, "the NICs leave %s, clean", r.From)
 	p.addSilent(StepNICIn, silentWay(p.plan.Travel)-tookOut, "the NICs are in %s, and announced", r.Target)
-	p.add(StepPivot, 0, "the claims are those of %s on %s; there is no way back from here", r.Target, r.To).Pivot = true
+	p.add(StepPivot, 0, "the claims are those of %s on %s", r.Target, r.To).Pivot = true
 }
 
 // risks says what is not as in a plain move, besides what was said with the parts.

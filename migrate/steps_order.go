@@ -191,9 +191,9 @@ func (s *stepper) unsaid(ctx, watched context.Context, task nic.Task, err error)
 
 // watch ends a wait for a node that is dead, that does not begin, or that does not
 // say how it went. Beyond the pivot there is no way back that a silent node would
-// have to take, and it is waited for.
+// have to take, and it is waited for, which the record then says.
 func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, task nic.Task, heard *atomic.Pointer[time.Time]) {
-	given, began := time.Now(), time.Time{}
+	given, began, shown := time.Now(), time.Time{}, false
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
@@ -209,6 +209,7 @@ func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, task 
 		waits := time.Since(given)
 		switch {
 		case passed(s.journal.Move()):
+			shown = shown || s.awaited(ctx, task, given, heard)
 		case last == nil && waits >= answerWithin:
 			stop(fmt.Errorf("not begun within %v: %w", answerWithin, errSilent))
 			return
