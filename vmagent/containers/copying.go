@@ -80,6 +80,9 @@ const (
 	maxSpared = 1 << 30 // bytes that are left free; on a small disk a 20th of it
 )
 
+// spared is how much of a disk is left free, in bytes.
+func (d disk) spared() int64 { return min(d.total/20, maxSpared) }
+
 // Read is the source's.
 func (r *roomy) Read(p []byte) (int, error) {
 	if r.unseen <= 0 {
@@ -87,7 +90,7 @@ func (r *roomy) Read(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if d.free < min(d.total/20, maxSpared) {
+		if d.free < d.spared() {
 			return 0, fmt.Errorf("%w: %s has %d MB free, and the rest is kept for what runs: docker system prune", ErrRefused, r.dir, d.free>>20)
 		}
 		if d.freeFiles < d.files/20 { // empty ones take next to nothing of a stream

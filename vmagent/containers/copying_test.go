@@ -190,7 +190,7 @@ func TestImageArchiveLosesItsNames(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		err := withoutNames(&out, &in)
+		err := withoutNames(&out, &in, &gauge{room: -1})
 		if tt.want == "" {
 			if err == nil {
 				t.Errorf("%s: passed", name)

@@ -47,7 +47,16 @@ func (e *Engine) saveImage(ctx context.Context, id string) (io.ReadCloser, int64
 
 // loadImage loads an image, and sees that it is the one with the id.
 func (e *Engine) loadImage(ctx context.Context, id string, body io.Reader) error {
-	nameless := piped(func(w io.Writer) error { return withoutNames(w, body) })
+	root, err := e.docker.client.Info(ctx)
+	if err != nil {
+		return e.docker.wrap("ask Docker where it keeps its data", err)
+	}
+	d, err := diskOf(root.DockerRootDir)
+	if err != nil {
+		return err
+	}
+	room := &gauge{room: max(0, d.free-d.spared())}
+	nameless := piped(func(w io.Writer) error { return withoutNames(w, body, room) })
 	defer nameless.Close()
 	resp, err := e.docker.client.ImageLoad(ctx, nameless)
 	if err != nil {
@@ -68,8 +77,9 @@ func (e *Engine) loadImage(ctx context.Context, id string, body io.Reader) error
 const maxManifest = 4 << 20
 
 // withoutNames copies an archive of docker save without the names that its images
-// are to get: another node must not say what a name means on this one.
-func withoutNames(w io.Writer, r io.Reader) error {
+// are to get: another node must not say what a name means on this one. It fails where
+// what is in it would not fit into the room.
+func withoutNames(w io.Writer, r io.Reader, room *gauge) error {
 	from, to := tar.NewReader(r), tar.NewWriter(w)
 	for {
 		h, err := from.Next()
@@ -107,7 +117,7 @@ func withoutNames(w io.Writer, r io.Reader) error {
 		if err := to.WriteHeader(h); err != nil {
 			return fmt.Errorf("pass on image: %w", err)
 		}
-		if _, err := io.Copy(to, body); err != nil {
+		if err := room.copy(to, body); err != nil {
 			return fmt.Errorf("pass on image: %w", err)
 		}
 	}
