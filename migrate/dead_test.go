@@ -77,3 +77,22 @@ func loseWhileStarting(t *testing.T, w *world, dies string) {
 	}
 	w.sound()
 }
+
+// A provider says that the target's machine is off, and its agent is at work: the
+// machine may have gone to another hypervisor. The container does not run twice.
+func TestF64_WhoSpeaksIsNotDead(t *testing.T) {
+	bubble(t, provider.Carry, func(t *testing.T, w *world) {
+		var slow atomic.Bool
+		on := func(e what) error {
+			if e.node != nil && e.node.name == "vm2" && e.task.Kind == nic.TaskStart && e.after && !slow.Swap(true) {
+				w.cloud.power("vm2", true)
+				time.Sleep(9 * time.Second) // it runs, and Docker has not said so yet
+			}
+			return nil
+		}
+		w.event.Store(&on)
+		id := w.begin(everything())
+		w.until(2*time.Minute, "the move is over", func() bool { return slow.Load() && w.move(id).Phase.Over() })
+		w.rest(w.move(id))
+	})
+}

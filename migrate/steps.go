@@ -32,6 +32,8 @@ const (
 	// silentFor is how long an agent may say nothing of an order that it has begun. It
 	// gives a sign of life every 3 s.
 	silentFor = 10 * time.Second
+	// speaksFor is how long after such a sign its machine is not taken for off.
+	speaksFor = 5 * time.Second
 	// sayWithin is how much longer than it may take an agent may need to say how an
 	// order that it has begun went.
 	sayWithin = 3 * time.Second

@@ -220,8 +220,8 @@ func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, task 
 			stop(fmt.Errorf("begun %v ago, and not ended: %w", time.Since(began).Round(time.Second), errSilent))
 			return
 		}
-		if waits < 2*lookEvery {
-			continue // most are over by then
+		if waits < 2*lookEvery || last != nil && time.Since(*last) < speaksFor {
+			continue // most are over by then; and who speaks is not dead, whatever a provider says
 		}
 		if dead := s.deadly(ctx, task.Node); dead != nil {
 			stop(dead)
