@@ -229,7 +229,7 @@ func (f *moveFlags) add(cmd *cobra.Command) {
 	flags.DurationVar(&f.wait, "wait", 0, "put all back unless it is healthy there within this `time`; without a health check, unless it runs")
 	flags.DurationVar(&f.grace, "grace", 0, "the `time` that it may take to stop; default is its own")
 	flags.BoolVar(&f.keep, "keep", false, "leave the stopped container on the old node")
-	flags.BoolVar(&f.checkpoint, "checkpoint", false, "experimental: carry its processes along, with CRIU")
+	flags.BoolVar(&f.checkpoint, "checkpoint", false, "carry its processes along with CRIU: refused so far, with the reason")
 	for _, rule := range []string{"volumes", "layer"} {
 		// Fails only for a flag that does not exist.
 		_ = cmd.RegisterFlagCompletionFunc(rule, cobra.FixedCompletions([]string{"refuse", "copy", "ignore"}, cobra.ShellCompDirectiveNoFileComp))

@@ -33,6 +33,10 @@ type Engine struct {
 	CgroupParent string
 	// LiveRestore keeps containers running while it is down. Optional.
 	LiveRestore bool
+	// Experimental has it do what it calls so. Optional.
+	Experimental bool
+	// Env is added to its environment, as "KEY=value". Optional.
+	Env []string
 
 	spawn   func(Program) (*Process, error)
 	process *Process
@@ -64,7 +68,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := os.WriteFile(config, []byte("{}"), 0o600); err != nil {
 		return fmt.Errorf("start engine: %w", err)
 	}
-	process, err := e.spawn(Program{Name: e.Name, Args: e.args(config)})
+	process, err := e.spawn(Program{Name: e.Name, Args: e.args(config), Env: e.Env})
 	if err != nil {
 		return fmt.Errorf("start engine: %w", err)
 	}
@@ -91,6 +95,9 @@ func (e *Engine) args(config string) []string {
 	}
 	if e.LiveRestore {
 		args = append(args, "--live-restore")
+	}
+	if e.Experimental {
+		args = append(args, "--experimental")
 	}
 	return args
 }

@@ -212,8 +212,3 @@ func (e *Engine) Remove(ctx context.Context, task nic.Task) error {
 	}
 	return e.durable(ctx)
 }
-
-// Freeze is refused with the reason.
-func (e *Engine) Freeze(context.Context, nic.Task) error {
-	return fmt.Errorf("checkpoint: %w: %s", ErrRefused, cannotFreeze)
-}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +31,7 @@ func (e *Engine) Survey(ctx context.Context, task nic.Task) (nic.NodeFacts, erro
 	}
 	f := nic.NodeFacts{
 		Docker: info.ServerVersion, Arch: info.Architecture, OS: info.OSType, Driver: info.Driver,
-		LogDrivers: slices.Sorted(slices.Values(info.Plugins.Log)), NoCheckpoint: noCheckpoint(info.ExperimentalBuild),
+		LogDrivers: slices.Sorted(slices.Values(info.Plugins.Log)), NoCheckpoint: e.noCheckpoint(ctx, info.ExperimentalBuild),
 	}
 	if f.Memory, err = memoryAvailable(); err != nil {
 		return f, err
@@ -112,18 +111,4 @@ func diskOf(dir string) (disk, error) {
 		return disk{}, fmt.Errorf("look for room in %s, where Docker keeps its data: %w", dir, err)
 	}
 	return disk{int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, int64(st.Ffree), int64(st.Files)}, nil
-}
-
-// cannotFreeze is why there is no way even where Docker's own parts are there.
-const cannotFreeze = "CRIU does not dump a network namespace with a card that is not Docker's, and docker checkpoint has no way to leave it out"
-
-// noCheckpoint says what is missing for docker checkpoint, most basic first.
-func noCheckpoint(experimental bool) string {
-	if !experimental {
-		return `dockerd runs without "experimental": true; and even then, ` + cannotFreeze
-	}
-	if _, err := exec.LookPath("criu"); err != nil {
-		return "criu is not installed; and even then, " + cannotFreeze
-	}
-	return cannotFreeze
 }
