@@ -20,8 +20,8 @@ import (
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 )
 
-// demoTime bounds a run of the demo, which takes under two minutes where
-// nothing else runs.
+// demoTime bounds a run of the demo, which takes some three minutes where nothing
+// else runs.
 const demoTime = 8 * time.Minute
 
 // demo prepares a run of the demo on a lab of its own, in a folder that must be
@@ -98,7 +98,7 @@ func demoShows(t *testing.T) {
 	}
 	for _, part := range []string{
 		"plugged in before its start", "by DHCP", "10.77.1.20 and fd77::20", "all 12 answer", "docker restart",
-		"0 of 4 hot-plug slots free", "nothing was made for it", "the fifth has its NIC", "six NICs are unplugged", "each time they come and go",
+		"web runs on vm2 alone, with the same MAC", "web runs on vm1 alone, with the same MAC", "0 of 4 hot-plug slots free", "nothing was made for it", "the fifth has its NIC", "six NICs are unplugged", "each time they come and go",
 	} {
 		if !strings.Contains(told.String(), part) {
 			t.Errorf("no step tells of %q:\n%s", part, told.String())

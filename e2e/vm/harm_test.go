@@ -38,7 +38,7 @@ var (
 	failBack = map[string]string{migrate.StepStop: noStart}
 	// withoutLibvirt are the steps that fail when libvirtd is dead.
 	withoutLibvirt = []string{migrate.StepNICOut, migrate.StepNICIn}
-	heals          = map[string]string{noCreate: create, noStart: start}
+	undo           = map[string]string{noCreate: create, noStart: start}
 )
 
 // possible are the cases that can be made of real machines.
@@ -88,6 +88,9 @@ func (c *harmed) play() (outcome string) {
 	c.tell("%s", tellMove(c.last))
 	if !c.hurt {
 		t.Errorf("the move never came to %s", c.Step)
+	}
+	if at := c.at(); c.last.Phase != nic.MoveParked && at != c.away {
+		c.settled(at) // with what is harmed still away
 	}
 	for _, heal := range slices.Backward(c.heal) {
 		c.must(heal(t.Context()))
@@ -139,13 +142,17 @@ func (c *harmed) ends() string {
 	begin := time.Now()
 	c.follow("be over", func(m nic.Move) bool { return m.Phase.Over() })
 	c.tell("over after %.1f s: %s", time.Since(begin).Seconds(), tellMove(c.last))
-	at := c.node(2)
-	if c.last.Phase == nic.MoveUndone {
-		at = c.node(1)
-	}
-	c.settled(at)
-	c.whole(at)
+	c.settled(c.at())
+	c.whole(c.at())
 	return string(c.last.Phase)
+}
+
+// at is the guest in which the container is to be by the word of the move.
+func (c *harmed) at() *cluster.Node {
+	if c.last.Phase == nic.MoveUndone {
+		return c.node(1)
+	}
+	return c.node(2)
 }
 
 // when is the step at which the harm is done.
@@ -173,15 +180,10 @@ func (c *harmed) fail(ctx context.Context, n *cluster.Node, script string) error
 		return nil
 	}
 	heal := func(ctx context.Context) error {
-		_, err := n.Command(ctx, "sh", "-ec", heals[script]).Output()
+		_, err := n.Command(ctx, "sh", "-ec", undo[script]).Output()
 		return err
 	}
-	c.heal = append(c.heal, heal)
-	c.t.Cleanup(func() {
-		if c.t.Failed() { // and may not have healed it
-			_ = heal(context.WithoutCancel(c.t.Context()))
-		}
-	})
+	c.heals(heal)
 	_, err := n.Command(ctx, "sh", "-ec", script).Output()
 	return err
 }
@@ -239,8 +241,18 @@ func (c *harmed) mute(ctx context.Context, n *cluster.Node) error {
 		_, err := n.Command(ctx, "pkill", "-"+name, "-x", "nicferry-agent").Output()
 		return err
 	}
-	c.heal = append(c.heal, func(ctx context.Context) error { return signal(ctx, "CONT") })
+	c.heals(func(ctx context.Context) error { return signal(ctx, "CONT") })
 	return signal(ctx, "STOP")
+}
+
+// heals has something done when the move rests, or when the test has failed.
+func (c *harmed) heals(heal func(context.Context) error) {
+	c.heal = append(c.heal, heal)
+	c.t.Cleanup(func() {
+		if c.t.Failed() {
+			_ = heal(context.WithoutCancel(c.t.Context())) // it may be done already
+		}
+	})
 }
 
 // stepOf is a move's step of that name.
