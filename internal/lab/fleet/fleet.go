@@ -54,7 +54,7 @@ type Fleet struct {
 }
 
 // The network on which controller and agents meet.
-const bridge, uplink = "mgmt0", "mgmt0"
+const bridge, bridgeMAC, uplink = "mgmt0", "02:1a:b1:00:00:01", "mgmt0"
 
 var host = netip.MustParsePrefix("10.98.0.1/24")
 
@@ -86,7 +86,8 @@ func (f *Fleet) start(ctx context.Context) (err error) {
 	}
 	f.daemons = f.Machine.Daemons()
 	for _, step := range [][]string{
-		{"link", "add", bridge, "type", "bridge", "forward_delay", "0"},
+		// With a MAC of its own: else it has that of a port, and another when that goes.
+		{"link", "add", bridge, "address", bridgeMAC, "type", "bridge", "forward_delay", "0"},
 		{"addr", "add", host.String(), "dev", bridge},
 		{"link", "set", bridge, "up"},
 	} {
