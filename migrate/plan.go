@@ -126,15 +126,16 @@ func NewMove(id nic.MoveID, in Facts, plan nic.MovePlan, now time.Time) nic.Move
 		m.Claims = append(m.Claims, c.ID)
 	}
 	if c := in.Container; c != nil {
-		m.Sandbox, m.Was, m.Image, m.ImageName = c.ID, c.Policy, c.ImageID, c.Image
+		m.Sandbox, m.Was, m.Image, m.ImageName = c.ID, policyOf(c), c.ImageID, c.Image
 		m.Stopped = !c.Running && r.Kind == nic.MoveContainer
 		if m.Grace = r.Options.Grace; m.Grace == 0 {
-			m.Grace = c.Grace
+			m.Grace = min(c.Grace, maxGrace)
 		}
 		m.Volumes, m.VolumesThere = volumesThere(in)
-		m.Networks = slices.Clone(c.Networks)
-		if c.NetworkMode != "" && !slices.Contains(m.Networks, c.NetworkMode) { // which it may have left
-			m.Networks = append(m.Networks, c.NetworkMode)
+		for _, name := range append(slices.Clone(c.Networks), c.NetworkMode) { // which it may have left
+			if name != "" && name != "none" && !slices.Contains(m.Networks, name) {
+				m.Networks = append(m.Networks, name)
+			}
 		}
 	}
 	if in.Target != nil {
@@ -144,4 +145,20 @@ func NewMove(id nic.MoveID, in Facts, plan nic.MovePlan, now time.Time) nic.Move
 		m.Steps = append(m.Steps, nic.MoveStep{Name: s.Name, Pivot: s.Pivot, Total: copied(plan.Copies, s.Name)})
 	}
 	return m
+}
+
+// maxGrace bounds how long a container is waited for whose node says that it may take
+// longer to stop, and whose mover has not said so.
+const maxGrace = nic.Duration(time.Hour)
+
+// policyOf is the container's restart policy. One that no engine takes, as only a
+// node that lies has it, would keep the move from ever getting done.
+func policyOf(c *nic.ContainerFacts) nic.RestartPolicy {
+	switch name := c.Policy.Name; name {
+	case "always", "unless-stopped":
+		return nic.RestartPolicy{Name: name}
+	case "on-failure":
+		return nic.RestartPolicy{Name: name, Retries: max(0, c.Policy.Retries)}
+	}
+	return nic.RestartPolicy{Name: "no"}
 }

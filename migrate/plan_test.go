@@ -416,3 +416,19 @@ func TestNewMove(t *testing.T) {
 		t.Errorf("of NICs alone: %+v", got)
 	}
 }
+
+// What a node says of a container is no more than Docker takes.
+func TestNewMoveOfANodeThatLies(t *testing.T) {
+	t.Parallel()
+	in := plain()
+	in.Container.Grace = nic.Duration(time.Hour * 1e5)
+	in.Container.Policy = nic.RestartPolicy{Name: "for ever", Retries: -7}
+	move := migrate.NewMove("mov-1", in, migrate.NewPlan(in), time.Unix(1, 0))
+	if move.Grace != nic.Duration(time.Hour) || move.Was != (nic.RestartPolicy{Name: "no"}) {
+		t.Errorf("grace %s, policy %+v", move.Grace.D(), move.Was)
+	}
+	in.Container.Policy = nic.RestartPolicy{Name: "always", Retries: 3}
+	if move := migrate.NewMove("mov-1", in, migrate.NewPlan(in), time.Unix(1, 0)); move.Was != (nic.RestartPolicy{Name: "always"}) {
+		t.Errorf("policy %+v", move.Was)
+	}
+}

@@ -262,6 +262,7 @@ func refusesHostile(p *pair) {
 		"anonymous driver": `{"Mounts":[{"Type":"volume","Target":"/stolen","VolumeOptions":{"DriverConfig":{"Name":"nfs"}}}]}`,
 		"image mount":      `{"Mounts":[{"Type":"image","Source":"busybox","Target":"/x"}]}`,
 		"cluster mount":    `{"Mounts":[{"Type":"cluster","Source":"group:x","Target":"/x"}]}`,
+		"auto-remove":      `{"AutoRemove":true}`,
 		"docker0":          `{"NetworkMode":"bridge"}`,
 		"docker0 unsaid":   `{"NetworkMode":""}`,
 		"strange network":  `{"NetworkMode":"private"}`,

@@ -41,6 +41,9 @@ func (e *Engine) unplanned(ctx context.Context, task nic.Task, c configuration) 
 			all = append(all, fmt.Sprintf("a NIC %s of network %q that does not move with it", clip(r.Interface), clip(r.Network)))
 		}
 	}
+	if c.Host.AutoRemove {
+		all = append(all, "its removal as soon as it stops (--rm)")
+	}
 	for _, m := range c.Host.Mounts {
 		o := m.VolumeOptions
 		if m.Type == mount.TypeVolume && m.Source == "" && o != nil && o.DriverConfig != nil && o.DriverConfig.Name != "" && o.DriverConfig.Name != "local" {
