@@ -92,7 +92,7 @@ func (a *Allocator) guide(e *edit, claim *nic.Claim, dead map[string]string) (bo
 			if wanted && a.carries(n) {
 				n.Going = at
 			}
-			if _, gone := dead[n.Node]; gone {
+			if _, gone := dead[n.Node]; gone || !cleanFirst {
 				n.Clean = true
 			}
 		}

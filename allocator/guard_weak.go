@@ -5,6 +5,7 @@ package allocator
 const (
 	secondSource = false
 	looksAround  = false
+	cleanFirst   = false
 	ownClock     = false
 	fenced       = false
 )

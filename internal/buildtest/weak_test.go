@@ -18,6 +18,7 @@ func TestGuardsAreMissedWhenTheyAreOff(t *testing.T) {
 		{"F24", "./provider/libvirt"},
 		{"F31", "./vmagent/ferry"},
 		{"F47", "./vmagent/containers"},
+		{"F63", "./e2e/migrate"},
 		{"F65", "./allocator"},
 		{"F66", "./allocator"},
 	} {
