@@ -34,7 +34,7 @@ func (b *Board) Progress(ctx context.Context, id nic.TaskID, node string, sessio
 	_, err := b.change(ctx, node, id, func(t *nic.Task) ([]store.Op, bool, error) {
 		newest, err := b.running(ctx, t, session)
 		news := (bytes > 0 || total > 0) && (t.Bytes != bytes || t.Total != total)
-		changed := err == nil && !t.State.Over() && (news || b.now().Sub(t.Heard) >= heardEvery)
+		changed := err == nil && !t.State.Over() && (news || !within(b.now(), t.Heard, heardEvery))
 		if changed {
 			t.Heard = b.now()
 		}
@@ -75,7 +75,14 @@ func (p *pace) soon(id nic.TaskID, by teller, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last, ok := p.last[id]
-	return ok && last.by == by && now.Sub(last.at) < progressEvery
+	return ok && last.by == by && within(now, last.at, progressEvery)
+}
+
+// within says whether now is less than d after then. A clock that was put back makes
+// nobody silent: what is to come was long ago.
+func within(now, then time.Time, d time.Duration) bool {
+	since := now.Sub(then)
+	return since >= 0 && since < d
 }
 
 func (p *pace) note(id nic.TaskID, by teller, now time.Time) {
@@ -89,7 +96,7 @@ func (p *pace) note(id nic.TaskID, by teller, now time.Time) {
 		return
 	}
 	for id, last := range p.last {
-		if now.Sub(last.at) >= progressEvery {
+		if !within(now, last.at, progressEvery) {
 			delete(p.last, id)
 		}
 	}
