@@ -33,7 +33,7 @@ func (e *Engine) unplanned(ctx context.Context, task nic.Task, c configuration) 
 		labels = map[string]string{}
 	}
 	maps.Copy(labels, c.Config.Labels)
-	for _, r := range nic.ParseLabels(labels) {
+	for _, r := range nic.Requests(labels, image) { // as the agent asks by them
 		planned := slices.ContainsFunc(task.Asks, func(p nic.Request) bool {
 			return p.Interface == r.Interface && p.Network == r.Network && p.Tenant == r.Tenant
 		})
