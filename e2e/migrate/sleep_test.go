@@ -3,6 +3,7 @@
 package migrate
 
 import (
+	"context"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,7 +80,9 @@ func TestF65_AnAgentThatSleptThroughAMove(t *testing.T) {
 	s.settled(r.vm2)
 	r.faults["vm1"].heal()
 	s.do(r.vm1.Daemons().Signal(fleet.Nicferry, syscall.SIGCONT))
-	s.do(r.vm1.Daemons().Ended(t.Context(), fleet.Nicferry, 6)) // "another agent has started"
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	s.do(r.vm1.Daemons().Ended(ctx, fleet.Nicferry, 6)) // "another agent has started"
 	s.settled(r.vm2)
 	if log := r.vm1.Log(); !strings.Contains(log, "another agent has started") {
 		t.Error("the agent that slept does not say why it ends")

@@ -25,7 +25,7 @@ func (b *Board) fence(ctx context.Context, name string, session uint64) (store.O
 		return store.Op{}, err
 	case !node.Revoked.IsZero():
 		return store.Op{}, &api.Error{Code: api.CodeRefused, Message: fmt.Sprintf("node %s is revoked and is given no tasks", name)}
-	case session != node.Session:
+	case fenced && session != node.Session:
 		return store.Op{}, conflict("session %d of node %s is stale, it is at %d: another agent has started for the node", session, name, node.Session)
 	}
 	return store.Check(nodeKey(name), rev), nil

@@ -20,6 +20,7 @@ func TestGuardsAreMissedWhenTheyAreOff(t *testing.T) {
 		{"F47", "./vmagent/containers"},
 		{"F63", "./e2e/migrate"},
 		{"F65", "./allocator"},
+		{"F65", "./e2e/migrate"},
 		{"F66", "./allocator"},
 	} {
 		t.Run(guard.number, func(t *testing.T) {

@@ -1,0 +1,5 @@
+//go:build weak
+
+package board
+
+const fenced = false
