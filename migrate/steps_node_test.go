@@ -35,6 +35,8 @@ func (w *world) addNode(name string) {
 		boxes: map[string]*box{}, volumes: map[string]string{}, owned: map[string]nic.MoveID{}, images: map[string]bool{},
 		fault: func(task nic.Task, after bool) error { return w.fire(what{node: n, task: task, after: after}) },
 	}
+	w.engines.Lock() // others run already
+	defer w.engines.Unlock()
 	w.nodes[name] = n
 }
 
@@ -89,7 +91,7 @@ func (n *node) back() {
 
 // run is the agent.
 func (n *node) run(ctx context.Context) {
-	w := &wire{w: n.w, node: n.name}
+	w := &wire{w: n.w, node: n.name, mute: &n.mute}
 	inventory := nic.Inventory{Boot: string(rune('a' + n.boot)), Moves: true}
 	for {
 		var record nic.Node

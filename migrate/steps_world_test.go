@@ -357,20 +357,21 @@ var errDown = errors.New("the controller does not answer")
 type wire struct {
 	w       *world
 	node    string
+	mute    *atomic.Bool
 	session uint64
 }
 
 // reach calls the controller, if it runs.
 func (w *wire) reach(ctx context.Context, call func(context.Context, *controller) error) error {
 	c := w.w.ctl.Load()
-	if c.ctx.Err() != nil || w.w.nodes[w.node].mute.Load() {
+	if c.ctx.Err() != nil || w.mute.Load() {
 		return errDown
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.ctx, cancel)()
 	err := call(ctx, c)
-	if c.ctx.Err() != nil || w.w.nodes[w.node].mute.Load() {
+	if c.ctx.Err() != nil || w.mute.Load() {
 		return errDown // a lost reply
 	}
 	return err

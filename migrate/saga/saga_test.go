@@ -38,7 +38,7 @@ func (p plot) stays() bool {
 
 func TestF64_AtEveryFailureCrashAndAbortASagaIsWholeOrAsBefore(t *testing.T) {
 	total := 0
-	for n := 1; n <= 3; n++ {
+	for n := 1; n <= longest; n++ {
 		for _, p := range plots(n) {
 			if p.stays() {
 				continue // see TestBeyondThePivotItIsTriedWithoutEnd
