@@ -29,7 +29,7 @@ const (
 
 // copying are the steps that carry bytes, with what these are.
 var copying = map[string]nic.StreamWhat{
-	StepImage: nic.StreamImage, StepVolumes: nic.StreamVolume, StepLayer: nic.StreamLayer, StepCheckpoint: nic.StreamCheckpoint,
+	StepImage: nic.StreamImage, StepVolumes: nic.StreamVolume, StepLayer: nic.StreamLayer,
 }
 
 // tell says what is new in a move's record. tried is when the try of the step at

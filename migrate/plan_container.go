@@ -104,12 +104,12 @@ func (p *planner) fits() {
 	}
 }
 
-// checkpoint refuses to carry processes along where that does not work.
+// checkpoint refuses to carry processes along: no step does that, and each node says why.
 func (p *planner) checkpoint() {
 	if !p.plan.Request.Options.Checkpoint {
 		return
 	}
-	r, remedy := p.plan.Request, "move it without --checkpoint: its processes start anew"
+	r, remedy, before := p.plan.Request, "move it without --checkpoint: its processes start anew", len(p.plan.Refusals)
 	if p.stopped() {
 		p.refuse("checkpoint", remedy, "%s does not run, so there is nothing to carry along", r.Container)
 	}
@@ -121,7 +121,9 @@ func (p *planner) checkpoint() {
 			p.refuse("checkpoint", remedy, "docker checkpoint does not work on %s: %s", n.name, n.said.NoCheckpoint)
 		}
 	}
-	p.risk("--checkpoint is experimental: if the processes cannot be woken on %s, the move goes back and they start anew on %s", r.To, r.From)
+	if len(p.plan.Refusals) == before { // whatever a node says that is older, newer, or lies
+		p.refuse("checkpoint", remedy, "no move carries processes along")
+	}
 }
 
 // standBy refuses a container that cannot take over NICs.

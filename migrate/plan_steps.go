@@ -76,9 +76,6 @@ func (p *planner) containerSteps() {
 	p.add(StepCreate, tookCreate, "%s is made on %s, with all of its configuration, and not started", r.Container, r.To)
 	grace := p.grace()
 	p.addSilent(StepStop, min(grace, tookStop), "%s is stopped on %s; it has %s to end", r.Container, r.From, grace)
-	if r.Options.Checkpoint {
-		p.addSilent(StepCheckpoint, toCopy(p.memory()), "what its processes were at goes to %s", r.To)
-	}
 	if bytes := copied(p.plan.Copies, StepVolumes); p.copies(nic.StreamVolume) {
 		p.addSilent(StepVolumes, toCopy(bytes), "its volumes go to %s, %s", r.To, size(bytes))
 	}
@@ -156,11 +153,4 @@ func (p *planner) grace() time.Duration {
 		return p.in.Container.Grace.D()
 	}
 	return 0
-}
-
-func (p *planner) memory() int64 {
-	if p.in.Container == nil {
-		return 0
-	}
-	return p.in.Container.Memory
 }

@@ -65,7 +65,6 @@ func Steps(parts Parts, journal Journal) []saga.Step[nic.Move] {
 		StepCreate:      {Do: s.create, Undo: s.uncreate, Deadline: within(quickly + slack), UndoDeadline: within(undoQuickly), Remedy: s.remedyAt(toOf)},
 		StepAim:         {Do: s.aim, Deadline: within(quickly)},
 		StepStop:        {Do: s.stop, Undo: s.unstop, Deadline: s.stopping(slack), UndoDeadline: within(2 * undoQuickly), Remedy: s.remedyAt(fromOf)},
-		StepCheckpoint:  {Do: s.checkpoint, Undo: s.settles(StepCheckpoint), Deadline: within(10 * time.Minute)},
 		StepVolumes:     {Do: s.volumes, Undo: s.settles(StepVolumes), Deadline: s.copying(StepVolumes, 1)},
 		StepLayer:       {Do: s.layer, Undo: s.settles(StepLayer), Deadline: s.copying(StepLayer, 1)},
 		StepNICOut:      {Do: s.nicOut, Undo: s.nicBack, Deadline: within(providerPatience), UndoDeadline: within(2 * providerPatience), Remedy: s.remedyAt(bothOf)},

@@ -127,11 +127,7 @@ func (s *stepper) stop(ctx context.Context, _ *nic.Move) error {
 			return err
 		}
 	}
-	task := s.stopOf(m, m.From, m.Sandbox)
-	if m.Options.Checkpoint {
-		task.Kind, task.Ref = nic.TaskFreeze, string(m.ID)
-	}
-	_, err := s.order(ctx, StepStop, StepStop, task)
+	_, err := s.order(ctx, StepStop, StepStop, s.stopOf(m, m.From, m.Sandbox))
 	if gone(err) || dead(err) {
 		return nil
 	}
@@ -173,11 +169,7 @@ func (s *stepper) unstop(ctx context.Context, _ *nic.Move) error {
 
 func (s *stepper) start(ctx context.Context, _ *nic.Move) error {
 	m := s.journal.Move()
-	task := s.startOf(m.To, m.TargetSandbox)
-	if m.Options.Checkpoint {
-		task.What, task.Ref = nic.StreamCheckpoint, string(m.ID)
-	}
-	_, err := s.order(ctx, StepStart, StepStart, task)
+	_, err := s.order(ctx, StepStart, StepStart, s.startOf(m.To, m.TargetSandbox))
 	return err
 }
 

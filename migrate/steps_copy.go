@@ -77,20 +77,6 @@ func (s *stepper) copyAll(ctx context.Context, step string, what nic.StreamWhat)
 	return nil
 }
 
-// checkpoint copies what the processes were at when they were frozen.
-func (s *stepper) checkpoint(ctx context.Context, _ *nic.Move) error {
-	m := s.journal.Move()
-	taken, err := s.carry(ctx, transfer{
-		step: StepCheckpoint,
-		send: nic.Task{Kind: nic.TaskSend, What: nic.StreamCheckpoint, Ref: string(m.ID), Container: m.Sandbox, Within: nic.Duration(10 * quickly)},
-		take: nic.Task{Kind: nic.TaskTake, What: nic.StreamCheckpoint, Ref: string(m.ID), Container: m.TargetSandbox, Within: nic.Duration(10 * quickly)},
-	})
-	if err != nil {
-		return fmt.Errorf("copy the checkpoint: %w", err)
-	}
-	return s.noteTaken(ctx, StepCheckpoint, 0, taken)
-}
-
 func (s *stepper) noteTaken(ctx context.Context, step string, before int64, taken nic.Task) error {
 	if taken.Result.Copied == nil {
 		return nil

@@ -184,8 +184,6 @@ func (e *engine) Remove(ctx context.Context, task nic.Task) error {
 	})
 }
 
-func (e *engine) Freeze(ctx context.Context, task nic.Task) error { return e.Stop(ctx, task) }
-
 func (e *engine) Pull(context.Context, nic.Task, func(int64, int64)) error {
 	return errors.New("there is no registry")
 }

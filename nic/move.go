@@ -115,7 +115,7 @@ type MoveOptions struct {
 	Grace Duration `json:"grace,omitempty"`
 	// Keep leaves the stopped container on From.
 	Keep bool `json:"keep,omitempty"`
-	// Checkpoint carries the processes along with CRIU. Experimental.
+	// Checkpoint asks that the processes are carried along, with CRIU: no plan grants it.
 	Checkpoint bool `json:"checkpoint,omitempty"`
 }
 

@@ -17,13 +17,12 @@ const (
 	TaskPolicy   TaskKind = "policy"   // set a container's restart policy to Policy
 	TaskCreate   TaskKind = "create"   // make a container from the config that Stream brings, with policy no: Result.Made
 	TaskStop     TaskKind = "stop"     // end a container's processes, within Grace; one that is gone has none
-	TaskStart    TaskKind = "start"    // from checkpoint Ref, if What says so
+	TaskStart    TaskKind = "start"    // start a container; one that runs is no error
 	TaskRemove   TaskKind = "remove"   // with its anonymous volumes but for Leave, and with those of Volumes that carry the move's label
 	TaskHealth   TaskKind = "health"   // wait until the container runs and is healthy
 	TaskPull     TaskKind = "pull"     // get the image Ref from its registry, if it is not there
 	TaskSend     TaskKind = "send"     // put What of Ref into Stream: Result.Copied
 	TaskTake     TaskKind = "take"     // take What of Ref out of Stream: Result.Copied
-	TaskFreeze   TaskKind = "freeze"   // make a checkpoint of a container, which ends its processes; experimental
 )
 
 // What a stream carries.
@@ -31,11 +30,10 @@ type StreamWhat string
 
 // The things that are sent from node to node through the controller.
 const (
-	StreamConfig     StreamWhat = "config"     // a container's full configuration; never stored
-	StreamImage      StreamWhat = "image"      // as of docker save; Ref is the image's id
-	StreamVolume     StreamWhat = "volume"     // tar; Ref is the volume's name
-	StreamLayer      StreamWhat = "layer"      // tar of what a container has written; Ref is the container
-	StreamCheckpoint StreamWhat = "checkpoint" // experimental
+	StreamConfig StreamWhat = "config" // a container's full configuration; never stored
+	StreamImage  StreamWhat = "image"  // as of docker save; Ref is the image's id
+	StreamVolume StreamWhat = "volume" // tar; Ref is the volume's name
+	StreamLayer  StreamWhat = "layer"  // tar of what a container has written; Ref is the container
 )
 
 // TaskState is how far a task is.
@@ -191,6 +189,6 @@ type NodeFacts struct {
 	Volumes    []string `json:"volumes,omitempty"`
 	Networks   []string `json:"networks,omitempty"`
 	LogDrivers []string `json:"logDrivers,omitempty"`
-	// Checkpoint says why docker checkpoint does not work there; empty if it does.
+	// NoCheckpoint says why no processes are carried along from there, nor to there.
 	NoCheckpoint string `json:"noCheckpoint,omitempty"`
 }

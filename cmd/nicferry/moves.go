@@ -138,9 +138,6 @@ func (s *sheet) options(o nic.MoveOptions) {
 	if o.Keep {
 		s.field("Keep", "the container on the old node stays, stopped")
 	}
-	if o.Checkpoint {
-		s.field("Checkpoint", "experimental")
-	}
 }
 
 // moveWaterfall adds a line for each step: when it began after the move, how long

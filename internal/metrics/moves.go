@@ -19,7 +19,7 @@ func newMoves(s *set) *moves {
 		ended:   s.counter("nicferry_moves_total", "Moves that have ended, or cannot go on without an operator: done, undone, parked.", "result"),
 		steps:   s.histogram("nicferry_move_step_seconds", "Time that steps of moves took, by what they came to: ok, failed, or undone, which is the way back. Each try counts.", longTimes(), "step", "result"),
 		silence: s.histogram("nicferry_move_silence_seconds", "Time in which a container that has moved answered nobody, from the order to stop it to the report that its NIC is in at the other node.", longTimes()),
-		bytes:   s.counter("nicferry_move_bytes_total", "Bytes that went from node to node through the controller, by what they are: config, image, volume, layer, checkpoint.", "what"),
+		bytes:   s.counter("nicferry_move_bytes_total", "Bytes that went from node to node through the controller, by what they are: config, image, volume, layer.", "what"),
 	}
 }
 

@@ -42,7 +42,7 @@ func Orders(step string) (does []Order, undo Order) {
 	switch step {
 	case migrate.StepRestartsOff:
 		return []Order{{false, nic.TaskPolicy}}, Order{false, nic.TaskPolicy}
-	case migrate.StepImage, migrate.StepVolumes, migrate.StepLayer, migrate.StepCheckpoint:
+	case migrate.StepImage, migrate.StepVolumes, migrate.StepLayer:
 		return []Order{{false, nic.TaskSend}, {true, nic.TaskTake}}, Order{}
 	case migrate.StepCreate:
 		return []Order{{false, nic.TaskSend}, {true, nic.TaskCreate}}, Order{true, nic.TaskRemove}

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/nicferry/nicferry/nic"
 )
 
 // cannotFreeze is why there is no way even where docker checkpoint works. It does, and
@@ -26,11 +24,6 @@ import (
 // if processes cannot be woken: nobody can say then that the container does not run, and
 // such a move could not go back.
 const cannotFreeze = "processes wake with the rights that the checkpoint says, so that a node that sends one could become root on the other, and nicferry cannot check it"
-
-// Freeze is refused with the reason.
-func (e *Engine) Freeze(context.Context, nic.Task) error {
-	return fmt.Errorf("checkpoint: %w: %s", ErrRefused, cannotFreeze)
-}
 
 // noCheckpoint is why no checkpoint of a container is made or taken here: what docker
 // checkpoint lacks first, if anything, as nobody should mend that in vain.

@@ -3,7 +3,6 @@
 package containers
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,7 +66,6 @@ func TestNoCheckpoint(t *testing.T) {
 			return
 		}
 	}
-	r.refusesCheckpoints()
 }
 
 // noCheckpoint wants the survey to say so, in whole if it is a whole reason.
@@ -87,22 +85,5 @@ func (r *rig) program(file, script string) {
 	syscall.ForkLock.RUnlock()
 	if err != nil {
 		r.Fatal(err)
-	}
-}
-
-// refusesCheckpoints wants none to be made, sent, taken or woken, whatever is ordered.
-func (r *rig) refusesCheckpoints() {
-	task := nic.Task{Move: nic.NewMoveID(), Container: r.run(lab.ImageName), What: nic.StreamCheckpoint, Ref: "cp"}
-	_, _, send := r.engine.Send(r.Context(), task)
-	for order, err := range map[nic.TaskKind]error{
-		nic.TaskFreeze: r.engine.Freeze(r.Context(), task), nic.TaskStart: r.engine.Start(r.Context(), task),
-		nic.TaskSend: send, nic.TaskTake: r.engine.Take(r.Context(), task, strings.NewReader("a checkpoint")),
-	} {
-		if !errors.Is(err, ErrRefused) || Passing(err) || !strings.Contains(err.Error(), cannotFreeze) {
-			r.Errorf("%s: %v, want ErrRefused with the reason", order, err)
-		}
-	}
-	if !r.get(task.Container).Running {
-		r.Error("an order that is refused has stopped the container")
 	}
 }

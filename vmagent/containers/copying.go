@@ -32,8 +32,6 @@ func (e *Engine) Send(ctx context.Context, task nic.Task) (io.ReadCloser, int64,
 		return e.sendVolume(ctx, task.Ref)
 	case nic.StreamLayer:
 		return e.sendLayer(ctx, id)
-	case nic.StreamCheckpoint:
-		return nil, 0, e.Freeze(ctx, task)
 	}
 	return nil, 0, fmt.Errorf("send %q: this agent does not know that; it may be older than its controller", task.What)
 }
@@ -56,8 +54,6 @@ func (e *Engine) Take(ctx context.Context, task nic.Task, body io.Reader) error 
 		err = e.takeVolume(ctx, task, body)
 	case nic.StreamLayer:
 		err = e.takeLayer(ctx, task, body)
-	case nic.StreamCheckpoint:
-		err = e.Freeze(ctx, task)
 	default:
 		return fmt.Errorf("take %q: this agent does not know that; it may be older than its controller", task.What)
 	}

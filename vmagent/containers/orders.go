@@ -168,9 +168,6 @@ func (e *Engine) Stop(ctx context.Context, task nic.Task) error {
 
 // Start starts the container.
 func (e *Engine) Start(ctx context.Context, task nic.Task) error {
-	if task.What == nic.StreamCheckpoint {
-		return e.Freeze(ctx, task)
-	}
 	id, err := e.ordered(ctx, task)
 	if err != nil {
 		return err

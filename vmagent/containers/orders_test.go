@@ -158,9 +158,6 @@ func orders(p *pair) {
 	if _, err := p.create(id, "life"); !errors.Is(err, ErrTaken) {
 		p.Errorf("made beside another of that name: %v, want ErrTaken", err)
 	}
-	if err := a.Freeze(ctx, source); !errors.Is(err, ErrRefused) {
-		p.Errorf("freeze: %v, want ErrRefused", err)
-	}
 }
 
 func TestFacts(t *testing.T) {

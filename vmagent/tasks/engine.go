@@ -36,7 +36,6 @@ type Changer interface {
 	Stop(ctx context.Context, task nic.Task) error
 	Start(ctx context.Context, task nic.Task) error
 	Remove(ctx context.Context, task nic.Task) error
-	Freeze(ctx context.Context, task nic.Task) error
 }
 
 // A Copier reads and writes what goes from node to node. Progress, in bytes, may

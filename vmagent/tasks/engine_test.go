@@ -66,7 +66,6 @@ func (e *engine) Policy(ctx context.Context, task nic.Task) error { return e.not
 func (e *engine) Stop(ctx context.Context, task nic.Task) error   { return e.note(ctx, task) }
 func (e *engine) Start(ctx context.Context, task nic.Task) error  { return e.note(ctx, task) }
 func (e *engine) Remove(ctx context.Context, task nic.Task) error { return e.note(ctx, task) }
-func (e *engine) Freeze(ctx context.Context, task nic.Task) error { return e.note(ctx, task) }
 
 func (e *engine) Create(ctx context.Context, task nic.Task, config []byte) (string, error) {
 	e.mu.Lock()

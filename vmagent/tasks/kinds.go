@@ -48,8 +48,6 @@ func (r *Runner) do(ctx context.Context, task nic.Task, sure func() error) (resu
 		err = r.opts.Engine.Start(ctx, task)
 	case nic.TaskRemove:
 		err = r.opts.Engine.Remove(ctx, task)
-	case nic.TaskFreeze:
-		err = r.opts.Engine.Freeze(ctx, task)
 	case nic.TaskCreate:
 		result.Made, err = r.create(ctx, task, sure)
 	case nic.TaskTake:

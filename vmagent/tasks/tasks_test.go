@@ -20,7 +20,7 @@ import (
 // Each kind is carried out, and what the node has to say of it comes back.
 func TestEachKind(t *testing.T) {
 	kinds := []nic.TaskKind{
-		nic.TaskDescribe, nic.TaskSurvey, nic.TaskPolicy, nic.TaskStop, nic.TaskStart, nic.TaskRemove, nic.TaskHealth, nic.TaskPull, nic.TaskFreeze,
+		nic.TaskDescribe, nic.TaskSurvey, nic.TaskPolicy, nic.TaskStop, nic.TaskStart, nic.TaskRemove, nic.TaskHealth, nic.TaskPull,
 	}
 	for _, kind := range kinds {
 		bubble(t, func(t *testing.T) {
