@@ -103,11 +103,12 @@ func (a *Allocator) reacquire(e *edit, claim *nic.Claim, container string, req n
 		return false, nil
 	}
 	changed := false
+	runs := !req.Unstarted                                   // one that has moved here stopped was started elsewhere, and does not run
 	req.Unstarted = req.Unstarted && claim.Request.Unstarted // what was started once, was
 	if claim.Request.Unstarted && !req.Unstarted {
 		claim.Request.Unstarted, changed = false, true
 	}
-	if !claim.StoppedAt.IsZero() && !req.Unstarted {
+	if !claim.StoppedAt.IsZero() && runs {
 		claim.StoppedAt, changed = time.Time{}, true
 	}
 	if claim.Container != container { // docker rename
