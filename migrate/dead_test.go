@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/migrate"
+	"github.com/nicferry/nicferry/migrate/migratetest"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 )
@@ -57,7 +58,7 @@ func loseWhileStarting(t *testing.T, w *world, dies string) {
 	}
 	if dies == "vm1" {
 		lead(w.mover().Resume)
-		w.until(time.Minute, "it runs on vm2", func() bool { return step(w.move(id), migrate.StepRestartsOn).State == nic.StepDone })
+		w.until(time.Minute, "it runs on vm2", func() bool { return migratetest.Step(w.move(id), migrate.StepRestartsOn).State == nic.StepDone })
 	}
 	w.nodes[dies].back()
 	time.Sleep(10 * time.Second) // its agent has asked for orders

@@ -60,13 +60,6 @@ func (w *world) latest() (m nic.Move) {
 	return m
 }
 
-func step(m nic.Move, name string) nic.MoveStep {
-	if i := slices.IndexFunc(m.Steps, func(s nic.MoveStep) bool { return s.Name == name }); i >= 0 {
-		return m.Steps[i]
-	}
-	return nic.MoveStep{}
-}
-
 // rest wants the container to run on one node alone, reachable, and nothing of the
 // move to be left.
 func (w *world) rest(m nic.Move) {
@@ -126,7 +119,7 @@ type play struct {
 // on is told of what happens, and does the harm when it is time.
 func (p *play) on(e what) error {
 	m := p.latest()
-	s := step(m, p.Step)
+	s := migratetest.Step(m, p.Step)
 	switch p.Harm {
 	case migratetest.Fails:
 		if s.State != nic.StepDoing || p.healed.Load() || e.after != p.late || !p.of(e) {
@@ -168,7 +161,7 @@ func (p *play) failBack(e what, m nic.Move, s nic.MoveStep) error {
 	if p.healed.Load() || e.after != p.late {
 		return nil
 	}
-	if h := step(m, migrate.StepHealth); h.State == nic.StepDoing {
+	if h := migratetest.Step(m, migrate.StepHealth); h.State == nic.StepDoing {
 		return errHarm
 	}
 	if s.State == nic.StepUndoing {

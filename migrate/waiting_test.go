@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/migrate"
+	"github.com/nicferry/nicferry/migrate/migratetest"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 )
@@ -24,7 +25,7 @@ func TestWhoIsWaitedForIsTold(t *testing.T) {
 		}
 		w.event.Store(&on)
 		id := w.begin(everything())
-		drop := func() nic.MoveStep { return step(w.move(id), migrate.StepDrop) }
+		drop := func() nic.MoveStep { return migratetest.Step(w.move(id), migrate.StepDrop) }
 		w.until(2*time.Minute, "it is told who is waited for", func() bool { return drop().Error != "" })
 		for _, part := range []string{"remove on vm1", "does not answer", "waited for"} {
 			if !strings.Contains(drop().Error, part) {

@@ -75,7 +75,9 @@ func (c *harmed) failBack(undo call) (hurt func() error) {
 // healAfter ends faults once the step has failed.
 func (c *harmed) healAfter(at string) func() error {
 	return func() error {
-		err := c.await("fail in "+c.Step, func(m nic.Move) bool { return step(m, c.Step).Tries > 1 || step(m, c.Step).Error != "" })
+		err := c.await("fail in "+c.Step, func(m nic.Move) bool {
+			return migratetest.Step(m, c.Step).Tries > 1 || migratetest.Step(m, c.Step).Error != ""
+		})
 		c.faults[at].heal()
 		return err
 	}
@@ -85,7 +87,7 @@ func (c *harmed) healAfter(at string) func() error {
 // by the word of the controller.
 func (c *harmed) reached(held *fault) error {
 	if held == nil {
-		return c.await("get to "+c.Step, func(m nic.Move) bool { return step(m, c.Step).State != nic.StepOpen })
+		return c.await("get to "+c.Step, func(m nic.Move) bool { return migratetest.Step(m, c.Step).State != nic.StepOpen })
 	}
 	select {
 	case <-held.seen:

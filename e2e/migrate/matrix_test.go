@@ -179,11 +179,11 @@ func (c *harmed) play() (outcome string) {
 	ctx, cancel := context.WithTimeout(c.t.Context(), settleTime)
 	defer cancel()
 	err := c.follow(ctx, c.id, func(m nic.Move) bool { c.last = m; return c.rested(m) })
-	c.t.Logf("%5.1f s  %s", time.Since(c.began).Seconds(), tell(c.last))
+	c.t.Logf("%5.1f s  %s", time.Since(c.began).Seconds(), migratetest.Tell(c.last))
 	c.do(err)
 	c.do(<-harmed)
-	if s := step(c.last, c.Step); c.Harm == migratetest.Fails && s.Error == "" && s.Tries < 2 {
-		c.t.Errorf("%s should have failed, and has not: %s", c.Step, tell(c.last))
+	if s := migratetest.Step(c.last, c.Step); c.Harm == migratetest.Fails && s.Error == "" && s.Tries < 2 {
+		c.t.Errorf("%s should have failed, and has not: %s", c.Step, migratetest.Tell(c.last))
 	}
 	if c.last.Phase == nic.MoveFinishing && c.lost.Load() != c.vm2 {
 		c.do(c.serves())
@@ -220,19 +220,9 @@ func (c *harmed) serves() error {
 // remedy runs what the parked move says would help.
 func (c *harmed) remedy() {
 	c.t.Helper()
-	if c.last.Why == "" || c.last.Remedy == "" {
-		c.t.Fatalf("parked without a reason or a remedy: %s", tell(c.last))
-	}
-	words := strings.Fields(c.last.Remedy)
-	i := slices.Index(words, "nicferry")
-	if i < 0 {
-		c.t.Fatalf("no command in remedy %q", c.last.Remedy)
-	}
-	var args []string
-	for _, w := range words[i+1:] {
-		if args = append(args, strings.Trim(w, ",;.`'\"")); strings.HasPrefix(w, string(c.id)) {
-			break
-		}
+	args := migratetest.Remedy(c.last)
+	if args == nil {
+		c.t.Fatalf("parked without a reason or a command: %s", migratetest.Tell(c.last))
 	}
 	out, err := c.CLI(c.t.Context(), args...)
 	c.t.Logf("%5.1f s  nicferry %s: %v\n%s", time.Since(c.began).Seconds(), strings.Join(args, " "), err, out)
@@ -245,7 +235,7 @@ func (c *harmed) ends() string {
 	defer cancel()
 	err := c.follow(ctx, c.id, func(m nic.Move) bool { c.last = m; return m.Phase.Over() })
 	if err != nil {
-		c.t.Fatalf("%v\n%s", err, tell(c.last))
+		c.t.Fatalf("%v\n%s", err, migratetest.Tell(c.last))
 	}
 	at, not := c.vm2, c.vm1
 	if c.last.Phase == nic.MoveUndone {
@@ -254,7 +244,7 @@ func (c *harmed) ends() string {
 	c.settled(at)
 	c.whole(at)
 	c.gone(not)
-	c.t.Logf("%5.1f s  %s", time.Since(c.began).Seconds(), tell(c.last))
+	c.t.Logf("%5.1f s  %s", time.Since(c.began).Seconds(), migratetest.Tell(c.last))
 	return string(c.last.Phase)
 }
 

@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/retry"
+	"github.com/nicferry/nicferry/migrate/migratetest"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -67,45 +67,7 @@ func (r *rig) follow(ctx context.Context, id nic.MoveID, seen func(nic.Move) (en
 			continue
 		}
 		if err := retry.Sleep(ctx, 10*time.Millisecond); err != nil {
-			return fmt.Errorf("follow %s: %w; at last it was %s", id, err, tell(last))
+			return fmt.Errorf("follow %s: %w; at last it was %s", id, err, migratetest.Tell(last))
 		}
 	}
-}
-
-// tell is a move in one line.
-func tell(m nic.Move) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s", m.ID, m.Phase)
-	for _, s := range m.Steps {
-		if s.State == nic.StepOpen {
-			continue
-		}
-		fmt.Fprintf(&b, " %s:%s", s.Name, s.State)
-		if s.Tries > 1 {
-			fmt.Fprintf(&b, "×%d", s.Tries)
-		}
-		if !s.Ended.IsZero() {
-			fmt.Fprintf(&b, "(%d ms)", s.Ended.Sub(s.Began).Milliseconds())
-		}
-		if s.Error != "" {
-			fmt.Fprintf(&b, "(%s)", s.Error)
-		}
-	}
-	if m.Why != "" {
-		fmt.Fprintf(&b, "; %s", m.Why)
-	}
-	if m.Remedy != "" {
-		fmt.Fprintf(&b, "; remedy: %s", m.Remedy)
-	}
-	return b.String()
-}
-
-// step is one of a move, by its name.
-func step(m nic.Move, name string) nic.MoveStep {
-	for _, s := range m.Steps {
-		if s.Name == name {
-			return s
-		}
-	}
-	return nic.MoveStep{}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/fleet"
 	"github.com/nicferry/nicferry/migrate"
+	"github.com/nicferry/nicferry/migrate/migratetest"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -37,7 +38,7 @@ func TestF63_OneMACFromOnePort(t *testing.T) {
 	var last nic.Move
 	s.do(r.follow(t.Context(), id, func(m nic.Move) bool { last = m; return m.Phase.Over() }))
 	if last.Phase != nic.MoveDone {
-		t.Fatalf("the move ended as %s", tell(last))
+		t.Fatalf("the move ended as %s", migratetest.Tell(last))
 	}
 	s.do(s.peer.heard(t.Context(), settleTime))
 	if stays := r.frames.of(s.mac); len(stays) != 2 || stays[0].port != r.vm1.Port() || stays[1].port != r.vm2.Port() {
@@ -72,7 +73,7 @@ func TestF65_AnAgentThatSleptThroughAMove(t *testing.T) {
 	var last nic.Move
 	s.do(r.follow(t.Context(), id, func(m nic.Move) bool { last = m; return m.Phase.Over() }))
 	if last.Phase != nic.MoveDone {
-		t.Fatalf("the move ended as %s", tell(last))
+		t.Fatalf("the move ended as %s", migratetest.Tell(last))
 	}
 	s.settled(r.vm2)
 	_, err = r.vm2.Docker(t.Context(), "restart", "-t", "1", s.name) // a word of the one that has it now

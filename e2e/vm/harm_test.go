@@ -77,15 +77,15 @@ func (c *harmed) play() (outcome string) {
 	c.must(err)
 	c.id = move.ID
 	c.follow("rest", func(m nic.Move) bool {
-		if s := stepOf(m, c.when()); s.State != nic.StepOpen && !c.hurt {
-			c.tell("%s at %s", c.Harm, tellMove(m))
+		if s := migratetest.Step(m, c.when()); s.State != nic.StepOpen && !c.hurt {
+			c.tell("%s at %s", c.Harm, migratetest.Tell(m))
 			c.must(c.strike(t.Context()))
 			c.hurt = true
 			return false // it may have gone on meanwhile
 		}
 		return c.rested(m)
 	})
-	c.tell("%s", tellMove(c.last))
+	c.tell("%s", migratetest.Tell(c.last))
 	if !c.hurt {
 		t.Errorf("the move never came to %s", c.Step)
 	}
@@ -113,7 +113,7 @@ func (c *harmed) follow(what string, enough func(nic.Move) bool) {
 		return !enough(v.Move)
 	}})
 	if err != nil {
-		c.t.Fatalf("wait for the move to %s: %v; it is %s", what, err, tellMove(c.last))
+		c.t.Fatalf("wait for the move to %s: %v; it is %s", what, err, migratetest.Tell(c.last))
 	}
 }
 
@@ -127,13 +127,12 @@ func (c *harmed) rested(m nic.Move) bool {
 // remedy runs what the parked move says would help.
 func (c *harmed) remedy() {
 	c.t.Helper()
-	words := strings.Fields(c.last.Remedy)
-	i, j := slices.Index(words, "nicferry"), slices.Index(words, string(c.id))
-	if c.last.Why == "" || i < 0 || j < i {
-		c.t.Fatalf("parked without a reason or a command: %s", tellMove(c.last))
+	args := migratetest.Remedy(c.last)
+	if args == nil {
+		c.t.Fatalf("parked without a reason or a command: %s", migratetest.Tell(c.last))
 	}
-	out, err := c.CLI(c.t.Context(), words[i+1:j+1]...)
-	c.tell("%s: %v: %s", strings.Join(words[i:j+1], " "), err, out)
+	out, err := c.CLI(c.t.Context(), args...)
+	c.tell("nicferry %s: %v: %s", strings.Join(args, " "), err, out)
 }
 
 // ends waits until the move is over, and wants the container where that says.
@@ -141,7 +140,7 @@ func (c *harmed) ends() string {
 	c.t.Helper()
 	begin := time.Now()
 	c.follow("be over", func(m nic.Move) bool { return m.Phase.Over() })
-	c.tell("over after %.1f s: %s", time.Since(begin).Seconds(), tellMove(c.last))
+	c.tell("over after %.1f s: %s", time.Since(begin).Seconds(), migratetest.Tell(c.last))
 	c.settled(c.at())
 	c.whole(c.at())
 	return string(c.last.Phase)
@@ -253,41 +252,4 @@ func (c *harmed) heals(heal func(context.Context) error) {
 			_ = heal(context.WithoutCancel(c.t.Context())) // it may be done already
 		}
 	})
-}
-
-// stepOf is a move's step of that name.
-func stepOf(m nic.Move, name string) nic.MoveStep {
-	for _, s := range m.Steps {
-		if s.Name == name {
-			return s
-		}
-	}
-	return nic.MoveStep{}
-}
-
-// tellMove is a move in one line.
-func tellMove(m nic.Move) string {
-	said := []string{string(m.ID), string(m.Phase)}
-	for _, s := range m.Steps {
-		if s.State == nic.StepOpen {
-			continue
-		}
-		word := fmt.Sprintf("%s:%s", s.Name, s.State)
-		if s.Tries > 1 {
-			word += fmt.Sprintf("×%d", s.Tries)
-		}
-		if !s.Ended.IsZero() {
-			word += fmt.Sprintf("(%d ms)", s.Ended.Sub(s.Began).Milliseconds())
-		}
-		if s.Error != "" {
-			word += "(" + s.Error + ")"
-		}
-		said = append(said, word)
-	}
-	for what, text := range map[string]string{"why": m.Why, "remedy": m.Remedy} {
-		if text != "" {
-			said = append(said, fmt.Sprintf("%s: %q", what, text))
-		}
-	}
-	return strings.Join(said, " ")
 }

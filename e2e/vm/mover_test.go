@@ -15,6 +15,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api/client"
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
+	"github.com/nicferry/nicferry/migrate/migratetest"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -126,7 +127,7 @@ func (m *mover) migrate(to *cluster.Node) nic.Move {
 	m.must(err)
 	var move nic.Move
 	m.must(json.Unmarshal([]byte(out), &move))
-	m.tell("%s", tellMove(move))
+	m.tell("%s", migratetest.Tell(move))
 	if move.Phase != nic.MoveDone {
 		m.t.Fatalf("the move is %s: %s", move.Phase, move.Why)
 	}

@@ -1,4 +1,4 @@
-// Package migratetest lists the ways a move may fail.
+// Package migratetest lists the ways a move may fail, and tells how one fares.
 package migratetest
 
 import (
