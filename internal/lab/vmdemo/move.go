@@ -53,7 +53,7 @@ func (s *show) migrateHeard(ctx context.Context, watch *lab.Watch, to string) (m
 	if err := watch.Heard(ctx, patience); err != nil {
 		return move, err
 	}
-	out, err := s.lab.CLI(ctx, "migrate", "web", "--to", to, "-o", "json")
+	out, err := s.lab.CLI(ctx, "migrate", "web", "--to", to, "--layer", "copy", "-o", "json")
 	if err != nil {
 		return move, err
 	}
