@@ -39,7 +39,7 @@ func (s *server) claimRoutes() {
 		if err != nil {
 			return nic.Faults{{Field: "path.id", Problem: err.Error()}}
 		}
-		if err := s.mayRelease(ctx, id, in.Body.Epoch); err != nil {
+		if todo, err := s.mayRelease(ctx, id, in.Body.Epoch); err != nil || !todo {
 			return err
 		}
 		if err := s.Backend.Release(ctx, id, in.Body.Epoch); err != nil {

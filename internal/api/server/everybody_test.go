@@ -358,6 +358,31 @@ func TestS2_ANodeSeesNothingOfOthers(t *testing.T) {
 	}
 }
 
+// S2: a node that a claim is on its way to cannot end it where it still is, neither
+// its present nor its next epoch, and nor can who has it end what it will be.
+func TestS2_ANodeEndsNoClaimOnItsWay(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(t)
+	c.call("get-claim", "GET", "/v1/claims/{id}", "itself") // makes the claim
+	claim, err := c.backend.Claim(t.Context(), c.claim.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim.Phase, claim.Move = nic.ClaimMoving, &nic.ClaimMove{From: claim.Owner, To: nic.Owner{Node: "n2"}, At: claim.Owner.Node}
+	c.backend.PutClaim(claim)
+	for who, epochs := range map[string][]uint64{"another": {claim.Epoch, claim.Epoch + 1}, "itself": {claim.Epoch + 1}} {
+		for _, epoch := range epochs {
+			code, answer := c.send(c.callers[who], "POST", "/v1/claims/"+string(claim.ID)+"/release", strings.NewReader(fmt.Sprintf(`{"epoch":%d}`, epoch)))
+			if code != 204 {
+				t.Errorf("%s, epoch %d: %d %s", who, epoch, code, answer)
+			}
+			if _, err := c.backend.Claim(t.Context(), claim.ID); err != nil {
+				t.Fatalf("%s, epoch %d: it was released: %v", who, epoch, err)
+			}
+		}
+	}
+}
+
 // S15: no secret is ever in a URL, where logs and proxies would keep it.
 func TestS15_NoSecretInAnyURL(t *testing.T) {
 	t.Parallel()

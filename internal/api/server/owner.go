@@ -32,28 +32,32 @@ func sight[T any](ctx context.Context, s *server, operation, what string, found 
 }
 
 // mayRelease refuses the caller unless the claim is its node's. A claim that is
-// gone is anybody's to release: nothing happens. One that was the caller's by an
-// older epoch has moved on, and its former owner has to learn that.
-func (s *server) mayRelease(ctx context.Context, id nic.ClaimID, epoch uint64) error {
+// gone is anybody's to release, and one on the move its target's: nothing is to be
+// done then. One that was the caller's by an older epoch has moved on, and its former
+// owner has to learn that. Nobody knows an epoch that is yet to come: it would be that
+// of whoever has the claim by then.
+func (s *server) mayRelease(ctx context.Context, id nic.ClaimID, epoch uint64) (todo bool, err error) {
 	peer := peerOf(ctx)
 	if peer.Admin() {
-		return nil
+		return true, nil
 	}
 	claim, err := s.Backend.Claim(ctx, id)
 	switch {
 	case err != nil && s.codeOf(err) == api.CodeNotFound:
-		return nil
+		return false, nil
 	case err != nil:
-		return err
-	case claim.Move != nil && peer.Is(claim.Move.To.Node): // nothing happens: its move decides
-		return nil
+		return false, err
+	case claim.Move != nil && !peer.Is(claim.Owner.Node) && peer.Is(claim.Move.To.Node): // its move decides
+		return false, nil
+	case claim.Move != nil && peer.Is(claim.Owner.Node) && epoch > claim.Epoch:
+		return false, nil
 	case !peer.Is(claim.Owner.Node) && epoch < claim.Epoch:
-		return &api.Error{
+		return false, &api.Error{
 			Code: api.CodeConflict, Claim: id,
 			Message: fmt.Sprintf("release: epoch %d of claim %s is stale: the claim has moved on; ask what is wanted", epoch, id),
 		}
 	case !peer.Is(claim.Owner.Node): // whose it is, is not the caller's to know
-		return s.refuse(ctx, "release", fmt.Sprintf("claim %s is not one of %.200s", id, peer))
+		return false, s.refuse(ctx, "release", fmt.Sprintf("claim %s is not one of %.200s", id, peer))
 	}
-	return nil
+	return true, nil
 }
