@@ -60,7 +60,7 @@ while read -r line <&3; do
 	case $line in Deleted*) ;; *"link/ether $mac "*) break ;; esac
 done
 set -- $line
-ip link set "${2%:}" netns "$pid" name eth0
+ip link set "${2%%[@:]*}" netns "$pid" name eth0
 printf 'link set eth0 up\naddr add %s dev eth0\n' "$addr" | nsenter -t "$pid" -n ip -batch -
 `
 
