@@ -22,7 +22,7 @@ func Until(ctx context.Context, what string, within, pause time.Duration, ask fu
 			return nil
 		}
 		if ctxErr := retry.Sleep(ctx, pause); ctxErr != nil {
-			return fmt.Errorf("wait %s at most for %s: %w: %w", within, what, ctxErr, err)
+			return fmt.Errorf("wait for %s, at most %s: %w: %w", what, within, ctxErr, err)
 		}
 	}
 }

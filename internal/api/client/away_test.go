@@ -28,7 +28,7 @@ func (h *tries) Enabled(context.Context, slog.Level) bool { return true }
 func (h *tries) Handle(_ context.Context, r slog.Record) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r.Message == "watch broke, trying again" {
+	if r.Message == "stream broke, trying again" {
 		h.at = append(h.at, time.Now())
 	}
 	return nil

@@ -80,7 +80,7 @@ func (c *Client) follow(ctx context.Context, f following) error {
 				f.broke(err)
 			}
 		}
-		c.log.LogAttrs(ctx, level, "watch broke, trying again", f.attr, slog.Any("err", err))
+		c.log.LogAttrs(ctx, level, "stream broke, trying again", f.attr, slog.Any("err", err))
 		if err := retry.Sleep(ctx, backoff.Next()); err != nil {
 			return err
 		}

@@ -14,6 +14,9 @@ import (
 	"github.com/nicferry/nicferry/internal/lab"
 )
 
+// pause is how often it is looked whether what was started serves.
+const pause = 20 * time.Millisecond
+
 // controllerConfig has two networks on the LAN: one whose DHCP server is on
 // the wire, one that the controller gives addresses for.
 const controllerConfig = `version: 1
@@ -65,9 +68,12 @@ func (c *Cluster) StartController(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = until(ctx, "nicferryd to serve", 30*time.Second, func() bool {
+	err = lab.Until(ctx, "nicferryd to serve", 30*time.Second, pause, func(ctx context.Context) error {
 		conn, err := new(net.Dialer).DialContext(ctx, "unix", c.Socket())
-		return err == nil && conn.Close() == nil
+		if err != nil {
+			return err
+		}
+		return conn.Close()
 	})
 	if err != nil {
 		return errors.Join(err, errors.New(tail(c.file("log", "nicferryd.log"))))

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
-	"github.com/nicferry/nicferry/internal/retry"
 )
 
 // makeNetworks makes the bridges, the LAN's namespace and its DHCP server.
@@ -65,9 +64,12 @@ func (c *Cluster) startDHCP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return until(ctx, "dnsmasq to serve", 10*time.Second, func() bool {
+	return lab.Until(ctx, "dnsmasq to serve", 10*time.Second, pause, func(context.Context) error {
 		text, err := os.ReadFile(pidFile)
-		return err == nil && len(text) > 0
+		if err == nil && len(text) == 0 {
+			err = fmt.Errorf("%s is empty", pidFile)
+		}
+		return err
 	})
 }
 
@@ -92,10 +94,11 @@ func (c *Cluster) startOVS(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := until(ctx, "ovsdb-server to serve", 10*time.Second, func() bool {
+	err = lab.Until(ctx, "ovsdb-server to serve", 10*time.Second, pause, func(context.Context) error {
 		_, err := os.Stat(socket)
-		return err == nil
-	}); err != nil {
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if _, err := c.host.Run(ctx, "ovs-vsctl", "--timeout=10", "--no-wait", "init"); err != nil {
@@ -104,16 +107,4 @@ func (c *Cluster) startOVS(ctx context.Context) error {
 	return c.host.Launch(ctx, lab.Program{Name: "ovs-vswitchd", Args: []string{
 		"ovs-vswitchd", "unix:/run/openvswitch/db.sock", "--log-file=" + c.file("log", "ovs-vswitchd.log"),
 	}})
-}
-
-// until asks again and again until the answer is yes, within a deadline.
-func until(ctx context.Context, what string, within time.Duration, yes func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	for !yes() {
-		if err := retry.Sleep(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("wait for %s: %w", what, err)
-		}
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/accel"
 	"github.com/nicferry/nicferry/internal/lab/guest"
 	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
@@ -148,9 +149,12 @@ func (n *Node) StartAgent(ctx context.Context) error {
 	if _, err := n.Spawn(ctx, agentLog, guestBin+"/nicferry-agent"); err != nil {
 		return err
 	}
-	return until(ctx, "the agent of "+n.Name+" to be ready", 30*time.Second, func() bool {
+	return lab.Until(ctx, "the agent of "+n.Name+" to be ready", 30*time.Second, pause, func(ctx context.Context) error {
 		now, ready, err := n.cluster.session(ctx, n.Name)
-		return err == nil && ready && now > before
+		if err == nil && (!ready || now <= before) {
+			err = fmt.Errorf("ready is %v, and its session %d, which was %d before", ready, now, before)
+		}
+		return err
 	})
 }
 
