@@ -165,9 +165,10 @@ func (d desk) Await(ctx context.Context, id nic.TaskID, _ func(nic.Task)) (nic.T
 	defer d.mu.Unlock()
 	switch task.Kind {
 	case nic.TaskDescribe:
+		task.State, task.Error, task.Result.Gone = nic.TaskFailed, "no such container", true
 		for _, f := range d.facts {
 			if f.ID == task.Container {
-				task.Result.Container = &f
+				task.State, task.Error, task.Result = nic.TaskDone, "", nic.TaskResult{Container: &f}
 			}
 		}
 	case nic.TaskSurvey:

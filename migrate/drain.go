@@ -17,13 +17,19 @@ import (
 const parallel = 2
 
 // Drain begins to empty a node, or goes on with it by the new request: what was
-// refused or undone is tried again. A node that there is not: an error of Claims.
+// refused or undone is tried again. A node that there is not, also one to drain to:
+// an error of Claims.
 func (m *Mover) Drain(ctx context.Context, node string, request nic.DrainRequest) (nic.Drain, error) {
 	if _, err := m.opts.Claims.Node(ctx, node); err != nil {
 		return nic.Drain{}, err
 	}
 	if request.MaxParallel < 0 || slices.Contains(request.To, node) {
 		return nic.Drain{}, fmt.Errorf("drain %s: to another node, and with at least one move at a time: %w", node, ErrInvalid)
+	}
+	for _, to := range request.To {
+		if _, err := m.opts.Claims.Node(ctx, to); err != nil {
+			return nic.Drain{}, fmt.Errorf("drain %s to %s: %w", node, to, err)
+		}
 	}
 	if request.MaxParallel == 0 {
 		request.MaxParallel = parallel
@@ -50,7 +56,7 @@ func (m *Mover) Undrain(ctx context.Context, node string) (nic.Drain, error) {
 	for range maxRounds {
 		d, rev, err := store.GetJSON[nic.Drain](ctx, m.opts.Store, drainKey(node))
 		if errors.Is(err, store.ErrNotFound) {
-			return nic.Drain{}, fmt.Errorf("a drain of %s: %w", node, ErrNotFound)
+			return nic.Drain{}, fmt.Errorf("%s is not drained: %w", node, ErrNotFound)
 		}
 		if err != nil {
 			return nic.Drain{}, fmt.Errorf("read the drain of %s: %w", node, err)

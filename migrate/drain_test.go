@@ -206,6 +206,28 @@ func TestUndrain(t *testing.T) {
 	}, "a", "b", "c")
 }
 
+// Why each of the nodes takes nothing is said, and nothing is begun towards one that
+// there is not.
+func TestADrainSaysWhatIsWrongWithItsTargets(t *testing.T) {
+	inDepot(t, func(t *testing.T, d *depot) {
+		d.fill("a", 1)
+		d.nodes["b"] = nic.Node{Name: "b", Phase: nic.NodeReady}
+		m, end := d.running()
+		defer end()
+		if _, err := m.Drain(t.Context(), "a", nic.DrainRequest{To: []string{"b", "z"}}); err == nil || !strings.Contains(err.Error(), "to z: ") {
+			t.Errorf("towards a node that there is not: %v", err)
+		}
+		if drains, err := m.Drains(t.Context()); len(drains) > 0 || err != nil {
+			t.Errorf("there are drains %+v, %v", drains, err)
+		}
+		d.drain(m, "a", nic.DrainRequest{To: []string{"b"}})
+		drain := d.drained(m, "a", nic.DrainStopped)
+		if got := nic.MoveRefusals(drain.Containers[0].Refusals).Error(); !strings.Contains(got, "the agent of b (release unknown) takes no orders") {
+			t.Errorf("it says %q", got)
+		}
+	}, "a", "b")
+}
+
 func TestADrainWithoutATargetSaysSo(t *testing.T) {
 	inDepot(t, func(t *testing.T, d *depot) {
 		d.fill("a", 1)

@@ -80,7 +80,7 @@ func (g *gathering) ask(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		result := g.order(ctx, f.From, "describe", nic.Task{Kind: nic.TaskDescribe, Container: f.Claims[0].Owner.Sandbox})
-		g.note(func() { f.Container = result.Container })
+		g.note(func() { f.Container, f.NoContainer = result.Container, result.Gone })
 	})
 	wg.Go(func() {
 		result := g.order(ctx, f.From, "survey", nic.Task{Kind: nic.TaskSurvey, Seq: 1})
@@ -89,7 +89,7 @@ func (g *gathering) ask(ctx context.Context) {
 	if f.Request.Target != "" && f.Request.Kind == nic.MoveNIC {
 		wg.Go(func() {
 			result := g.order(ctx, f.To, "stand-by", nic.Task{Kind: nic.TaskDescribe, Container: f.Request.Target})
-			g.note(func() { f.Target = result.Container })
+			g.note(func() { f.Target, f.NoTarget = result.Container, result.Gone })
 		})
 	}
 	wg.Wait()
@@ -106,7 +106,8 @@ func (g *gathering) ask(ctx context.Context) {
 	f.There = g.order(ctx, f.To, "survey-target", question).Node
 }
 
-// order asks one node, if it takes orders at all.
+// order asks one node, if it takes orders at all. That there is no such container is
+// an answer.
 func (g *gathering) order(ctx context.Context, of *nic.Node, name string, question nic.Task) nic.TaskResult {
 	if of == nil || of.Phase != nic.NodeReady || !of.Inventory.Moves {
 		return nic.TaskResult{}
@@ -117,7 +118,7 @@ func (g *gathering) order(ctx context.Context, of *nic.Node, name string, questi
 	err := g.m.opts.Orders.Order(ctx, question)
 	if err == nil {
 		var task nic.Task
-		if task, err = g.m.opts.Orders.Await(ctx, question.ID, nil); err == nil && task.State == nic.TaskDone {
+		if task, err = g.m.opts.Orders.Await(ctx, question.ID, nil); err == nil && (task.State == nic.TaskDone || task.Result.Gone) {
 			return task.Result
 		}
 		if err == nil {

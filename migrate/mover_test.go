@@ -245,6 +245,28 @@ func TestTwoRequestsAreOneMove(t *testing.T) {
 	}, "a", "b", "c")
 }
 
+// A stand-by that is not there is the one thing that is wrong, and so is a container
+// that has gone while its claim has not.
+func TestAPlanSaysWhatIsNotThere(t *testing.T) {
+	inDepot(t, func(t *testing.T, d *depot) {
+		d.put("web", "a")
+		m, end := d.running()
+		defer end()
+		says := func(request nic.MoveRequest, want string) {
+			t.Helper()
+			plan, err := m.Plan(t.Context(), request)
+			if err != nil || len(plan.Refusals) != 1 || plan.Refusals[0].Error() != want {
+				t.Errorf("want %q, got %v, %v", want, plan.Refusals, err)
+			}
+		}
+		says(nic.MoveRequest{Kind: nic.MoveNIC, Container: "web", To: "b", Target: "spare"},
+			"target: there is no container spare on b; start it there first: docker run -d --network none --name spare …")
+		delete(d.facts, "web")
+		says(nic.MoveRequest{Container: "web", To: "b"},
+			"container: there is no container web on a any more; nicferry get claims shows who has NICs")
+	}, "a", "b")
+}
+
 func TestBeginRefusesWithAllReasons(t *testing.T) {
 	inDepot(t, func(t *testing.T, d *depot) {
 		m := d.mover()

@@ -23,6 +23,9 @@ type Facts struct {
 	// themselves. Each is nil where the node was not asked or did not say.
 	Container, Target *nic.ContainerFacts
 	Here, There       *nic.NodeFacts
+	// NoContainer: From says that there is no such container; NoTarget: To says that
+	// there is no such stand-by.
+	NoContainer, NoTarget bool
 	// Unsaid are the nodes' errors when they were asked, by node.
 	Unsaid map[string]string
 	// Draining are the nodes that are being drained.

@@ -13,7 +13,11 @@ func (p *planner) container() {
 	c, r := p.in.Container, p.plan.Request
 	if c == nil {
 		if p.in.From != nil && p.in.From.Inventory.Moves && p.in.Unsaid[r.From] == "" {
-			p.refuse("container", "", "%s does not say what %s is", r.From, r.Container)
+			if p.in.NoContainer {
+				p.refuse("container", "nicferry get claims shows who has NICs", "there is no container %s on %s any more", r.Container, r.From)
+			} else {
+				p.refuse("container", "", "%s does not say what %s is", r.From, r.Container)
+			}
 		}
 		return
 	}
@@ -83,7 +87,7 @@ func (p *planner) fits() {
 	if there == nil {
 		return
 	}
-	if there.NameUsed {
+	if there.NameUsed && !p.moving() { // else it may be what that move has made, which nobody is to remove
 		p.refuse("name", "docker rename or docker rm it there", "there is a container %s on %s already", r.Target, r.To)
 	}
 	if c.Running && there.Memory > 0 && c.Memory > there.Memory {
@@ -130,6 +134,9 @@ func (p *planner) checkpoint() {
 func (p *planner) standBy() {
 	t, r := p.in.Target, p.plan.Request
 	switch {
+	case p.in.NoTarget:
+		p.refuse("target", "start it there first: docker run -d --network none --name "+r.Target+" …", "there is no container %s on %s", r.Target, r.To)
+		return
 	case t == nil:
 		if r.Target != "" && p.in.To != nil && p.in.To.Inventory.Moves && p.in.Unsaid[r.To] == "" {
 			p.refuse("target", "docker ps on "+r.To, "%s does not say what %s is", r.To, r.Target)

@@ -68,6 +68,11 @@ func (p *planner) claims() {
 	}
 }
 
+// moving: a move has the claims already.
+func (p *planner) moving() bool {
+	return slices.ContainsFunc(p.in.Claims, func(c nic.Claim) bool { return c.Phase == nic.ClaimMoving || c.Phase == nic.ClaimParked })
+}
+
 func onNode(name string) string {
 	if name == "" {
 		return ""
@@ -90,12 +95,18 @@ func (p *planner) nodes() {
 	} else if r.From == r.To {
 		p.refuse(aboutNode, "name another node", "%s is on %s already", r.Container, r.To)
 	}
-	p.node(r.To, p.in.To)
-	if slices.Contains(p.in.Draining, r.To) {
-		p.refuse(aboutNode, "nicferry drain "+r.To+" --undo", "%s is being drained, and is given nothing new", r.To)
-	}
+	p.target()
 	if r.From != r.To {
 		p.node(r.From, p.in.From)
+	}
+}
+
+// target refuses a node that takes nothing.
+func (p *planner) target() {
+	to := p.plan.Request.To
+	p.node(to, p.in.To)
+	if slices.Contains(p.in.Draining, to) {
+		p.refuse(aboutNode, "nicferry drain "+to+" --undo", "%s is being drained, and is given nothing new", to)
 	}
 }
 

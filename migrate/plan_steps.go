@@ -74,8 +74,11 @@ func (p *planner) containerSteps() {
 		p.add(StepImage, toCopy(bytes), "the image goes to %s, %s", r.To, size(bytes))
 	}
 	p.add(StepCreate, tookCreate, "%s is made on %s, with all of its configuration, and not started", r.Container, r.To)
-	grace := p.grace()
-	p.addSilent(StepStop, min(grace, tookStop), "%s is stopped on %s; it has %s to end", r.Container, r.From, grace)
+	if p.stopped() {
+		p.add(StepStop, 0, "it is made sure that %s does not run on %s", r.Container, r.From)
+	} else {
+		p.addSilent(StepStop, min(p.grace(), tookStop), "%s is stopped on %s; it has %s to end", r.Container, r.From, p.grace())
+	}
 	if bytes := copied(p.plan.Copies, StepVolumes); p.copies(nic.StreamVolume) {
 		p.addSilent(StepVolumes, toCopy(bytes), "its volumes go to %s, %s", r.To, size(bytes))
 	}

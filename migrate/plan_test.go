@@ -105,6 +105,11 @@ func requestFaults() []fault {
 		{name: "no target", nics: true, make: func(in *migrate.Facts) { in.Request.Target = "" }, about: "target", says: "not named"},
 		{name: "checkpoint of NICs", nics: true, make: func(in *migrate.Facts) { in.Request.Options.Checkpoint = true }, about: "checkpoint", says: "no process moves", nothing: true},
 		{name: "stand-by unknown", nics: true, make: func(in *migrate.Facts) { in.Target = nil }, about: "target", says: "does not say what spare is"},
+		{name: "no stand-by", nics: true, make: func(in *migrate.Facts) { in.Target, in.NoTarget = nil, true }, about: "target", says: "there is no container spare on vm2"},
+		{name: "moves already", make: func(in *migrate.Facts) {
+			in.Claims[0].Phase, in.Claims[0].Move = nic.ClaimMoving, &nic.ClaimMove{Move: "mov-0123456789abcdef"}
+			in.There.NameUsed = true // by what the move has made there, which nobody is to remove
+		}, about: "claim", says: "on a move already"},
 		{name: "stand-by stopped", nics: true, make: func(in *migrate.Facts) { in.Target.Running = false }, about: "target", says: "does not run"},
 		{name: "stand-by paused", nics: true, make: func(in *migrate.Facts) { in.Target.Paused = true }, about: "target", says: "is paused"},
 		{name: "stand-by in the host's namespace", nics: true, make: func(in *migrate.Facts) { in.Target.NetworkMode = "host" }, about: "target", says: "no network namespace of its own"},

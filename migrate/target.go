@@ -41,7 +41,7 @@ func (m *Mover) send(ctx context.Context, d nic.Drain, claims []nic.Claim) (nic.
 	}
 	if len(refusals) == 0 {
 		refusals = []nic.MoveRefusal{{
-			About: aboutNode, Why: "no other node is ready to take it", Remedy: "nicferry get nodes shows those that there are, and which are drained: nicferry drain NODE --undo",
+			About: aboutNode, Why: "there is no other node to take it", Remedy: "nicferry get nodes shows those that there are",
 		}}
 	}
 	return nic.Move{}, unique(refusals)
@@ -59,11 +59,13 @@ func (m *Mover) candidates(ctx context.Context, d nic.Drain, claims []nic.Claim)
 		return nil, nil, err
 	}
 	var all []candidate
-	var refusals []nic.MoveRefusal
+	var refusals, unfit []nic.MoveRefusal
 	for _, n := range nodes {
-		drained := slices.ContainsFunc(drains, func(d nic.Drain) bool { return d.Node == n.Name })
-		wanted := len(d.Request.To) == 0 || slices.Contains(d.Request.To, n.Name)
-		if n.Name == d.Node || drained || !wanted || n.Phase != nic.NodeReady || !n.Inventory.Moves {
+		if n.Name == d.Node || len(d.Request.To) > 0 && !slices.Contains(d.Request.To, n.Name) {
+			continue
+		}
+		if against := m.unfit(n, drains); against != nil {
+			unfit = append(unfit, against...)
 			continue
 		}
 		room, err := m.opts.Claims.MoveRoom(ctx, claimIDs(claims), n.Name)
@@ -83,7 +85,20 @@ func (m *Mover) candidates(ctx context.Context, d nic.Drain, claims []nic.Claim)
 	slices.SortStableFunc(all, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(b.free, a.free), cmp.Compare(a.load, b.load))
 	})
+	if len(all)+len(refusals) == 0 {
+		refusals = unfit // else there is no need to know
+	}
 	return all, refusals, nil
+}
+
+// unfit is why a node takes nothing at all.
+func (m *Mover) unfit(n nic.Node, drains []nic.Drain) []nic.MoveRefusal {
+	p := planner{in: Facts{To: &n}, plan: nic.MovePlan{Request: nic.MoveRequest{To: n.Name}}}
+	for _, d := range drains {
+		p.in.Draining = append(p.in.Draining, d.Node)
+	}
+	p.target()
+	return p.plan.Refusals
 }
 
 // load is how many claims are on a node or on their way there.
