@@ -125,7 +125,7 @@ func (d *drainCommand) follow(ctx context.Context, node string) error {
 		return err
 	}
 	if last.Phase == nic.DrainStopped {
-		return fmt.Errorf("%s is not empty: %s\nto go on once that is mended: nicferry drain %s", oneLine(node), oneLine(last.Why), oneLine(node))
+		return fmt.Errorf("%s is not empty: %s\nto go on once that is mended: the same command again\nto have it take containers again: nicferry drain %s --undo", oneLine(node), oneLine(last.Why), oneLine(node))
 	}
 	return nil
 }
@@ -188,7 +188,11 @@ func (d *drainCommand) print(drain nic.Drain, moves []nic.Move) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(d.out, "%s is %s.\n", oneLine(drain.Node), oneLine(string(drain.Phase)))
+	text := fmt.Sprintf("%s is %s.", drain.Node, drain.Phase)
+	if drain.Phase == nic.DrainStopped {
+		text = fmt.Sprintf("The draining of %s has stopped.", drain.Node)
+	}
+	_, err := fmt.Fprintln(d.out, oneLine(text))
 	return err
 }
 

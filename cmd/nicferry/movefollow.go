@@ -106,9 +106,9 @@ func (m *migrateCommand) verdict(last nic.Move) error {
 
 // movedText is the one sentence at the end.
 func movedText(m nic.Move) string {
-	what := m.Container + " has"
+	what, was := m.Container+" has", "was"
 	if m.Kind == nic.MoveNIC {
-		what = "the NICs of " + m.Container + " have"
+		what, was = "the NICs of "+m.Container+" have", "were"
 	}
 	text := fmt.Sprintf("%s moved from %s to %s", what, m.From, m.To)
 	if m.Target != m.Container {
@@ -118,7 +118,7 @@ func movedText(m nic.Move) string {
 		text += " in " + seconds(m.Ended.Sub(m.Created))
 	}
 	if d, ok := silence(m); ok {
-		text += fmt.Sprintf(", and was unreachable for %.3fs", d.Seconds())
+		text += fmt.Sprintf(", and %s unreachable for %.3fs", was, d.Seconds())
 	}
 	if m.Phase == nic.MoveFinishing {
 		text += "; what is left to tidy up is done as soon as it can be"

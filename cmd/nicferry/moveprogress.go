@@ -51,7 +51,11 @@ func (p *moveProgress) show(m nic.Move) {
 		p.told[step.Name] = step
 	}
 	if p.phase != m.Phase && m.Phase == nic.MoveFinishing {
-		p.line(fmt.Sprintf("  %s is on %s, and stays there", m.Container, m.To))
+		text := fmt.Sprintf("  %s is on %s, and stays there", m.Container, m.To)
+		if m.Kind == nic.MoveNIC {
+			text = fmt.Sprintf("  the NICs of %s are on %s/%s, and stay there", m.Container, m.To, m.Target)
+		}
+		p.line(text)
 	}
 	p.phase = m.Phase
 	p.follow()

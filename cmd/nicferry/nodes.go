@@ -10,6 +10,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/api/client"
+	"github.com/nicferry/nicferry/nic"
 )
 
 func nodeKind() kind {
@@ -48,6 +49,9 @@ func (n node) instances() string {
 func (n node) phase() string {
 	if n.Drain == "" {
 		return string(n.Phase)
+	}
+	if n.Drain == nic.DrainStopped { // which the node is not
+		return string(n.Phase) + ",drain-stopped"
 	}
 	return string(n.Phase) + "," + string(n.Drain)
 }
