@@ -339,9 +339,13 @@ func TestF64_EveryWayToFail(t *testing.T) {
 
 // A container that does not run moves too, and does not run there either.
 func TestAStoppedContainerMoves(t *testing.T) {
-	for _, fails := range []bool{false, true} {
-		t.Run(fmt.Sprintf("fails=%v", fails), func(t *testing.T) {
-			bubble(t, provider.Carry, func(t *testing.T, w *world) {
+	for _, way := range []struct {
+		fails  bool
+		travel provider.Travel
+	}{{false, provider.Carry}, {true, provider.Carry}, {false, provider.Rebuild}, {true, provider.Rebuild}} {
+		fails := way.fails
+		t.Run(fmt.Sprintf("%s fails=%v", way.travel, fails), func(t *testing.T) {
+			bubble(t, way.travel, func(t *testing.T, w *world) {
 				w.engines.Lock()
 				w.nodes["vm1"].boxes[w.web].running = false
 				w.engines.Unlock()
@@ -364,6 +368,10 @@ func TestAStoppedContainerMoves(t *testing.T) {
 				at := map[nic.MovePhase]string{nic.MoveDone: "vm2", nic.MoveUndone: "vm1"}[m.Phase]
 				if want := map[bool]string{false: "vm2", true: "vm1"}[fails]; at != want {
 					t.Errorf("the move is %s: %s", m.Phase, m.Why)
+				}
+				pivot := m.Steps[slices.IndexFunc(m.Steps, func(s nic.MoveStep) bool { return s.Pivot })]
+				if !fails && pivot.Tries != 1 {
+					t.Errorf("the pivot did not wait for the NICs: %d tries", pivot.Tries)
 				}
 				if !m.SilentFrom.IsZero() {
 					t.Errorf("silent from %v", m.SilentFrom)

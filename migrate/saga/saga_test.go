@@ -3,6 +3,7 @@ package saga_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,6 +157,24 @@ func TestAFinalErrorParksAtOnce(t *testing.T) {
 			t.Errorf("it says %q and %q", at.Why, at.Remedy)
 		}
 	})
+}
+
+// A step that is broken off by an abort has not failed, and no error is noted of it.
+func TestWhatIsBrokenOffHasNotFailed(t *testing.T) {
+	w := newWorld(t, plot{steps: 2, pivot: -1, failing: -1, crash: -1, abort: -1})
+	steps := w.list()
+	steps[0].Do = func(ctx context.Context, _ *world) error {
+		w.saga.Abort("somebody said so")
+		return fmt.Errorf("wait for it: %w", ctx.Err())
+	}
+	s, err := saga.New(saga.Options[world]{Steps: steps, Journal: journal{w, 0}, State: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.saga = s
+	if at, err := s.Run(t.Context()); err != nil || at.Phase != saga.Undone || at.Why != "somebody said so" || at.Marks[0].Error != "" {
+		t.Errorf("it is %+v, %v", at, err)
+	}
 }
 
 // An abort that comes while the pivot is at work does not break it off.

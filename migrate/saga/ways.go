@@ -34,8 +34,11 @@ func (s *Saga[S]) forward(ctx context.Context) error {
 	case errors.Is(err, ErrFenced):
 		return err
 	}
-	s.at.Marks[i].Error = err.Error()
-	if why := s.aborted(); why != "" {
+	why := s.aborted()
+	if why == "" || !errors.Is(err, context.Canceled) { // else it was broken off, and has not failed
+		s.at.Marks[i].Error = err.Error()
+	}
+	if why != "" {
 		return s.enter(ctx, Back, why)
 	}
 	return s.enter(ctx, Back, fmt.Sprintf("step %s: %v", step.Name, err))
