@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io/fs"
 	"time"
@@ -47,7 +46,7 @@ func (v *visit) checkPair(files mtls.Files, use x509.ExtKeyUsage, remedy string)
 		return nil
 	}
 	if readable {
-		v.checkSigned(chain, certificates(ca), files, use, remedy)
+		v.checkSigned(chain, mtls.Certificates([]byte(ca)), files, use, remedy)
 	}
 	return chain[0]
 }
@@ -60,7 +59,7 @@ func (v *visit) checkKey(files mtls.Files, remedy string) []*x509.Certificate {
 	if !readable {
 		return nil
 	}
-	chain := certificates(cert)
+	chain := mtls.Certificates([]byte(cert))
 	switch {
 	case len(chain) == 0:
 		v.fail(remedy, "%s holds no certificate in PEM", files.Cert)
@@ -139,21 +138,6 @@ func (v *visit) file(name, remedy string) (string, bool) {
 		v.fail("rm -r "+name+", and then: "+remedy, "%s is no file", name)
 	}
 	return "", false
-}
-
-// certificates are those in a text, as far as they can be read.
-func certificates(text string) []*x509.Certificate {
-	var found []*x509.Certificate
-	rest := []byte(text)
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return found
-		}
-		if cert, err := x509.ParseCertificate(block.Bytes); block.Type == "CERTIFICATE" && err == nil {
-			found = append(found, cert)
-		}
-	}
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

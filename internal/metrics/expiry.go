@@ -1,10 +1,10 @@
 package metrics
 
 import (
-	"crypto/x509"
-	"encoding/pem"
 	"os"
 	"time"
+
+	"github.com/nicferry/nicferry/internal/mtls"
 )
 
 // maxPEM bounds a file of certificates, in bytes.
@@ -12,20 +12,10 @@ const maxPEM = 1 << 20
 
 // EndOf is when the first certificate of a PEM text ends; zero if there is none.
 func EndOf(text []byte) time.Time {
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			return time.Time{}
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return time.Time{}
-		}
-		return cert.NotAfter
+	if chain := mtls.Certificates(text); len(chain) > 0 {
+		return chain[0].NotAfter
 	}
+	return time.Time{}
 }
 
 // EndOfFile is EndOf of a file as it is now; zero if it cannot be read, which
