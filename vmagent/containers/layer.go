@@ -53,7 +53,7 @@ func (e *Engine) sendLayer(ctx context.Context, id string) (io.ReadCloser, int64
 
 // takeLayer puts it into the move's container, which has never run.
 func (e *Engine) takeLayer(ctx context.Context, task nic.Task, body io.Reader) error {
-	id, found, err := e.FindMove(ctx, task.Move)
+	id, found, err := e.findMove(ctx, task.Move)
 	if err == nil && !found {
 		err = fmt.Errorf("container of move %s: %w here", task.Move, ErrNotFound)
 	}

@@ -66,15 +66,15 @@ func (e *Engine) ordered(ctx context.Context, task nic.Task) (string, error) {
 	if task.Container != "" {
 		return task.Container, checkName("container", task.Container)
 	}
-	id, found, err := e.FindMove(ctx, task.Move)
+	id, found, err := e.findMove(ctx, task.Move)
 	if err == nil && !found {
 		err = fmt.Errorf("container of move %s: %w here", task.Move, ErrNotFound)
 	}
 	return id, err
 }
 
-// FindMove returns the id of the container that the move has made here.
-func (e *Engine) FindMove(ctx context.Context, move nic.MoveID) (id string, found bool, err error) {
+// findMove returns the id of the container that the move has made here.
+func (e *Engine) findMove(ctx context.Context, move nic.MoveID) (id string, found bool, err error) {
 	if _, err := nic.ParseMoveID(string(move)); err != nil {
 		return "", false, err
 	}

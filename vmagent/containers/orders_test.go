@@ -128,7 +128,7 @@ func orders(p *pair) {
 	if again := p.made(id, "life"); again != made {
 		p.Errorf("made twice: %s and %s", made, again)
 	}
-	if found, is, err := b.FindMove(ctx, p.move); err != nil || !is || found != made {
+	if found, is, err := b.findMove(ctx, p.move); err != nil || !is || found != made {
 		p.Errorf("found %s, %t, %v; want %s", found, is, err, made)
 	}
 	for range 2 {

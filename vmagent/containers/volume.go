@@ -229,7 +229,7 @@ func (e *Engine) takeVolume(ctx context.Context, task nic.Task, body io.Reader) 
 // anonymousVolume finds that of the move's container. It is never one that has a
 // name, or another user.
 func (e *Engine) anonymousVolume(ctx context.Context, move nic.MoveID, targets []string) (v volume.Volume, err error) {
-	id, found, err := e.FindMove(ctx, move)
+	id, found, err := e.findMove(ctx, move)
 	if err == nil && !found {
 		err = fmt.Errorf("container of move %s: %w here", move, ErrNotFound)
 	}
