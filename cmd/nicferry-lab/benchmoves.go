@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -12,16 +13,14 @@ import (
 
 	"github.com/nicferry/nicferry/internal/bench/figures"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
-	"github.com/nicferry/nicferry/internal/lab/hyper"
 	"github.com/nicferry/nicferry/internal/lab/movebench"
 	"github.com/nicferry/nicferry/internal/version"
 )
 
 // benchMovesCommand is "nicferry-lab bench moves".
 type benchMovesCommand struct {
-	lab  cluster.Options
+	lab  benchLab
 	opts movebench.Options
-	keep bool
 	from string
 }
 
@@ -37,15 +36,13 @@ what the machine is idle.`,
 		Args:    noArgs,
 		RunE:    b.run,
 	}
-	cmd.Flags().StringVar(&b.lab.Dir, "dir", benchDir, "the lab's own directory")
-	cmd.Flags().StringVar(&b.lab.Bin, "bin", "", "where nicferry's programs are (default: beside this program)")
+	b.lab.flags(cmd)
 	cmd.Flags().IntVar(&b.opts.Rounds, "rounds", 30, "rounds, in which each rival moves once")
 	cmd.Flags().StringVar(&b.opts.Echo, "echo", "", "the static program that answers the peer, of e2e/migrate/echo")
 	cmd.Flags().StringVar(&b.opts.Out, "out", "build/bench-move", "directory for the figures and the report")
 	cmd.Flags().StringVar(&b.opts.Commit, "commit", version.Get().Commit, "what is measured, for the report")
 	cmd.Flags().StringSliceVar(&b.opts.Only, "only", nil, "measure these alone of "+strings.Join(movebench.Parts(), ", "))
 	cmd.Flags().StringVar(&b.from, "from", "", "measure nothing, and compute the report again from this file of figures")
-	cmd.Flags().BoolVar(&b.keep, "keep", false, "leave the lab up, and measure in one that was left up")
 	return cmd
 }
 
@@ -54,31 +51,12 @@ func (b *benchMovesCommand) run(cmd *cobra.Command, _ []string) (err error) {
 		m, err := figures.Look()
 		return errors.Join(err, movebench.Tell(b.from, m, b.opts.Out))
 	}
-	if err := needRoot(); err != nil {
-		return err
-	}
-	if b.lab.Bin, err = binDir(b.lab.Bin); err != nil {
-		return err
-	}
 	if b.opts.Out, err = filepath.Abs(b.opts.Out); err != nil {
 		return err
 	}
-	b.lab.Nodes = 2
-	b.lab.Out, b.opts.Progress = cmd.ErrOrStderr(), cmd.ErrOrStderr()
-	lab, err := cluster.Up(cmd.Context(), b.lab)
-	if errors.Is(err, hyper.ErrRuns) && b.keep {
-		lab, err = cluster.Find(cmd.Context(), b.lab.Dir)
-	}
-	if errors.Is(err, hyper.ErrRuns) {
-		return fmt.Errorf("%w: 'nicferry-lab down --dir %s' ends it", err, b.lab.Dir)
-	}
-	if err != nil {
-		return err
-	}
-	err = errors.Join(movebench.Run(cmd.Context(), lab, b.opts), lab.Close())
-	if !b.keep {
-		err = errors.Join(err, down(cmd.Context(), b.lab.Dir))
-	}
+	b.lab.opts.Nodes = 2
+	b.opts.Progress = cmd.ErrOrStderr()
+	err = b.lab.measure(cmd, func(ctx context.Context, lab *cluster.Cluster) error { return movebench.Run(ctx, lab, b.opts) })
 	if err == nil {
 		fmt.Fprintln(cmd.OutOrStdout(), filepath.Join(b.opts.Out, "bench-move.md"))
 	}
