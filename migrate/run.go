@@ -40,6 +40,11 @@ func (m *Mover) begin(ctx context.Context, term store.Term, id nic.MoveID) (*run
 		if err := at.Resume(saga.Phase(j.asked.Way)); err != nil {
 			return nil, err
 		}
+		// What was asked is so from here on: if the move is parked again before any step
+		// is another, it can be asked again.
+		if err := j.Save(ctx, &move, at); err != nil {
+			return nil, err
+		}
 		m.park(ctx, move, "")
 	}
 	state := &move
