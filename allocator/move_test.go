@@ -250,9 +250,7 @@ func TestAMoveOutlivesItsController(t *testing.T) {
 	bothWays(t, func(t *testing.T, tr *trip) {
 		was := tr.now()
 		tr.begin()
-		tr.aim()
-		tr.stopAndStart()
-		tr.bring("vm2")
+		tr.leave()
 		for i := range 200 {
 			tr.obey()
 			if tr.in("vm2")() {
@@ -275,9 +273,7 @@ func TestP1_NobodyGetsWhatMoves(t *testing.T) {
 	bothWays(t, func(t *testing.T, tr *trip) {
 		was := tr.now()
 		tr.begin()
-		tr.aim()
-		tr.stopAndStart()
-		tr.bring("vm2")
+		tr.leave()
 		ask := func(o nic.Owner, name string, req nic.Request) nic.Claim {
 			t.Helper()
 			got, err := tr.alloc.Acquire(api.WithSession(t.Context(), tr.sessions[o.Node]), o, name, req)

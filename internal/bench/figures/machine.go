@@ -4,8 +4,10 @@ package figures
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -100,6 +102,29 @@ const loadUnit = "hundredths"
 // AddLoad writes the machine's load down with its figures: when is before or after.
 func (f *File) AddLoad(when string, m Machine) {
 	f.Add("load", when, 0, int64(100*m.Load), loadUnit, nil)
+}
+
+// Measure makes the file of figures of the commit, with its folder, and has add fill
+// it between two looks at how busy the machine is. It returns the machine as it was
+// before.
+func Measure(path, commit string, add func(*File) error) (Machine, error) {
+	m, err := Look()
+	if err != nil {
+		return m, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return m, err
+	}
+	f, err := Create(path, commit)
+	if err != nil {
+		return m, err
+	}
+	f.AddLoad("before", m)
+	err = add(f)
+	if after, lookErr := Look(); lookErr == nil {
+		f.AddLoad("after", after)
+	}
+	return m, errors.Join(err, f.Close())
 }
 
 // Shared says that the machine had other work while the figures were taken; "" if

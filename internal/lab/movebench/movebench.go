@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -83,13 +82,6 @@ func Run(ctx context.Context, lab *cluster.Cluster, opts Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("measure moves: %w", err)
 	}
-	m, err := figures.Look()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(opts.Out, 0o755); err != nil {
-		return err
-	}
 	b := &bench{opts: opts, lab: lab, begin: time.Now()}
 	b.lan, err = netns.Open(filepath.Join(lab.Host().Root(), "run/netns", cluster.LAN))
 	if err != nil {
@@ -97,15 +89,11 @@ func Run(ctx context.Context, lab *cluster.Cluster, opts Options) (err error) {
 	}
 	defer b.lan.Close()
 	path := filepath.Join(opts.Out, figuresName)
-	if b.file, err = figures.Create(path, opts.Commit); err != nil {
-		return err
-	}
-	b.file.AddLoad("before", m)
-	err = b.measure(ctx)
-	if after, lookErr := figures.Look(); lookErr == nil {
-		b.file.AddLoad("after", after)
-	}
-	if err := errors.Join(err, b.file.Close()); err != nil {
+	m, err := figures.Measure(path, opts.Commit, func(f *figures.File) error {
+		b.file = f
+		return b.measure(ctx)
+	})
+	if err != nil {
 		return fmt.Errorf("measure moves: %w", err)
 	}
 	return Tell(path, m, opts.Out)

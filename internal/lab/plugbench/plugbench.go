@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -97,24 +96,13 @@ func Run(ctx context.Context, lab *cluster.Cluster, opts Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("measure the lab: %w", err)
 	}
-	m, err := figures.Look()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(opts.Out, 0o755); err != nil {
-		return err
-	}
 	b := &bench{opts: opts, lab: lab, node: lab.Nodes()[0], begin: time.Now()}
 	path := filepath.Join(opts.Out, "plug.csv")
-	if b.file, err = figures.Create(path, opts.Commit); err != nil {
-		return err
-	}
-	b.file.AddLoad("before", m)
-	err = b.measure(ctx)
-	if after, lookErr := figures.Look(); lookErr == nil {
-		b.file.AddLoad("after", after)
-	}
-	if err := errors.Join(err, b.file.Close()); err != nil {
+	m, err := figures.Measure(path, opts.Commit, func(f *figures.File) error {
+		b.file = f
+		return b.measure(ctx)
+	})
+	if err != nil {
 		return fmt.Errorf("measure the lab: %w", err)
 	}
 	return Tell(path, m, opts.Out)
