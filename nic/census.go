@@ -8,7 +8,8 @@ type Census struct {
 	Revision uint64 `json:"revision"`
 	// NICs are the wanted ones that are on the node, wherever on it.
 	NICs []ID `json:"nics"`
-	// Containers are those of the wanted list that the engine knows.
+	// Containers are those of the wanted list that the engine knows, and all others
+	// that it knows and that ask for NICs: some have given theirs away.
 	Containers []string `json:"containers"`
 	// Strays are the links that look like ours and are no wanted NIC's.
 	Strays []Stray `json:"strays"`

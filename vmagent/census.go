@@ -89,6 +89,15 @@ func (a *Agent) takeCensus(ctx context.Context, rev uint64) (nic.Census, error) 
 			census.Containers = append(census.Containers, key)
 		}
 	}
+	all, err := a.opts.Engine.List(ctx)
+	if err != nil {
+		return census, fmt.Errorf("list containers: %w", err)
+	}
+	for _, c := range all { // one that has given its NICs away is in no wish
+		if len(nic.ParseLabels(c.Labels)) > 0 && !slices.Contains(census.Containers, c.ID) {
+			census.Containers = append(census.Containers, c.ID)
+		}
+	}
 	return census, nil
 }
 

@@ -3,6 +3,7 @@
 package vmagent_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -60,5 +61,30 @@ func TestCensus(t *testing.T) {
 		if !strings.Contains(r.names(), name) {
 			t.Errorf("%s, which is not ours, is gone: %s", name, r.names())
 		}
+	}
+}
+
+// A container that has given its NIC away is no one that is wanted anything for, and
+// is there all the same: as long as it is, it gets none of its own.
+func TestTheCensusHasWhoGaveItsNICAway(t *testing.T) {
+	r := newRig(t)
+	ctx := t.Context()
+	r.engine.run(t, id(1), map[string]string{nic.LabelNetwork: "veth"})
+	r.bound(id(1))
+	move, claims := nic.NewMoveID(), []nic.ClaimID{r.claims()[id(1)].ID}
+	if _, err := r.alloc.Hello(ctx, "vm9", nic.Inventory{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.alloc.BeginMove(ctx, move, claims, "vm9", "elsewhere")
+	if err = errors.Join(err, r.alloc.AimMove(ctx, move, claims, id(9)), r.alloc.BringNICs(ctx, move, claims, "vm9")); err != nil {
+		t.Fatal(err)
+	}
+	r.until("the claim to be the other's", func() bool { return r.alloc.FinishMove(ctx, move, claims) == nil })
+	want := string(api.FindingNodeSilent) + "  " // the other node has no agent
+	if got := r.audit(true); got != want {
+		t.Errorf("the audit finds\n%s\nwant\n%s", got, want)
+	}
+	if claim, ok := r.claims()[id(1)]; ok {
+		t.Errorf("it has a claim again: %+v", claim)
 	}
 }
