@@ -4,11 +4,15 @@ package vm
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,23 +46,16 @@ type runs struct {
 // An offset is by how much a guest's clock is ahead, and how far that may be wrong.
 type offset struct{ ahead, wrong time.Duration }
 
-// looks prints when a container is first and last seen, in the guest's time. It
-// errs on the side of too short: a first look is noted after it, a last one before.
-const looks = `set -u; declare -A on; fifo=$(mktemp -u); mkfifo "$fifo"; exec 9<>"$fifo"; rm "$fifo"; cd /sys/fs/cgroup
-while :; do
-  now=$EPOCHREALTIME
-  for f in docker/*/cgroup.procs; do
-    p=; { read -r p <"$f"; } 2>/dev/null
-    [ -n "$p" ] || continue
-    id=${f#docker/}; id=${id%/*}
-    [ -n "${on[$id]-}" ] || echo "+ $id $EPOCHREALTIME"
-    on[$id]=$now
-  done
-  for id in "${!on[@]}"; do
-    [ "${on[$id]}" = "$now" ] || { echo "- $id ${on[$id]}"; unset "on[$id]"; }
-  done
-  read -rt 0.05 -u 9
-done`
+// lookoutProgram is what looks in a guest; see its own words.
+var lookoutProgram = sync.OnceValues(func() ([]byte, error) {
+	path := filepath.Join(home, "lookout")
+	cmd := exec.Command("go", "build", "-o", path, "./lookout")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build lookout: %w\n%s", err, out)
+	}
+	return os.ReadFile(path)
+})
 
 // lookout begins to look in all guests. close must follow.
 func (r *rig) lookout() *lookout {
@@ -73,6 +70,13 @@ func (r *rig) lookout() *lookout {
 
 // post begins to look in a guest, also in one that is back.
 func (l *lookout) post(n *cluster.Node) error {
+	program, err := lookoutProgram()
+	if err == nil {
+		err = n.Put(l.ctx, "/run/lookout", 0o755, bytes.NewReader(program))
+	}
+	if err != nil {
+		return err
+	}
 	clock, err := clockOf(l.ctx, n)
 	if err != nil {
 		return err
@@ -82,7 +86,7 @@ func (l *lookout) post(n *cluster.Node) error {
 	l.clocks[n.Name], l.posts[n.Name] = clock, end
 	l.mu.Unlock()
 	read, write := io.Pipe()
-	cmd := n.Command(ctx, "bash", "-c", looks)
+	cmd := n.Command(ctx, "/run/lookout")
 	cmd.Stdout = write
 	if err := cmd.Start(); err != nil {
 		end()
@@ -105,7 +109,7 @@ func (l *lookout) post(n *cluster.Node) error {
 func clockOf(ctx context.Context, n *cluster.Node) (best offset, err error) {
 	for range 5 {
 		before := time.Now()
-		out, err := n.Command(ctx, "bash", "-c", "echo $EPOCHREALTIME").Output()
+		out, err := n.Command(ctx, "date", "+%s%6N").Output()
 		took := time.Since(before)
 		if err != nil {
 			return best, err
@@ -121,12 +125,10 @@ func clockOf(ctx context.Context, n *cluster.Node) (best offset, err error) {
 	return best, nil
 }
 
-// instant reads seconds since 1970 with six decimals.
+// instant reads microseconds since 1970.
 func instant(text string) (time.Time, error) {
-	whole, micros, _ := strings.Cut(text, ".")
-	s, err := strconv.ParseInt(whole, 10, 64)
-	us, err2 := strconv.ParseInt(micros, 10, 64)
-	return time.Unix(s, us*1000), errors.Join(err, err2)
+	micros, err := strconv.ParseInt(text, 10, 64)
+	return time.UnixMicro(micros), err
 }
 
 func (l *lookout) read(guest string, clock offset, from io.Reader) {
