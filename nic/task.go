@@ -51,9 +51,10 @@ const (
 // Over says whether the state is final.
 func (s TaskState) Over() bool { return s == TaskDone || s == TaskFailed || s == TaskCancelled }
 
-// A Task is one order to one node that is no wanted state. A node carries out
-// the tasks of one move one after the other, by Seq, and those of different moves
-// at the same time. It holds no secret.
+// A Task is one order to one node that is no wanted state: people read of orders,
+// records and calls are tasks. A node carries out the tasks of one move one after
+// the other, by Seq, and those of different moves at the same time. It holds no
+// secret.
 type Task struct {
 	Schema int      `json:"schema"`
 	ID     TaskID   `json:"id"`
