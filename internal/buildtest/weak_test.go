@@ -25,7 +25,7 @@ func TestGuardsAreMissedWhenTheyAreOff(t *testing.T) {
 	} {
 		t.Run(guard.number, func(t *testing.T) {
 			t.Parallel()
-			out, err := run(t, nil, "go", "test", "-count=1", "-timeout=60s", "-tags=weak", "-run=^Test"+guard.number+"_", guard.folder)
+			out, err := run(t, nil, "go", "test", "-count=1", "-timeout=5m", "-tags=weak", "-run=^Test"+guard.number+"_", guard.folder)
 			if err == nil {
 				t.Errorf("without its guard the tests for %s pass:\n%s", guard.number, out)
 			}
