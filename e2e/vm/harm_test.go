@@ -227,7 +227,11 @@ func (c *harmed) strike(ctx context.Context) error {
 func (c *harmed) lose(ctx context.Context, n *cluster.Node) error {
 	c.away = n
 	c.heal = append(c.heal, func(ctx context.Context) error {
-		return errors.Join(c.powerOn(ctx, n), c.look.post(n))
+		err := errors.Join(c.powerOn(ctx, n), c.look.post(n))
+		if err == nil { // Docker may have lost half of an image with the power, and not know
+			_, err = n.Docker(ctx, "image", "prune", "-f")
+		}
+		return err
 	})
 	c.look.lost(n)
 	return c.Virt().Destroy(ctx, n.Name)
