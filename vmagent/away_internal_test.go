@@ -68,6 +68,8 @@ func (f *far) Watch(ctx context.Context, _ string, _ uint64, _ func(uint64)) err
 // bare is an engine without containers.
 type bare struct{ Engine }
 
+func (bare) List(context.Context) ([]containers.Container, error) { return nil, nil }
+
 func (bare) Get(context.Context, string) (containers.Container, error) {
 	return containers.Container{}, containers.ErrNotFound
 }
