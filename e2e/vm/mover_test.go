@@ -63,6 +63,9 @@ func (r *rig) mover(name, network string) *mover {
 	r.docker(r.node(1), "run", "-d", "--init", "--restart", "always", "--network", "none", "--name", name, "--hostname", "moved",
 		"--env", "COLOUR=green", "--volume", name+":/data", "--label", "nicferry.network="+network, lab.ImageName, "sh", "-c", writes)
 	m.was = r.eth0(r.node(1), name)
+	for _, n := range r.Nodes() {
+		r.sh(n, "sync") // else dockerd may lose with the power what was there before the move, such as half an image
+	}
 	c, err := r.claim(r.t.Context(), name)
 	r.must(err)
 	m.claim = c.ID
