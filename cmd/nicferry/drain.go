@@ -38,9 +38,10 @@ func (d *drainCommand) command() *cobra.Command {
 does, to the nodes of --to, or to any that are ready, by their free room. While it
 is drained the node is no target of moves.
 
-It stops at the first container that cannot be moved, which stays where it is, or
-goes on with the others with --keep-going. The same command again goes on after
-that. The controller does the work: it goes on if this command ends. With --undo no
+It stops at the first move that fails, whose container stays where it is, or goes on
+with the others with --keep-going. A container whose move is refused before it
+begins stays too, with the reasons, and stops nothing; as long as one stays the
+drain is not done. The same command again goes on after that. The controller does the work: it goes on if this command ends. With --undo no
 more moves are begun, and the node may be a target again; nothing is moved back.
 
 Exit codes: 0 empty, 1 stopped, 5 not over within --timeout, without which it
@@ -55,7 +56,7 @@ waits as long as it takes; others as everywhere.`,
 	flags := cmd.Flags()
 	flags.StringSliceVar(&d.request.To, "to", nil, "the `nodes` that may take them, with commas; default is any that is ready")
 	flags.IntVar(&d.request.MaxParallel, "max-parallel", 2, "how many `containers` move at once")
-	flags.BoolVar(&d.request.KeepGoing, "keep-going", false, "go on with the others where one cannot be moved")
+	flags.BoolVar(&d.request.KeepGoing, "keep-going", false, "go on with the others where a move fails")
 	d.options.add(cmd)
 	flags.BoolVar(&d.undo, "undo", false, "begin no more moves, and let the node take containers again")
 	flags.BoolVar(&d.detach, "detach", false, "begin it, and do not wait")
