@@ -47,7 +47,7 @@ func table() []suite {
 			Packages: []string{"./..."},
 			Except:   []string{"internal/archtest", "internal/buildtest", "internal/invariant", "internal/proof", "internal/authority", "internal/identity", "e2e"},
 			Budget:   2 * time.Minute,
-			Minimum:  2110,
+			Minimum:  2700,
 			Race:     true,
 		},
 		{
@@ -79,7 +79,7 @@ func table() []suite {
 			// Of the moves in virtual time suite base plays a few, with the race detector.
 			Packages: []string{"./migrate/...", "./e2e/migrate"},
 			Budget:   12 * time.Minute,
-			Minimum:  500,
+			Minimum:  680,
 		},
 		{
 			Name:     "vm",
