@@ -96,10 +96,14 @@ func (a *Agent) recoverStray(ctx context.Context, w nic.Wanted, from *netns.Name
 // hold opens the container's namespace. A container that was restarted has a
 // new one: the NIC is pulled out of the old one first.
 func (a *Agent) hold(ctx context.Context, p *plug, c containers.Container, w nic.Wanted) error {
+	if p.sandbox == c.ID && p.pid == c.PID && p.lives() {
+		return nil // it is the one that is held
+	}
 	ns, err := a.opts.Engine.Namespace(ctx, c)
 	if err != nil {
 		return err
 	}
+	p.looked, p.lookedAt = c, time.Now()
 	if p.ns != nil && p.ns.ID() == ns.ID() {
 		if p.pid != c.PID {
 			a.settle(p, c.ID, c.PID, p.ns, w.NIC)
@@ -133,7 +137,11 @@ func (a *Agent) pullOut(ctx context.Context, w nic.Wanted, isDead bool) error {
 	if isDead {
 		err = errors.Join(err, a.recoverStray(ctx, w, p.ns))
 	} else if p.ns != nil {
-		err = errors.Join(err, a.ferry.Out(ctx, w.NIC, w.Device, p.ns))
+		out := a.ferry.Out
+		if w.Gone && w.Moves && !w.Device.Kind.Made() {
+			out = a.ferry.Leave
+		}
+		err = errors.Join(err, out(ctx, w.NIC, w.Device, p.ns))
 	}
 	if was {
 		a.opts.Observer.Ferried(stepOut, time.Since(start), err)

@@ -4,6 +4,7 @@ package vmagent_test
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,34 @@ func TestF09_TheAgentGivesBackWhatItNeverSaw(t *testing.T) {
 			strings.Contains(c.Conditions[0].Message, "the guest here has not seen MAC "+c.Identity.MAC.String())
 	})
 	r.until("the NIC to be unplugged", func() bool { seen, err := r.cloud.List(t.Context()); return err == nil && len(seen) == 0 })
+}
+
+// A container that lives, by its process, gets its NIC at once when that is plugged
+// in, and not only when the engine has found the time to speak of it.
+func TestAPluggedNICWaitsForNoEngine(t *testing.T) {
+	r := newRig(t)
+	ns := r.engine.space(t)
+	process := exec.Command("sleep", "60")
+	if err := ns.Do(process.Start); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = process.Process.Kill() // its end is the test's
+		_ = process.Wait()
+	})
+	r.engine.runIn(ns, id(1), process.Process.Pid, pluggedIn)
+	mac := r.observed(id(1), nic.ObservedWaiting).Identity.MAC
+	r.engine.mu.Lock()
+	r.engine.deaf = true
+	r.engine.mu.Unlock()
+	r.plugIn("ens7", mac)
+	r.observed(id(1), nic.ObservedIn)
+	if got := r.links(ns); !strings.Contains(got, "eth0    inet 10.2.0.10/24") {
+		t.Errorf("in the container:\n%s", got)
+	}
+	r.engine.mu.Lock()
+	r.engine.deaf = false
+	r.engine.mu.Unlock()
 }
 
 // F37: udev gives the NIC another name whenever it likes.

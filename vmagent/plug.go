@@ -5,11 +5,13 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/announce"
+	"github.com/nicferry/nicferry/vmagent/containers"
 	"github.com/nicferry/nicferry/vmagent/dhcp"
 	"github.com/nicferry/nicferry/vmagent/dhcp6"
 )
@@ -24,8 +26,13 @@ type plug struct {
 	// pid is the container's first process. As long as it lives in ns, no
 	// word of the engine makes the container gone.
 	pid int
-	// missing is since when the NIC is waited for; zero if it was there.
+	// missing is since when the NIC is waited for; zero if it was there. arrived: it
+	// has come since.
 	missing time.Time
+	arrived atomic.Bool
+	// looked is how the container was when its namespace was opened.
+	looked   containers.Container
+	lookedAt time.Time
 	// The keepers of the leases and the watcher of the addresses work over the
 	// link with the index.
 	index   int

@@ -46,7 +46,10 @@ func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Want
 		return nil
 	}
 	key := p.key
-	a.arrivals.Await(w.Device.MAC, func() { a.queue.Wake(key) })
+	a.arrivals.Await(w.Device.MAC, func() {
+		p.arrived.Store(true)
+		a.queue.Wake(key)
+	})
 	nic.SetCondition(&said.Conditions, nic.Condition{
 		Reason: nic.ReasonWaitingForNIC, Message: fmt.Sprintf("no NIC with MAC %s is in the host namespace", w.Device.MAC),
 		Since: p.missing.UTC(), Deadline: p.missing.Add(plugInDeadline).UTC(),

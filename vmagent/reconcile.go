@@ -46,6 +46,9 @@ func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*c
 	if ofNIC(key) {
 		return nil, nil
 	}
+	if c := a.waiting(key, wishes); c != nil {
+		return c, nil
+	}
 	c, err := a.opts.Engine.Get(ctx, key)
 	if err == nil {
 		return &c, nil

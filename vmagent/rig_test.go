@@ -40,6 +40,7 @@ type engine struct {
 	all    map[string]containers.Container
 	spaces map[string]*netns.Namespace
 	wake   func(string)
+	deaf   bool // it answers nothing
 	blind  bool // it has forgotten its containers, as after a start over an empty data root
 }
 
@@ -51,6 +52,9 @@ func (e *engine) Get(_ context.Context, id string) (containers.Container, error)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c, ok := e.all[id]
+	if e.deaf {
+		return c, errors.New("the engine is busy")
+	}
 	if !ok || e.blind {
 		return c, fmt.Errorf("container %.12s: %w", id, containers.ErrNotFound)
 	}

@@ -33,6 +33,9 @@ type Ferry struct {
 	device *device.Maker
 	// carriers limits who waits for a carrier: each holds a thread.
 	carriers gate.Gate
+	// ridden are the NICs that came home and may still be ridden on from other
+	// namespaces.
+	ridden ridden
 }
 
 // New opens a ferry that finds and remakes NICs by maker: the one that also

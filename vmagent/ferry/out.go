@@ -25,6 +25,17 @@ const altNameTries = 10
 // for the NIC in from goes, but for the blackholes of the main table. from may
 // be nil or the host's.
 func (f *Ferry) Out(ctx context.Context, id nic.ID, d nic.Device, from *netns.Namespace) error {
+	return f.out(ctx, id, d, from, false)
+}
+
+// Leave is Out for a NIC that is unplugged next. That ends whatever rides on it,
+// in any namespace, and until then the NIC is down: to look for it, which takes as
+// long as there are processes on the node, is left to an Out that comes instead.
+func (f *Ferry) Leave(ctx context.Context, id nic.ID, d nic.Device, from *netns.Namespace) error {
+	return f.out(ctx, id, d, from, true)
+}
+
+func (f *Ferry) out(ctx context.Context, id nic.ID, d nic.Device, from *netns.Namespace, leaves bool) error {
 	if from != nil && from.ID() == f.host.Namespace().ID() {
 		from = nil
 	}
@@ -33,7 +44,7 @@ func (f *Ferry) Out(ctx context.Context, id nic.ID, d nic.Device, from *netns.Na
 		found, err = false, nil
 	}
 	if err == nil && found {
-		err = f.home(ctx, id, d, at)
+		err = f.home(ctx, id, d, at, leaves)
 	}
 	if err == nil && from != nil {
 		err = f.tidy(from)
@@ -45,19 +56,22 @@ func (f *Ferry) Out(ctx context.Context, id nic.ID, d nic.Device, from *netns.Na
 }
 
 // home brings a NIC home from where it is and wipes it.
-func (f *Ferry) home(ctx context.Context, id nic.ID, d nic.Device, at device.Place) error {
+func (f *Ferry) home(ctx context.Context, id nic.ID, d nic.Device, at device.Place, leaves bool) error {
 	if !at.Home {
 		l, err := f.fetch(id, d, at.Link, at.Namespace)
 		if err != nil {
 			return err
 		}
-		// Hardware goes to the next tenant as it is: nothing may ride on it in
-		// a namespace that the container made. A link that we made does not.
-		if l.Index != 0 && !d.Kind.Made() {
-			if err := f.dropDistant(l); err != nil {
-				return err
-			}
+		at.Link = l
+		f.ridden.note(id, l.Index != 0 && !d.Kind.Made())
+	}
+	// Hardware goes to the next tenant as it is: nothing may ride on it in
+	// a namespace that the container made. A link that we made does not.
+	if f.ridden.has(id) && !leaves {
+		if err := f.dropDistant(at.Link); err != nil {
+			return err
 		}
+		f.ridden.note(id, false)
 	}
 	if !wiping {
 		return nil

@@ -137,6 +137,35 @@ func TestS12_HiddenWhereNobodyLooks(t *testing.T) {
 	}
 }
 
+// What rides on a NIC that is unplugged next ends with it, and is not looked for;
+// but it is if the NIC is not unplugged after all.
+func TestLeaveIsMadeUpFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.make(nic.Found, 0)
+	w.in(n, "eth0", false)
+	process, nested := nest(t, w)
+	w.run(w.inside, "link", "add", "spy0", "link", "eth0", "type", "macvlan")
+	w.run(w.inside, "link", "set", "spy0", "netns", fmt.Sprint(process.Process.Pid))
+	w.ok(w.ferry.Leave(t.Context(), n.id, n.d, w.inside))
+	w.clean(n, 1500)
+	if out := w.run(nested, "link"); !strings.Contains(out, "spy0") {
+		t.Errorf("it was looked for:\n%s", out)
+	}
+	w.ok(w.ferry.Out(t.Context(), n.id, n.d, nil))
+	if out := w.run(nested, "link"); strings.Contains(out, "spy0") {
+		t.Errorf("it still rides on the NIC:\n%s", out)
+	}
+	w.in(n, "eth0", false)
+	w.run(w.inside, "link", "add", "spy1", "link", "eth0", "type", "macvlan")
+	w.run(w.inside, "link", "set", "spy1", "netns", fmt.Sprint(process.Process.Pid))
+	w.ok(w.ferry.Leave(t.Context(), n.id, n.d, w.inside))
+	w.run(w.host, "link", "del", "wire9") // it is unplugged
+	if out := w.run(nested, "link"); strings.Contains(out, "spy1") {
+		t.Errorf("it has outlived the NIC:\n%s", out)
+	}
+}
+
 // S12: hardware leaves nothing behind that rides on it, wherever that is.
 func TestS12_ChildInANestedNamespace(t *testing.T) {
 	t.Parallel()
