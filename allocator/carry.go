@@ -64,6 +64,9 @@ func (a *Allocator) land(n *nic.NIC, node nic.Node, seen nic.Seen) {
 	n.Turn++
 	n.Clean, n.Asked = false, a.now()
 	seen.Place, seen.Device = nic.Place{}, nic.Device{}
+	if n.Seen.Device.Kind == nic.Found { // it is found by the same, and the node may be told ahead
+		seen.Device = n.Seen.Device
+	}
 	n.Seen = seen
 	nic.ClearCondition(&n.Conditions)
 	n.Steps = []nic.Step{{Name: nic.StepAsked, At: a.now()}}

@@ -2,6 +2,8 @@ package allocator
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"strings"
 	"sync"
 
@@ -16,7 +18,8 @@ type changes struct {
 	floor  store.Rev            // nothing before it is known: any older wait returns at once
 	latest map[string]store.Rev // by node
 	nics   map[nic.ID]mark
-	moved  chan struct{} // closed and replaced at every change
+	claims map[string][sha256.Size]byte // of what of a claim its node is told, by key
+	moved  chan struct{}                // closed and replaced at every change
 	// stirred is that for changes of NICs, claims and the nodes' words, each of
 	// which a move may wait for.
 	stirred chan struct{}
@@ -46,6 +49,7 @@ func newChanges() *changes {
 	return &changes{
 		latest: map[string]store.Rev{},
 		nics:   map[nic.ID]mark{},
+		claims: map[string][sha256.Size]byte{},
 		moved:  make(chan struct{}),
 
 		stirred: make(chan struct{}),
@@ -94,7 +98,9 @@ func (c *changes) see(e store.Event) bool {
 		return false
 	}
 	if strings.HasPrefix(e.Key, claimPrefix) {
-		if claim, err := store.DecodeJSON[nic.Claim](e.Record); err == nil && !e.Gone {
+		if e.Gone {
+			delete(c.claims, e.Key)
+		} else if claim, err := store.DecodeJSON[nic.Claim](e.Record); err == nil && c.newWish(e.Key, claim) {
 			c.touch(claim.Owner.Node, e.Rev)
 			if onMove(claim) {
 				c.touch(claim.Move.To.Node, e.Rev)
@@ -125,12 +131,31 @@ func (c *changes) seeNIC(id nic.ID, e store.Event) bool {
 		return false
 	}
 	c.nics[id] = markOf(n)
-	c.touch(n.Node, e.Rev)
+	if wishMark(before) != wishMark(markOf(n)) {
+		c.touch(n.Node, e.Rev)
+	}
 	if before.node != n.Node {
 		c.touch(before.node, e.Rev) // it has gone from there
 	}
 	c.stir()
 	return true
+}
+
+// wishMark is what of a mark a node is told.
+func wishMark(m mark) mark {
+	return mark{node: m.node, phase: m.phase, device: m.device, again: m.again, holder: m.holder, going: m.going, turn: m.turn}
+}
+
+// newWish notes a claim, and reports whether its node may be told another thing of
+// it than before. What it waits for is no such thing: agents ask for all that is
+// wanted at every change, and on a move that is when they have other things to do.
+func (c *changes) newWish(key string, claim nic.Claim) bool {
+	claim.Conditions, claim.Setbacks = nil, nil
+	text, err := json.Marshal(claim)
+	sum := sha256.Sum256(text)
+	before, known := c.claims[key]
+	c.claims[key] = sum
+	return err != nil || !known || before != sum
 }
 
 func (c *changes) touch(node string, rev store.Rev) {

@@ -101,6 +101,10 @@ func (tr *trip) obeyUnsound() {
 				delete(tr.links[node], w.Device.MAC)
 				report.NICs = append(report.NICs, said)
 				continue
+			case w.Device.Kind == nic.Found && !tr.plugged(w.NIC, node): // it is told ahead
+				said.State = nic.ObservedWaiting
+				report.NICs = append(report.NICs, said)
+				continue
 			case w.Claim != "" && said.Running:
 				said.State = nic.ObservedIn
 				said.Addrs = w.Layer3.Addrs
@@ -117,6 +121,16 @@ func (tr *trip) obeyUnsound() {
 		}
 	}
 	synctest.Wait()
+}
+
+// plugged says whether the cloud has the NIC plugged into the node.
+func (tr *trip) plugged(id nic.ID, node string) bool {
+	tr.t.Helper()
+	all, err := tr.cloud.Get(tr.t.Context(), id)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	return all[id].State == nic.StateAttached && all[id].Place.Node == node
 }
 
 // sound wants all that must always hold, of the cloud as well.

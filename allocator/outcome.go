@@ -22,6 +22,9 @@ func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err erro
 	}
 	a.reached(n.Provider, nil)
 	return 0, a.change(ctx, n.ID, func(n *nic.NIC) bool {
+		if n.Turn > 0 && seen.Device.Kind == "" {
+			seen.Device = n.Seen.Device // the node may have been told: see land
+		}
 		if n.Phase != nic.PhasePlanned || reflect.DeepEqual(n.Seen, seen) {
 			return false
 		}

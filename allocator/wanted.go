@@ -62,14 +62,18 @@ func (a *Allocator) Wanted(ctx context.Context, node string, session uint64) ([]
 // present.
 func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 	n, _, found, err := get[nic.NIC](e, nicKey(id))
-	if err != nil || !found || !told(n) || n.Phase == nic.PhasePlanned || n.Phase == nic.PhaseRetiring {
+	planned := n.Phase == nic.PhasePlanned
+	if err != nil || !found || !told(n) || planned && n.Turn == 0 || n.Phase == nic.PhaseRetiring {
 		return nic.Wanted{}, false, err
 	}
 	w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: n.Seen.Device, Network: n.Network, Again: n.Again, Turn: n.Turn}
 	claim, _, found, err := get[nic.Claim](e, claimKey(n.Holder))
 	if err == nil && found && claim.NIC == n.ID && onMove(claim) {
 		a.wantedMoving(&w, n, claim)
-		return w, true, nil
+		return w, !planned || w.Claim != "", nil
+	}
+	if planned {
+		return nic.Wanted{}, false, err
 	}
 	if err == nil && found && claim.NIC == n.ID && claim.Owner.Node == n.Node { // else it has moved on, and the NIC is nobody's there
 		w.Claim, w.Epoch, w.Owner, w.Container = claim.ID, claim.Epoch, claim.Owner, claim.Container
@@ -112,13 +116,43 @@ func (a *Allocator) waitingClaims(e *edit, node string, listed map[nic.ClaimID]b
 	}
 	var waiting []nic.Wanted
 	for _, r := range claims {
-		if claim := r.Value; claim.Phase != nic.ClaimReleasing && !onMove(claim) {
+		claim := r.Value
+		if onMove(claim) {
+			w, ok, err := a.expected(e, node, claim)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				waiting = append(waiting, w)
+			}
+			continue
+		}
+		if claim.Phase != nic.ClaimReleasing {
 			waiting = append(waiting, nic.Wanted{
 				Claim: claim.ID, Epoch: claim.Epoch, Owner: claim.Owner, Container: claim.Container, Network: claim.Request.Network,
 			})
 		}
 	}
 	return waiting, nil
+}
+
+// expected is what will be wanted of a NIC that is carried to the node and not
+// there yet, in the same words: the node has all ready when it is plugged in, which
+// it may see before we hear of it. What it says of the NIC counts from when that has
+// left where it was, and as that node may have it from then on, it is asked for its
+// word again before the NIC goes anywhere else.
+func (a *Allocator) expected(e *edit, node string, claim nic.Claim) (nic.Wanted, bool, error) {
+	if claim.NIC == "" || claim.Move.At != node {
+		return nic.Wanted{}, false, nil
+	}
+	n, _, found, err := get[nic.NIC](e, nicKey(claim.NIC))
+	if err != nil || !found || n.Node == node || n.Going != node || n.Seen.Device.Kind != nic.Found {
+		return nic.Wanted{}, false, err
+	}
+	n.Node, n.Phase = node, nic.PhasePlanned
+	w := nic.Wanted{NIC: n.ID, Device: n.Seen.Device, Network: n.Network, Again: n.Again, Turn: n.Turn + 1}
+	a.wantedMoving(&w, n, claim)
+	return w, w.Claim != "", nil
 }
 
 // layer3 is the addressing that a claim gets in its container.

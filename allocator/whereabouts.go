@@ -104,7 +104,7 @@ func whereabouts(e *edit, id nic.ClaimID) (nic.Whereabouts, error) {
 		nic.SetCondition(&at.Conditions, c)
 	}
 	said, _, found, err := get[nic.Observed](e, observedKey(n.ID))
-	if err != nil || !found || !counts(said, claim, n) {
+	if err != nil || !found || !counts(said, claim, n) || n.Phase == nic.PhasePlanned { // we have not heard that it is plugged in
 		return at, err
 	}
 	at.Seen, at.Running = said.State, said.Running
