@@ -12,6 +12,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/api/client"
+	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/migrate"
 	"github.com/nicferry/nicferry/migrate/migratetest"
@@ -68,8 +69,8 @@ type harmed struct {
 func (c *harmed) play() (outcome string) {
 	t := c.t
 	t.Helper()
-	if c.Step == migrate.StepImage { // the one that another move has left
-		c.docker(c.node(2), "image", "prune", "-f")
+	if c.Step == migrate.StepImage {
+		c.must(forgetImage(t.Context(), c.node(2)))
 	}
 	c.prepare()
 	request := nic.MoveRequest{Container: c.name, To: "vm2", Options: everything}
@@ -223,13 +224,24 @@ func (c *harmed) strike(ctx context.Context) error {
 	return fmt.Errorf("unknown harm %q", c.Harm)
 }
 
+// forgetImage takes away what other moves have left of the image in a guest, so that
+// it has to be brought. One that a container runs of stays.
+func forgetImage(ctx context.Context, n *cluster.Node) error {
+	_, err := n.Docker(ctx, "image", "rm", "-f", "nicferry.moved/"+lab.ImageName)
+	if err != nil && (strings.Contains(err.Error(), "No such image") || strings.Contains(err.Error(), "running container")) {
+		err = nil
+	}
+	_, pruned := n.Docker(ctx, "image", "prune", "-f")
+	return errors.Join(err, pruned)
+}
+
 // lose has a guest lose its power until the move rests.
 func (c *harmed) lose(ctx context.Context, n *cluster.Node) error {
 	c.away = n
 	c.heal = append(c.heal, func(ctx context.Context) error {
 		err := errors.Join(c.powerOn(ctx, n), c.look.post(n))
 		if err == nil { // Docker may have lost half of an image with the power, and not know
-			_, err = n.Docker(ctx, "image", "prune", "-f")
+			err = forgetImage(ctx, n)
 		}
 		return err
 	})
