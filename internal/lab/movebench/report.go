@@ -71,6 +71,11 @@ func markdown(commit string, m figures.Machine, all []figures.Record, tables []f
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	say("# Bench of moves between two guests, commit %s\n", commit)
 	say("**%s**\n\n%s.\n\n%s\n", guestWord, m.Where(all), methods)
+	for _, title := range []string{nicSilence, allSilence} {
+		if w := figures.RowOf(tables, title, ours); w != nil {
+			say("%d rounds of: %s.\n", len(w.All), title)
+		}
+	}
 	if shared := m.Shared(all); shared != "" {
 		say("**%s**\n", shared)
 	}
