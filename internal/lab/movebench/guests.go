@@ -22,7 +22,7 @@ func (b *bench) images(ctx context.Context) error {
 	if _, err := b.node(1).Docker(ctx, "image", "inspect", "-f", "{{.Id}}", image); err == nil {
 		return nil // a lab that was left up has it
 	}
-	b.tell("an image with the program that answers the peer, the same in both guests")
+	b.opts.Tell("an image with the program that answers the peer, the same in both guests")
 	program, err := os.ReadFile(b.opts.Echo)
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ type part struct {
 
 // nics moves NICs between containers that run on.
 func (b *bench) nics(ctx context.Context) error {
-	b.tell("%d rounds of a NIC that moves between running containers, nicferry's and by hand", b.opts.Rounds)
+	b.opts.Tell("%d rounds of a NIC that moves between running containers, nicferry's and by hand", b.opts.Rounds)
 	moved := &ferry{bench: b, kind: nic.MoveNIC, container: "bench-nic", ip: "10.77.1.150"}
 	return b.measurePart(ctx, part{
 		silence: nicSilence, command: nicCommand,
@@ -101,7 +101,7 @@ func (b *bench) nics(ctx context.Context) error {
 
 // containers moves containers with their NICs.
 func (b *bench) containers(ctx context.Context) error {
-	b.tell("%d rounds of a container that moves, nicferry's and by a script", b.opts.Rounds)
+	b.opts.Tell("%d rounds of a container that moves, nicferry's and by a script", b.opts.Rounds)
 	moved := &ferry{bench: b, kind: nic.MoveContainer, container: "bench-all", ip: "10.77.1.151"}
 	return b.measurePart(ctx, part{
 		silence: allSilence, command: allCommand, change: true,

@@ -17,7 +17,7 @@ const frozenRounds = 5
 // frozen measures how long a detach holds its caller up while the guest cannot
 // let go.
 func (b *bench) frozen(ctx context.Context) error {
-	b.tell("%d rounds of a detach from a guest that is frozen", frozenRounds)
+	b.opts.Tell("%d rounds of a detach from a guest that is frozen", frozenRounds)
 	for round := range frozenRounds {
 		for _, r := range b.rivals()[:2] {
 			if err := b.frozenOnce(ctx, r, round); err != nil {
@@ -72,7 +72,7 @@ func (b *bench) domain(ctx context.Context, verb string) error {
 
 // cycles plugs and unplugs one MAC over and over by the provider.
 func (b *bench) cycles(ctx context.Context) error {
-	b.tell("%d cycles of attach and detach of one MAC", b.opts.Cycles)
+	b.opts.Tell("%d cycles of attach and detach of one MAC", b.opts.Cycles)
 	c, err := b.newCard()
 	if err != nil {
 		return err

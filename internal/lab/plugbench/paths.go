@@ -53,7 +53,7 @@ type path struct {
 // paths measures each path in turn, all of them to the same servers.
 func (b *bench) paths(ctx context.Context) (err error) {
 	rounds := max(3, b.opts.Rounds/3)
-	b.tell("%d rounds of traffic on four paths", rounds)
+	b.opts.Tell("%d rounds of traffic on four paths", rounds)
 	for _, program := range []string{"iperf3", "sockperf"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return fmt.Errorf("%w: install it with scripts/install-deps bench, then bring the lab up anew", err)

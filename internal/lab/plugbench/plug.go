@@ -130,7 +130,7 @@ func (b *bench) loopGone(ctx context.Context, c card) error {
 
 // plugs lets each rival plug and unplug in turn.
 func (b *bench) plugs(ctx context.Context) error {
-	b.tell("%d rounds of hot-plug, nicferry's provider and virsh in turn", b.opts.Rounds)
+	b.opts.Tell("%d rounds of hot-plug, nicferry's provider and virsh in turn", b.opts.Rounds)
 	rivals := b.rivals()
 	for round := -1; round < b.opts.Rounds; round++ {
 		for i := range rivals {

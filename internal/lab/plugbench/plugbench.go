@@ -8,10 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
-	"slices"
-	"time"
 
 	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/internal/bench/figures"
@@ -35,46 +32,22 @@ const Config = `  - name: late
 
 // Options say what to measure.
 type Options struct {
-	// Rounds is how often each rival plugs and unplugs; the others are fewer by
-	// as much as they take longer. Optional: 50.
-	Rounds int
+	// Settings have 50 rounds by default, in which each rival plugs and unplugs;
+	// others are fewer by as much as they take longer. The parts are those of Parts.
+	figures.Settings
 	// Cycles is how often one MAC comes and goes. Optional: 200.
 	Cycles int
-	// Only are the parts to measure, of Parts. Optional: all.
-	Only []string
-	// Out is the directory of the figures and reports. Required.
-	Out string
-	// Commit is what is measured. Optional: "unknown".
-	Commit string
-	// Progress is told of every measure as it begins. Optional.
-	Progress io.Writer
 }
 
 func (o Options) withDefaults() (Options, error) {
-	if o.Out == "" {
-		return o, errors.New("no directory for the figures")
-	}
-	if o.Rounds < 0 || o.Cycles < 0 {
-		return o, fmt.Errorf("%d rounds, %d cycles; want more than none", o.Rounds, o.Cycles)
-	}
-	for _, name := range o.Only {
-		if !slices.Contains(Parts(), name) {
-			return o, fmt.Errorf("no part %q; there are %q", name, Parts())
-		}
-	}
-	if o.Rounds == 0 {
-		o.Rounds = 50
+	err := o.Complete(50, Parts())
+	if err == nil && o.Cycles < 0 {
+		err = fmt.Errorf("%d cycles; want more than none", o.Cycles)
 	}
 	if o.Cycles == 0 {
 		o.Cycles = 200
 	}
-	if o.Commit == "" {
-		o.Commit = "unknown"
-	}
-	if o.Progress == nil {
-		o.Progress = io.Discard
-	}
-	return o, nil
+	return o, err
 }
 
 // bench is one run.
@@ -85,7 +58,6 @@ type bench struct {
 	file  *figures.File
 	watch *watch
 	ours  *libvirt.Provider
-	begin time.Time
 }
 
 // Run measures in the lab's first guest, with nothing else going on in the lab,
@@ -96,7 +68,7 @@ func Run(ctx context.Context, lab *cluster.Cluster, opts Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("measure the lab: %w", err)
 	}
-	b := &bench{opts: opts, lab: lab, node: lab.Nodes()[0], begin: time.Now()}
+	b := &bench{opts: opts, lab: lab, node: lab.Nodes()[0]}
 	path := filepath.Join(opts.Out, "plug.csv")
 	m, err := figures.Measure(path, opts.Commit, func(f *figures.File) error {
 		b.file = f
@@ -106,10 +78,6 @@ func Run(ctx context.Context, lab *cluster.Cluster, opts Options) (err error) {
 		return fmt.Errorf("measure the lab: %w", err)
 	}
 	return Tell(path, m, opts.Out)
-}
-
-func (b *bench) tell(format string, args ...any) {
-	fmt.Fprintf(b.opts.Progress, "%6.1fs  %s\n", time.Since(b.begin).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // measure takes all measures, one after the other.
@@ -123,16 +91,7 @@ func (b *bench) measure(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	steps := []func(context.Context) error{b.plugs, b.frozen, b.cycles, b.replies, b.paths}
-	for i, name := range Parts() {
-		if len(b.opts.Only) > 0 && !slices.Contains(b.opts.Only, name) {
-			continue
-		}
-		if err := steps[i](ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.opts.Take(ctx, Parts(), b.plugs, b.frozen, b.cycles, b.replies, b.paths)
 }
 
 // Parts are the names of what can be measured, in order: attach and detach, a

@@ -31,7 +31,7 @@ const (
 // that a peer on the LAN gets.
 func (b *bench) replies(ctx context.Context) error {
 	rounds := max(3, b.opts.Rounds/5)
-	b.tell("%d rounds of docker start of a created container, until a peer on the LAN has a reply", rounds)
+	b.opts.Tell("%d rounds of docker start of a created container, until a peer on the LAN has a reply", rounds)
 	// A peer that asks who has the address every 10 ms, or it would see seconds.
 	for _, step := range [][]string{
 		{"ip", "-n", cluster.LAN, "addr", "replace", "10.77.3.1/24", "dev", cluster.LANWire},
