@@ -109,12 +109,8 @@ func (d *drainCommand) follow(ctx context.Context, node string) error {
 		return err
 	}
 	defer c.Close()
-	waiting := ctx
-	if d.limit > 0 {
-		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeout(ctx, d.limit)
-		defer cancel()
-	}
+	waiting, cancel := within(ctx, d.limit)
+	defer cancel()
 	last, moves, err := d.watched(waiting, c, node)
 	switch {
 	case waiting.Err() != nil:

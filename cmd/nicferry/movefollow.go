@@ -22,12 +22,8 @@ func (m *migrateCommand) follow(ctx context.Context, id nic.MoveID) error {
 		return err
 	}
 	defer c.Close()
-	waiting := ctx
-	if m.limit > 0 {
-		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeout(ctx, m.limit)
-		defer cancel()
-	}
+	waiting, cancel := within(ctx, m.limit)
+	defer cancel()
 	last, err := m.watched(waiting, c, id)
 	switch {
 	case waiting.Err() != nil && last.Phase == nic.MoveFinishing && ctx.Err() == nil:
@@ -38,6 +34,14 @@ func (m *migrateCommand) follow(ctx context.Context, id nic.MoveID) error {
 		return err
 	}
 	return m.verdict(last)
+}
+
+// within bounds a wait; 0 is for ever.
+func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit)
 }
 
 // watched returns how the move was last seen; it is over or parked, unless there is
