@@ -137,6 +137,13 @@ func TestS12_HiddenWhereNobodyLooks(t *testing.T) {
 	}
 }
 
+// ride puts a link on the container's eth0 into a process's namespace.
+func (w *world) ride(name string, process *exec.Cmd) {
+	w.Helper()
+	w.run(w.inside, "link", "add", name, "link", "eth0", "type", "macvlan")
+	w.run(w.inside, "link", "set", name, "netns", fmt.Sprint(process.Process.Pid))
+}
+
 // What rides on a NIC that is unplugged next ends with it, and is not looked for;
 // but it is if the NIC is not unplugged after all.
 func TestLeaveIsMadeUpFor(t *testing.T) {
@@ -145,8 +152,7 @@ func TestLeaveIsMadeUpFor(t *testing.T) {
 	n := w.make(nic.Found, 0)
 	w.in(n, "eth0", false)
 	process, nested := nest(t, w)
-	w.run(w.inside, "link", "add", "spy0", "link", "eth0", "type", "macvlan")
-	w.run(w.inside, "link", "set", "spy0", "netns", fmt.Sprint(process.Process.Pid))
+	w.ride("spy0", process)
 	w.ok(w.ferry.Leave(t.Context(), n.id, n.d, w.inside))
 	w.clean(n, 1500)
 	if out := w.run(nested, "link"); !strings.Contains(out, "spy0") {
@@ -157,8 +163,7 @@ func TestLeaveIsMadeUpFor(t *testing.T) {
 		t.Errorf("it still rides on the NIC:\n%s", out)
 	}
 	w.in(n, "eth0", false)
-	w.run(w.inside, "link", "add", "spy1", "link", "eth0", "type", "macvlan")
-	w.run(w.inside, "link", "set", "spy1", "netns", fmt.Sprint(process.Process.Pid))
+	w.ride("spy1", process)
 	w.ok(w.ferry.Leave(t.Context(), n.id, n.d, w.inside))
 	w.run(w.host, "link", "del", "wire9") // it is unplugged
 	if out := w.run(nested, "link"); strings.Contains(out, "spy1") {
@@ -173,8 +178,7 @@ func TestS12_ChildInANestedNamespace(t *testing.T) {
 	n := w.make(nic.Found, 0)
 	w.in(n, "eth0", false)
 	process, nested := nest(t, w)
-	w.run(w.inside, "link", "add", "spy0", "link", "eth0", "type", "macvlan")
-	w.run(w.inside, "link", "set", "spy0", "netns", fmt.Sprint(process.Process.Pid))
+	w.ride("spy0", process)
 	w.ok(w.ferry.Out(t.Context(), n.id, n.d, w.inside))
 	w.clean(n, 1500)
 	if out := w.run(nested, "link"); strings.Contains(out, "spy0") {
