@@ -157,26 +157,20 @@ func (s *stepper) awaitNICs(ctx context.Context, m nic.Move, node, where string,
 }
 
 func (s *stepper) watchNICs(ctx context.Context, stop context.CancelCauseFunc, node string, p *progress) {
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-look.C:
-		}
+	lookAgain(ctx, func() (over bool) {
 		if since, patience := p.stuck(); since > patience {
 			stop(fmt.Errorf("%w for %v", errStuck, since.Round(time.Second)))
-			return
+			return true
 		}
 		if node == "" {
-			continue
+			return false
 		}
-		if dead := s.deadly(ctx, node); dead != nil {
+		dead := s.deadly(ctx, node)
+		if dead != nil {
 			stop(dead)
-			return
 		}
-	}
+		return dead != nil
+	})
 }
 
 // errStuck: NICs are not on their way any more.

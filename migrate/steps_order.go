@@ -194,14 +194,7 @@ func (s *stepper) unsaid(ctx, watched context.Context, task nic.Task, err error)
 // have to take, and it is waited for, which the record then says.
 func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, task nic.Task, heard *atomic.Pointer[time.Time]) {
 	given, began, shown := time.Now(), time.Time{}, false
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-look.C:
-		}
+	lookAgain(ctx, func() (over bool) {
 		last := heard.Load()
 		if began.IsZero() && last != nil {
 			began = time.Now()
@@ -212,19 +205,36 @@ func (s *stepper) watch(ctx context.Context, stop context.CancelCauseFunc, task 
 			shown = shown || s.awaited(ctx, task, given, heard)
 		case last == nil && waits >= answerWithin:
 			stop(fmt.Errorf("not begun within %v: %w", answerWithin, errSilent))
-			return
+			return true
 		case last != nil && time.Since(*last) >= silentFor:
 			stop(fmt.Errorf("begun %v ago, and nothing said of it for %v: %w", time.Since(began).Round(time.Second), silentFor, errSilent))
-			return
+			return true
 		case last != nil && time.Since(began) >= task.Within.D()+sayWithin:
 			stop(fmt.Errorf("begun %v ago, and not ended: %w", time.Since(began).Round(time.Second), errSilent))
-			return
+			return true
 		}
 		if waits < 2*lookEvery || last != nil && time.Since(*last) < speaksFor {
-			continue // most are over by then; and who speaks is not dead, whatever a provider says
+			return false // most are over by then; and who speaks is not dead, whatever a provider says
 		}
 		if dead := s.deadly(ctx, task.Node); dead != nil {
 			stop(dead)
+			return true
+		}
+		return false
+	})
+}
+
+// lookAgain looks every while until it is over or ctx ends.
+func lookAgain(ctx context.Context, look func() (over bool)) {
+	again := time.NewTicker(lookEvery)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+		if look() {
 			return
 		}
 	}
