@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/store"
@@ -277,7 +276,7 @@ func (a *Allocator) elsewhere(e *edit, owner nic.Owner, container string) (claim
 		}
 		a.refuse(&claim, *a.because(nic.ReasonMoved,
 			"the container has moved to %q on node %s (%s), with its MAC and addresses; remove this one, or move that one back: nicferry migrate %s --from %s --to %s",
-			given.Target, given.To.Node, given.Move, strings.TrimPrefix(given.Target, "/"), given.To.Node, owner.Node))
+			given.Target, given.To.Node, given.Move, given.Target, given.To.Node, owner.Node))
 		return claim, true, nil
 	}
 	return a.movingTo(e, owner, container)
