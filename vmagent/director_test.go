@@ -13,109 +13,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent"
 	"github.com/nicferry/nicferry/vmagent/lease/leasetest"
+	"github.com/nicferry/nicferry/vmagent/vmagenttest"
 )
-
-// A director is a controller that wants what the test says.
-type director struct {
-	mu      sync.Mutex
-	wanted  []nic.Wanted
-	rev     uint64
-	changed chan struct{} // closes with the next revision
-	said    map[nic.ID]nic.Observed
-	heard   chan struct{} // closes with the next report
-	asked   nic.Claim     // the answer to Acquire
-}
-
-func newDirector() *director {
-	return &director{changed: make(chan struct{}), heard: make(chan struct{}), said: map[nic.ID]nic.Observed{}}
-}
-
-// want replaces what is wanted.
-func (d *director) want(list ...nic.Wanted) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.wanted = list
-	d.rev++
-	close(d.changed)
-	d.changed = make(chan struct{})
-}
-
-func (d *director) Hello(_ context.Context, node string, _ nic.Inventory) (nic.Node, error) {
-	return nic.Node{Name: node, Session: 1}, nil
-}
-
-func (d *director) Acquire(context.Context, nic.Owner, string, nic.Request) (nic.Claim, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.asked, nil
-}
-
-func (d *director) Release(context.Context, nic.ClaimID, uint64) error { return nil }
-
-func (d *director) Report(_ context.Context, _ string, report nic.NodeReport) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, o := range report.NICs {
-		d.said[o.NIC] = o
-	}
-	close(d.heard)
-	d.heard = make(chan struct{})
-	return nil
-}
-
-func (d *director) Wanted(context.Context, string, uint64) ([]nic.Wanted, uint64, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.wanted), d.rev, nil
-}
-
-func (d *director) Watch(ctx context.Context, _ string, after uint64, changed func(uint64)) error {
-	for {
-		d.mu.Lock()
-		rev, next := d.rev, d.changed
-		d.mu.Unlock()
-		if rev > after {
-			after = rev
-			changed(rev)
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-next:
-		}
-	}
-}
-
-// await waits until the node says so of a NIC, in the wish's turn.
-func (d *director) await(t *testing.T, w nic.Wanted, state nic.ObservedState) nic.Observed {
-	t.Helper()
-	late := time.After(15 * time.Second)
-	for {
-		d.mu.Lock()
-		said, next := d.said[w.NIC], d.heard
-		d.mu.Unlock()
-		if said.State == state && said.Epoch == w.Epoch && said.Turn == w.Turn {
-			return said
-		}
-		select {
-		case <-next:
-		case <-late:
-			t.Fatalf("waited 15 s for %s to be %s; the node says %+v", w.NIC, state, said)
-		}
-	}
-}
 
 // A machine is a node with an agent that a director directs.
 type machine struct {
-	*director
+	*vmagenttest.Director
 	t      *testing.T
 	host   *netns.Namespace
 	engine *engine
@@ -144,7 +53,7 @@ func (l *lines) String() string {
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	m := &machine{director: newDirector(), t: t, host: netnstest.New(t), engine: newEngine(), dir: t.TempDir(), log: &lines{}}
+	m := &machine{Director: vmagenttest.NewDirector(), t: t, host: netnstest.New(t), engine: newEngine(), dir: t.TempDir(), log: &lines{}}
 	m.start()
 	t.Cleanup(func() { m.stop() })
 	return m
@@ -154,7 +63,7 @@ func newMachine(t *testing.T) *machine {
 func (m *machine) start() {
 	m.t.Helper()
 	agent, err := vmagent.New(vmagent.Options{
-		Node: "here", Inventory: nic.Inventory{Boot: "b"}, Controller: m.director, Engine: m.engine, Host: m.host, RunDir: m.dir,
+		Node: "here", Inventory: nic.Inventory{Boot: "b"}, Controller: m.Director, Engine: m.engine, Host: m.host, RunDir: m.dir,
 		Log:        slog.New(slog.NewTextHandler(m.log, nil)),
 		Superseded: func(error) bool { return false },
 	})

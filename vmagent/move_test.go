@@ -30,7 +30,7 @@ func mac(t *testing.T) nic.MAC {
 func (m *machine) whole(w nic.Wanted) []netip.Prefix {
 	m.t.Helper()
 	for late := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if said := m.await(m.t, w, nic.ObservedIn); len(said.Addrs) == 2 {
+		if said, _ := m.Await(m.t, w, nic.ObservedIn); len(said.Addrs) == 2 {
 			return said.Addrs
 		} else if time.Now().After(late) {
 			m.t.Fatalf("waited 15 s for two addresses; the node says %+v", said)
@@ -53,24 +53,24 @@ func TestF59_ALeaseMovesAlong(t *testing.T) {
 			before := a.links()
 			there := onLAN("nic-0000000000000001", mac(t), 1)
 			a.engine.run(t, id(1), nil)
-			a.want(there)
+			a.Want(there)
 			addrs := a.whole(there)
 			asked := l.kinds("DHCPDISCOVER", "DHCPSOLICIT")
 
 			switch when {
 			case "the container has died":
 				a.engine.die(id(1))
-				a.await(t, there, nic.ObservedMade)
+				a.Await(t, there, nic.ObservedMade)
 			case "a new agent":
 				a.stop()
 				a.engine.die(id(1))
 				a.start()
-				a.await(t, there, nic.ObservedMade)
+				a.Await(t, there, nic.ObservedMade)
 			}
 			gone := there
 			gone.Gone, gone.Moves, gone.Epoch = true, true, 2
-			a.want(gone)
-			a.await(t, gone, nic.ObservedClean)
+			a.Want(gone)
+			a.Await(t, gone, nic.ObservedClean)
 			if left := a.links(); !slices.Equal(left, before) {
 				t.Errorf("the host had %q and has %q", before, left)
 			}
@@ -83,7 +83,7 @@ func TestF59_ALeaseMovesAlong(t *testing.T) {
 			here := onLAN("nic-0000000000000002", mac(t), 2)
 			here.Epoch, here.Last = 2, addrs
 			b.engine.run(t, id(2), nil)
-			b.want(here)
+			b.Want(here)
 			if got := b.whole(here); !slices.Equal(got, addrs) {
 				t.Errorf("at the new place it has %s, want %s", got, addrs)
 			}
@@ -111,7 +111,7 @@ func TestF59_ALostAddressIsReplaced(t *testing.T) {
 	w := onLAN("nic-0000000000000001", mac(t), 1)
 	w.Last = []netip.Prefix{netip.MustParsePrefix("192.0.2.7/24"), netip.MustParsePrefix("fd00:77::7/128")}
 	m.engine.run(t, id(1), nil)
-	m.want(w)
+	m.Want(w)
 	for _, got := range m.whole(w) {
 		if slices.Contains(w.Last, got) {
 			t.Errorf("it has %s, which nobody gave it", got)
@@ -153,8 +153,8 @@ func TestAnOwnerChange(t *testing.T) {
 					pid := process(t, first)
 					m.engine.runIn(first, id(1), pid, nil)
 				}
-				m.want(w)
-				m.await(t, w, nic.ObservedIn)
+				m.Want(w)
+				m.Await(t, w, nic.ObservedIn)
 				netnstest.Run(t, first, "ip", "link", "add", "own0", "type", "bridge")
 
 				if how == "new agent" {
@@ -163,15 +163,15 @@ func TestAnOwnerChange(t *testing.T) {
 				w.Owner.Sandbox, w.Container, w.Epoch = id(2), "c0002", 2
 				if how == "later" {
 					m.engine.create(id(2), nil)
-					m.want(w)
-					m.await(t, w, nic.ObservedMade)
+					m.Want(w)
+					m.Await(t, w, nic.ObservedMade)
 				}
 				second := m.engine.run(t, id(2), nil)
-				m.want(w)
+				m.Want(w)
 				if how == "new agent" {
 					m.start()
 				}
-				m.await(t, w, nic.ObservedIn)
+				m.Await(t, w, nic.ObservedIn)
 				if got := m.addrs(second); !strings.Contains(got, "eth0    inet 10.66.0.7/24") {
 					t.Errorf("in the new container:\n%s", got)
 				}
@@ -193,9 +193,9 @@ func TestAnOwnerChange(t *testing.T) {
 func TestAMovedContainerIsToldOf(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	m.asked = nic.Claim{ID: "clm-1", Phase: nic.ClaimRefused, Conditions: []nic.Condition{{
+	m.Answer(nic.Claim{ID: "clm-1", Phase: nic.ClaimRefused, Conditions: []nic.Condition{{
 		Reason: nic.ReasonMoved, Message: "it is on vm2 now; docker rm c0001",
-	}}}
+	}}})
 	for range 3 {
 		m.engine.run(t, id(1), map[string]string{nic.LabelNetwork: "lan"})
 	}
@@ -208,8 +208,8 @@ func TestAMovedContainerIsToldOf(t *testing.T) {
 	m.engine.run(t, id(1), map[string]string{nic.LabelNetwork: "lan"})
 	w := onLAN("nic-0000000000000001", mac(t), 2) // something to wait for
 	w.Gone = true
-	m.want(w)
-	m.await(t, w, nic.ObservedClean)
+	m.Want(w)
+	m.Await(t, w, nic.ObservedClean)
 	if log := m.log.String(); strings.Count(log, what) != 1 || !strings.Contains(log, "docker rm c0001") || !strings.Contains(log, "reason=Moved") {
 		t.Errorf("the log says\n%s", fmt.Sprint(log))
 	}

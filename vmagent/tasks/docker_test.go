@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,98 +17,24 @@ import (
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent"
 	"github.com/nicferry/nicferry/vmagent/containers"
+	"github.com/nicferry/nicferry/vmagent/vmagenttest"
 )
 
 // A site is a controller for a whole agent: orders come from its desk, and it wants
 // what the test says.
 type site struct {
 	*wire
+	*vmagenttest.Director
 	t      *testing.T
 	docker func(args ...string) string
 	engine *containers.Engine
-
-	world  sync.Mutex // guards all below
-	wanted []nic.Wanted
-	rev    uint64
-	news   chan struct{} // closes with the next change, of wishes and of what is said
-	said   map[nic.ID]nic.Observed
-	at     map[nic.ID]time.Time // when it was said
 }
 
-func (s *site) change(edit func()) {
-	s.world.Lock()
-	defer s.world.Unlock()
-	edit()
-	s.rev++
-	close(s.news)
-	s.news = make(chan struct{})
-}
-
-func (s *site) Hello(_ context.Context, node string, _ nic.Inventory) (nic.Node, error) {
-	return nic.Node{Name: node, Session: 1}, nil
-}
-
-func (s *site) Acquire(context.Context, nic.Owner, string, nic.Request) (nic.Claim, error) {
-	return nic.Claim{}, nil
-}
-
-func (s *site) Release(context.Context, nic.ClaimID, uint64) error { return nil }
-
-func (s *site) Report(_ context.Context, _ string, report nic.NodeReport) error {
-	s.world.Lock()
-	defer s.world.Unlock()
-	for _, o := range report.NICs {
-		s.said[o.NIC], s.at[o.NIC] = o, time.Now()
-	}
-	close(s.news)
-	s.news = make(chan struct{})
-	return nil
-}
-
-func (s *site) Wanted(context.Context, string, uint64) ([]nic.Wanted, uint64, error) {
-	s.world.Lock()
-	defer s.world.Unlock()
-	return s.wanted, s.rev, nil
-}
-
-func (s *site) Watch(ctx context.Context, _ string, after uint64, changed func(uint64)) error {
-	for {
-		s.world.Lock()
-		rev, news := s.rev, s.news
-		s.world.Unlock()
-		if rev > after {
-			after = rev
-			changed(rev)
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-news:
-		}
-	}
-}
-
-// want has what is wanted of the NIC changed.
-func (s *site) want(list ...nic.Wanted) { s.change(func() { s.wanted = list }) }
-
-// await waits until the node says so of a NIC, and returns when it did.
+// await is when the node has said so of a NIC.
 func (s *site) await(w nic.Wanted, state nic.ObservedState) time.Time {
 	s.t.Helper()
-	late := time.After(20 * time.Second)
-	for {
-		s.world.Lock()
-		o, at, news := s.said[w.NIC], s.at[w.NIC], s.news
-		s.world.Unlock()
-		if o.State == state && o.Epoch == w.Epoch {
-			return at
-		}
-		select {
-		case <-news:
-		case <-late:
-			s.t.Fatalf("waited 20 s for %s to be %s; the node says %+v", w.NIC, state, o)
-		}
-	}
+	_, at := s.Await(s.t, w, state)
+	return at
 }
 
 // order gives a task and waits until it is done.
@@ -117,7 +42,7 @@ func (s *site) order(task nic.Task) nic.Task {
 	s.t.Helper()
 	task.Move = move
 	s.desk.order(task)
-	s.change(func() {}) // as the controller's feed does
+	s.Wake() // as the controller's feed does
 	for late := time.Now().Add(20 * time.Second); !s.task(task.ID).State.Over(); time.Sleep(time.Millisecond) {
 		if time.Now().After(late) {
 			s.t.Fatalf("waited 20 s for %+v", s.task(task.ID))
@@ -136,7 +61,7 @@ const move = "mov-0123456789abcdef"
 func newSite(t *testing.T) *site {
 	t.Helper()
 	rig := labtest.Engine(t)
-	s := &site{wire: &wire{newDesk(), 1}, t: t, news: make(chan struct{}), said: map[nic.ID]nic.Observed{}, at: map[nic.ID]time.Time{}}
+	s := &site{wire: &wire{newDesk(), 1}, Director: vmagenttest.NewDirector(), t: t}
 	s.docker = func(args ...string) string {
 		t.Helper()
 		out, err := rig.Docker(t.Context(), args...)
@@ -195,7 +120,7 @@ func TestOrdersOnARealEngine(t *testing.T) {
 	s := newSite(t)
 	id := s.docker("run", "--detach", "--init", "--network=none", "--name=web", "--restart=always", "--env=PASSWORD=hunter2", lab.ImageName)
 	old := card("nic-0000000000000001", id)
-	s.want(old)
+	s.Want(old)
 	s.await(old, nic.ObservedIn)
 
 	facts := s.order(nic.Task{ID: "describe", Seq: 1, Kind: nic.TaskDescribe, Container: "web"}).Result.Container
@@ -212,7 +137,7 @@ func TestOrdersOnARealEngine(t *testing.T) {
 	stopped := time.Now()
 	gone := old
 	gone.Gone, gone.Moves, gone.Epoch = true, true, 2
-	s.want(gone)
+	s.Want(gone)
 	t.Logf("after the container's stop the NIC is clean within %s", s.await(gone, nic.ObservedClean).Sub(stopped))
 
 	s.order(nic.Task{ID: "start", Seq: 6, Kind: nic.TaskStart}) // by its label
@@ -220,7 +145,7 @@ func TestOrdersOnARealEngine(t *testing.T) {
 	there := card("nic-0000000000000002", made.Result.Made)
 	there.Epoch, there.Last = 2, old.Layer3.Addrs
 	began := time.Now()
-	s.want(there)
+	s.Want(there)
 	t.Logf("the NIC is in the running container within %s of the wish", s.await(there, nic.ObservedIn).Sub(began))
 	if got := s.docker("exec", "web2", "ip", "-o", "addr"); !strings.Contains(got, "eth0    inet 10.77.9.5/24") {
 		t.Errorf("in the new container:\n%s", got)
@@ -231,6 +156,6 @@ func TestOrdersOnARealEngine(t *testing.T) {
 	}
 	s.docker("rm", "--force", "web2")
 	there.Gone, there.Epoch = true, 3
-	s.want(there)
+	s.Want(there)
 	s.await(there, nic.ObservedClean)
 }
