@@ -75,6 +75,8 @@ type Network struct {
 	Device Device `json:"device,omitzero"`
 	// Port is how a hypervisor plugs the NICs in; zero elsewhere.
 	Port Port `json:"port,omitzero"`
+	// Cloud is where a cloud makes the NICs; zero elsewhere.
+	Cloud Cloud `json:"cloud,omitzero"`
 }
 
 // IPv6Mode is how containers get IPv6 addresses from the wire.

@@ -20,6 +20,8 @@ type Spec struct {
 	Device Device `json:"device,omitzero"`
 	// Port is how a hypervisor plugs the NIC in; zero elsewhere.
 	Port Port `json:"port,omitzero"`
+	// Cloud is where a cloud makes the NIC; zero elsewhere.
+	Cloud CloudSpec `json:"cloud,omitzero"`
 }
 
 // A Place is where a NIC is, or shall be, plugged.
@@ -37,6 +39,9 @@ type Seen struct {
 	Place      Place        `json:"place,omitzero"`
 	MAC        MAC          `json:"mac,omitzero"`
 	Addrs      []netip.Addr `json:"addrs,omitempty"`
+	// Subnets are those that Addrs are from, with their gateways, where the
+	// provider knows; the network's own say the same where it has any.
+	Subnets []Subnet `json:"subnets,omitempty"`
 	// Device is the recipe for the node; known from attached on.
 	Device Device `json:"device,omitzero"`
 	// Bus is where the guest finds the device, such as 0000:05:00.0; for

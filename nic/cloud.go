@@ -1,0 +1,52 @@
+package nic
+
+// SubnetPick is how one of a network's subnets is picked for a NIC, among those
+// in the node's zone.
+type SubnetPick string
+
+// The ways to pick. A subnet that turned out to be full is left alone for a while.
+const (
+	PickMostFree SubnetPick = ""        // the one with the most free addresses
+	PickOrdered  SubnetPick = "ordered" // the first that is not full
+	PickRandom   SubnetPick = "random"  // any that is not full
+)
+
+// A Cloud is where a cloud makes a network's NICs, and what they are; zero where
+// no cloud does.
+type Cloud struct {
+	// Subnets are the cloud's ids of those that NICs may be made in.
+	Subnets []string   `json:"subnets,omitempty"`
+	Pick    SubnetPick `json:"pick,omitempty"`
+	// Groups are the ids of the security groups of each NIC.
+	Groups []string `json:"groups,omitempty"`
+	// IPv6: each NIC gets one IPv6 address of its subnet besides.
+	IPv6 bool `json:"ipv6,omitempty"`
+	// Prefixes is how many IPv4 prefixes of the cloud's size (/28) are delegated
+	// to each NIC.
+	Prefixes int `json:"prefixes,omitempty"`
+	// PublicIP: each claim gets a public address as long as it lives.
+	PublicIP bool `json:"publicIp,omitempty"`
+	// Forwards: the cloud does not check that frames are from or to the NIC's
+	// own addresses, as for routers and VPN gateways.
+	Forwards bool `json:"forwards,omitempty"`
+	// Movable: claims are made of secondary addresses from the first day, so
+	// that a move takes the address alone to a NIC that is already there.
+	Movable bool `json:"movable,omitempty"`
+	// Shared: one NIC serves as many containers as it has addresses.
+	Shared bool `json:"shared,omitempty"`
+	// Tags are put on what is made, besides our own.
+	Tags map[string]string `json:"tags,omitempty"`
+}
+
+// A CloudSpec is a Cloud with every choice made, for one NIC.
+type CloudSpec struct {
+	Zone   string   `json:"zone,omitempty"`
+	Subnet string   `json:"subnet,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	IPv6   bool     `json:"ipv6,omitempty"`
+	// Prefixes, PublicIP, Forwards and Tags are as in Cloud.
+	Prefixes int               `json:"prefixes,omitempty"`
+	PublicIP bool              `json:"publicIp,omitempty"`
+	Forwards bool              `json:"forwards,omitempty"`
+	Tags     map[string]string `json:"tags,omitempty"`
+}
