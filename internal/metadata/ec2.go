@@ -1,0 +1,101 @@
+package metadata
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nicferry/nicferry/nic"
+)
+
+// maxNICs bounds how many NICs an instance is believed to have.
+const maxNICs = 256
+
+// EC2 is AWS's dialect, in its second version, where a token must be asked for.
+func EC2() Dialect {
+	return Dialect{
+		cloud: "EC2", base: "http://169.254.169.254", tokenPath: "/latest/api/token",
+		ttlHeader: "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", tokenHeader: "X-Aws-Ec2-Metadata-Token", echoesTTL: true,
+		identity: ec2Identity, interfaces: ec2Interfaces,
+	}
+}
+
+func ec2Identity(ctx context.Context, c *Client) (Identity, error) {
+	const path = "/latest/dynamic/instance-identity/document"
+	text, err := c.get(ctx, path)
+	if errors.Is(err, errAbsent) {
+		return Identity{}, fmt.Errorf("%w: %s has no %s", ErrStrange, c.BaseURL, path)
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	var doc struct {
+		InstanceID       nic.InstanceID `json:"instanceId"`
+		InstanceType     string         `json:"instanceType"`
+		Region           string         `json:"region"`
+		AvailabilityZone string         `json:"availabilityZone"`
+		AccountID        string         `json:"accountId"`
+	}
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		return Identity{}, fmt.Errorf("%w: %s is not JSON: %w", ErrStrange, path, err)
+	}
+	id := Identity{doc.InstanceID, doc.InstanceType, doc.Region, doc.AvailabilityZone, doc.AccountID}
+	for _, f := range [][2]string{{"instanceId", string(id.Instance)}, {"instanceType", id.Type}, {"region", id.Region}, {"availabilityZone", id.Zone}} {
+		if !isWord(f[1]) {
+			return Identity{}, fmt.Errorf("%w: in %s the %s is %.40q", ErrStrange, path, f[0], f[1])
+		}
+	}
+	return id, nil
+}
+
+func ec2Interfaces(ctx context.Context, c *Client) (all []Interface, err error) {
+	const dir = "/latest/meta-data/network/interfaces/macs/"
+	root := &items{ctx: ctx, c: c, dir: dir}
+	lines := root.lines("")
+	if len(lines) > maxNICs {
+		return nil, fmt.Errorf("%w: %d NICs", ErrStrange, len(lines))
+	}
+	for _, line := range lines {
+		mac, err := nic.ParseMAC(strings.TrimSuffix(line, "/"))
+		if err != nil {
+			return nil, fmt.Errorf("%w: in %s: %w", ErrStrange, dir, err)
+		}
+		one := &items{ctx: ctx, c: c, dir: dir + mac.String() + "/"}
+		n, ok := ec2Interface(one)
+		if one.err != nil {
+			return nil, one.err
+		}
+		if n.MAC = mac; ok {
+			all = append(all, n)
+		}
+	}
+	return all, root.err
+}
+
+// ec2Interface reads one; false if it is not told whole.
+func ec2Interface(r *items) (n Interface, ok bool) {
+	n.ID = r.word("interface-id")
+	n.Device, ok = r.number("device-number")
+	if n.ID == "" || !ok {
+		return n, false
+	}
+	n.Card, _ = r.number("network-card") // absent where there is but one
+	n.Subnet = r.word("subnet-id")
+	n.Subnets = slices.Concat(r.prefixes("subnet-ipv4-cidr-block"), r.prefixes("subnet-ipv6-cidr-blocks"))
+	n.IPv4s, n.IPv6s = r.addrs("local-ipv4s"), r.addrs("ipv6s")
+	n.Prefixes = slices.Concat(r.prefixes("ipv4-prefix"), r.prefixes("ipv6-prefix"))
+	return n, true
+}
+
+// EC2Endpoint is where AWS's own tools are told that the service is, by the
+// environment; empty if they are not told. ErrRefused if they are told not to ask.
+func EC2Endpoint(getenv func(string) string) (string, error) {
+	if strings.EqualFold(getenv("AWS_EC2_METADATA_DISABLED"), "true") {
+		return "", fmt.Errorf("%w: AWS_EC2_METADATA_DISABLED is set", ErrRefused)
+	}
+	return strings.TrimSuffix(getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"), "/"), nil
+}
+

@@ -1,0 +1,160 @@
+// Package metadata reads the cloud's metadata service.
+//
+// What it reads may be old: the service lags behind the cloud's own calls by
+// seconds, and sometimes by an hour. It is good for finding out where we are, and
+// no reason to delete, detach or release anything; an import rule keeps it away
+// from all that does (F05).
+package metadata
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/call"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// Identity is who the instance that asks is.
+type Identity struct {
+	Instance nic.InstanceID
+	Type     string // such as m5.large
+	Region   string
+	Zone     string
+	Account  string // empty where the cloud does not say
+}
+
+// An Interface is one NIC of the instance that asks, as far as the service knows
+// it by now. What is absent there is empty here.
+type Interface struct {
+	MAC    nic.MAC
+	ID     string // the cloud's own
+	Device int    // its index; 0 is the instance's first NIC
+	Card   int    // the network card's index; 0 where there is one card
+	Subnet string // the cloud's id of it
+	// Subnets are the subnet's prefixes, of IPv4 and IPv6.
+	Subnets      []netip.Prefix
+	IPv4s, IPv6s []netip.Addr   // the first is the primary one
+	Prefixes     []netip.Prefix // those delegated to it
+}
+
+// Options are the parts of a Client.
+type Options struct {
+	Dialect Dialect      // required: EC2()
+	Log     *slog.Logger // required
+	// BaseURL is where the service is, without a path; optional, the dialect's own.
+	BaseURL string
+	// Dial connects; optional, a net.Dialer. No proxy is ever used.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Patience bounds each request with what is tried again of it; optional, 2 s.
+	Patience time.Duration
+	// Keep is for how long NICs are not asked for again; optional, 5 s.
+	Keep time.Duration
+}
+
+const (
+	defaultPatience = 2 * time.Second
+	defaultKeep     = 5 * time.Second
+	// wholeCall bounds Identity and Interfaces, in patiences.
+	wholeCall = 5
+	retries   = 3
+)
+
+// A Client reads one instance's metadata. Sessions have a token, always: without
+// one it asks for nothing. It may be used concurrently.
+type Client struct {
+	Options
+	calls *call.Client
+	turn  chan struct{} // who holds it reads and writes what follows
+
+	token    string
+	tokenEnd time.Time
+	identity *Identity // once known; an instance stays what it is while we run
+	nics     []Interface
+	nicsEnd  time.Time
+}
+
+// New makes a client; the error is about the options. Close ends its connections.
+func New(opts Options) (*Client, error) {
+	opts.BaseURL = strings.TrimSuffix(cmp.Or(opts.BaseURL, opts.Dialect.base), "/")
+	opts.Patience = cmp.Or(opts.Patience, defaultPatience)
+	opts.Keep = cmp.Or(opts.Keep, defaultKeep)
+	u, err := url.Parse(opts.BaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("address of the metadata service: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Path+u.RawQuery+u.Fragment != "" {
+		return nil, fmt.Errorf("address of the metadata service: want one such as %s, not %q", opts.Dialect.base, u.Redacted())
+	}
+	if opts.Dial == nil {
+		opts.Dial = new(net.Dialer).DialContext
+	}
+	transport := &http.Transport{DialContext: opts.Dial, MaxConnsPerHost: 1, IdleConnTimeout: time.Minute}
+	c := &Client{Options: opts, turn: make(chan struct{}, 1)}
+	c.calls = call.New(call.Options{Transport: transport, Log: opts.Log, Retries: retries, Max: time.Second})
+	return c, nil
+}
+
+// Close ends idle connections.
+func (c *Client) Close() { c.calls.Close() }
+
+// Identity says who this instance is. It asks until it was answered once.
+func (c *Client) Identity(ctx context.Context) (Identity, error) {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
+		return Identity{}, err
+	}
+	defer done()
+	if c.identity != nil {
+		return *c.identity, nil
+	}
+	id, err := c.Dialect.identity(ctx, c)
+	if err != nil {
+		return Identity{}, fmt.Errorf("ask for this instance's identity: %w", err)
+	}
+	c.identity = &id
+	return id, nil
+}
+
+// Interfaces lists this instance's NICs, in the order of their indexes. One that
+// the service does not yet tell whole is left out. It may be an answer of up to
+// Options.Keep ago, besides being as old as the service's own. The slices are
+// not to be changed.
+func (c *Client) Interfaces(ctx context.Context) ([]Interface, error) {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if time.Now().Before(c.nicsEnd) {
+		return slices.Clone(c.nics), nil
+	}
+	nics, err := c.Dialect.interfaces(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("ask for this instance's NICs: %w", err)
+	}
+	slices.SortStableFunc(nics, func(a, b Interface) int {
+		return cmp.Or(cmp.Compare(a.Card, b.Card), cmp.Compare(a.Device, b.Device))
+	})
+	c.nics, c.nicsEnd = nics, time.Now().Add(c.Keep)
+	return slices.Clone(nics), nil
+}
+
+// begin waits for the turn and bounds what is done in it.
+func (c *Client) begin(ctx context.Context) (context.Context, func(), error) {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, fmt.Errorf("wait to ask the metadata service: %w", context.Cause(ctx))
+	}
+	ctx, cancel := context.WithTimeout(ctx, wholeCall*c.Patience)
+	return ctx, func() { cancel(); <-c.turn }, nil
+}

@@ -1,0 +1,31 @@
+package metadata
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+)
+
+// Region asks which region of EC2 this machine is in, for a config that names
+// none. getenv is os.Getenv: it heeds what AWS's own tools are told about the
+// service. It asks once and takes 10 s at most. The error says what to do.
+func Region(ctx context.Context, getenv func(string) string, log *slog.Logger) (string, error) {
+	id, err := self(ctx, getenv, log)
+	if err != nil {
+		return "", fmt.Errorf("no region is configured, and this machine does not know its own; set aws.region: %w", err)
+	}
+	return id.Region, nil
+}
+
+func self(ctx context.Context, getenv func(string) string, log *slog.Logger) (Identity, error) {
+	base, err := EC2Endpoint(getenv)
+	if err != nil {
+		return Identity{}, err
+	}
+	c, err := New(Options{Dialect: EC2(), Log: log, BaseURL: base})
+	if err != nil {
+		return Identity{}, err
+	}
+	defer c.Close()
+	return c.Identity(ctx)
+}
