@@ -7,6 +7,7 @@ package link
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/vishvananda/netlink/nl"
@@ -39,6 +40,7 @@ type Handle struct {
 	ns      *netns.Namespace
 	sockets map[int]*nl.SocketHandle
 	sent    struct{ reads, dumps, writes atomic.Int64 }
+	naming  sync.Mutex // held while the socket is bound to a link
 }
 
 // Messages counts what a handle has sent: questions for one object, listings
