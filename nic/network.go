@@ -150,7 +150,7 @@ func (n Network) HasIPv6() bool {
 			return true
 		}
 	}
-	return n.IPv6 != IPv6Subnets
+	return n.IPv6 != IPv6Subnets || n.Cloud.IPv6
 }
 
 // SubnetOf returns the subnet that addr belongs to.

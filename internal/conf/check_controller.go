@@ -65,9 +65,9 @@ func (d *doc) checkProviders(providers []Provider) {
 // checkKind checks what a provider is told under its kind's name, and that it
 // is told nothing else.
 func (d *doc) checkKind(path string, p *Provider) {
-	localAt, libvirtAt := under(path, "local"), under(path, "libvirt")
+	localAt, libvirtAt, awsAt := under(path, "local"), under(path, "libvirt"), under(path, "aws")
 	known := d.good(under(path, "kind")) && slices.Contains(kinds, p.Kind)
-	for _, at := range []string{localAt, libvirtAt} {
+	for _, at := range []string{localAt, libvirtAt, awsAt} {
 		if known && d.given(at) && at != under(path, p.Kind) {
 			d.fault(at, "is not for a provider of kind %s", p.Kind)
 		}
@@ -80,11 +80,17 @@ func (d *doc) checkKind(path string, p *Provider) {
 		p.Libvirt = new(Libvirt)
 		p.Libvirt.setDefaults()
 	}
+	if p.Kind == KindAWS && p.AWS == nil {
+		p.AWS = new(AWS)
+	}
 	if p.Local != nil && (p.Local.Slots < 1 || p.Local.Slots > maxSlots) {
 		d.fault(under(localAt, "slots"), "%d; want 1 to %d", p.Local.Slots, maxSlots)
 	}
 	if p.Libvirt != nil && !d.bad[libvirtAt] {
 		d.faultErr(under(libvirtAt, "uri"), checkURI(p.Libvirt.URI))
+	}
+	if p.AWS != nil && !d.bad[awsAt] {
+		d.checkAWSProvider(awsAt, *p.AWS)
 	}
 }
 
@@ -135,6 +141,8 @@ func (d *doc) checkNodes(nodes map[string]Node, providers []Provider, known prov
 			d.checkProvider(at, p, known)
 			if id == "" || len(id) > 256 || strings.ContainsFunc(string(id), notGraphic) {
 				d.fault(at, "%s is no instance id", quote(string(id)))
+			} else if k := known.byName[p]; k != nil && k.Kind == KindAWS && !instanceID.MatchString(string(id)) {
+				d.fault(at, "%s is no instance of AWS; want an id such as i-0123456789abcdef0", quote(string(id)))
 			}
 			if other, ok := holders[place{p, id}]; ok {
 				d.fault(at, "%s is the instance of node %s already", quote(string(id)), quote(other))

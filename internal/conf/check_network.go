@@ -30,6 +30,7 @@ func (d *doc) checkNetworks(networks []network, providers providerIndex) {
 		}
 		d.checkGiven(path, n, p)
 		d.checkDevice(path, n, p)
+		d.checkCloud(path, n, p)
 		d.checkCabling(cables, path, n)
 	}
 	d.checkParents(cables, networks)

@@ -218,7 +218,7 @@ func TestControllerSample(t *testing.T) {
 	t.Parallel()
 	asIs, full := samples(t, "nicferryd.yaml")
 	checkComplete(t, full, controllerFile{})
-	if c, err := ParseController("full", full); err != nil || len(c.Networks) != 7 || len(c.Nodes) != 2 || len(c.Providers) != 2 || c.Listen == nil {
+	if c, err := ParseController("full", full); err != nil || len(c.Networks) != 8 || len(c.Nodes) != 3 || len(c.Providers) != 3 || c.Listen == nil {
 		t.Errorf("with all config active: %+v, %v", c, err)
 	}
 	got, err := LoadController("../../examples/nicferryd.yaml")

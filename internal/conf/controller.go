@@ -36,15 +36,17 @@ type Provider struct {
 	Kind    string   `yaml:"kind,required"`
 	Local   *Local   `yaml:"local"`
 	Libvirt *Libvirt `yaml:"libvirt"`
+	AWS     *AWS     `yaml:"aws"`
 }
 
 // The kinds of provider.
 const (
 	KindLocal   = "local"   // the node itself makes its NICs
 	KindLibvirt = "libvirt" // a hypervisor plugs them into running VMs
+	KindAWS     = "aws"     // AWS makes them and attaches them to EC2 instances
 )
 
-var kinds = []string{KindLocal, KindLibvirt}
+var kinds = []string{KindLocal, KindLibvirt, KindAWS}
 
 // Local is what a provider of the kind local is told.
 type Local struct {
@@ -146,7 +148,8 @@ func ParseController(file string, data []byte) (*Controller, error) {
 
 // Instances returns the ids of a node at the providers, and whether the node
 // may join at all. A node's id at a provider is its name unless the file gives
-// another: a name or UUID of a domain at one of the kind libvirt.
+// another: a name or UUID of a domain at one of the kind libvirt. At one of the
+// kind aws it has none, unless its name is one.
 func (c *Controller) Instances(node string) (map[string]nic.InstanceID, bool) {
 	n, ok := c.Nodes[node]
 	if !ok && c.Nodes != nil {
@@ -158,7 +161,7 @@ func (c *Controller) Instances(node string) (map[string]nic.InstanceID, bool) {
 func (n Node) instances(name string, providers []Provider) map[string]nic.InstanceID {
 	instances := map[string]nic.InstanceID{}
 	for _, p := range providers {
-		if slices.Contains(kinds, p.Kind) {
+		if slices.Contains(kinds, p.Kind) && (p.Kind != KindAWS || instanceID.MatchString(name)) {
 			instances[p.Name] = nic.InstanceID(name)
 		}
 	}

@@ -75,6 +75,10 @@ func (l *Local) setDefaults() { l.Slots = DefaultSlots }
 
 func (l *Libvirt) setDefaults() { l.URI = DefaultURI }
 
+func (s *awsSection) setDefaults() {
+	s.Pick, s.Movable, s.Mode, s.SourceDestCheck = pickMostFree, movesNIC, modeDedicated, true
+}
+
 func (n *network) setDefaults() {
 	n.Space, n.Hold, n.Preplug = DefaultSpace, DefaultHold, DefaultPreplug
 	n.Cooldown, n.Keep = DefaultCooldown, DefaultKeep

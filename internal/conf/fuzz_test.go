@@ -81,6 +81,12 @@ func checkSafe(t *testing.T, c *Controller) {
 			}
 			continue
 		}
+		if len(n.Cloud.Subnets) > 0 {
+			if n.Addressing != nic.AddrProvider || n.Device.Kind != "" || n.Cloud.Shared || n.Cloud.Movable {
+				t.Errorf("network %s: %+v", n.Name, n)
+			}
+			continue
+		}
 		name := n.Device.Parent
 		if n.Device.Kind == nic.Veth {
 			name = n.Device.Bridge.Name

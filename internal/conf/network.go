@@ -34,6 +34,7 @@ type network struct {
 	Veth        *veth        `yaml:"veth"`
 	Macvlan     *macvlan     `yaml:"macvlan"`
 	Port        *portSection `yaml:"port"`
+	AWS         *awsSection  `yaml:"aws"`
 }
 
 // pool is what each node has in reserve.
@@ -95,6 +96,8 @@ func (n network) toNIC() nic.Network {
 		to.Device = nic.Device{Kind: nic.Macvlan, MTU: n.MTU, Parent: n.Macvlan.Parent}
 	case n.Port != nil:
 		to.Port = n.Port.toNIC()
+	case n.AWS != nil:
+		to.Cloud = n.AWS.toNIC()
 	}
 	return to
 }
@@ -106,5 +109,5 @@ func (n network) hasIPv6() bool {
 			return true
 		}
 	}
-	return n.IPv6 != ""
+	return n.IPv6 != "" || n.AWS != nil && n.AWS.IPv6
 }
