@@ -1,0 +1,175 @@
+package ec2
+
+import (
+	"maps"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// deepest is how many dots a parameter's name may have.
+const deepest = 8
+
+// A tree is the parameters of a request: "Tag.2.Key" is Key below 2 below Tag.
+type tree struct {
+	value string
+	set   bool
+	below map[string]*tree
+}
+
+// grow makes a tree of a form's values. A parameter given twice is refused.
+func grow(values url.Values) (*tree, *refusal) {
+	root := &tree{}
+	for name, all := range values {
+		if len(all) != 1 {
+			return nil, refuse(twice, name)
+		}
+		if strings.Count(name, ".") > deepest {
+			return nil, refuse(notReadable, name)
+		}
+		at := root
+		for part := range strings.SplitSeq(name, ".") {
+			if at.below == nil {
+				at.below = map[string]*tree{}
+			}
+			if at.below[part] == nil {
+				at.below[part] = &tree{}
+			}
+			at = at.below[part]
+		}
+		at.value, at.set = all[0], true
+	}
+	return root, nil
+}
+
+// take cuts a branch off and returns it, or nil.
+func (t *tree) take(name string) *tree {
+	branch := t.below[name]
+	delete(t.below, name)
+	return branch
+}
+
+// items are the numbers of the branches 1, 2 … in their order. Some may be left
+// out; 0, and what is no number, is no item.
+func (t *tree) items() []string {
+	var all []int
+	for name := range t.below {
+		if n, err := strconv.Atoi(name); err == nil && n > 0 && strconv.Itoa(n) == name {
+			all = append(all, n)
+		}
+	}
+	slices.Sort(all)
+	names := make([]string, len(all))
+	for i, n := range all {
+		names[i] = strconv.Itoa(n)
+	}
+	return names
+}
+
+// giveBack puts a branch back of which something was not read.
+func (t *tree) giveBack(name string, branch *tree) {
+	if len(branch.leaves("")) == 0 {
+		return
+	}
+	if t.below == nil {
+		t.below = map[string]*tree{}
+	}
+	t.below[name] = branch
+}
+
+// leaves are the full names of what is left, in order.
+func (t *tree) leaves(path string) []string {
+	var names []string
+	if t.set {
+		names = append(names, path)
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.below)) {
+		names = append(names, t.below[name].leaves(strings.TrimPrefix(path+"."+name, "."))...)
+	}
+	return names
+}
+
+// decode cuts what the fields of *into name by their tags `query:"Name"` off the
+// tree, with `query:"Name,required"` for those that must be there. A field is a
+// string, an int, a bool, a pointer to one of these (nil where it is not given),
+// a struct, or a slice of strings or structs. What is left in the tree is what
+// no field knows.
+func decode(from *tree, into any) *refusal {
+	return fill(reflect.ValueOf(into).Elem(), from, "")
+}
+
+func fill(into reflect.Value, from *tree, path string) *refusal {
+	for i := range into.NumField() {
+		field := into.Type().Field(i)
+		name, required := strings.CutSuffix(field.Tag.Get("query"), ",required")
+		if field.Anonymous {
+			if no := fill(into.Field(i), from, path); no != nil {
+				return no
+			}
+			continue
+		}
+		full := strings.TrimPrefix(path+"."+name, ".")
+		branch := from.take(name)
+		if branch == nil || branch.set && branch.value == "" && required {
+			if required {
+				return refuse(missing, full)
+			}
+			continue
+		}
+		if no := set(into.Field(i), branch, full); no != nil {
+			return no
+		}
+		from.giveBack(name, branch)
+	}
+	return nil
+}
+
+// set reads a branch into a field, and cuts off what it has read.
+func set(into reflect.Value, from *tree, full string) *refusal {
+	switch into.Kind() {
+	case reflect.Struct:
+		return fill(into, from, full)
+	case reflect.Slice:
+		for i, n := range from.items() {
+			item := from.take(n)
+			into.Set(reflect.Append(into, reflect.Zero(into.Type().Elem())))
+			if no := set(into.Index(i), item, full+"."+n); no != nil {
+				return no
+			}
+			from.giveBack(n, item)
+		}
+		return nil
+	case reflect.Pointer:
+		if !from.set {
+			return nil
+		}
+		into.Set(reflect.New(into.Type().Elem()))
+		return set(into.Elem(), from, full)
+	}
+	if !from.set {
+		return nil
+	}
+	from.set = false
+	return scalar(into, from.value, full)
+}
+
+func scalar(into reflect.Value, text, full string) *refusal {
+	switch into.Kind() {
+	case reflect.String:
+		into.SetString(text)
+		return nil
+	case reflect.Int:
+		if n, err := strconv.ParseInt(text, 10, 32); err == nil {
+			into.SetInt(n)
+			return nil
+		}
+	case reflect.Bool:
+		if text == "true" || text == "false" {
+			into.SetBool(text == "true")
+			return nil
+		}
+	}
+	return refuse(badValue, text, full)
+}

@@ -1,0 +1,92 @@
+package ec2
+
+import (
+	"fmt"
+
+	"github.com/nicferry/nicferry/internal/cloudsim"
+)
+
+// A reason is why the face refuses a request before the cloud sees it.
+type reason string
+
+const (
+	noSignature    reason = "no signature"
+	badHeader      reason = "header not of Signature Version 4"
+	badDate        reason = "date missing or another than the scope's"
+	unknownKey     reason = "unknown key or session"
+	otherScope     reason = "signed for another region or service"
+	unsignedHeader reason = "x-amz header not signed"
+	badSignature   reason = "another signature"
+	signedLongAgo  reason = "signed long ago"
+	signedAhead    reason = "signed in the future"
+	keyExpired     reason = "temporary key expired"
+	noAction       reason = "no action"
+	unknownAction  reason = "unknown action"
+	otherVersion   reason = "another version"
+	notReadable    reason = "body not readable"
+	missing        reason = "parameter missing"
+	unknown        reason = "parameter unknown"
+	twice          reason = "parameter given twice"
+	badValue       reason = "parameter not of its type"
+	badToken       reason = "paging token not ours"
+	fewOrMany      reason = "page too small or too large"
+	pagedByID      reason = "ids and a page size"
+	emptyList      reason = "list not set"
+)
+
+// A refusal is an answer that says no, in EC2's words.
+type refusal struct {
+	status        int
+	code, message string // message is a format where there is something to name
+	// source is where the answer is known from: [D] the vendor's documents, [S]
+	// the SDK's source, [T] another implementation, [I] what users were answered,
+	// [K] general knowledge.
+	source string
+}
+
+const (
+	notValidated = "AWS was not able to validate the provided access credentials"
+	notMatched   = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+)
+
+// refusals is the table of them: one place to put right what turns out otherwise.
+func refusals() map[reason]refusal {
+	return map[reason]refusal{
+		noSignature:    {403, "MissingAuthenticationToken", "Request is missing Authentication Token", "[K] common errors of AWS's query APIs"},
+		badHeader:      {400, "IncompleteSignature", "Authorization header requires 'Credential', 'SignedHeaders' (with 'host') and 'Signature' parameters of AWS4-HMAC-SHA256", "[K] common errors"},
+		badDate:        {400, "IncompleteSignature", "Authorization header requires an 'X-Amz-Date' header whose day is that of the credential's scope", "[K] common errors"},
+		unknownKey:     {401, "AuthFailure", notValidated, "[I] hashicorp/terraform#6566: 401 and these words"},
+		otherScope:     {401, "AuthFailure", notValidated, "[K] as with an unknown key"},
+		unsignedHeader: {403, "SignatureDoesNotMatch", notMatched, "[K] common errors"},
+		badSignature:   {403, "SignatureDoesNotMatch", notMatched, "[K] common errors; EC2 may say AuthFailure. The SDK treats both alike [S aws/retry clockSkewCodes]"},
+		signedLongAgo:  {400, "RequestExpired", "Request has expired.", "[I] aws/aws-sdk-java#1443: 400 and these words; the window of 5 minutes [K]"},
+		signedAhead:    {401, "AuthFailure", notValidated, "[I] aws/aws-sdk-java#519: a wrong clock is answered so"},
+		keyExpired:     {400, "RequestExpired", "Request has expired.", "[I] aws/aws-sdk-go-v2#1674, aws/aws-sdk-java#1443"},
+		noAction:       {400, "MissingAction", "The request is missing an action or a required parameter", "[K] common errors"},
+		unknownAction:  {400, "InvalidAction", "The action %s is not valid for this web service.", "[K] common errors"},
+		otherVersion:   {400, "NoSuchVersion", "The requested version (%s) of service AmazonEC2 is not valid.", "[K] common errors"},
+		notReadable:    {400, "MalformedQueryString", "The query string contains a syntax error: %s", "[K] common errors"},
+		missing:        {400, "MissingParameter", "The request must contain the parameter %s", "[K] common errors"},
+		unknown:        {400, "UnknownParameter", "The parameter %s is not recognized", "[K] common errors"},
+		twice:          {400, "InvalidQueryParameter", "The parameter %s is given more than once", "[K] common errors"},
+		badValue:       {400, "InvalidParameterValue", "Value (%s) for parameter %s is invalid.", "[T] getmoto/moto's words for a bad value"},
+		badToken:       {400, "InvalidParameterValue", "Unable to parse pagination token", "[K]"},
+		fewOrMany:      {400, "InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid. Expecting a value greater than or equal to %d and less than or equal to %d.", "[K] bounds of cloud-apis A1 and A3"},
+		pagedByID:      {400, "InvalidParameterCombination", "The parameter %s cannot be used with the parameter maxResults", "[S] documentation of DescribeNetworkInterfacesInput; words [K]"},
+		emptyList:      {400, "InvalidParameterCombination", "No attributes specified.", "[K]"},
+	}
+}
+
+// refuse looks a refusal up; args are what its message names.
+func refuse(why reason, args ...any) *refusal {
+	r := refusals()[why]
+	if len(args) > 0 {
+		r.message = fmt.Sprintf(r.message, args...)
+	}
+	return &r
+}
+
+// asError is the refusal as the cloud's own errors are.
+func (r *refusal) asError() *cloudsim.Error {
+	return &cloudsim.Error{Code: r.code, Message: r.message, Status: r.status}
+}

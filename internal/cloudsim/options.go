@@ -1,0 +1,90 @@
+package cloudsim
+
+import (
+	"cmp"
+	"time"
+)
+
+// Options shape a cloud. All are optional; the zero Options are a world where
+// everything happens at once, nothing is hidden and nobody is throttled.
+type Options struct {
+	// Region is the only one there is; default "eu-central-1".
+	Region string
+	// Account owns what is made; default "111122223333".
+	Account string
+	// Seed decides ids, MACs and all durations.
+	Seed    uint64
+	Latency Latency
+	Lag     Lag
+	// Quotas default to DefaultQuotas.
+	Quotas Quotas
+	// Buckets are how often each API may be called, by API name; default is
+	// any number. DocumentedBuckets are EC2's.
+	Buckets Buckets
+	// Types are the instance types there are; default InstanceTypes.
+	Types []InstanceType
+	// Lenient takes what EC2 took once and refuses today, such as ids together
+	// with MaxResults. A strict-validation fault ends it.
+	Lenient bool
+	// CardBug: where no card is said, an index is refused that is in use on any
+	// card, as EC2 did until 2026.
+	CardBug bool
+	// EmptyPages: each listing of more than one page has an empty one that
+	// carries a token.
+	EmptyPages bool
+	// Policy says who may do what; default is everybody everything.
+	Policy Policy
+	// Plugger plugs interfaces into machines; default is memory alone.
+	Plugger Plugger
+}
+
+func (o Options) withDefaults() Options {
+	o.Region = cmp.Or(o.Region, "eu-central-1")
+	o.Account = cmp.Or(o.Account, "111122223333")
+	return o
+}
+
+// A Range is a time between two bounds, drawn evenly.
+type Range struct {
+	Min time.Duration `json:"min" yaml:"min"`
+	Max time.Duration `json:"max" yaml:"max"`
+}
+
+// Latency is how long each transition takes after its call has returned.
+type Latency struct {
+	Create, Attach, Detach, Start, Stop Range
+}
+
+// ObservedLatency is what people see of EC2: nothing is published.
+func ObservedLatency() Latency {
+	return Latency{
+		Create: Range{800 * time.Millisecond, 800 * time.Millisecond},
+		Attach: Range{3 * time.Second, 8 * time.Second},
+		Detach: Range{5 * time.Second, 20 * time.Second},
+		Start:  Range{10 * time.Second, 20 * time.Second},
+		Stop:   Range{10 * time.Second, 30 * time.Second},
+	}
+}
+
+// Lag is how far reads are behind writes.
+type Lag struct {
+	// Describe is drawn for each write: so long no describe shows it, and what
+	// is new cannot be found by any call.
+	Describe Range
+	// Addresses is drawn besides for each write that adds addresses; half of
+	// that time on, half of them show.
+	Addresses Range
+	// Metadata is drawn for each write: so long an instance's metadata do not
+	// show it.
+	Metadata Range
+	// Callers are further behind by as much, by access key.
+	Callers map[string]time.Duration
+}
+
+// Quotas are an account's. 0 is the default's.
+type Quotas struct {
+	Interfaces         int // per region
+	Addresses          int // public ones, per region
+	GroupsPerInterface int
+	TagsPerResource    int
+}

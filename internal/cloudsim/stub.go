@@ -1,0 +1,5 @@
+package cloudsim
+
+import "errors"
+
+var errNotBuilt = errors.New("not built yet")
