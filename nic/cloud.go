@@ -1,5 +1,10 @@
 package nic
 
+import (
+	"maps"
+	"slices"
+)
+
 // SubnetPick is how one of a network's subnets is picked for a NIC, among those
 // in the node's zone.
 type SubnetPick string
@@ -40,6 +45,10 @@ type Cloud struct {
 
 // A CloudSpec is a Cloud with every choice made, for one NIC.
 type CloudSpec struct {
+	// Subnets and Pick are the network's as long as no Subnet is chosen, and empty
+	// from then on.
+	Subnets []string   `json:"subnets,omitempty"`
+	Pick    SubnetPick `json:"pick,omitempty"`
 	Zone   string   `json:"zone,omitempty"`
 	Subnet string   `json:"subnet,omitempty"`
 	Groups []string `json:"groups,omitempty"`
@@ -49,4 +58,22 @@ type CloudSpec struct {
 	PublicIP bool              `json:"publicIp,omitempty"`
 	Forwards bool              `json:"forwards,omitempty"`
 	Tags     map[string]string `json:"tags,omitempty"`
+}
+
+// Spec is what a NIC of the network is asked for, with its subnet left open.
+func (c Cloud) Spec() CloudSpec {
+	return CloudSpec{
+		Subnets: slices.Clone(c.Subnets), Pick: c.Pick, Groups: slices.Clone(c.Groups), IPv6: c.IPv6,
+		Prefixes: c.Prefixes, PublicIP: c.PublicIP, Forwards: c.Forwards, Tags: maps.Clone(c.Tags),
+	}
+}
+
+// Made says whether a NIC of the spec, be its subnet chosen or not, is one as the
+// network makes them now. Tags say nothing of that: they are for people.
+func (c Cloud) Made(s CloudSpec) bool {
+	if s.Subnet != "" && !slices.Contains(c.Subnets, s.Subnet) || s.Subnet == "" && !slices.Equal(c.Subnets, s.Subnets) {
+		return false
+	}
+	return slices.Equal(c.Groups, s.Groups) && c.IPv6 == s.IPv6 && c.Prefixes == s.Prefixes &&
+		c.PublicIP == s.PublicIP && c.Forwards == s.Forwards
 }

@@ -40,7 +40,8 @@ type Seen struct {
 	MAC        MAC          `json:"mac,omitzero"`
 	Addrs      []netip.Addr `json:"addrs,omitempty"`
 	// Subnets are those that Addrs are from, with their gateways, where the
-	// provider knows; the network's own say the same where it has any.
+	// provider knows: then it says them with Addrs, always. The network's own go
+	// before, where it has any.
 	Subnets []Subnet `json:"subnets,omitempty"`
 	// Device is the recipe for the node; known from attached on.
 	Device Device `json:"device,omitzero"`

@@ -117,6 +117,12 @@ type Powered interface {
 // A Placer settles the choices that a spec leaves open: zone, subnet, card,
 // PFs. The result is stored before Create is called, so that a retry asks for
 // the same.
+//
+// Of a cloud's subnets it picks one of spec.Cloud.Subnets in the zone of the
+// node's instance, and clears Subnets and Pick. A subnet that the spec has
+// already is kept, as that of a NIC which is to be carried: a node in another
+// zone is ErrInvalid. That all subnets there are full is ErrExhausted, with
+// ScopeSubnet.
 type Placer interface {
 	Place(ctx context.Context, spec nic.Spec, node nic.Node) (nic.Spec, error)
 }
