@@ -28,12 +28,13 @@ const (
 // A Conn is a connection to libvirt that comes back by itself. It may be used
 // by many goroutines at once.
 type Conn struct {
-	uri   string
-	log   *slog.Logger
-	queue *queue
-	calls calls
-	stop  context.CancelFunc
-	done  sync.WaitGroup
+	uri    string
+	log    *slog.Logger
+	queue  *queue
+	calls  calls
+	memory memory
+	stop   context.CancelFunc
+	done   sync.WaitGroup
 
 	mu     sync.Mutex
 	live   *session // nil while libvirt is away

@@ -14,38 +14,54 @@ import (
 // ReadDomain makes a Domain of its XML: live as it runs, "" while it is off,
 // and stored as it starts next, "" if it is transient. The state is Running or
 // Off by that; only libvirt knows of Paused.
-func ReadDomain(live, stored string) (Domain, error) {
-	d := Domain{State: Off, Transient: stored == ""}
-	current := live
-	if live == "" {
-		current = stored
-	} else {
-		d.State = Running
+func ReadDomain(live, stored string) (Domain, error) { return new(memory).domain("", live, stored) }
+
+// domainOf joins what the two texts of a domain say; nil is one that it has not.
+func domainOf(live, stored *reading) Domain {
+	d := Domain{State: Off, Transient: stored == nil}
+	current := stored
+	if live != nil {
+		d.State, current = Running, live
 	}
-	x, err := readDefinition(current)
+	d.Name, d.UUID, d.Hotplug, d.Slots = current.name, current.uuid, current.hotplug, current.slots
+	d.Ports = slices.Clone(current.ports)
+	if live != nil {
+		d.Live = slices.Clone(live.cards)
+	}
+	if stored != nil {
+		d.Stored = slices.Clone(stored.cards)
+	}
+	if live != nil && stored != nil {
+		d.dropPorts(stored.used)
+	}
+	return d
+}
+
+// A reading is what one text of a domain's XML says. Nobody changes it.
+type reading struct {
+	name, uuid string
+	hotplug    HotplugMode
+	slots      Slots
+	ports      []string
+	used       map[string]bool // by usedBuses
+	cards      []Interface
+}
+
+func readText(text string) (*reading, error) {
+	x, err := readDefinition(text)
+	r := &reading{name: x.Name, uuid: x.UUID}
 	if err == nil {
-		d.Name, d.UUID = x.Name, x.UUID
-		d.Hotplug = hotplugMode(x)
-		d.Slots, d.Ports, err = countSlots(x, current)
+		r.hotplug = hotplugMode(x)
+		r.used, err = usedBuses(text)
 	}
-	if err == nil && live != "" {
-		d.Live, err = x.interfaces()
-	}
-	if err == nil && stored != "" {
-		if live != "" {
-			x, err = readDefinition(stored)
-		}
-		if err == nil {
-			d.Stored, err = x.interfaces()
-		}
-		if err == nil && live != "" {
-			err = d.dropPorts(stored)
-		}
+	if err == nil {
+		r.slots, r.ports = countSlots(x, r.used)
+		r.cards, err = x.interfaces()
 	}
 	if err != nil {
-		return Domain{}, fmt.Errorf("read XML of domain %s: %w", d.Name, err)
+		return nil, fmt.Errorf("read XML of domain %s: %w", r.name, err)
 	}
-	return d, nil
+	return r, nil
 }
 
 // A definition is what of a domain's XML is of use. To read all of it, as
@@ -97,11 +113,7 @@ func (x definition) interfaces() ([]Interface, error) {
 
 // countSlots counts the ports that devices are plugged into at run time, and
 // lists those of them with no device behind them. A port's bus is its index.
-func countSlots(x definition, text string) (s Slots, ports []string, err error) {
-	used, err := usedBuses(text)
-	if err != nil {
-		return Slots{}, nil, err
-	}
+func countSlots(x definition, used map[string]bool) (s Slots, ports []string) {
 	for _, c := range x.Controllers {
 		if c.Type != "pci" || c.Index == nil || (c.Model != "pcie-root-port" && c.Model != "pcie-switch-downstream-port") {
 			continue
@@ -115,17 +127,15 @@ func countSlots(x definition, text string) (s Slots, ports []string, err error) 
 			ports = append(ports, fmt.Sprintf("0000:%02x:00.0", *c.Index))
 		}
 	}
-	return s, ports, nil
+	return s, ports
 }
 
 // dropPorts drops those that the stored definition has something behind.
-func (d *Domain) dropPorts(stored string) error {
-	used, err := usedBuses(stored)
+func (d *Domain) dropPorts(used map[string]bool) {
 	d.Ports = slices.DeleteFunc(d.Ports, func(address string) bool {
 		_, bus, _ := strings.Cut(address, ":")
 		return used["0x"+bus[:2]]
 	})
-	return err
 }
 
 // usedBuses finds the buses, such as 0x05, that any device of the guest is on,

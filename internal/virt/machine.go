@@ -20,7 +20,7 @@ func (c *Conn) Define(ctx context.Context, text string) (Domain, error) {
 			return kind(err)
 		}
 		defer func() { _ = dom.Free() }()
-		d, err = describe(dom)
+		d, err = c.describe(dom)
 		return err
 	})
 	if err != nil {

@@ -136,7 +136,7 @@ func match(interfaces []Interface, i Interface) (bool, error) {
 func (c *Conn) change(ctx context.Context, id string, f func(*libvirt.Domain, Domain) error) error {
 	return c.use(ctx, user(id), func(conn *libvirt.Connect) error {
 		return with(conn, id, func(dom *libvirt.Domain) error {
-			d, err := describe(dom)
+			d, err := c.describe(dom)
 			if err != nil {
 				return err
 			}

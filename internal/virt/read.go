@@ -16,7 +16,7 @@ func (c *Conn) Domain(ctx context.Context, id string) (Domain, error) {
 	var d Domain
 	err := c.use(ctx, reader, func(conn *libvirt.Connect) error {
 		return with(conn, id, func(dom *libvirt.Domain) (err error) {
-			d, err = describe(dom)
+			d, err = c.describe(dom)
 			return err
 		})
 	})
@@ -32,6 +32,7 @@ func (c *Conn) Domains(ctx context.Context) ([]Domain, error) {
 	var all []Domain
 	err := c.use(ctx, reader, func(conn *libvirt.Connect) error {
 		all = nil
+		there := map[string]bool{}
 		doms, err := conn.ListAllDomains(0) // both those that run and those that do not
 		if err != nil {
 			return kind(err)
@@ -41,7 +42,7 @@ func (c *Conn) Domains(ctx context.Context) ([]Domain, error) {
 			if ctx.Err() != nil {
 				return ctx.Err() // nobody waits for the rest
 			}
-			d, err := describe(&doms[i])
+			d, err := c.describe(&doms[i])
 			if errors.Is(err, ErrNoDomain) {
 				continue
 			}
@@ -49,7 +50,9 @@ func (c *Conn) Domains(ctx context.Context) ([]Domain, error) {
 				return err
 			}
 			all = append(all, d)
+			there[d.UUID] = true
 		}
+		c.memory.keepOnly(there)
 		return nil
 	})
 	if err != nil {
@@ -87,7 +90,7 @@ func find(conn *libvirt.Connect, id string) (*libvirt.Domain, error) {
 
 // describe reads a domain. It can stop or start in between; then the error says
 // so, or the next look tells.
-func describe(dom *libvirt.Domain) (Domain, error) {
+func (c *Conn) describe(dom *libvirt.Domain) (Domain, error) {
 	persistent, err := dom.IsPersistent()
 	if err != nil {
 		return Domain{}, kind(err)
@@ -107,7 +110,11 @@ func describe(dom *libvirt.Domain) (Domain, error) {
 			return Domain{}, kind(err)
 		}
 	}
-	d, err := ReadDomain(live, stored)
+	uuid, err := dom.GetUUIDString() // known on this side: no call
+	if err != nil {
+		return Domain{}, kind(err)
+	}
+	d, err := c.memory.domain(uuid, live, stored)
 	if err != nil {
 		return Domain{}, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
