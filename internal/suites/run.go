@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -90,11 +91,21 @@ func (r runner) goTest(s suite) []string {
 	if s.Race {
 		args = append(args, "-race")
 	}
-	if !r.Long && len(s.LongOnly) > 0 {
-		args = append(args, "-skip=^("+strings.Join(s.LongOnly, "|")+")$")
+	if len(s.Only) > 0 {
+		args = append(args, "-run="+anyOf(s.Only))
+	}
+	skip := s.Not
+	if !r.Long {
+		skip = slices.Concat(skip, s.LongOnly)
+	}
+	if len(skip) > 0 {
+		args = append(args, "-skip="+anyOf(skip))
 	}
 	return args
 }
+
+// anyOf is the pattern of the tests with the names.
+func anyOf(names []string) string { return "^(" + strings.Join(names, "|") + ")$" }
 
 // packages lists the suite's packages that have tests or, as one that does not
 // compile must not go unseen, are broken.
