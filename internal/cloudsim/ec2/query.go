@@ -1,6 +1,7 @@
 package ec2
 
 import (
+	"encoding"
 	"maps"
 	"net/url"
 	"reflect"
@@ -93,9 +94,9 @@ func (t *tree) leaves(path string) []string {
 
 // decode cuts what the fields of *into name by their tags `query:"Name"` off the
 // tree, with `query:"Name,required"` for those that must be there. A field is a
-// string, an int, a bool, a pointer to one of these (nil where it is not given),
-// a struct, or a slice of strings or structs. What is left in the tree is what
-// no field knows.
+// string, an int, a bool, what reads itself from a text, a struct, a pointer to one
+// of these (nil where it is not given), or a slice of strings or structs. What is
+// left in the tree is what no field knows.
 func decode(from *tree, into any) *refusal {
 	return fill(reflect.ValueOf(into).Elem(), from, "")
 }
@@ -111,40 +112,58 @@ func fill(into reflect.Value, from *tree, path string) *refusal {
 			continue
 		}
 		full := strings.TrimPrefix(path+"."+name, ".")
-		branch := from.take(name)
-		if branch == nil || branch.set && branch.value == "" && required {
-			if required {
-				return refuse(missing, full)
+		if head, last, nested := strings.Cut(name, "."); nested { // a struct of one field
+			if outer := from.below[head]; outer != nil {
+				if no := pick(into.Field(i), outer, last, full, required); no != nil {
+					return no
+				}
 			}
 			continue
 		}
-		if no := set(into.Field(i), branch, full); no != nil {
+		if no := pick(into.Field(i), from, name, full, required); no != nil {
 			return no
 		}
-		from.giveBack(name, branch)
 	}
+	return nil
+}
+
+// pick reads the branch of that name into a field.
+func pick(into reflect.Value, from *tree, name, full string, required bool) *refusal {
+	branch := from.take(name)
+	if required && (branch == nil || branch.set && branch.value == "") {
+		return refuse(missing, full)
+	}
+	if branch == nil {
+		return nil
+	}
+	if no := set(into, branch, full); no != nil {
+		return no
+	}
+	from.giveBack(name, branch)
 	return nil
 }
 
 // set reads a branch into a field, and cuts off what it has read.
 func set(into reflect.Value, from *tree, full string) *refusal {
+	if text, ok := into.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		if from.set && text.UnmarshalText([]byte(from.value)) != nil {
+			return refuse(badValue, from.value, full)
+		}
+		from.set = false
+		return nil
+	}
 	switch into.Kind() {
 	case reflect.Struct:
 		return fill(into, from, full)
 	case reflect.Slice:
 		for i, n := range from.items() {
-			item := from.take(n)
 			into.Set(reflect.Append(into, reflect.Zero(into.Type().Elem())))
-			if no := set(into.Index(i), item, full+"."+n); no != nil {
+			if no := pick(into.Index(i), from, n, full+"."+n, false); no != nil {
 				return no
 			}
-			from.giveBack(n, item)
 		}
 		return nil
 	case reflect.Pointer:
-		if !from.set {
-			return nil
-		}
 		into.Set(reflect.New(into.Type().Elem()))
 		return set(into.Elem(), from, full)
 	}

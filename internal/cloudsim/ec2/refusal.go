@@ -14,7 +14,7 @@ const (
 	badHeader      reason = "header not of Signature Version 4"
 	badDate        reason = "date missing or another than the scope's"
 	unknownKey     reason = "unknown key or session"
-	otherScope     reason = "signed for another region or service"
+	otherScope     reason = "signed for another service"
 	unsignedHeader reason = "x-amz header not signed"
 	badSignature   reason = "another signature"
 	signedLongAgo  reason = "signed long ago"
@@ -28,10 +28,10 @@ const (
 	unknown        reason = "parameter unknown"
 	twice          reason = "parameter given twice"
 	badValue       reason = "parameter not of its type"
-	badToken       reason = "paging token not ours"
-	fewOrMany      reason = "page too small or too large"
-	pagedByID      reason = "ids and a page size"
-	emptyList      reason = "list not set"
+	taggedOther    reason = "tags for another kind of resource"
+	tagTwice       reason = "tag given twice"
+	notHere        reason = "action that this cloud does not have"
+	restricted     reason = "action for AWS's own roles"
 )
 
 // A refusal is an answer that says no, in EC2's words.
@@ -56,7 +56,7 @@ func refusals() map[reason]refusal {
 		badHeader:      {400, "IncompleteSignature", "Authorization header requires 'Credential', 'SignedHeaders' (with 'host') and 'Signature' parameters of AWS4-HMAC-SHA256", "[K] common errors"},
 		badDate:        {400, "IncompleteSignature", "Authorization header requires an 'X-Amz-Date' header whose day is that of the credential's scope", "[K] common errors"},
 		unknownKey:     {401, "AuthFailure", notValidated, "[I] hashicorp/terraform#6566: 401 and these words"},
-		otherScope:     {401, "AuthFailure", notValidated, "[K] as with an unknown key"},
+		otherScope:     {403, "SignatureDoesNotMatch", "Credential should be scoped to correct service: 'ec2'.", "[K] common errors"},
 		unsignedHeader: {403, "SignatureDoesNotMatch", notMatched, "[K] common errors"},
 		badSignature:   {403, "SignatureDoesNotMatch", notMatched, "[K] common errors; EC2 may say AuthFailure. The SDK treats both alike [S aws/retry clockSkewCodes]"},
 		signedLongAgo:  {400, "RequestExpired", "Request has expired.", "[I] aws/aws-sdk-java#1443: 400 and these words; the window of 5 minutes [K]"},
@@ -70,10 +70,10 @@ func refusals() map[reason]refusal {
 		unknown:        {400, "UnknownParameter", "The parameter %s is not recognized", "[K] common errors"},
 		twice:          {400, "InvalidQueryParameter", "The parameter %s is given more than once", "[K] common errors"},
 		badValue:       {400, "InvalidParameterValue", "Value (%s) for parameter %s is invalid.", "[T] getmoto/moto's words for a bad value"},
-		badToken:       {400, "InvalidParameterValue", "Unable to parse pagination token", "[K]"},
-		fewOrMany:      {400, "InvalidParameterValue", "Value ( %d ) for parameter maxResults is invalid. Expecting a value greater than or equal to %d and less than or equal to %d.", "[K] bounds of cloud-apis A1 and A3"},
-		pagedByID:      {400, "InvalidParameterCombination", "The parameter %s cannot be used with the parameter maxResults", "[S] documentation of DescribeNetworkInterfacesInput; words [K]"},
-		emptyList:      {400, "InvalidParameterCombination", "No attributes specified.", "[K]"},
+		taggedOther:    {400, "InvalidParameterValue", "'%s' is not a valid taggable resource type for this operation.", "[K]"},
+		tagTwice:       {400, "InvalidParameterValue", "Duplicate tag key '%s' specified.", "[K]"},
+		notHere:        {400, "UnsupportedOperation", "The action %s is not built here", "none: EC2 has it"},
+		restricted:     {403, "UnauthorizedOperation", "You are not authorized to perform this operation.", "[T] aws/amazon-vpc-resource-controller-k8s: not granted to customers"},
 	}
 }
 

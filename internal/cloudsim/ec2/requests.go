@@ -1,5 +1,7 @@
 package ec2
 
+import "net/netip"
+
 // The requests, with the parameters' names on the wire: those of the requests
 // that the SDK's module brings along as its own recordings.
 
@@ -24,20 +26,20 @@ type pageAsked struct {
 }
 
 type address4 struct {
-	PrivateIPAddress string `query:"PrivateIpAddress,required"`
-	Primary          *bool  `query:"Primary"`
+	Addr    netip.Addr `query:"PrivateIpAddress,required"`
+	Primary bool       `query:"Primary"`
 }
 
 type prefix4 struct {
-	Prefix string `query:"Ipv4Prefix,required"`
+	Prefix netip.Prefix `query:"Ipv4Prefix,required"`
 }
 
 type address6 struct {
-	Address string `query:"Ipv6Address,required"`
+	Addr netip.Addr `query:"Ipv6Address,required"`
 }
 
 type prefix6 struct {
-	Prefix string `query:"Ipv6Prefix,required"`
+	Prefix netip.Prefix `query:"Ipv6Prefix,required"`
 }
 
 type createNetworkInterface struct {
@@ -45,16 +47,15 @@ type createNetworkInterface struct {
 	ClientToken    string     `query:"ClientToken"`
 	Description    string     `query:"Description"`
 	Groups         []string   `query:"SecurityGroupId"`
-	PrivateIP      string     `query:"PrivateIpAddress"`
+	PrivateIP      netip.Addr `query:"PrivateIpAddress"`
 	PrivateIPs     []address4 `query:"PrivateIpAddresses"`
-	SecondaryCount *int       `query:"SecondaryPrivateIpAddressCount"`
+	SecondaryCount int        `query:"SecondaryPrivateIpAddressCount"`
 	Prefixes       []prefix4  `query:"Ipv4Prefix"`
-	PrefixCount    *int       `query:"Ipv4PrefixCount"`
+	PrefixCount    int        `query:"Ipv4PrefixCount"`
 	IPv6s          []address6 `query:"Ipv6Addresses"`
 	IPv6Count      *int       `query:"Ipv6AddressCount"`
 	IPv6Prefixes   []prefix6  `query:"Ipv6Prefix"`
-	IPv6PrefixCnt  *int       `query:"Ipv6PrefixCount"`
-	PrimaryIPv6    *bool      `query:"EnablePrimaryIpv6"`
+	IPv6PrefixCnt  int        `query:"Ipv6PrefixCount"`
 	Type           string     `query:"InterfaceType"`
 	TagSpecs       []tagSpec  `query:"TagSpecification"`
 }
@@ -66,7 +67,7 @@ type describeNetworkInterfaces struct {
 }
 
 type attachNetworkInterface struct {
-	DeviceIndex *int   `query:"DeviceIndex,required"`
+	DeviceIndex int    `query:"DeviceIndex,required"`
 	InstanceID  string `query:"InstanceId,required"`
 	InterfaceID string `query:"NetworkInterfaceId,required"`
 	Card        *int   `query:"NetworkCardIndex"`
@@ -81,14 +82,6 @@ type interfaceNamed struct {
 	InterfaceID string `query:"NetworkInterfaceId,required"`
 }
 
-type boolValue struct {
-	Value *bool `query:"Value"`
-}
-
-type textValue struct {
-	Value *string `query:"Value"`
-}
-
 type attachmentChange struct {
 	ID                  string `query:"AttachmentId"`
 	DeleteOnTermination *bool  `query:"DeleteOnTermination"`
@@ -96,11 +89,10 @@ type attachmentChange struct {
 
 type modifyNetworkInterfaceAttribute struct {
 	interfaceNamed
-	Description     textValue        `query:"Description"`
-	SourceDestCheck boolValue        `query:"SourceDestCheck"`
-	Groups          []string         `query:"SecurityGroupId"`
-	Attachment      attachmentChange `query:"Attachment"`
-	PrimaryIPv6     *bool            `query:"EnablePrimaryIpv6"`
+	Description     *string           `query:"Description.Value"`
+	SourceDestCheck *bool             `query:"SourceDestCheck.Value"`
+	Groups          []string          `query:"SecurityGroupId"`
+	Attachment      *attachmentChange `query:"Attachment"`
 }
 
 type describeNetworkInterfaceAttribute struct {
@@ -115,31 +107,31 @@ type resetNetworkInterfaceAttribute struct {
 
 type assignPrivateIPAddresses struct {
 	interfaceNamed
-	Addresses         []string `query:"PrivateIpAddress"`
-	Count             *int     `query:"SecondaryPrivateIpAddressCount"`
-	Prefixes          []string `query:"Ipv4Prefix"`
-	PrefixCount       *int     `query:"Ipv4PrefixCount"`
-	AllowReassignment bool     `query:"AllowReassignment"`
+	Addresses         []netip.Addr   `query:"PrivateIpAddress"`
+	Count             int            `query:"SecondaryPrivateIpAddressCount"`
+	Prefixes          []netip.Prefix `query:"Ipv4Prefix"`
+	PrefixCount       int            `query:"Ipv4PrefixCount"`
+	AllowReassignment bool           `query:"AllowReassignment"`
 }
 
 type unassignPrivateIPAddresses struct {
 	interfaceNamed
-	Addresses []string `query:"PrivateIpAddress"`
-	Prefixes  []string `query:"Ipv4Prefix"`
+	Addresses []netip.Addr   `query:"PrivateIpAddress"`
+	Prefixes  []netip.Prefix `query:"Ipv4Prefix"`
 }
 
 type assignIPv6Addresses struct {
 	interfaceNamed
-	Addresses   []string `query:"Ipv6Addresses"`
-	Count       *int     `query:"Ipv6AddressCount"`
-	Prefixes    []string `query:"Ipv6Prefix"`
-	PrefixCount *int     `query:"Ipv6PrefixCount"`
+	Addresses   []netip.Addr   `query:"Ipv6Addresses"`
+	Count       int            `query:"Ipv6AddressCount"`
+	Prefixes    []netip.Prefix `query:"Ipv6Prefix"`
+	PrefixCount int            `query:"Ipv6PrefixCount"`
 }
 
 type unassignIPv6Addresses struct {
 	interfaceNamed
-	Addresses []string `query:"Ipv6Addresses"`
-	Prefixes  []string `query:"Ipv6Prefix"`
+	Addresses []netip.Addr   `query:"Ipv6Addresses"`
+	Prefixes  []netip.Prefix `query:"Ipv6Prefix"`
 }
 
 type changeTags struct {
@@ -154,59 +146,29 @@ type describeTags struct {
 
 type allocateAddress struct {
 	Domain   string    `query:"Domain"`
-	Address  string    `query:"Address"`
 	TagSpecs []tagSpec `query:"TagSpecification"`
 }
 
 type associateAddress struct {
-	AllocationID       string `query:"AllocationId"`
-	PublicIP           string `query:"PublicIp"`
-	InterfaceID        string `query:"NetworkInterfaceId"`
-	InstanceID         string `query:"InstanceId"`
-	PrivateIP          string `query:"PrivateIpAddress"`
-	AllowReassociation *bool  `query:"AllowReassociation"`
+	AllocationID       string     `query:"AllocationId,required"`
+	InterfaceID        string     `query:"NetworkInterfaceId"`
+	InstanceID         string     `query:"InstanceId"`
+	PrivateIP          netip.Addr `query:"PrivateIpAddress"`
+	AllowReassociation *bool      `query:"AllowReassociation"`
 }
 
 type disassociateAddress struct {
-	AssociationID string `query:"AssociationId"`
-	PublicIP      string `query:"PublicIp"`
+	AssociationID string `query:"AssociationId,required"`
 }
 
 type releaseAddress struct {
-	AllocationID string `query:"AllocationId"`
-	PublicIP     string `query:"PublicIp"`
+	AllocationID string `query:"AllocationId,required"`
 }
 
 type describeAddresses struct {
 	AllocationIDs []string `query:"AllocationId"`
 	PublicIPs     []string `query:"PublicIp"`
 	Filters       []filter `query:"Filter"`
-}
-
-type createNetworkInterfacePermission struct {
-	interfaceNamed
-	Permission string `query:"Permission,required"`
-	Account    string `query:"AwsAccountId"`
-	Service    string `query:"AwsService"`
-}
-
-type associateTrunkInterface struct {
-	Branch      string `query:"BranchInterfaceId,required"`
-	Trunk       string `query:"TrunkInterfaceId,required"`
-	VLAN        *int   `query:"VlanId"`
-	GREKey      *int   `query:"GreKey"`
-	ClientToken string `query:"ClientToken"`
-}
-
-type disassociateTrunkInterface struct {
-	AssociationID string `query:"AssociationId,required"`
-	ClientToken   string `query:"ClientToken"`
-}
-
-type describeTrunkInterfaceAssociations struct {
-	pageAsked
-	IDs     []string `query:"AssociationId"`
-	Filters []filter `query:"Filter"`
 }
 
 type describeInstanceTypes struct {
@@ -246,16 +208,25 @@ type describeAvailabilityZones struct {
 	Filters []filter `query:"Filter"`
 }
 
-type createSubnetCIDRReservation struct {
-	SubnetID    string    `query:"SubnetId,required"`
-	CIDR        string    `query:"Cidr,required"`
-	Type        string    `query:"ReservationType,required"`
-	Description string    `query:"Description"`
-	TagSpecs    []tagSpec `query:"TagSpecification"`
+type runInstances struct {
+	Type     string     `query:"InstanceType,required"`
+	Min      int        `query:"MinCount,required"`
+	Max      int        `query:"MaxCount,required"`
+	Image    string     `query:"ImageId"`
+	SubnetID string     `query:"SubnetId"`
+	Groups   []string   `query:"SecurityGroupId"`
+	Token    string     `query:"ClientToken"`
+	TagSpecs []tagSpec  `query:"TagSpecification"`
+	Plugged  []runPlugs `query:"NetworkInterface"`
 }
 
-type getSubnetCIDRReservations struct {
-	pageAsked
-	SubnetID string   `query:"SubnetId,required"`
-	Filters  []filter `query:"Filter"`
+type runPlugs struct {
+	InterfaceID string   `query:"NetworkInterfaceId"`
+	DeviceIndex int      `query:"DeviceIndex"`
+	SubnetID    string   `query:"SubnetId"`
+	Groups      []string `query:"SecurityGroupId"`
+}
+
+type instancesNamed struct {
+	IDs []string `query:"InstanceId,required"`
 }

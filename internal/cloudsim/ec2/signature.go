@@ -68,9 +68,9 @@ func (a authorization) scope() string {
 	return strings.Join([]string{a.date, a.region, a.service, "aws4_request"}, "/")
 }
 
-// verify says who signed the request, at a cloud whose clock says now. Every
-// refusal is one of the table in refusal.go.
-func verify(r *http.Request, body []byte, now time.Time, region string, keys func(access string) (Key, bool)) (authorization, *refusal) {
+// verify says who signed the request, at a cloud whose clock says now, and for
+// which region. Every refusal is one of the table in refusal.go.
+func verify(r *http.Request, body []byte, now time.Time, keys func(access string) (Key, bool)) (authorization, *refusal) {
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		return authorization{}, refuse(noSignature)
@@ -88,7 +88,7 @@ func verify(r *http.Request, body []byte, now time.Time, region string, keys fun
 	switch {
 	case !known || subtle.ConstantTimeCompare([]byte(session), []byte(key.Session)) != 1:
 		return a, refuse(unknownKey)
-	case a.service != "ec2" || a.region != region:
+	case a.service != "ec2":
 		return a, refuse(otherScope)
 	case unsigned(r.Header, a.signed) != "":
 		return a, refuse(unsignedHeader)
