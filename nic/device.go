@@ -9,11 +9,18 @@ const (
 	Found   DeviceKind = "found"
 	Veth    DeviceKind = "veth"
 	Macvlan DeviceKind = "macvlan"
+	// Ipvlan is a seat on a NIC that a cloud plugs in, its parent. That stays in
+	// the host's namespace; each seat carries some of its addresses, and all have
+	// its MAC.
+	Ipvlan DeviceKind = "ipvlan"
 )
 
-// Made says whether the node makes such a NIC, so that it also removes it and
-// may set its MAC.
-func (k DeviceKind) Made() bool { return k == Veth || k == Macvlan }
+// Made says whether the node makes such a NIC, so that it also removes it.
+func (k DeviceKind) Made() bool { return k == Veth || k == Macvlan || k == Ipvlan }
+
+// OwnMAC says whether the node gives such a NIC its MAC. A found one is born with
+// it, and an ipvlan has its parent's and no other.
+func (k DeviceKind) OwnMAC() bool { return k == Veth || k == Macvlan }
 
 // A Device is the recipe for a NIC on its node. The provider fills it in Seen
 // and the controller copies it into what it wants of the node. Making and
@@ -22,10 +29,11 @@ func (k DeviceKind) Made() bool { return k == Veth || k == Macvlan }
 type Device struct {
 	Kind DeviceKind `json:"kind"`
 	// MAC identifies the NIC together with what it is plugged into. Names and
-	// indexes do not: containers rename, and kernels reuse.
+	// indexes do not: containers rename, and kernels reuse. An ipvlan's is that
+	// of its parent, which is found by it; seats are told apart by their NIC's id.
 	MAC MAC `json:"mac,omitzero"`
-	// MTU in bytes. 0 is the kernel's for Ethernet, 1500, and for a macvlan
-	// its parent's; a found NIC that is born with another must say so here.
+	// MTU in bytes. 0 is the kernel's for Ethernet, 1500, and for a macvlan or
+	// an ipvlan its parent's; a found NIC that is born with another must say so here.
 	MTU int `json:"mtu,omitempty"`
 	// Bridge is the switch of a veth.
 	Bridge Bridge `json:"bridge,omitzero"`

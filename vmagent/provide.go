@@ -9,6 +9,7 @@ import (
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/hotplug"
 )
 
 // plugInDeadline is when a NIC that a cloud or hypervisor plugs in is shown as
@@ -26,10 +27,17 @@ func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Want
 	if inside != nil {
 		at = append(at, inside)
 	}
-	if w.Device.Kind.Made() {
-		return a.maker.Ensure(ctx, w.NIC, w.Device, at...)
-	}
 	p := a.plugs.of(w)
+	if w.Device.Kind.Made() {
+		err := a.maker.Ensure(ctx, w.NIC, w.Device, at...)
+		if errors.Is(err, hotplug.ErrNotFound) { // it is a seat on one that is not there yet
+			return a.await(p, w, said)
+		}
+		if err == nil && !p.missing.IsZero() {
+			a.arrived(p, w)
+		}
+		return err
+	}
 	_, found, err := a.maker.Locate(ctx, w.NIC, w.Device, at...)
 	if err == nil && !found && p.missing.IsZero() {
 		p.missing = time.Now()
@@ -41,12 +49,26 @@ func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Want
 		return err
 	}
 	if found {
-		p.missing = time.Time{}
-		a.arrivals.Forget(w.Device.MAC)
+		a.arrived(p, w)
 		return nil
 	}
+	return a.await(p, w, said)
+}
+
+// arrived ends the wait for a NIC.
+func (a *Agent) arrived(p *plug, w nic.Wanted) {
+	p.missing = time.Time{}
+	a.arrivals.Forget(w.Device.MAC, w.NIC)
+}
+
+// await has the worker woken when the NIC with the recipe's MAC arrives, and says
+// what is waited for. It returns errNotYet.
+func (a *Agent) await(p *plug, w nic.Wanted, said *nic.Observed) error {
+	if p.missing.IsZero() {
+		p.missing = time.Now()
+	}
 	key := p.key
-	a.arrivals.Await(w.Device.MAC, func() {
+	a.arrivals.Await(w.Device.MAC, w.NIC, func() {
 		p.arrived.Store(true)
 		a.queue.Wake(key)
 	})

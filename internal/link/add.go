@@ -75,14 +75,53 @@ func (h *Handle) AddMacvlan(m Macvlan) error {
 	info, data := linkInfo(KindMacvlan)
 	data.AddRtAttr(nl.IFLA_MACVLAN_MODE, nl.Uint32Attr(nl.MACVLAN_MODE_BRIDGE))
 	req.AddData(info)
-	err := h.write(req)
-	if m.Index != 0 && errors.Is(err, unix.EBUSY) { // what some kernels say of a taken index
-		err = ErrExists
-	}
-	if err != nil {
+	if err := h.writeAt(req, m.Index); err != nil {
 		return fmt.Errorf("make macvlan %q: %w", m.Name, err)
 	}
 	return nil
+}
+
+// An Ipvlan is an ipvlan in mode L2 to be made, down. It has its parent's MAC.
+type Ipvlan struct {
+	Name   string // required
+	Parent int    // required: index of the link below
+	Index  int    // optional: its own index; 0 lets the kernel choose
+	MTU    int    // bytes; optional: 0 takes the parent's
+}
+
+// AddIpvlan makes an ipvlan. A taken name or index is ErrExists, a kernel that
+// has no ipvlan ErrUnsupported, and a parent that carries macvlans, or ipvlans in
+// another mode, ErrBusy.
+func (h *Handle) AddIpvlan(v Ipvlan) error {
+	req := createAt(head(v.Index), v.Name, nic.MAC{}, v.MTU)
+	req.AddData(nl.NewRtAttr(unix.IFLA_LINK, nl.Uint32Attr(uint32(v.Parent))))
+	info, data := linkInfo(KindIpvlan)
+	data.AddRtAttr(nl.IFLA_IPVLAN_MODE, nl.Uint16Attr(ipvlanL2))
+	req.AddData(info)
+	err := h.writeAt(req, v.Index)
+	switch {
+	case errors.Is(err, unix.EOPNOTSUPP):
+		err = fmt.Errorf("%w (module ipvlan)", ErrUnsupported)
+	case errors.Is(err, unix.EBUSY):
+		err = ErrBusy
+	}
+	if err != nil {
+		return fmt.Errorf("make ipvlan %q: %w", v.Name, err)
+	}
+	return nil
+}
+
+// ipvlanL2 is IPVLAN_MODE_L2, linux/if_link.h: the container itself routes and
+// finds its neighbours, so that the host needs no routes or rules for it.
+const ipvlanL2 = 0
+
+// writeAt is write for a link that asks for an index, or 0.
+func (h *Handle) writeAt(req *nl.NetlinkRequest, index int) error {
+	err := h.write(req)
+	if index != 0 && errors.Is(err, unix.EBUSY) { // what some kernels say of a taken index
+		return ErrExists
+	}
+	return err
 }
 
 func create(name string, mac nic.MAC, mtu int) *nl.NetlinkRequest {

@@ -20,6 +20,10 @@ import (
 var (
 	ErrNotFound = errors.New("no such link")
 	ErrExists   = errors.New("already exists")
+	// ErrUnsupported: the kernel cannot make such a thing.
+	ErrUnsupported = errors.New("this kernel has no such kind of link")
+	// ErrBusy: the link is used in another way already.
+	ErrBusy = errors.New("link is in use otherwise")
 )
 
 const (

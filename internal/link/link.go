@@ -19,6 +19,7 @@ import (
 const (
 	KindVeth    = "veth"
 	KindMacvlan = "macvlan"
+	KindIpvlan  = "ipvlan"
 	KindBridge  = "bridge"
 )
 
@@ -40,7 +41,7 @@ type Link struct {
 	MTU     int
 	// Master is the index of the bridge or bond above; 0 without one.
 	Master int
-	// ParentIndex is the link below a macvlan, or the peer of a veth, in the
+	// ParentIndex is the link below a macvlan or ipvlan, or the peer of a veth, in the
 	// namespace that ParentNSID names as this namespace counts them.
 	ParentIndex int
 	ParentNSID  int

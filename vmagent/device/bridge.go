@@ -129,8 +129,8 @@ func (m *Maker) dropBridge(b nic.Bridge) error {
 	if !b.Owned {
 		return nil
 	}
-	m.bridges.Lock()
-	defer m.bridges.Unlock()
+	m.shared.Lock()
+	defer m.shared.Unlock()
 	links, err := m.host.Links()
 	if err != nil {
 		return err

@@ -10,17 +10,18 @@ import (
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/hotplug"
 )
 
 // DropSiblings removes what a dead container made, in its namespace, on the
-// parent of its macvlan: the kernel puts a macvlan on a macvlan beside it. The
-// NICs that are ours stay. It does nothing for other kinds.
+// parent of its macvlan or ipvlan: the kernel puts one on such a link beside it.
+// The NICs that are ours stay. It does nothing for other kinds.
 func (m *Maker) DropSiblings(ctx context.Context, d nic.Device, dead *netns.Namespace) error {
-	if d.Kind != nic.Macvlan || ctx.Err() != nil {
+	if !onParent(d) || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	parent, err := m.host.ByName(d.Parent)
-	if errors.Is(err, link.ErrNotFound) {
+	parent, err := m.parent(d)
+	if errors.Is(err, link.ErrNotFound) || errors.Is(err, hotplug.ErrNotFound) {
 		return nil
 	}
 	if err == nil {
@@ -29,7 +30,7 @@ func (m *Maker) DropSiblings(ctx context.Context, d nic.Device, dead *netns.Name
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("remove links on %q from %s: %w", d.Parent, dead.ID(), err)
+		return fmt.Errorf("remove links beside those of %s from %s: %w", d.MAC, dead.ID(), err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@
 package device
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,9 +38,9 @@ const defaultMTU = 1500
 // from several goroutines, for different NICs.
 type Maker struct {
 	host *link.Handle
-	// bridges is held while a port is added to a bridge, and while an empty
-	// one is removed.
-	bridges sync.Mutex
+	// shared is held while a port is added to a bridge or a seat to its parent,
+	// and while one that is empty is removed or set down.
+	shared sync.Mutex
 }
 
 // New opens a maker. host must stay open until Close.
@@ -63,7 +64,8 @@ func (m *Maker) Close() error {
 // Ensure makes the NIC, finishes one that was half made, and puts right what
 // is not as the recipe says on the host's side. A NIC that is in one of the
 // namespaces is left as it is. It makes nothing for a NIC of kind Found.
-// Something that is there in the NIC's place and is not ours is ErrForeign.
+// Something that is there in the NIC's place and is not ours is ErrForeign. A seat
+// whose parent is not plugged in yet is [hotplug.ErrNotFound].
 func (m *Maker) Ensure(ctx context.Context, id nic.ID, d nic.Device, namespaces ...*netns.Namespace) error {
 	if err := check(ctx, id, d); err != nil {
 		return err
@@ -74,6 +76,8 @@ func (m *Maker) Ensure(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 		err = m.ensureVeth(id, d)
 	case nic.Macvlan:
 		err = m.ensureMacvlan(ctx, id, d, namespaces)
+	case nic.Ipvlan:
+		err = m.ensureIpvlan(ctx, id, d, namespaces)
 	}
 	if err != nil {
 		return fmt.Errorf("make %s %s: %w", d.Kind, id, err)
@@ -82,8 +86,8 @@ func (m *Maker) Ensure(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 }
 
 // Remove removes what was made for the NIC, wherever a veth hides and from
-// the host or one of the namespaces if it is a macvlan, and an owned bridge
-// with its last NIC. What is gone already is no error; what is not ours is
+// the host or one of the namespaces if it is a macvlan or ipvlan, and an owned
+// bridge with its last NIC; the parent of ipvlans is set down after the last. What is gone already is no error; what is not ours is
 // left alone.
 func (m *Maker) Remove(ctx context.Context, id nic.ID, d nic.Device, namespaces ...*netns.Namespace) error {
 	if err := check(ctx, id, d); err != nil {
@@ -94,7 +98,9 @@ func (m *Maker) Remove(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 	case nic.Veth:
 		err = m.removeVeth(id, d)
 	case nic.Macvlan:
-		err = m.removeMacvlan(ctx, id, d, namespaces)
+		err = m.removeChild(ctx, id, d, namespaces)
+	case nic.Ipvlan:
+		err = m.removeIpvlan(ctx, id, d, namespaces)
 	}
 	if err != nil {
 		return fmt.Errorf("remove %s %s: %w", d.Kind, id, err)
@@ -113,19 +119,20 @@ func (m *Maker) Clean(id nic.ID, d nic.Device) (link.Change, error) {
 		Up:    new(false),
 		Plain: true,
 	}
-	if d.Kind == nic.Macvlan {
+	if onParent(d) {
 		c.Alias = new(string(id))
 	}
-	if c.MTU == 0 {
-		c.MTU = defaultMTU
-		if d.Kind == nic.Macvlan {
-			parent, err := m.parent(d)
-			if err != nil {
-				return link.Change{}, err
-			}
-			c.MTU = parent.MTU
+	if onParent(d) && c.MTU == 0 || d.Kind == nic.Ipvlan {
+		parent, err := m.parent(d)
+		if err != nil {
+			return link.Change{}, err
+		}
+		c.MTU = cmp.Or(c.MTU, parent.MTU)
+		if d.Kind == nic.Ipvlan {
+			c.MAC = parent.MAC // whatever that is now: it goes with it
 		}
 	}
+	c.MTU = cmp.Or(c.MTU, defaultMTU)
 	return c, nil
 }
 
@@ -169,7 +176,7 @@ func check(ctx context.Context, id nic.ID, d nic.Device) error {
 		return fmt.Errorf("recipe of %s: has no MAC", id)
 	}
 	switch d.Kind {
-	case nic.Found:
+	case nic.Found, nic.Ipvlan:
 		return nil
 	case nic.Veth:
 		if err := nic.CheckInterfaceName(d.Bridge.Name); err != nil {

@@ -413,6 +413,7 @@ func TestRecipesAreChecked(t *testing.T) {
 		{"no MAC", id, noMAC},
 		{"bridge name", id, badBridge},
 		{"kind", id, badKind},
+		{"ipvlan without MAC", id, nic.Device{Kind: nic.Ipvlan}},
 		{"macvlan parent", id, nic.Device{Kind: nic.Macvlan, MAC: good.MAC, Parent: "../x"}},
 		{"id", "nic-../../etc", good},
 	}

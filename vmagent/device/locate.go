@@ -24,8 +24,8 @@ type Place struct {
 }
 
 // Locate finds the NIC in the host namespace or in one of the others, by what
-// a container cannot change: a veth by its end on the host, a macvlan by its
-// parent and then its index, alias or MAC, a Found NIC by its permanent MAC. A veth
+// a container cannot change: a veth by its end on the host, a macvlan or ipvlan by
+// its parent and then its index, alias or MAC, a Found NIC by its permanent MAC. A veth
 // in a namespace that was not given is ErrElsewhere; any other NIC there is
 // just not found.
 func (m *Maker) Locate(ctx context.Context, id nic.ID, d nic.Device, namespaces ...*netns.Namespace) (at Place, found bool, err error) {
@@ -35,8 +35,8 @@ func (m *Maker) Locate(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 	switch d.Kind {
 	case nic.Veth:
 		at, found, err = m.locateVeth(id, d, namespaces)
-	case nic.Macvlan:
-		at, found, err = m.search(namespaces, m.macvlanIn(id, d))
+	case nic.Macvlan, nic.Ipvlan:
+		at, found, err = m.search(namespaces, m.childIn(id, d))
 	default:
 		at, found, err = m.search(namespaces, foundIn(id, d))
 	}
@@ -157,11 +157,11 @@ func foundIn(id nic.ID, d nic.Device) func(*link.Handle) (link.Link, bool, error
 	}
 }
 
-func (m *Maker) macvlanIn(id nic.ID, d nic.Device) func(*link.Handle) (link.Link, bool, error) {
+func (m *Maker) childIn(id nic.ID, d nic.Device) func(*link.Handle) (link.Link, bool, error) {
 	return func(h *link.Handle) (link.Link, bool, error) {
-		parent, err := m.host.ByName(d.Parent)
-		if errors.Is(err, link.ErrNotFound) {
-			return link.Link{}, false, nil // its macvlans went with it
+		parent, err := m.parent(d)
+		if errors.Is(err, link.ErrNotFound) || errors.Is(err, hotplug.ErrNotFound) {
+			return link.Link{}, false, nil // what was on it went with it
 		}
 		if err != nil {
 			return link.Link{}, false, err
@@ -170,21 +170,23 @@ func (m *Maker) macvlanIn(id nic.ID, d nic.Device) func(*link.Handle) (link.Link
 		if err != nil {
 			return link.Link{}, false, err
 		}
-		children = slices.DeleteFunc(children, func(l link.Link) bool { return l.Kind != link.KindMacvlan })
+		children = slices.DeleteFunc(children, func(l link.Link) bool { return l.Kind != string(d.Kind) })
 		l, found := ownChild(children, id, d)
 		return l, found, nil
 	}
 }
 
-// ownChild picks the NIC among the macvlans of its parent: by the index that
-// it was born with, which a container cannot change in place; by the alias,
-// which only we write unless the container is hostile; and without either it
-// is half made if it has our MAC.
+// ownChild picks the NIC among the links on its parent: by the index that it was
+// born with, which a container cannot change in place; by the alias, which only we
+// write unless the container is hostile; and without either it is half made if it
+// has our MAC, or the name where all have one MAC.
 func ownChild(children []link.Link, id nic.ID, d nic.Device) (link.Link, bool) {
 	for _, is := range []func(link.Link) bool{
 		func(l link.Link) bool { return l.Index == indexOf(id) },
 		func(l link.Link) bool { return l.Alias == string(id) },
-		func(l link.Link) bool { return !marked(l) && l.MAC == d.MAC },
+		func(l link.Link) bool {
+			return !marked(l) && (d.Kind == nic.Macvlan && l.MAC == d.MAC || l.Name == id.LinkName(homePrefix))
+		},
 	} {
 		if at := slices.IndexFunc(children, is); at >= 0 {
 			return children[at], true

@@ -13,7 +13,13 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
+// onParent says whether the NIC is a link on a parent that stays on the host.
+func onParent(d nic.Device) bool { return d.Kind == nic.Macvlan || d.Kind == nic.Ipvlan }
+
 func (m *Maker) parent(d nic.Device) (link.Link, error) {
+	if d.Kind == nic.Ipvlan {
+		return m.plugged(d)
+	}
 	p, err := m.host.ByName(d.Parent)
 	if errors.Is(err, link.ErrNotFound) {
 		return p, fmt.Errorf("parent interface %q does not exist on this node: %w", d.Parent, err)
@@ -51,7 +57,7 @@ func (m *Maker) ensureMacvlan(ctx context.Context, id nic.ID, d nic.Device, name
 // fits says in words what the kernel would call an invalid argument.
 func fits(d nic.Device, parent link.Link) error {
 	if d.MTU > parent.MTU {
-		return fmt.Errorf("MTU %d of the network is above the %d of its parent interface %q: lower the one or raise the other", d.MTU, parent.MTU, d.Parent)
+		return fmt.Errorf("MTU %d of the network is above the %d of its parent interface %q: lower the one or raise the other", d.MTU, parent.MTU, parent.Name)
 	}
 	return nil
 }
@@ -96,7 +102,8 @@ func indexOf(id nic.ID) int {
 	return 1<<30 | int(h.Sum32()&(1<<30-1))
 }
 
-func (m *Maker) removeMacvlan(ctx context.Context, id nic.ID, d nic.Device, namespaces []*netns.Namespace) error {
+// removeChild deletes a macvlan or an ipvlan.
+func (m *Maker) removeChild(ctx context.Context, id nic.ID, d nic.Device, namespaces []*netns.Namespace) error {
 	at, found, err := m.Locate(ctx, id, d, namespaces...)
 	if err != nil || !found {
 		return err

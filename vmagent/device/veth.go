@@ -12,8 +12,8 @@ import (
 )
 
 func (m *Maker) ensureVeth(id nic.ID, d nic.Device) error {
-	m.bridges.Lock()
-	defer m.bridges.Unlock()
+	m.shared.Lock()
+	defer m.shared.Unlock()
 	bridge, err := m.ensureBridge(d.Bridge)
 	if err != nil {
 		return err

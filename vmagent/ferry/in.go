@@ -96,7 +96,7 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 	c := link.Change{Name: e.Name, MTU: cmp.Or(e.MTU, d.MTU), Up: new(true), Plain: true, Tuning: new(l.Untuned())}
 	// Hardware has its MAC already, unless somebody here has given it another
 	// before we came (F37); some drivers mind being told what they know.
-	if d.Kind.Made() || l.MAC != d.MAC {
+	if d.Kind.OwnMAC() || d.Kind == nic.Found && l.MAC != d.MAC {
 		c.MAC = d.MAC
 	}
 	if d.Kind == nic.Found {
@@ -149,7 +149,7 @@ func (f *Ferry) adopt(id nic.ID, d nic.Device, l link.Link, inside *link.Handle,
 	}
 	var c link.Change
 	changed := false
-	if d.Kind.Made() && l.MAC != d.MAC {
+	if d.Kind.OwnMAC() && l.MAC != d.MAC {
 		c.MAC, changed = d.MAC, true
 	}
 	if mtu := cmp.Or(e.MTU, d.MTU); mtu != 0 && l.MTU != mtu {

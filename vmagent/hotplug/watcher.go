@@ -24,21 +24,25 @@ type Watcher struct {
 	some chan struct{} // has a token when somebody has begun to wait
 
 	mu    sync.Mutex
-	waits map[nic.MAC]func()
+	waits map[nic.MAC]map[nic.ID]func()
 }
 
 // NewWatcher makes a watcher. host must stay open while Run runs.
 func NewWatcher(host *netns.Namespace) *Watcher {
-	return &Watcher{host: host, some: make(chan struct{}, 1), waits: map[nic.MAC]func(){}}
+	return &Watcher{host: host, some: make(chan struct{}, 1), waits: map[nic.MAC]map[nic.ID]func(){}}
 }
 
 // Await has arrived called once, soon after a NIC with the MAC is there: also
 // if it is there already, and if there are several. It takes the place of an
-// earlier wait for the same MAC. arrived returns at once.
-func (w *Watcher) Await(mac nic.MAC, arrived func()) {
+// earlier wait for the same MAC on behalf of the same NIC: seats wait for that
+// which they are on. arrived returns at once.
+func (w *Watcher) Await(mac nic.MAC, of nic.ID, arrived func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.waits[mac] = arrived
+	if w.waits[mac] == nil {
+		w.waits[mac] = map[nic.ID]func(){}
+	}
+	w.waits[mac][of] = arrived
 	select {
 	case w.some <- struct{}{}:
 	default:
@@ -46,10 +50,13 @@ func (w *Watcher) Await(mac nic.MAC, arrived func()) {
 }
 
 // Forget ends a wait; it is no error if there is none.
-func (w *Watcher) Forget(mac nic.MAC) {
+func (w *Watcher) Forget(mac nic.MAC, of nic.ID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.waits, mac)
+	delete(w.waits[mac], of)
+	if len(w.waits[mac]) == 0 {
+		delete(w.waits, mac)
+	}
 }
 
 // Run looks until ctx ends. It returns early only where the kernel does not
@@ -98,12 +105,14 @@ func (w *Watcher) look(h *link.Handle) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for mac, arrived := range w.waits {
+	for mac, all := range w.waits {
 		if _, err := Pick(links, mac); errors.Is(err, ErrNotFound) {
 			continue
 		}
 		delete(w.waits, mac)
-		arrived()
+		for _, arrived := range all {
+			arrived()
+		}
 	}
 	return nil
 }
