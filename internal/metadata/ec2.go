@@ -98,4 +98,3 @@ func EC2Endpoint(getenv func(string) string) (string, error) {
 	}
 	return strings.TrimSuffix(getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"), "/"), nil
 }
-

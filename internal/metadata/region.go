@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 )
 
 // Region asks which region of EC2 this machine is in, for a config that names
 // none. getenv is os.Getenv: it heeds what AWS's own tools are told about the
-// service. It asks once and takes 10 s at most. The error says what to do.
+// service. Where nothing answers it takes 5 s. The error says what to do.
 func Region(ctx context.Context, getenv func(string) string, log *slog.Logger) (string, error) {
 	id, err := self(ctx, getenv, log)
 	if err != nil {
@@ -22,7 +23,7 @@ func self(ctx context.Context, getenv func(string) string, log *slog.Logger) (Id
 	if err != nil {
 		return Identity{}, err
 	}
-	c, err := New(Options{Dialect: EC2(), Log: log, BaseURL: base})
+	c, err := New(Options{Dialect: EC2(), Log: log, BaseURL: base, Patience: 5 * time.Second})
 	if err != nil {
 		return Identity{}, err
 	}

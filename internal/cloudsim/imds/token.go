@@ -31,21 +31,29 @@ func (s *Service) giveToken(id string, r *http.Request) answer {
 func (s *Service) newToken(id string, ttl time.Duration) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, now := s.of(id), time.Now()
-	oldest := ""
+	i := s.of(id)
+	if len(i.tokens) >= maxTokens {
+		i.forget()
+	}
+	token := s.draw(40)
+	i.tokens[token] = time.Now().Add(ttl)
+	return token
+}
+
+// forget makes room for a token: all go that have ended, and if none has the
+// one that ends first.
+func (i *instance) forget() {
+	first, now := "", time.Now()
 	for token, end := range i.tokens {
 		if !end.After(now) {
 			delete(i.tokens, token)
-		} else if oldest == "" || end.Before(i.tokens[oldest]) {
-			oldest = token
+		} else if first == "" || end.Before(i.tokens[first]) {
+			first = token
 		}
 	}
 	if len(i.tokens) >= maxTokens {
-		delete(i.tokens, oldest)
+		delete(i.tokens, first)
 	}
-	token := s.draw(40)
-	i.tokens[token] = now.Add(ttl)
-	return token
 }
 
 // draw makes a text out of so many random bytes. The caller has the lock.
