@@ -1,7 +1,7 @@
 package ec2
 
 // The answers, with EC2's names of the elements. What is nil, and what is empty
-// and has omitempty, is left out.
+// and has omitempty, is left out; a list without items is an empty element.
 
 type head struct {
 	RequestID string `xml:"requestId"`
@@ -141,8 +141,12 @@ type attributeAnswer struct {
 	ID              string          `xml:"networkInterfaceId"`
 	Description     *textItem       `xml:"description"`
 	SourceDestCheck *boolItem       `xml:"sourceDestCheck"`
-	Groups          []groupItem     `xml:"groupSet>item"`
+	Groups          *groupSet       `xml:"groupSet"`
 	Attachment      *attachmentItem `xml:"attachment"`
+}
+
+type groupSet struct {
+	Items []groupItem `xml:"item"`
 }
 
 type assignedAnswer struct {

@@ -138,20 +138,25 @@ func interfaceOf(i cloudsim.Interface) interfaceItem {
 	return item
 }
 
-// inInstance is an interface as DescribeInstances shows it, which says less.
+// inInstance is an interface as DescribeInstances shows it.
 func inInstance(i cloudsim.Interface) cardItem {
 	card := cardOf(i)
-	if card.Attachment != nil {
-		card.Attachment.InstanceID, card.Attachment.InstanceOwner = "", ""
+	card.shorten()
+	return card
+}
+
+// shorten leaves out what DescribeInstances does not say.
+func (c *cardItem) shorten() {
+	if c.Attachment != nil {
+		c.Attachment.InstanceID, c.Attachment.InstanceOwner = "", ""
 	}
-	shorten := func(a *associationItem) {
+	associations := []*associationItem{c.Association}
+	for _, p := range c.PrivateIPs {
+		associations = append(associations, p.Association)
+	}
+	for _, a := range associations {
 		if a != nil {
 			a.AllocationID, a.AssociationID = "", ""
 		}
 	}
-	shorten(card.Association)
-	for _, p := range card.PrivateIPs {
-		shorten(p.Association)
-	}
-	return card
 }

@@ -72,7 +72,7 @@ func runInterfaceAttribute(ctx context.Context, c *cloudsim.Cloud, call cloudsim
 	case "sourceDestCheck":
 		a.SourceDestCheck = &boolItem{i.SourceDestCheck}
 	case "groupSet":
-		a.Groups = groupItems(i.Groups)
+		a.Groups = &groupSet{groupItems(i.Groups)}
 	case "attachment":
 		a.Attachment = attachmentOf(i.Attachment)
 	}
