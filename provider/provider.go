@@ -4,6 +4,7 @@ package provider
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
@@ -125,6 +126,36 @@ type Powered interface {
 // ScopeSubnet.
 type Placer interface {
 	Place(ctx context.Context, spec nic.Spec, node nic.Node) (nic.Spec, error)
+}
+
+// An AddrAssigner can give a NIC addresses beside the one that it was made with,
+// and take an address from one NIC to another. Addresses are always named: a
+// number of them, asked for twice, would be twice as many. Get tells what is where;
+// it may lag behind by Info.VisibleAfter.
+type AddrAssigner interface {
+	// Assign gives the NIC the addresses, of its own subnet. What it has already is
+	// no error. An address that is on the NIC from is taken from it, at once and
+	// whatever uses it there: only the caller can know that nothing does. On any
+	// other NIC: ErrElsewhere. from may be empty. No such NIC: ErrNotFound. No room
+	// for more: ErrExhausted.
+	Assign(ctx context.Context, id nic.ID, addrs []netip.Addr, from nic.ID) error
+	// Unassign takes the addresses from the NIC. What it has not is no error; the
+	// one that it was made with is ErrInvalid.
+	Unassign(ctx context.Context, id nic.ID, addrs []netip.Addr) error
+}
+
+// A Publisher gives claims public addresses, which live as long as the claims do
+// and pass from NIC to NIC with them.
+type Publisher interface {
+	// Publish has the claim's public address lead to the NIC's first address, and
+	// returns it. A claim that has none gets one; one that leads elsewhere is led
+	// here. Its owner repeats it after any error.
+	Publish(ctx context.Context, claim nic.ClaimID, id nic.ID) (netip.Addr, error)
+	// Unpublish gives the claim's public address back. A claim that has none is no
+	// error.
+	Unpublish(ctx context.Context, claim nic.ClaimID) error
+	// Published are the claims of this cluster that have one, and theirs.
+	Published(ctx context.Context) (map[nic.ClaimID]netip.Addr, error)
 }
 
 // Unwrapper is a decorator around another provider.

@@ -4,33 +4,111 @@ package aws
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/smithy-go"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
 )
 
-// Kind is what Info says of every provider of this room.
+// Kind is the driver's name in the config.
 const Kind = "aws"
 
-// Options shape a provider.
+const (
+	// worstCall is a look and a call, of attempts attempts each.
+	worstCall = 30 * time.Second
+	// visibleAfter is how long EC2 may hide what has just been made; what
+	// Terraform waits.
+	visibleAfter = 2 * time.Minute
+	// jumbo is the MTU that interfaces of EC2 carry within a VPC.
+	jumbo    = 9001
+	slotName = "network interface"
+)
+
+// Options configure a provider.
 type Options struct {
 	// Name is the configured name; required.
 	Name string
+	// Cluster is this installation's id, which tags all that it makes; required.
+	Cluster string
+	// Region is such as eu-central-1; optional where the SDK's chain knows it.
+	Region string
+	// Endpoint is the EC2 API's URL where it is not the region's own; optional.
+	Endpoint string
+	// Profile is one of the shared config files; optional.
+	Profile string
+	// Log is told what nobody asked for; optional.
+	Log *slog.Logger
+	// HTTPClient makes the calls; optional, and not good for AWS_CA_BUNDLE.
+	HTTPClient *http.Client
 }
 
-// A Provider makes NICs in EC2.
+// A Provider makes, plugs in and deletes elastic network interfaces. It keeps
+// nothing that it cannot do without: an interface's tags say whose it is. What it
+// remembers of its own last calls only bridges the time until EC2 shows them.
 type Provider struct {
-	api *ec2.Client
+	opts    Options
+	api     *ec2.Client
+	secrets *secrets
+	pace    *pace
+	recent  recent
+	indexes indexes
+	full    full
+
+	interfaces *batcher[nic.ID, []iface]
+	machines   *batcher[nic.InstanceID, machine]
+	places     *cache[nic.InstanceID, spot]
+	subnets    *cache[string, subnet]
+	types      *cache[string, typeLimits]
 }
 
-// New returns a provider.
+// New returns a provider, or an error that names what is missing. Credentials are
+// looked for by the SDK's standard chain at the first call, and nowhere else.
 func New(ctx context.Context, o Options) (*Provider, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("load the AWS configuration: %w", err)
+	var faults nic.Faults
+	faults.AddErr("name", nic.CheckName("provider", o.Name))
+	if o.Cluster == "" {
+		faults.Add("cluster", "is missing")
 	}
-	return &Provider{api: ec2.NewFromConfig(cfg)}, nil
+	if err := faults.Err(); err != nil {
+		return nil, fmt.Errorf("make aws provider: %w", err)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Log = o.Log.With("provider", o.Name)
+	p := &Provider{opts: o, secrets: &secrets{}, pace: newPace()}
+	var err error
+	if p.api, err = connect(ctx, o, p.secrets); err != nil {
+		return nil, fmt.Errorf("make aws provider %s: %w", o.Name, err)
+	}
+	p.interfaces = newBatcher(maxFilter, p.admit(apiDescribeInterfaces), p.describeNICs)
+	p.machines = newBatcher(maxFilter, p.admit(apiDescribeInstances), p.describeMachines)
+	p.places = newCache[nic.InstanceID, spot](placeKept)
+	p.subnets = newCache[string, subnet](subnetKept)
+	p.types = newCache[string, typeLimits](typeKept)
+	return p, nil
 }
 
-var _ smithy.APIError = (*smithy.GenericAPIError)(nil)
+// Info implements provider.Provider.
+func (p *Provider) Info() provider.Info {
+	return provider.Info{
+		Name: p.opts.Name, Kind: Kind, DrawsMACs: true, Travel: provider.Carry,
+		WorstCall: worstCall, VisibleAfter: visibleAfter,
+		Rates: provider.Rates{
+			Create: rateOf(apiCreateInterface), Attach: rateOf(apiAttachInterface),
+			Detach: rateOf(apiDetachInterface), Delete: rateOf(apiDeleteInterface),
+		},
+	}
+}
+
+var (
+	_ provider.Provider     = (*Provider)(nil)
+	_ provider.Placer       = (*Provider)(nil)
+	_ provider.Powered      = (*Provider)(nil)
+	_ provider.AddrAssigner = (*Provider)(nil)
+	_ provider.Publisher    = (*Provider)(nil)
+)

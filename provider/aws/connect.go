@@ -1,0 +1,77 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/smithy-go"
+)
+
+// Of each call the SDK makes attempts attempts of attemptTime at most, with up to
+// maxBackoff between them: less than worstCall in all.
+const (
+	attempts    = 3
+	attemptTime = 8 * time.Second
+	maxBackoff  = time.Second
+)
+
+var errNoRegion = errors.New("no region is set: say it in the provider's aws section, in AWS_REGION or in the profile")
+
+// connect makes the client, without a call.
+func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
+	with := []func(*config.LoadOptions) error{config.WithRetryer(newRetryer)}
+	if o.Region != "" {
+		with = append(with, config.WithRegion(o.Region))
+	}
+	if o.Profile != "" {
+		with = append(with, config.WithSharedConfigProfile(o.Profile))
+	}
+	if o.HTTPClient != nil {
+		with = append(with, config.WithHTTPClient(o.HTTPClient))
+	} else {
+		with = append(with, config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTime)))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, with...)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Region == "" {
+		return nil, errNoRegion
+	}
+	s.from = cfg.Credentials
+	cfg.Credentials = s
+	return ec2.NewFromConfig(cfg, func(eo *ec2.Options) {
+		if o.Endpoint != "" {
+			eo.BaseEndpoint = aws.String(o.Endpoint)
+		}
+		eo.APIOptions = append(eo.APIOptions, onlyAnswers)
+	}), nil
+}
+
+// newRetryer retries what the SDK's standard one does, but not what was
+// throttled: another try at once takes the tokens of all. That is for pace. There
+// is no quota of retries either, since attempts bounds them: with one, an outage
+// would last longer for those that come late.
+func newRetryer() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = attempts
+		o.MaxBackoff = maxBackoff
+		o.RateLimiter = ratelimit.None
+		o.Retryables = slices.Insert(slices.Clone(o.Retryables), 0, retry.IsErrorRetryable(retry.IsErrorRetryableFunc(notThrottled)))
+	})
+}
+
+func notThrottled(err error) aws.Ternary {
+	if e, ok := errors.AsType[smithy.APIError](err); ok && throttles(e.ErrorCode()) {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
+}

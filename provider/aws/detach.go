@@ -1,0 +1,76 @@
+package aws
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// Detach implements provider.Provider. It never forces: a guest that hangs has its
+// NIC until an operator says otherwise.
+func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceID) error {
+	fail := p.failing("detach", id)
+	f, err := p.have(ctx, id)
+	if err != nil {
+		return fail(err)
+	}
+	state, at := stateOf(f, p.recent.of(id))
+	switch {
+	case state == nic.StateDeleting:
+		return fail(errNotFound("it is deleted"))
+	case at.Instance == "":
+		return nil
+	case at.Instance != instance:
+		return fail(kindf(provider.ErrElsewhere, "%s is %s on %s", f.id, state, at.Instance))
+	case state == nic.StateDetaching:
+		return nil
+	case state != nic.StateAttached:
+		return fail(kindf(provider.ErrBusy, "%s is %s", f.id, state))
+	}
+	_, err = call(ctx, p, apiDetachInterface, p.api.DetachNetworkInterface, &ec2.DetachNetworkInterfaceInput{
+		AttachmentId: aws.String(f.plug.id), Force: aws.Bool(false),
+	})
+	if err != nil && !errors.Is(err, provider.ErrNotFound) { // the attachment: it has gone by itself
+		return fail(err)
+	}
+	p.recent.ended(id, f.plug.id)
+	p.indexes.free(instance, f.plug.index)
+	return nil
+}
+
+// Delete implements provider.Provider.
+func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
+	fail := p.failing("delete", id)
+	all, err := p.lookAll(ctx, id)
+	if err != nil {
+		return fail(err)
+	}
+	d, fs := p.recent.of(id), all[id]
+	if len(fs) == 0 && d.young() && d.made.id != "" {
+		fs = []iface{d.made}
+	}
+	if len(fs) == 0 || gone(fs[0], d) {
+		return fail(errNotFound("EC2 shows no interface with its tag"))
+	}
+	for _, f := range fs {
+		if state, at := stateOf(f, d); state != nic.StateAvailable && state != nic.StateCreating {
+			return fail(kindf(provider.ErrBusy, "%s is %s on %s", f.id, state, at.Instance))
+		}
+	}
+	// The others first: as long as the NIC is there, Delete is called again.
+	for i := len(fs) - 1; i >= 0; i-- {
+		_, err = call(ctx, p, apiDeleteInterface, p.api.DeleteNetworkInterface, &ec2.DeleteNetworkInterfaceInput{
+			NetworkInterfaceId: aws.String(fs[i].id),
+		})
+		if err != nil && (i == 0 || !errors.Is(err, provider.ErrNotFound)) {
+			return fail(p.perhapsYoung(id, err))
+		}
+	}
+	p.recent.deleted(id)
+	return nil
+}

@@ -1,0 +1,204 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// A rule says what a code of EC2 means. Which calls say it, and what is done then,
+// is in testdata/errors.tsv.
+type rule struct {
+	code string
+	says string // is part of the message; empty is any
+	api  string // empty is any
+	kind error
+	// scope is how far it reaches.
+	scope provider.Scope
+}
+
+// rules are looked through from the top.
+func rules() []rule {
+	const value = "InvalidParameterValue"
+	return []rule{
+		{code: "InvalidNetworkInterfaceID.NotFound", kind: provider.ErrNotFound, scope: provider.ScopeNIC},
+		{code: "InvalidNetworkInterfaceId.Malformed", kind: provider.ErrInvalid, scope: provider.ScopeNIC},
+		{code: "InvalidAttachmentID.NotFound", kind: provider.ErrNotFound, scope: provider.ScopeNIC},
+		{code: value, says: "is currently in use", kind: provider.ErrBusy, scope: provider.ScopeNIC},
+		{code: value, says: indexTaken, kind: provider.ErrBusy, scope: provider.ScopeNode},
+		{code: codeInUse, kind: provider.ErrBusy, scope: provider.ScopeNIC},
+		{code: value, says: "move is not allowed", kind: provider.ErrElsewhere, scope: provider.ScopeAddress},
+		{code: value, says: "secondary-addresses", kind: provider.ErrInvalid, scope: provider.ScopeAddress},
+		{code: value, says: "are not assigned to interface", kind: provider.ErrNotFound, scope: provider.ScopeAddress},
+		{code: value, says: "primary IP address", kind: provider.ErrInvalid, scope: provider.ScopeAddress},
+		{code: value, says: "subnet's address range", kind: provider.ErrInvalid, scope: provider.ScopeAddress},
+		{code: value, says: "subnet's reserved address range", kind: provider.ErrInvalid, scope: provider.ScopeAddress},
+		{code: value, says: "belong to different networks", kind: provider.ErrInvalid, scope: provider.ScopeAccount},
+		{code: value, kind: provider.ErrInvalid, scope: provider.ScopeNIC},
+		{code: codeAddressInUse, api: apiReleaseAddress, kind: provider.ErrBusy, scope: provider.ScopeAddress},
+		{code: codeAddressInUse, kind: provider.ErrInvalid, scope: provider.ScopeAddress},
+		{code: codeMismatch, kind: provider.ErrBusy, scope: provider.ScopeNIC},
+		{code: "InvalidSubnetID.NotFound", kind: provider.ErrInvalid, scope: provider.ScopeSubnet},
+		{code: "InvalidGroup.NotFound", kind: provider.ErrInvalid, scope: provider.ScopeAccount},
+		{code: "InvalidSecurityGroupID.NotFound", kind: provider.ErrInvalid, scope: provider.ScopeAccount},
+		{code: "InvalidInstanceID.NotFound", kind: provider.ErrInvalid, scope: provider.ScopeNode},
+		{code: "InvalidInstanceID.Malformed", kind: provider.ErrInvalid, scope: provider.ScopeNode},
+		{code: "InvalidParameterCombination", kind: provider.ErrInvalid, scope: provider.ScopeNIC},
+		{code: codeSlots, kind: provider.ErrExhausted, scope: provider.ScopeNode},
+		{code: "NetworkInterfaceLimitExceeded", kind: provider.ErrExhausted, scope: provider.ScopeAccount},
+		{code: "AddressLimitExceeded", kind: provider.ErrExhausted, scope: provider.ScopeAccount},
+		{code: "SecurityGroupsPerInterfaceLimitExceeded", kind: provider.ErrExhausted, scope: provider.ScopeAccount},
+		{code: "PrivateIpAddressLimitExceeded", kind: provider.ErrExhausted, scope: provider.ScopeNIC},
+		{code: codeSubnetFull, kind: provider.ErrExhausted, scope: provider.ScopeSubnet},
+		{code: codeFragmented, kind: provider.ErrExhausted, scope: provider.ScopeSubnet},
+		{code: "IncorrectState", kind: provider.ErrBusy, scope: provider.ScopeNIC},
+		{code: "IncorrectInstanceState", kind: provider.ErrBusy, scope: provider.ScopeNode},
+		{code: "ResourceNotReady", kind: provider.ErrBusy, scope: provider.ScopeNIC},
+		{code: "OperationNotPermitted", kind: provider.ErrDenied, scope: provider.ScopeNIC},
+		{code: "AuthFailure", says: "do not have permission", kind: provider.ErrDenied, scope: provider.ScopeNIC},
+		{code: "AuthFailure", kind: provider.ErrDenied, scope: provider.ScopeAccount},
+		{code: "UnauthorizedOperation", kind: provider.ErrDenied, scope: provider.ScopeAccount},
+		{code: "RequestExpired", kind: provider.ErrDenied, scope: provider.ScopeAccount},
+		{code: "ExpiredToken", kind: provider.ErrDenied, scope: provider.ScopeAccount},
+		{code: "InvalidClientTokenId", kind: provider.ErrDenied, scope: provider.ScopeAccount},
+		{code: "SignatureDoesNotMatch", kind: provider.ErrDenied, scope: provider.ScopeAccount},
+		{code: "IncompleteSignature", kind: provider.ErrDenied, scope: provider.ScopeAccount},
+		{code: "MissingAuthenticationToken", kind: provider.ErrDenied, scope: provider.ScopeAccount},
+		{code: "OptInRequired", kind: provider.ErrDenied, scope: provider.ScopeAccount},
+		{code: "ConcurrentTagAccess", kind: provider.ErrBusy, scope: provider.ScopeNIC},
+		{code: "TagLimitExceeded", kind: provider.ErrInvalid, scope: provider.ScopeNIC},
+		{code: "UnsupportedOperation", kind: provider.ErrUnsupported, scope: provider.ScopeAccount},
+		{code: "Resource.AlreadyAssociated", kind: provider.ErrElsewhere, scope: provider.ScopeAddress},
+		{code: "InvalidAssociationID.NotFound", kind: provider.ErrNotFound, scope: provider.ScopeAddress},
+		{code: "InvalidAllocationID.NotFound", kind: provider.ErrNotFound, scope: provider.ScopeAddress},
+		{code: "InternalError", kind: provider.ErrUnknown, scope: provider.ScopeAccount},
+		{code: "InternalFailure", kind: provider.ErrUnknown, scope: provider.ScopeAccount},
+		{code: "Unavailable", kind: provider.ErrUnknown, scope: provider.ScopeAccount},
+		{code: "ServiceUnavailable", kind: provider.ErrUnknown, scope: provider.ScopeAccount},
+		{code: "RequestTimeout", kind: provider.ErrUnknown, scope: provider.ScopeAccount},
+		{code: "UnknownError", kind: provider.ErrUnknown, scope: provider.ScopeAccount}, // the SDK's, of a body that says none
+	}
+}
+
+// The codes and words that verbs look for.
+const (
+	indexTaken       = "already has an interface attached at device index"
+	codeInUse        = "InvalidNetworkInterface.InUse"
+	codeAddressInUse = "InvalidIPAddress.InUse"
+	codeMismatch     = "IdempotentParameterMismatch"
+	codeSlots        = "AttachmentLimitExceeded"
+	codeSubnetFull   = "InsufficientFreeAddressesInSubnet"
+	codeFragmented   = "InsufficientCidrBlocks"
+)
+
+// throttles says whether a code means too many calls. Some answers prefix it.
+func throttles(code string) bool {
+	code = bare(code)
+	return code == "RequestLimitExceeded" || strings.Contains(code, "Throttl") || code == "TooManyRequestsException" || code == "SlowDown"
+}
+
+func bare(code string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(code, "Client."), "Server.")
+}
+
+// A said is what EC2 said in refusing a call.
+type said struct{ code, message string }
+
+// Error reads "IncorrectState: The instance is stopping".
+func (s said) Error() string { return s.code + ": " + s.message }
+
+// saying returns what EC2 said, or nothing.
+func saying(err error) said {
+	s, _ := errors.AsType[said](err)
+	return s
+}
+
+// classify makes any error of the SDK one of the contract. What is no answer of
+// EC2 may have taken place.
+func (p *Provider) classify(ctx context.Context, api string, err error) *provider.Error {
+	e := &provider.Error{Kind: provider.ErrUnknown, Scope: provider.ScopeAccount}
+	if re, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		e.RequestID = p.secrets.strike(re.ServiceRequestID())
+	}
+	if ctx.Err() != nil {
+		e.Err = fmt.Errorf("%s: %w", api, ctx.Err())
+		return e
+	}
+	ae, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		e.Err = fmt.Errorf("%s: %s", api, p.secrets.strike(err.Error()))
+		return e
+	}
+	s := said{bare(ae.ErrorCode()), p.secrets.strike(ae.ErrorMessage())}
+	e.Kind, e.Scope = meaning(api, s, statusOf(err))
+	e.Err = fmt.Errorf("%s: %w", api, s)
+	return e
+}
+
+func statusOf(err error) int {
+	if re, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		return re.HTTPStatusCode()
+	}
+	return 0
+}
+
+func meaning(api string, s said, status int) (error, provider.Scope) {
+	if throttles(s.code) {
+		return provider.ErrThrottled, provider.ScopeAccount
+	}
+	for _, r := range rules() {
+		if r.code == s.code && (r.api == "" || r.api == api) && strings.Contains(s.message, r.says) {
+			return r.kind, r.scope
+		}
+	}
+	switch {
+	case status >= 500:
+		return provider.ErrUnknown, provider.ScopeAccount
+	case strings.HasSuffix(s.code, "LimitExceeded"):
+		return provider.ErrExhausted, provider.ScopeAccount
+	}
+	return provider.ErrInvalid, provider.ScopeNIC // refused, so nothing was done
+}
+
+// failing returns the function that makes any error of an op the caller's.
+func (p *Provider) failing(op string, id nic.ID) func(error) error {
+	return func(err error) error {
+		e := provider.Error{Kind: provider.ErrUnknown, Err: err}
+		if known, ok := errors.AsType[*provider.Error](err); ok {
+			e = *known
+		}
+		if e.Scope == "" {
+			e.Scope = provider.ScopeNIC
+		}
+		e.Provider, e.Op, e.ID = p.opts.Name, op, id
+		return &e
+	}
+}
+
+func throttled(err error) bool { return errors.Is(err, provider.ErrThrottled) }
+
+func kindf(kind error, format string, args ...any) error {
+	return &provider.Error{Kind: kind, Err: fmt.Errorf(format, args...)}
+}
+
+// busyFor says when it may be otherwise, and that nothing has been done.
+func busyFor(wait time.Duration, format string, args ...any) error {
+	return &provider.Error{Kind: provider.ErrBusy, RetryAfter: wait, Err: fmt.Errorf(format, args...)}
+}
+
+func unknown(cause error) error {
+	return &provider.Error{Kind: provider.ErrUnknown, Scope: provider.ScopeAccount, Err: cause}
+}
+
+func errNotFound(why string) error {
+	return &provider.Error{Kind: provider.ErrNotFound, Err: errors.New(why)}
+}

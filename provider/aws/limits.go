@@ -1,0 +1,101 @@
+package aws
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+const (
+	typeKept = 24 * time.Hour
+	// shippedKept is how long the shipped table is taken where EC2 did not say.
+	shippedKept = time.Minute
+)
+
+// typeLimits are what instances of a type can hold, on network card 0.
+type typeLimits struct{ nics, addrs int }
+
+//go:embed limits.tsv
+var shippedLimits string
+
+// shipped is what the shipped table says of a type.
+func shipped(kind string) (l typeLimits, ok bool) {
+	_, row, found := strings.Cut(shippedLimits, "\n"+kind+"\t")
+	if !found {
+		return typeLimits{}, false
+	}
+	n, err := fmt.Sscanf(row, "%d\t%d\n", &l.nics, &l.addrs)
+	return l, err == nil && n == 2
+}
+
+// Limits implements provider.Provider. They are those of network card 0, the only
+// one that NICs are plugged into; what is not ours is counted too.
+func (p *Provider) Limits(ctx context.Context, instance nic.InstanceID) (provider.Limits, error) {
+	fail := p.failing("limits", "")
+	m, err := p.machineOf(ctx, instance, provider.ErrNotFound)
+	if err == nil && m.state == types.InstanceStateNameTerminated {
+		err = noInstance(provider.ErrNotFound, instance)
+	}
+	if err != nil {
+		return provider.Limits{}, fail(err)
+	}
+	l, err := p.limitsOf(ctx, m.kind)
+	if err != nil {
+		return provider.Limits{}, fail(err)
+	}
+	return provider.Limits{NICs: l.nics, AddrsPerNIC: l.addrs, Free: max(0, l.nics-len(m.used)), Slot: slotName}, nil
+}
+
+// limitsOf is what EC2 says of a type, or else the shipped table.
+func (p *Provider) limitsOf(ctx context.Context, kind string) (typeLimits, error) {
+	if l, ok := p.types.get(kind); ok {
+		return l, nil
+	}
+	out, err := call(ctx, p, apiDescribeTypes, p.api.DescribeInstanceTypes, &ec2.DescribeInstanceTypesInput{
+		Filters: []types.Filter{{Name: aws.String("instance-type"), Values: []string{kind}}},
+	})
+	if err == nil {
+		for _, t := range out.InstanceTypes {
+			if l, ok := limitsFrom(t); ok && string(t.InstanceType) == kind {
+				p.types.put(kind, l)
+				return l, nil
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		return typeLimits{}, unknown(ctx.Err())
+	}
+	l, ok := shipped(kind)
+	switch {
+	case ok:
+		p.types.keep(kind, l, shippedKept)
+		p.opts.Log.Warn("EC2 does not say what an instance type can hold; the shipped table does", "type", kind, "nics", l.nics, "err", err)
+		return l, nil
+	case err != nil:
+		return typeLimits{}, err
+	}
+	return typeLimits{}, kindf(provider.ErrInvalid, "EC2 knows no instance type %q", kind)
+}
+
+func limitsFrom(t types.InstanceTypeInfo) (typeLimits, bool) {
+	n := t.NetworkInfo
+	if n == nil {
+		return typeLimits{}, false
+	}
+	l := typeLimits{int(aws.ToInt32(n.MaximumNetworkInterfaces)), int(aws.ToInt32(n.Ipv4AddressesPerInterface))}
+	for _, card := range n.NetworkCards {
+		if aws.ToInt32(card.NetworkCardIndex) == 0 && card.MaximumNetworkInterfaces != nil {
+			l.nics = int(*card.MaximumNetworkInterfaces)
+		}
+	}
+	return l, l.nics > 0 && l.addrs > 0
+}

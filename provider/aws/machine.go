@@ -1,0 +1,137 @@
+package aws
+
+import (
+	"context"
+	"regexp"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// placeKept is for where an instance is, which never changes.
+const placeKept = 24 * time.Hour
+
+// A spot is where an instance is.
+type spot struct{ zone string }
+
+// A machine is an instance, as EC2 described it once.
+type machine struct {
+	zone, kind string
+	state      types.InstanceStateName
+	used       map[int]bool // the device indexes of card 0
+}
+
+// instanceID is what an instance's id looks like. A filter takes anything, and * for
+// all.
+var instanceID = regexp.MustCompile(`^i-[0-9a-f]{8,17}$`)
+
+func noInstance(kind error, id nic.InstanceID) error {
+	return &provider.Error{
+		Kind: kind, Scope: provider.ScopeNode,
+		Err: said{"no instance " + string(id), "is it of this region and account, and is that the id that the config gives its node?"},
+	}
+}
+
+// machineOf asks anew for an instance; there being none is of that kind.
+func (p *Provider) machineOf(ctx context.Context, id nic.InstanceID, none error) (machine, error) {
+	if !instanceID.MatchString(string(id)) {
+		if err := ctx.Err(); err != nil {
+			return machine{}, unknown(err)
+		}
+		return machine{}, noInstance(none, id)
+	}
+	all, err := p.machines.ask(ctx, id)
+	if err != nil {
+		return machine{}, err
+	}
+	m, ok := all[id]
+	if !ok {
+		return machine{}, noInstance(none, id)
+	}
+	p.places.put(id, spot{m.zone})
+	return m, nil
+}
+
+func (p *Provider) spotOf(ctx context.Context, id nic.InstanceID) (spot, error) {
+	if at, ok := p.places.get(id); ok {
+		return at, nil
+	}
+	m, err := p.machineOf(ctx, id, provider.ErrInvalid)
+	return spot{m.zone}, err
+}
+
+// describeMachines is one batch of machineOf. It asks by a filter, because one
+// unknown id fails a call by ids for all.
+func (p *Provider) describeMachines(ctx context.Context, ids []nic.InstanceID) (map[nic.InstanceID]machine, error) {
+	values := make([]string, len(ids))
+	for i, id := range ids {
+		values[i] = string(id)
+	}
+	in := &ec2.DescribeInstancesInput{
+		Filters:    []types.Filter{{Name: aws.String("instance-id"), Values: values}},
+		MaxResults: aws.Int32(maxPage),
+	}
+	got := map[nic.InstanceID]machine{}
+	err := p.pages(ctx, apiDescribeInstances, func(token *string) (*string, error) {
+		in.NextToken = token
+		out, err := send(ctx, p, apiDescribeInstances, p.api.DescribeInstances, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range out.Reservations {
+			for _, i := range r.Instances {
+				got[nic.InstanceID(aws.ToString(i.InstanceId))] = machineFrom(i)
+			}
+		}
+		return out.NextToken, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return got, nil
+}
+
+func machineFrom(i types.Instance) machine {
+	m := machine{kind: string(i.InstanceType), used: map[int]bool{}}
+	if i.Placement != nil {
+		m.zone = aws.ToString(i.Placement.AvailabilityZone)
+	}
+	if i.State != nil {
+		m.state = i.State.Name
+	}
+	for _, ni := range i.NetworkInterfaces {
+		if a := ni.Attachment; a != nil && aws.ToInt32(a.NetworkCardIndex) == 0 {
+			m.used[int(aws.ToInt32(a.DeviceIndex))] = true
+		}
+	}
+	return m
+}
+
+// takes says why an instance takes no NIC at present; nil if it does.
+func (m machine) takes(id nic.InstanceID) error {
+	switch m.state {
+	case types.InstanceStateNameTerminated, types.InstanceStateNameShuttingDown:
+		return noInstance(provider.ErrInvalid, id)
+	case types.InstanceStateNamePending, types.InstanceStateNameStopping:
+		return &provider.Error{
+			Kind: provider.ErrBusy, Scope: provider.ScopeNode, RetryAfter: 2 * time.Second,
+			Err: said{string(id), "is " + string(m.state)},
+		}
+	}
+	return nil
+}
+
+// Off implements provider.Powered. A terminated instance never runs again; EC2
+// shows it for about an hour.
+func (p *Provider) Off(ctx context.Context, instance nic.InstanceID) (bool, error) {
+	m, err := p.machineOf(ctx, instance, provider.ErrNotFound)
+	if err != nil {
+		return false, p.failing("off", "")(err)
+	}
+	return m.state == types.InstanceStateNameStopped || m.state == types.InstanceStateNameTerminated, nil
+}

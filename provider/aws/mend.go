@@ -1,0 +1,38 @@
+package aws
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+)
+
+// mendAgain is when an attachment is mended again that still shows no sign of it.
+const mendAgain = 30 * time.Second
+
+// mend has an interface that is plugged in deleted together with its instance.
+// EC2 attaches without, and cannot be told so in the same call: between the two,
+// an instance that is terminated leaves the interface behind, with its tags. It is
+// mended at once, and by whoever sees it later if we die in between; that it
+// fails is no failure of what is being done.
+func (p *Provider) mend(ctx context.Context, f iface) {
+	if f.plug == nil || f.plug.leaves || f.plug.status == types.AttachmentStatusDetaching {
+		return
+	}
+	d := p.recent.of(f.nic)
+	if d.detached == f.plug.id || d.mended == f.plug.id && time.Since(d.mendedAt) < mendAgain {
+		return
+	}
+	_, err := call(ctx, p, apiModifyInterface, p.api.ModifyNetworkInterfaceAttribute, &ec2.ModifyNetworkInterfaceAttributeInput{
+		NetworkInterfaceId: aws.String(f.id),
+		Attachment:         &types.NetworkInterfaceAttachmentChanges{AttachmentId: aws.String(f.plug.id), DeleteOnTermination: aws.Bool(true)},
+	})
+	if err != nil {
+		p.opts.Log.Warn("interface would stay behind its instance; tried again at the next look", "nic", f.nic, "interface", f.id,
+			"instance", f.plug.instance, "err", err)
+		return
+	}
+	p.recent.mended(f.nic, f.plug.id)
+}

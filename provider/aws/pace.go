@@ -1,0 +1,109 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/retry"
+	"github.com/nicferry/nicferry/provider"
+)
+
+const (
+	// patience is how long a call waits for its turn; with a longer wait ahead
+	// it is not made, and its caller told when to come back.
+	patience = 2 * time.Second
+	// After being throttled an action rests, longer each time in a row.
+	firstRest = time.Second
+	maxRest   = 30 * time.Second
+)
+
+// A pace keeps all calls of the process within EC2's buckets, one for each action.
+type pace struct {
+	mu      sync.Mutex
+	buckets map[string]*bucket
+}
+
+func newPace() *pace { return &pace{buckets: map[string]*bucket{}} }
+
+// A bucket is how often an action may be called. Tokens are below zero while
+// calls wait for theirs.
+type bucket struct {
+	rate   provider.Rate
+	tokens float64
+	at     time.Time // when tokens was right; in the future while the action rests
+	rest   retry.Backoff
+}
+
+func (c *pace) bucket(api string) *bucket {
+	b := c.buckets[api]
+	if b == nil {
+		rate := rateOf(api)
+		// A little less than is allowed: a call arrives some time after it was counted.
+		rate.Burst, rate.PerSecond = max(1, rate.Burst-1), rate.PerSecond*0.95
+		b = &bucket{rate: rate, tokens: float64(rate.Burst), at: time.Now(), rest: retry.Backoff{First: firstRest, Max: maxRest}}
+		c.buckets[api] = b
+	}
+	return b
+}
+
+// take waits until the action may be called.
+func (c *pace) take(ctx context.Context, api string) error {
+	wait := c.claim(api)
+	if wait > patience {
+		return &provider.Error{
+			Kind: provider.ErrThrottled, Scope: provider.ScopeAccount, RetryAfter: wait,
+			Err: errors.New(api + " is not called at present: EC2's limit of calls is used up"),
+		}
+	}
+	if err := retry.Sleep(ctx, wait); err != nil {
+		c.giveBack(api)
+		return unknown(err)
+	}
+	return nil
+}
+
+// claim takes a token and returns in how long it is there; if that is longer than
+// patience, it has taken none.
+func (c *pace) claim(api string) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, now := c.bucket(api), time.Now()
+	if now.After(b.at) {
+		b.tokens = min(float64(b.rate.Burst), b.tokens+now.Sub(b.at).Seconds()*b.rate.PerSecond)
+		b.at = now
+	}
+	b.tokens--
+	wait := max(0, b.at.Sub(now)) + max(0, time.Duration(-b.tokens/b.rate.PerSecond*float64(time.Second)))
+	if wait > patience {
+		b.tokens++
+	}
+	return wait
+}
+
+func (c *pace) giveBack(api string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bucket(api).tokens++
+}
+
+// throttled has the action rest, and returns for how long. Calls that were out
+// together are one lesson.
+func (c *pace) throttled(api string) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, now := c.bucket(api), time.Now()
+	if !b.at.After(now) {
+		b.at = now.Add(b.rest.Next())
+	}
+	b.tokens = min(b.tokens, 1)
+	return b.at.Sub(now)
+}
+
+// passed ends the lesson.
+func (c *pace) passed(api string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bucket(api).rest.Reset()
+}

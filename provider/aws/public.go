@@ -1,0 +1,145 @@
+package aws
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// Publish implements provider.Publisher by an elastic IP address with the claim's
+// tag. EC2 knows no token for them: after a lost reply there may be two, of which
+// the one with the lower id is used and both are given back.
+func (p *Provider) Publish(ctx context.Context, claim nic.ClaimID, id nic.ID) (netip.Addr, error) {
+	fail := p.failing("publish", id)
+	f, err := p.have(ctx, id)
+	if err != nil {
+		return netip.Addr{}, fail(err)
+	}
+	all, err := p.elastic(ctx, claim)
+	if err != nil {
+		return netip.Addr{}, fail(err)
+	}
+	var e types.Address
+	if len(all) > 0 {
+		e = all[0]
+	} else if e, err = p.allocate(ctx, claim); err != nil {
+		return netip.Addr{}, fail(err)
+	}
+	if err := p.lead(ctx, e, f); err != nil {
+		return netip.Addr{}, fail(p.perhapsYoung(id, err))
+	}
+	addr, err := netip.ParseAddr(aws.ToString(e.PublicIp))
+	if err != nil {
+		return netip.Addr{}, fail(unknown(err))
+	}
+	return addr, nil
+}
+
+func (p *Provider) allocate(ctx context.Context, claim nic.ClaimID) (types.Address, error) {
+	out, err := call(ctx, p, apiAllocateAddress, p.api.AllocateAddress, &ec2.AllocateAddressInput{
+		Domain: types.DomainTypeVpc,
+		TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeElasticIp, Tags: []types.Tag{
+			{Key: aws.String(tagClaim), Value: aws.String(string(claim))},
+			{Key: aws.String(tagCluster), Value: aws.String(p.opts.Cluster)},
+			{Key: aws.String(tagName), Value: aws.String("nicferry " + string(claim))},
+		}}},
+	})
+	if err != nil {
+		return types.Address{}, err
+	}
+	if aws.ToString(out.AllocationId) == "" {
+		return types.Address{}, kindf(provider.ErrUnknown, "%s: the answer has no address in it", apiAllocateAddress)
+	}
+	return types.Address{AllocationId: out.AllocationId, PublicIp: out.PublicIp}, nil
+}
+
+// lead has a public address lead to the interface. What it led to before was the
+// same claim's; EC2 may not take it from there by itself, in case it was not.
+func (p *Provider) lead(ctx context.Context, e types.Address, f iface) error {
+	if aws.ToString(e.NetworkInterfaceId) == f.id {
+		return nil
+	}
+	if err := p.unlead(ctx, e); err != nil {
+		return err
+	}
+	_, err := call(ctx, p, apiAssociateAddress, p.api.AssociateAddress, &ec2.AssociateAddressInput{
+		AllocationId: e.AllocationId, NetworkInterfaceId: aws.String(f.id), AllowReassociation: aws.Bool(false),
+	})
+	return err
+}
+
+func (p *Provider) unlead(ctx context.Context, e types.Address) error {
+	if aws.ToString(e.AssociationId) == "" {
+		return nil
+	}
+	_, err := call(ctx, p, apiDisassociate, p.api.DisassociateAddress, &ec2.DisassociateAddressInput{AssociationId: e.AssociationId})
+	if errors.Is(err, provider.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Unpublish implements provider.Publisher.
+func (p *Provider) Unpublish(ctx context.Context, claim nic.ClaimID) error {
+	fail := p.failing("unpublish", "")
+	all, err := p.elastic(ctx, claim)
+	if err != nil {
+		return fail(err)
+	}
+	for _, e := range all {
+		if err := p.unlead(ctx, e); err != nil {
+			return fail(err)
+		}
+		_, err := call(ctx, p, apiReleaseAddress, p.api.ReleaseAddress, &ec2.ReleaseAddressInput{AllocationId: e.AllocationId})
+		if err != nil && !errors.Is(err, provider.ErrNotFound) {
+			return fail(err)
+		}
+	}
+	return nil
+}
+
+// Published implements provider.Publisher.
+func (p *Provider) Published(ctx context.Context) (map[nic.ClaimID]netip.Addr, error) {
+	all, err := p.elastic(ctx, "")
+	if err != nil {
+		return nil, p.failing("published", "")(err)
+	}
+	claims := map[nic.ClaimID]netip.Addr{}
+	for _, e := range all {
+		claim := nic.ClaimID(tag(e.Tags, tagClaim))
+		addr, err := netip.ParseAddr(aws.ToString(e.PublicIp))
+		if _, twice := claims[claim]; err == nil && claim != "" && !twice {
+			claims[claim] = addr
+		}
+	}
+	return claims, nil
+}
+
+// elastic are this cluster's elastic addresses, of one claim or of all, by id.
+// EC2 lists addresses in one page.
+func (p *Provider) elastic(ctx context.Context, claim nic.ClaimID) ([]types.Address, error) {
+	filters := []types.Filter{{Name: aws.String("tag:" + tagCluster), Values: []string{p.opts.Cluster}}}
+	if claim != "" {
+		if _, err := nic.ParseClaimID(string(claim)); err != nil {
+			return nil, kindf(provider.ErrInvalid, "%s", err)
+		}
+		filters = append(filters, types.Filter{Name: aws.String("tag:" + tagClaim), Values: []string{string(claim)}})
+	}
+	out, err := call(ctx, p, apiDescribeAddresses, p.api.DescribeAddresses, &ec2.DescribeAddressesInput{Filters: filters})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(out.Addresses, func(a, b types.Address) int {
+		return cmp.Compare(aws.ToString(a.AllocationId), aws.ToString(b.AllocationId))
+	})
+	return out.Addresses, nil
+}
