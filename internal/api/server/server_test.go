@@ -76,13 +76,14 @@ func start(t *testing.T, edit ...func(*server.Options)) *controller {
 
 func (c *controller) Start() {
 	c.t.Helper()
+	handler := server.New(c.opts) // takes longer than a caller on a busy machine may wait for an answer
 	ln, err := server.Listen(c.socket, "", c.opts.Log)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx, ln, server.New(c.opts), c.opts.Log) }()
+	go func() { done <- server.Run(ctx, ln, handler, c.opts.Log) }()
 	c.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

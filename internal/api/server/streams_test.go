@@ -357,7 +357,7 @@ func TestStreamsHoldNoTurn(t *testing.T) {
 	}
 	cancel()
 	all.Wait()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		mu.Lock()
 		ended := stayed["send-stream"] == many && stayed["take-stream"] == many && len(stayed) == 2
 		mu.Unlock()

@@ -33,13 +33,14 @@ func startTLS(t *testing.T, edit ...func(*server.Options)) *tlsController {
 // serve serves with a pair until the test ends, and returns where.
 func (c *tlsController) serve(pair certs.Pair) string {
 	c.t.Helper()
+	handler := server.New(c.opts) // first, as by controller.Start
 	ln, err := server.ListenTLS("127.0.0.1:0", mtls.Files(pair), c.opts.Log)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx, ln, server.New(c.opts), c.opts.Log) }()
+	go func() { done <- server.Run(ctx, ln, handler, c.opts.Log) }()
 	c.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -58,15 +58,16 @@ func startOwn(t *testing.T, edit ...func(*server.Options)) *ownController {
 // serve serves with an authority until the test ends, and returns where.
 func (c *ownController) serve(trust *authority.Authority) string {
 	c.t.Helper()
+	opts := c.opts
+	opts.Trust = trust
+	handler := server.New(opts) // first, as by controller.Start
 	ln, err := server.ListenOwn("127.0.0.1:0", trust.Certificate, c.opts.Log)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	opts := c.opts
-	opts.Trust = trust
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx, ln, server.New(opts), opts.Log) }()
+	go func() { done <- server.Run(ctx, ln, handler, opts.Log) }()
 	c.t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
