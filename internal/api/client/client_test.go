@@ -68,7 +68,7 @@ func TestRefusalsAreTold(t *testing.T) {
 			w.WriteHeader(http.StatusForbidden)
 			fmt.Fprintf(w, `{"code":%q,"message":"no"}`, code)
 		})
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of which it needs none
 		_, err := c.Node(ctx, "n1")
 		watched := error(nil)
 		if code != "" { // what is no controller's is watched on
@@ -188,7 +188,8 @@ func stubWith(t *testing.T, opts client.Options, handler http.HandlerFunc) *clie
 	srv := &http.Server{Handler: handler}
 	done := make(chan struct{})
 	go func() { defer close(done); srv.Serve(ln) }()
-	opts.Addresses, opts.Silence = []string{"unix://" + path}, 50*time.Millisecond
+	// Long enough for a handler on a busy machine to say what it has to say.
+	opts.Addresses, opts.Silence = []string{"unix://" + path}, 2*time.Second
 	c, err := client.Open(opts)
 	if err != nil {
 		t.Fatal(err)

@@ -138,7 +138,8 @@ func TestVanishedControllerIsLeft(t *testing.T) {
 	road := newRoad(t, plain.Addr().String())
 	near := openUnix(t, filepath.Join(dir, "s"))
 	c, err := client.Open(client.Options{
-		Addresses: []string{"https://" + road.ln.Addr().String(), near.address}, TLS: mtls.Files(node), Silence: 200 * time.Millisecond,
+		Addresses: []string{"https://" + road.ln.Addr().String(), near.address}, TLS: mtls.Files(node),
+		Silence: 2 * time.Second, // a busy machine may well keep a heartbeat for a while
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +155,7 @@ func TestVanishedControllerIsLeft(t *testing.T) {
 	road.cut()
 	began := time.Now()
 	<-changes
-	if took := time.Since(began); near.calls.Load() == 0 || took > 10*time.Second {
+	if took := time.Since(began); near.calls.Load() == 0 || took > time.Minute { // TCP itself would wait a quarter of an hour
 		t.Errorf("%d calls at the next address after %s", near.calls.Load(), took)
 	}
 	cancel()
