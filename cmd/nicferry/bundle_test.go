@@ -77,9 +77,10 @@ func plantController(t *testing.T, socket string) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
+	handler := server.New(server.Options{Backend: backend, Log: log})
 	go func() {
 		defer close(done)
-		server.Run(ctx, ln, server.New(server.Options{Backend: backend, Log: log}), log)
+		server.Run(ctx, ln, handler, log)
 	}()
 	t.Cleanup(func() { stop(); <-done })
 }

@@ -47,9 +47,8 @@ func (s *stage) begin(happened *events.Log) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() {
-		done <- server.Run(ctx, ln, server.New(server.Options{Backend: apitest.New(), Log: log, Events: happened}), log)
-	}()
+	handler := server.New(server.Options{Backend: apitest.New(), Log: log, Events: happened})
+	go func() { done <- server.Run(ctx, ln, handler, log) }()
 	s.end = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {

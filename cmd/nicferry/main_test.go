@@ -121,9 +121,10 @@ func fail(ts *testscript.TestScript, neg bool, args []string) {
 func serve(env *testscript.Env, ln net.Listener, opts server.Options) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
+	handler := server.New(opts)
 	go func() {
 		defer close(done)
-		server.Run(ctx, ln, server.New(opts), opts.Log)
+		server.Run(ctx, ln, handler, opts.Log)
 	}()
 	env.Defer(func() { stop(); <-done })
 }

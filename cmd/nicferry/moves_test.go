@@ -241,10 +241,11 @@ func newMoveRig(t *testing.T) *moveRig {
 		t.Fatal(err)
 	}
 	r := &moveRig{mover: apitest.NewMover(), address: "unix://" + ln.Addr().String()}
+	handler := server.New(server.Options{Backend: apitest.New(), Mover: r.mover, Log: log})
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {
-		served <- server.Run(ctx, ln, server.New(server.Options{Backend: apitest.New(), Mover: r.mover, Log: log}), log)
+		served <- server.Run(ctx, ln, handler, log)
 	}()
 	t.Cleanup(func() {
 		stop()
