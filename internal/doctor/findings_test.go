@@ -255,7 +255,10 @@ func TestHarmOfTheController(t *testing.T) {
 		"no OVS bridge":  {nil, func(p *patient) { p.remove("sys/class/net/ovsbr0") }, "FAIL switches: network sw: no Open vSwitch bridge ovsbr0", "ovs-vsctl add-br ovsbr0"},
 		"degraded": {func(p *patient) {
 			p.status.Conditions = []nic.Condition{{Reason: nic.ReasonStoreUnreachable, Message: "disk full", Since: time.Now().Add(-time.Minute)}}
-		}, nil, "WARN status: StoreUnreachable for 1m0s: disk full", "nicferry status"},
+		}, func(p *patient) {
+			at := p.status.Conditions[0].Since.Add(time.Minute)
+			p.Now = func() time.Time { return at }
+		}, "WARN status: StoreUnreachable for 1m0s: disk full", "nicferry status"},
 		"hangs":       {func(p *patient) { p.silent = true }, hurry, "WARN status: not asked: nicferryd does not answer within 300ms", "journalctl -u nicferryd"},
 		"silent node": {func(p *patient) { p.nodes[0].Phase = nic.NodeSilent }, nil, "WARN nodes: node n1 has been silent", "nicferry node forget n1 --yes"},
 		"lost node":   {func(p *patient) { p.nodes[0].Phase = nic.NodeLost }, nil, "WARN nodes: node n1 was given up", "nicferry describe nodes n1"},

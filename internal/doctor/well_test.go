@@ -147,6 +147,7 @@ func newPatient(t *testing.T, change func(p *patient)) *patient {
 	go func() { defer close(done); srv.Serve(port) }()
 	t.Cleanup(func() { srv.Close(); port.Close(); <-done })
 	p.lay()
+	p.patience = time.Minute // a busy machine is none that does not answer
 	serve(t, p.path("run/nicferry/nicferryd.sock"), p.ServeHTTP)
 	serve(t, p.path("run/libvirt/libvirt-sock"), p.ServeHTTP)
 	serve(t, p.path("run/openvswitch/db.sock"), p.ServeHTTP)
