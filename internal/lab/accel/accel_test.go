@@ -21,6 +21,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// stubTime is what a stub has to start and to say its word, on a busy machine too.
+const stubTime = 3 * time.Second
+
 // stub is a QEMU that notes each start and then does what the script says.
 type stub struct{ dir, qemu string }
 
@@ -56,9 +59,9 @@ func TestChooseTriesKVM(t *testing.T) {
 		{"aborts", "echo 'error: failed to set MSR 0x48b' >&2; kill -ABRT $$", 0, accel.TCG},
 		{"refuses", "echo 'Could not access KVM kernel module' >&2; exit 1", 0, accel.TCG},
 		{"ends without a word", "echo 'KVM internal error'", 0, accel.TCG},
-		{"hangs", "sleep 600 & wait", 300 * time.Millisecond, accel.TCG},
-		{"hangs and ignores TERM", "trap '' TERM; sleep 600", 300 * time.Millisecond, accel.TCG},
-		{"works and then hangs", "echo nicferry-kvm-works; sleep 600", 300 * time.Millisecond, accel.KVM},
+		{"hangs", "sleep 600 & wait", stubTime, accel.TCG},
+		{"hangs and ignores TERM", "trap '' TERM; sleep 600", stubTime, accel.TCG},
+		{"works and then hangs", "echo nicferry-kvm-works; sleep 600", stubTime, accel.KVM},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -74,7 +77,7 @@ func TestChooseTriesKVM(t *testing.T) {
 				if err != nil || got != tt.want {
 					t.Errorf("chose %q, %v; want %q", got, err, tt.want)
 				}
-				if took := time.Since(start); took > 10*time.Second {
+				if took := time.Since(start); took > time.Minute {
 					t.Errorf("took %s", took)
 				}
 			}
@@ -161,7 +164,7 @@ func TestChooseOnThisMachine(t *testing.T) {
 		t.Fatalf("chose %q, %v", got, err)
 	}
 	took := time.Since(start)
-	if took > 12*time.Second {
+	if took > time.Minute {
 		t.Errorf("took %s", took)
 	}
 	t.Logf("%s after %s", got, took)
