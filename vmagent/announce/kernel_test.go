@@ -5,6 +5,7 @@ package announce
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -74,9 +75,9 @@ func hurry(t *testing.T, ns *netns.Namespace, name string) {
 // until waits for the kernel to show what is expected of it.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for late := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	for late := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(late) {
-			t.Fatalf("no %s after 10 s", what)
+			t.Fatalf("no %s after a minute", what)
 		}
 	}
 }
@@ -170,7 +171,7 @@ func (a *agent) apply() {
 // until then.
 func (a *agent) await(what string, ok func(State) bool) State {
 	a.w.t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		if s := a.State(); ok(s) {
 			return s
@@ -179,7 +180,7 @@ func (a *agent) await(what string, ok func(State) bool) State {
 		case <-a.wake:
 			a.apply()
 		case <-late:
-			a.w.t.Fatalf("no %s after 10 s: %+v", what, a.State())
+			a.w.t.Fatalf("no %s after a minute: %+v", what, a.State())
 		}
 	}
 }
@@ -301,25 +302,28 @@ func TestWhatThePeerHears(t *testing.T) {
 			o := test.options
 			o.Addrs, o.Timing = []netip.Prefix{addr4, addr6}, quick()
 			a := w.watch(o)
-			// The last notice leaves 1.4 s after the start. What comes then is too
-			// much.
-			deadline := time.Now().Add(2 * time.Second)
-			if err := ear.SetReadDeadline(deadline); err != nil {
-				t.Fatal(err)
-			}
 			got := map[string]int{}
 			buf := make([]byte, maxFrame)
-			for {
-				n, err := ear.Receive(buf)
-				if err != nil {
-					break
+			listen := func(d time.Duration, enough func() bool) {
+				if err := ear.SetReadDeadline(time.Now().Add(d)); err != nil {
+					t.Fatal(err)
 				}
-				word, ok := hear(buf[:n], otherMAC)
-				if k := kind(buf[:n]); ok && !(word.addr.Is6() && word.wants) { // the kernel's own check
-					got[k]++
+				for !enough() {
+					n, err := ear.Receive(buf)
+					if err != nil {
+						return
+					}
+					word, ok := hear(buf[:n], otherMAC)
+					if k := kind(buf[:n]); ok && !(word.addr.Is6() && word.wants) { // the kernel's own check
+						got[k]++
+					}
 				}
 			}
-			if fmt.Sprint(got) != fmt.Sprint(test.want) {
+			// The last notice leaves 1.4 s after the start, or later on a busy machine.
+			// What comes then is too much.
+			listen(30*time.Second, func() bool { return maps.Equal(got, test.want) })
+			listen(2*time.Second, func() bool { return false })
+			if !maps.Equal(got, test.want) {
 				t.Errorf("heard %v, want %v; state %+v", got, test.want, a.State())
 			}
 		})
