@@ -93,7 +93,7 @@ func (w *wire) keepOn(index int, mac nic.MAC, id nic.ClaimID, lease *Lease) *hol
 
 func (h *holder) stop(release bool) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := h.Stop(ctx, release); err != nil {
 		h.t.Error(err)
@@ -103,7 +103,7 @@ func (h *holder) stop(release bool) {
 // await returns the lease when the keeper is bound to one acquired after t.
 func (h *holder) await(t time.Time) Lease {
 	h.t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		if s := h.State(); s.Bound && s.Lease.Acquired.After(t) {
 			return s.Lease
@@ -111,7 +111,7 @@ func (h *holder) await(t time.Time) Lease {
 		select {
 		case <-h.wake:
 		case <-late:
-			h.t.Fatalf("no lease in 20 s: %+v", h.State())
+			h.t.Fatalf("no lease in a minute: %+v", h.State())
 		}
 	}
 }
@@ -177,11 +177,17 @@ func TestF60_ServerThatProbes(t *testing.T) {
 				t.Errorf("took %s: the server did not probe, so this tests nothing", d)
 			}
 			h.stop(false)
-			start = time.Now()
-			w.keep(clientMAC, nil).await(time.Time{})
-			if d := time.Since(start); d > 2*time.Second {
-				t.Errorf("took %s the second time", d)
+			took := time.Hour // at best: a busy machine may lose a word, but not each time
+			for range 5 {
+				start = time.Now()
+				h = w.keep(clientMAC, nil)
+				h.await(time.Time{})
+				h.stop(false)
+				if took = min(took, time.Since(start)); took < 2*time.Second {
+					return
+				}
 			}
+			t.Errorf("took %s at best, once it is known", took)
 		})
 	}
 }

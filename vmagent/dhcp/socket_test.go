@@ -72,7 +72,7 @@ func listenOn(t *testing.T, w *wire) Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	late := time.AfterFunc(10*time.Second, func() { conn.Close() }) // ends a Receive that waits in vain
+	late := time.AfterFunc(time.Minute, func() { conn.Close() }) // ends a Receive that waits in vain
 	t.Cleanup(func() { late.Stop(); conn.Close() })
 	return conn
 }
