@@ -148,7 +148,7 @@ func (w *world) advertised(l link.Link) (s advertisedState) {
 // await asks until ok; the kernel wakes nobody for what a router says.
 func (w *world) await(what string, ok func() bool) {
 	w.Helper()
-	for deadline := time.Now().Add(8 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.Fatalf("%s did not come", what)
 		}
