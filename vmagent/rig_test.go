@@ -382,10 +382,10 @@ func (r *rig) start() {
 // until waits for something that takes some milliseconds.
 func (r *rig) until(what string, ok func() bool) {
 	r.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			claims, _ := r.alloc.Claims(r.t.Context(), "", 0)
-			r.t.Fatalf("waited 30s for %s; claims are %+v", what, claims)
+			r.t.Fatalf("waited a minute for %s; claims are %+v", what, claims)
 		}
 	}
 }

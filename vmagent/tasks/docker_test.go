@@ -43,9 +43,9 @@ func (s *site) order(task nic.Task) nic.Task {
 	task.Move = move
 	s.desk.order(task)
 	s.Wake() // as the controller's feed does
-	for late := time.Now().Add(20 * time.Second); !s.task(task.ID).State.Over(); time.Sleep(time.Millisecond) {
+	for late := time.Now().Add(time.Minute); !s.task(task.ID).State.Over(); time.Sleep(time.Millisecond) {
 		if time.Now().After(late) {
-			s.t.Fatalf("waited 20 s for %+v", s.task(task.ID))
+			s.t.Fatalf("waited a minute for %+v", s.task(task.ID))
 		}
 	}
 	got := s.task(task.ID)

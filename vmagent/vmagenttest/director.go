@@ -112,7 +112,7 @@ func (d *Director) Watch(ctx context.Context, _ string, after uint64, changed fu
 // turn, and returns its word and when it came.
 func (d *Director) Await(t *testing.T, w nic.Wanted, state nic.ObservedState) (nic.Observed, time.Time) {
 	t.Helper()
-	late := time.After(15 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		d.mu.Lock()
 		said, at, next := d.said[w.NIC], d.at[w.NIC], d.heard
@@ -123,7 +123,7 @@ func (d *Director) Await(t *testing.T, w nic.Wanted, state nic.ObservedState) (n
 		select {
 		case <-next:
 		case <-late:
-			t.Fatalf("waited 15 s for %s to be %s; the node says %+v", w.NIC, state, said)
+			t.Fatalf("waited a minute for %s to be %s; the node says %+v", w.NIC, state, said)
 		}
 	}
 }

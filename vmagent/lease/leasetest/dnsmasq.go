@@ -81,7 +81,7 @@ func (d *Dnsmasq) read(log io.Reader) {
 // the answers.
 func (d *Dnsmasq) Await(what string, n int) {
 	d.t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		d.mu.Lock()
 		more := d.more
@@ -94,7 +94,7 @@ func (d *Dnsmasq) Await(what string, n int) {
 		case <-d.done:
 			d.t.Fatalf("dnsmasq ended without %d × %q", n, what)
 		case <-late:
-			d.t.Fatalf("dnsmasq did not say %q %d times in 10 s", what, n)
+			d.t.Fatalf("dnsmasq did not say %q %d times in a minute", what, n)
 		}
 	}
 }

@@ -35,12 +35,12 @@ func NewWire(t *testing.T, mac nic.MAC, addr string) Wire {
 // moments after it: until then it drops what is sent here without a word.
 func AwaitRunning(t *testing.T, ns *netns.Namespace, name string) {
 	t.Helper()
-	for late := time.Now().Add(15 * time.Second); time.Now().Before(late); time.Sleep(time.Millisecond) {
+	for late := time.Now().Add(time.Minute); time.Now().Before(late); time.Sleep(time.Millisecond) {
 		if Interfaces(t, ns)[name].Flags&net.FlagRunning != 0 {
 			return
 		}
 	}
-	t.Fatalf("%s has no carrier after 15 s", name)
+	t.Fatalf("%s has no carrier after a minute", name)
 }
 
 // IP runs commands of ip inside ns, in one process.
