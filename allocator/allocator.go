@@ -120,6 +120,7 @@ type Allocator struct {
 	// What is in memory alone, each with a lock of its own.
 	queue    *keyed.Queue
 	changes  *changes
+	answers  *answers
 	taken    *taken
 	usage    *usage
 	reported *reported
@@ -166,6 +167,7 @@ func New(opts Options) (*Allocator, error) {
 		spans:    map[spansOf][]ipam.Span[netip.Addr]{},
 		gateways: map[spaceAddr]string{},
 		changes:  newChanges(),
+		answers:  newAnswers(),
 		lastSeen: map[string]time.Time{},
 		inFlight: map[nic.ID]*flight{},
 		pokes:    map[string]chan struct{}{},

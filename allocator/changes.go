@@ -17,6 +17,9 @@ type changes struct {
 	mu     sync.Mutex
 	floor  store.Rev            // nothing before it is known: any older wait returns at once
 	latest map[string]store.Rev // by node
+	// sure is when a node has last had a reason to ask that it does not see in what is
+	// wanted, or that is not looked up there.
+	sure   map[string]store.Rev
 	nics   map[nic.ID]mark
 	claims map[string][sha256.Size]byte // of what of a claim its node is told, by key
 	moved  chan struct{}                // closed and replaced at every change
@@ -48,6 +51,7 @@ func markOf(n nic.NIC) mark {
 func newChanges() *changes {
 	return &changes{
 		latest: map[string]store.Rev{},
+		sure:   map[string]store.Rev{},
 		nics:   map[nic.ID]mark{},
 		claims: map[string][sha256.Size]byte{},
 		moved:  make(chan struct{}),
@@ -80,7 +84,7 @@ func (c *changes) see(e store.Event) bool {
 		return c.seeNIC(nic.ID(id), e)
 	}
 	if node, ok := strings.CutPrefix(e.Key, nodePrefix); ok {
-		c.touch(node, e.Rev) // a new session: agents of older ones shall see
+		c.call(node, e.Rev) // a new session: agents of older ones shall see; or a census is asked for
 		return false
 	}
 	if rest, ok := strings.CutPrefix(e.Key, ownerRoot); ok && e.Gone {
@@ -93,7 +97,7 @@ func (c *changes) see(e store.Event) bool {
 		// news to them: what has become of it since they have said themselves.
 		if task, err := store.DecodeJSON[nic.Task](e.Record); err == nil && task.State == nic.TaskPending {
 			node, _, _ := strings.Cut(rest, "/")
-			c.touch(node, e.Rev)
+			c.call(node, e.Rev)
 		}
 		return false
 	}
@@ -158,11 +162,21 @@ func (c *changes) newWish(key string, claim nic.Claim) bool {
 	return err != nil || !known || before != sum
 }
 
+// touch notes that what is wanted of a node may have changed. The caller holds the
+// lock.
 func (c *changes) touch(node string, rev store.Rev) {
 	if node != "" {
 		c.latest[node] = rev
 		c.announce()
 	}
+}
+
+// call is touch for what the node is told of in any case.
+func (c *changes) call(node string, rev store.Rev) {
+	if node != "" {
+		c.sure[node] = rev
+	}
+	c.touch(node, rev)
 }
 
 // stir wakes those who wait for NICs. The caller holds the lock.
@@ -184,19 +198,20 @@ func (c *changes) announce() {
 }
 
 // wait returns the revision of the node's last change once it is newer than
-// after.
-func (c *changes) wait(ctx context.Context, node string, after store.Rev) (store.Rev, error) {
+// after, and whether the node is to be told of it in any case.
+func (c *changes) wait(ctx context.Context, node string, after store.Rev) (rev store.Rev, sure bool, err error) {
 	for {
 		c.mu.Lock()
 		rev, moved := max(c.floor, c.latest[node]), c.moved
+		sure = max(c.floor, c.sure[node]) > after
 		c.mu.Unlock()
 		if rev > after {
-			return rev, nil
+			return rev, sure, nil
 		}
 		select {
 		case <-moved:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, false, ctx.Err()
 		}
 	}
 }

@@ -35,8 +35,8 @@ func TestF54_AMoveIsForgottenByTheReleaseBefore(t *testing.T) {
 		}
 		tr.start()
 		for range 20 {
+			tr.wait(time.Second) // what follows from the record is done before the agents ask
 			tr.obeyUnsound()
-			tr.wait(time.Second)
 		}
 		if now := tr.now(); now.Phase != nic.ClaimBound {
 			t.Fatalf("the claim is %+v", now)

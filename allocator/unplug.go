@@ -48,7 +48,8 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 		if err != nil && !errors.Is(err, provider.ErrNotFound) {
 			return a.failed(ctx, n, err)
 		}
-		return deleteAgain, nil
+		a.lookAt(n, nic.StateDetaching)
+		return 4 * a.opts.Poll, nil
 	case nic.StateDetaching: // a guest that boots forgets what it was asked, and may refuse (F21, F27)
 		err := p.Detach(ctx, n.ID, seen.Place.Instance)
 		if err != nil && !errors.Is(err, provider.ErrNotFound) {

@@ -37,6 +37,15 @@ func (a *Allocator) Wanted(ctx context.Context, node string, session uint64) ([]
 			}
 		}
 	}
+	list, rev, err := a.listWanted(ctx, node)
+	if err == nil && session != 0 {
+		a.answers.note(node, session, rev, list)
+	}
+	return list, uint64(rev), err
+}
+
+// listWanted is Wanted for whoever asks. What it lists is of the revision or later.
+func (a *Allocator) listWanted(ctx context.Context, node string) ([]nic.Wanted, store.Rev, error) {
 	records, rev, err := a.opts.Store.List(ctx, onPrefix(node), "", 0)
 	if err != nil {
 		return nil, 0, err
@@ -55,7 +64,7 @@ func (a *Allocator) Wanted(ctx context.Context, node string, session uint64) ([]
 		}
 	}
 	waiting, err := a.waitingClaims(e, node, listed)
-	return append(wanted, waiting...), uint64(rev), err
+	return append(wanted, waiting...), rev, err
 }
 
 // wantedNIC says what is wanted of a NIC, unless its node has no part in it at
@@ -190,11 +199,16 @@ func (a *Allocator) WaitChange(ctx context.Context, node string, after uint64) (
 	if err != nil || store.Rev(after) > now {
 		return uint64(now), err // from the future: the store was put back from a backup
 	}
-	rev, err := a.changes.wait(ctx, node, store.Rev(after))
-	if err == nil || ctx.Err() != nil { // it has waited until here
-		err = cmp.Or(a.hear(context.WithoutCancel(ctx), node), err)
+	for seen := store.Rev(after); ; {
+		rev, sure, err := a.changes.wait(ctx, node, seen)
+		if err == nil || ctx.Err() != nil { // it has waited until here
+			err = cmp.Or(a.hear(context.WithoutCancel(ctx), node), err)
+		}
+		if err != nil || sure || !a.isAnswered(ctx, node, store.Rev(after)) {
+			return uint64(rev), err
+		}
+		seen = rev
 	}
-	return uint64(rev), err
 }
 
 // hear notes a sign of life of the node, unless it is one of an agent that has no
