@@ -49,7 +49,9 @@ func (s *stepper) aim(ctx context.Context, _ *nic.Move) error {
 	return s.Claims.AimMove(ctx, m.ID, m.Claims, m.TargetSandbox)
 }
 
-// nicOut has the NICs leave the source, which says that nothing of them is left.
+// nicOut has the NICs leave the source, which says that nothing of them is left. While
+// the source does so the target's container is started, as the source's does not run
+// any more: then that word is waited for along with where the NICs get to.
 func (s *stepper) nicOut(ctx context.Context, _ *nic.Move) error {
 	m := s.journal.Move()
 	if m.SilentFrom.IsZero() && !m.Stopped {
@@ -57,7 +59,7 @@ func (s *stepper) nicOut(ctx context.Context, _ *nic.Move) error {
 			return err
 		}
 	}
-	if err := s.bring(ctx, m, m.To); err != nil {
+	if err := s.bring(ctx, m, m.To); err != nil || m.Kind == nic.MoveContainer && !m.Stopped {
 		return err
 	}
 	return s.awaitNICs(ctx, m, "", "out of "+m.From, func(at []nic.Whereabouts) bool {
