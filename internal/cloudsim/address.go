@@ -3,6 +3,7 @@ package cloudsim
 import (
 	"context"
 	"net/netip"
+	"strings"
 )
 
 // An Address is a public one (EIP), of the account until it is released.
@@ -17,40 +18,109 @@ type Address struct {
 	Tags                      Tags
 }
 
+type eip struct {
+	n           int
+	id          string
+	public      netip.Addr
+	tags        Tags
+	association string
+	eni         *eni
+	private     netip.Addr
+}
+
+func (p *eip) seen() Address {
+	a := Address{Allocation: p.id, Public: p.public, Tags: p.tags.clone()}
+	if p.eni != nil {
+		a.Association, a.Interface, a.InterfaceOwner, a.Private = p.association, p.eni.now.ID, p.eni.now.Owner, p.private
+		if on := p.eni.now.Attachment; on != nil {
+			a.Instance = on.Instance
+		}
+	}
+	return a
+}
+
 // AllocateAddress gives the account a public address.
 func (c *Cloud) AllocateAddress(ctx context.Context, call Call, tags Tags) (Address, error) {
-	return Address{}, errNotBuilt
-}
-
-// An AssociateAddress puts a public address on a private one.
-type AssociateAddress struct {
-	Allocation string // required
-	// Interface or Instance: the latter must have exactly one interface.
-	Interface, Instance string
-	// Private defaults to the primary one.
-	Private netip.Addr
-	// AllowReassociation is nil where it is not said, which is true.
-	AllowReassociation *bool
-}
-
-// AssociateAddress returns the association's id.
-func (c *Cloud) AssociateAddress(ctx context.Context, call Call, r AssociateAddress) (string, error) {
-	return "", errNotBuilt
-}
-
-// DisassociateAddress takes the public address of an association off.
-func (c *Cloud) DisassociateAddress(ctx context.Context, call Call, association string) error {
-	return errNotBuilt
+	o := op{
+		api: "AllocateAddress", ids: marks(tags), tags: tags,
+		resources: func(*turn) []Resource { return []Resource{{Type: "elastic-ip", Wanted: tags}} },
+	}
+	return serve(ctx, c, call, o, func(t *turn) (Address, error) {
+		if len(c.eips) >= c.opts.Quotas.Addresses {
+			return Address{}, refuse("address.quota")
+		}
+		if err := c.checkTags(nil, tags); err != nil {
+			return Address{}, err
+		}
+		if err := t.effect(); err != nil {
+			return Address{}, err
+		}
+		p := &eip{n: c.next(), id: c.id("eipalloc"), tags: tags.clone()}
+		p.public = netip.AddrFrom4([4]byte{198, 18 + byte(p.n>>16&1), byte(p.n >> 8), byte(p.n)})
+		c.eips[p.id] = p
+		t.entry.Resource = p.id
+		return p.seen(), nil
+	})
 }
 
 // ReleaseAddress gives a public address back that is on nothing.
 func (c *Cloud) ReleaseAddress(ctx context.Context, call Call, allocation string) error {
-	return errNotBuilt
+	o := op{
+		api: "ReleaseAddress", ids: []string{allocation},
+		resources: func(t *turn) []Resource { return t.resourcesOf(allocation) },
+	}
+	_, err := serve(ctx, c, call, o, func(t *turn) (struct{}, error) {
+		p := c.eips[allocation]
+		switch {
+		case p == nil:
+			return struct{}{}, refuse("address.missing", allocation)
+		case p.eni != nil:
+			return struct{}{}, refuse("address.inuse", p.public)
+		}
+		if err := t.effect(); err != nil {
+			return struct{}{}, err
+		}
+		delete(c.eips, allocation)
+		return struct{}{}, nil
+	})
+	return err
+}
+
+var addressFilters = filterTable[Address]{
+	"allocation-id":              func(a *Address) []string { return one(a.Allocation) },
+	"association-id":             func(a *Address) []string { return one(a.Association) },
+	"public-ip":                  func(a *Address) []string { return one(a.Public.String()) },
+	"network-interface-id":       func(a *Address) []string { return one(a.Interface) },
+	"network-interface-owner-id": func(a *Address) []string { return one(a.InterfaceOwner) },
+	"instance-id":                func(a *Address) []string { return one(a.Instance) },
+	"private-ip-address": func(a *Address) []string {
+		if !a.Private.IsValid() {
+			return nil
+		}
+		return one(a.Private.String())
+	},
+	"domain": func(*Address) []string { return one("vpc") },
 }
 
 // DescribeAddresses lists public addresses; IDs are allocations. Filters:
-// allocation-id, association-id, public-ip, network-interface-id, instance-id,
-// private-ip-address, domain, tag:<key>, tag-key.
+// allocation-id, association-id, public-ip, network-interface-id,
+// network-interface-owner-id, instance-id, private-ip-address, domain,
+// tag:<key>, tag-key.
 func (c *Cloud) DescribeAddresses(ctx context.Context, call Call, d Describe) (Page[Address], error) {
-	return Page[Address]{}, errNotBuilt
+	return describe(ctx, c, call, d, listing[Address]{
+		api: "DescribeAddresses", filters: addressFilters, tags: func(a *Address) Tags { return a.Tags },
+		all: func(*turn) []numbered[Address] {
+			var all []numbered[Address]
+			for _, p := range c.eips {
+				all = append(all, numbered[Address]{p.n, p.id, p.seen()})
+			}
+			return all
+		},
+		missing: func(id string) error {
+			if !strings.HasPrefix(id, "eipalloc-") {
+				return refuse("value", "Invalid value '"+id+"' for allocationId.")
+			}
+			return refuse("address.missing", id)
+		},
+	})
 }

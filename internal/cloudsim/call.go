@@ -46,18 +46,6 @@ type Policy interface {
 	Allow(call Call, on []Resource) error
 }
 
-// A Resource is what a call is about, as far as policies see it.
-type Resource struct {
-	// Type is as in ARNs: network-interface, subnet, security-group, instance,
-	// elastic-ip, vpc; or * where the API knows no resources. ID is empty for
-	// what is to be made.
-	Type, ID string
-	// Tags are those it has; Wanted those that the call would put on it.
-	Tags, Wanted Tags
-	// VPC, Subnet and Zone are where it is, as far as it has one.
-	VPC, Subnet, Zone string
-}
-
 // A Plugger makes attaching real: it plugs cards into machines. Both methods
 // are idempotent, block until it is done, and are called by one goroutine per
 // interface at a time.

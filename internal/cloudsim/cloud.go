@@ -2,6 +2,7 @@
 package cloudsim
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -16,26 +17,94 @@ import (
 // calls: there are no timers, so in a synctest bubble the clock is the
 // bubble's. All methods may be called concurrently.
 type Cloud struct {
-	opts Options
+	opts  Options
+	types map[string]InstanceType
 
-	mu  sync.Mutex
-	rng *rand.Rand
+	mu     sync.Mutex
+	rng    *rand.Rand
+	made   int // resources ever made, for their order
+	agenda agenda
+	log    []Entry
+	counts map[string]Count
+	levels map[string]*level
+	faults []*planned
+	drawn  int // names of faults
+
+	vpcs      map[string]*vpc
+	groups    map[string]*group
+	zones     []Zone
+	subnets   map[string]*subnet
+	instances map[string]*instance
+	enis      map[string]*eni
+	ghosts    map[string]*eni // deleted, and still to be seen by late readers
+	eips      map[string]*eip
+	// attachments are the interfaces by the id of theirs.
+	attachments map[string]*eni
+	tokens      map[string]token
+	index       index
+	recent      recent
+
+	// closing ends waits for the Plugger.
+	closing context.Context
+	close   context.CancelFunc
+	plugs   sync.WaitGroup
 }
 
 // New returns a cloud without anything in it.
 func New(o Options) *Cloud {
 	o = o.withDefaults()
-	return &Cloud{opts: o, rng: rand.New(rand.NewPCG(o.Seed, 0))} //nolint:gosec // a seed replays a run
+	c := &Cloud{
+		opts: o, types: map[string]InstanceType{},
+		rng:    rand.New(rand.NewPCG(o.Seed, 0)), //nolint:gosec // a seed replays a run
+		counts: map[string]Count{}, levels: map[string]*level{},
+		vpcs: map[string]*vpc{}, groups: map[string]*group{}, subnets: map[string]*subnet{},
+		instances: map[string]*instance{}, enis: map[string]*eni{}, ghosts: map[string]*eni{},
+		eips: map[string]*eip{}, attachments: map[string]*eni{}, tokens: map[string]token{},
+		index: index{},
+	}
+	for _, t := range o.Types {
+		c.types[t.Name] = t
+	}
+	c.closing, c.close = context.WithCancel(context.Background())
+	return c
 }
 
-// Close waits until the Plugger has returned from all that it was asked.
-func (c *Cloud) Close() {}
+// Close ends the waiting for the Plugger and returns when its methods have.
+func (c *Cloud) Close() {
+	c.close()
+	c.plugs.Wait()
+}
 
-// Region and Account are the options', with their defaults.
+// Region is the options', with the default.
 func (c *Cloud) Region() string { return c.opts.Region }
 
 // Account is the number of the account that owns everything but the foreign.
 func (c *Cloud) Account() string { return c.opts.Account }
 
 // Clock is the time by the cloud's clock, which a clock-skew fault puts off.
-func (c *Cloud) Clock() time.Time { return time.Now() }
+// Signatures are held against it, and it stands in answers' headers.
+func (c *Cloud) Clock() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for _, f := range c.faults {
+		if f.Verb == ClockSkew && f.active(now) {
+			now = now.Add(f.Delay.D())
+		}
+	}
+	return now
+}
+
+// next numbers a resource.
+func (c *Cloud) next() int {
+	c.made++
+	return c.made
+}
+
+// draw is a time out of a range.
+func (c *Cloud) draw(r Range) time.Duration {
+	if r.Max <= r.Min {
+		return r.Min
+	}
+	return r.Min + time.Duration(c.rng.Int64N(int64(r.Max-r.Min)+1))
+}

@@ -3,6 +3,9 @@ package cloudsim
 import (
 	"context"
 	"net/netip"
+	"slices"
+	"strings"
+	"time"
 )
 
 // A CreateInterface makes an interface. Addresses IPv4, IPv4Count, IPv4Prefixes
@@ -38,16 +41,144 @@ type WantedIP struct {
 	Primary bool
 }
 
+// kinds are those that can be asked for.
+var kinds = []string{"interface", "efa", "efa-only", "trunk"}
+
 // CreateInterface makes an interface. It is pending, and becomes available by itself.
 func (c *Cloud) CreateInterface(ctx context.Context, call Call, r CreateInterface) (Interface, error) {
-	return Interface{}, errNotBuilt
+	if r.Kind == "" {
+		r.Kind = "interface"
+	}
+	o := op{
+		api: "CreateNetworkInterface", ids: append([]string{r.Subnet, r.Token}, marks(r.Tags)...), tags: r.Tags,
+		resources: func(t *turn) []Resource { return t.toCreate(r) },
+	}
+	return serve(ctx, c, call, o, func(t *turn) (Interface, error) {
+		e, err := t.create(r)
+		if err != nil {
+			return Interface{}, err
+		}
+		return e.now.clone(), nil
+	})
+}
+
+func (t *turn) create(r CreateInterface) (*eni, error) {
+	c, asked := t.c, r.text()
+	if c.opts.AddressFirst && r.Primary.IsValid() {
+		if s := c.subnets[r.Subnet]; s != nil && s.space.check(r.Primary) == nil && s.space.owner(r.Primary) != nil {
+			return nil, refuse("ip.inuse")
+		}
+	}
+	made, err := t.remembered(r.Token, asked)
+	if err != nil {
+		return nil, err
+	}
+	if made != nil {
+		e := c.enis[made[0]]
+		if e == nil {
+			return nil, refuse("token.mismatch", r.Token)
+		}
+		t.on(e)
+		return e, nil
+	}
+	s := c.subnets[r.Subnet]
+	if s == nil {
+		return nil, refuse("subnet.missing", r.Subnet)
+	}
+	if !slices.Contains(kinds, r.Kind) {
+		return nil, refuse("value", "Value ("+r.Kind+") for parameter interfaceType is invalid.")
+	}
+	groups, err := c.groupsFor(r.Groups, s, "group.missing")
+	if err == nil {
+		err = c.checkTags(nil, r.Tags)
+	}
+	if err == nil && len(c.enis) >= c.opts.Quotas.Interfaces {
+		err = refuse("eni.quota")
+	}
+	if err != nil {
+		return nil, err
+	}
+	g, err := c.gifts(s, r)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.effect(); err != nil {
+		return nil, err
+	}
+	e := c.make(s, g, Interface{Description: r.Description, Groups: groups, Kind: r.Kind, Tags: r.Tags.clone(), Token: r.Token, Created: t.now})
+	t.remember(r.Token, asked, e.now.ID)
+	t.on(e)
+	t.entry.Before = ""
+	c.commit(e, t.now, t.hidden())
+	e.due = t.transition("pending", c.opts.Latency.Create, func(at time.Time) {
+		before := e.state()
+		e.now.Status, e.due = StatusAvailable, nil
+		c.commit(e, at, 0)
+		c.happened(at, "created", e, "", before)
+	})
+	return e, nil
+}
+
+// make makes an interface of what it is given, without a version of it yet.
+func (c *Cloud) make(s *subnet, g gifts, i Interface) *eni {
+	i.ID, i.MAC, i.Owner = c.id("eni"), c.mac(), c.opts.Account
+	i.Subnet, i.VPC, i.Zone, i.ZoneID = s.ID, s.VPC, s.Zone, s.ZoneID
+	i.Status, i.SourceDestCheck = StatusPending, true
+	e := &eni{n: c.next(), now: i, subnet: s}
+	for n, a := range g.ipv4 {
+		e.now.IPv4 = append(e.now.IPv4, PrivateIP{Addr: a, Primary: n == 0, DNS: c.dns(a)})
+	}
+	e.now.IPv6, e.now.IPv4Prefixes, e.now.IPv6Prefixes = g.ipv6, g.blocks, g.blocks6
+	g.take(s.space, e)
+	c.enis[i.ID] = e
+	return e
+}
+
+// text is the request as a token remembers it.
+func (r CreateInterface) text() any {
+	if r.IPv6Count == nil {
+		return struct {
+			CreateInterface
+			Count string
+		}{r, "unsaid"}
+	}
+	n := *r.IPv6Count
+	r.IPv6Count = nil
+	return struct {
+		CreateInterface
+		Count int
+	}{r, n}
+}
+
+// dns is the name of a private address.
+func (c *Cloud) dns(a netip.Addr) string {
+	return "ip-" + strings.ReplaceAll(a.String(), ".", "-") + "." + c.opts.Region + ".compute.internal"
 }
 
 // DeleteInterface deletes an interface that is not attached.
-func (c *Cloud) DeleteInterface(ctx context.Context, call Call, id string) error { return errNotBuilt }
+func (c *Cloud) DeleteInterface(ctx context.Context, call Call, id string) error {
+	return c.change(ctx, call, "DeleteNetworkInterface", id, func(t *turn, e *eni) error {
+		if e.now.Attachment != nil {
+			return refuse("eni.busy", id)
+		}
+		if err := t.effect(); err != nil {
+			return err
+		}
+		c.remove(e, t.now, t.hidden())
+		e.now.Status = ""
+		return nil
+	})
+}
 
-// DescribeInterfaces lists interfaces. Filters are those of
-// DescribeNetworkInterfaces.
-func (c *Cloud) DescribeInterfaces(ctx context.Context, call Call, d Describe) (Page[Interface], error) {
-	return Page[Interface]{}, errNotBuilt
+// change is a call that changes one interface and answers with nothing.
+func (c *Cloud) change(ctx context.Context, call Call, api, id string, do func(*turn, *eni) error) error {
+	o := op{api: api, ids: []string{id}, resources: func(t *turn) []Resource { return t.resourcesOf(id) }}
+	_, err := serve(ctx, c, call, o, func(t *turn) (struct{}, error) {
+		e, err := t.own(id)
+		if err == nil {
+			err = do(t, e)
+		}
+		return struct{}{}, err
+	})
+	return err
 }

@@ -1,6 +1,11 @@
 package cloudsim
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -40,8 +45,8 @@ const (
 
 // A Fault is a plan: which calls it strikes, and what it does to them.
 type Fault struct {
-	// Name is what it is cleared by and what the log calls it; drawn where it
-	// is empty.
+	// Name is what it is cleared by and what the log calls it; made of the verb
+	// and a number where it is empty.
 	Name string `json:"name,omitempty" yaml:"name,omitempty"`
 	Verb Verb   `json:"verb" yaml:"verb"`
 	// API is the action, * and ? for any characters; empty is any.
@@ -73,42 +78,39 @@ type Fault struct {
 	Foreign []Foreign `json:"foreign,omitempty" yaml:"foreign,omitempty"`
 }
 
-// A Foreign is an interface that somebody else made.
-type Foreign struct {
-	// Subnet is where; required.
-	Subnet      string `json:"subnet" yaml:"subnet"`
-	Description string `json:"description,omitempty" yaml:"description,omitempty"`
-	Tags        Tags   `json:"tags,omitempty" yaml:"tags,omitempty"`
-	// Instance is where it is plugged in, at the lowest free index; empty is
-	// nowhere.
-	Instance string `json:"instance,omitempty" yaml:"instance,omitempty"`
-	// Requester is the service that manages it, such as amazon-elb; empty is
-	// nobody.
-	Requester string `json:"requester,omitempty" yaml:"requester,omitempty"`
-	// Count is how many there are; 0 is one.
-	Count int `json:"count,omitempty" yaml:"count,omitempty"`
+// verbs are all that there are.
+var verbs = []Verb{
+	Throttle, DelayVisible, StaleDescribe, Stuck, AttachThenVanish, AttachedButNoNIC, BackToAvailable, Conflict,
+	IndexConflict, Limit, SubnetEmpty, ServerError, Slow, ClockSkew, StrictValidation, TerminateInstance,
+	ForeignObjects, Fail, LoseReply, Reset, HTML, Empty, Half,
 }
 
 // Check tells all that is wrong with a fault, joined; nil is nothing.
-func (f Fault) Check() error { return nil }
-
-// Inject plans faults, all or none, and returns their names.
-func (c *Cloud) Inject(faults ...Fault) ([]string, error) { return nil, errNotBuilt }
-
-// Clear takes back the named faults, or all for none named: they strike no
-// more, and what they hold goes on. It returns how many there were.
-func (c *Cloud) Clear(names ...string) int { return 0 }
-
-// Faults are those that are planned and can still strike or hold something.
-func (c *Cloud) Faults() []Planned { return nil }
-
-// A Planned is a fault and what has come of it.
-type Planned struct {
-	Fault
-	// Matched and Struck are numbers of calls.
-	Matched int `json:"matched"`
-	Struck  int `json:"struck"`
+func (f Fault) Check() error {
+	var all []error
+	wrong := func(bad bool, format string, args ...any) {
+		if bad {
+			all = append(all, fmt.Errorf("fault %s: "+format, append([]any{cmp.Or(f.Name, string(f.Verb), "without a verb")}, args...)...))
+		}
+	}
+	wrong(!slices.Contains(verbs, f.Verb), "verb %q is none of %v", f.Verb, verbs)
+	wrong(f.Nth < 0, "nth is %d: calls count from 1", f.Nth)
+	wrong(f.Count < -1, "count is %d: say -1 for any number", f.Count)
+	wrong(f.For < 0, "for is %v: it must not be negative", f.For)
+	wrong(f.Delay < 0 && f.Verb != ClockSkew, "delay is %v: only clock-skew can be negative", f.Delay)
+	timed := []Verb{DelayVisible, StaleDescribe, Slow, ClockSkew}
+	wrong(f.Delay == 0 && slices.Contains(timed, f.Verb), "needs a delay, such as 30s")
+	states := []string{"pending", string(Attaching), string(Detaching)}
+	wrong(f.Verb == Stuck && !slices.Contains(states, f.State), "state is %q: say one of %v", f.State, states)
+	wrong(f.Verb != Stuck && f.State != "", "state is for stuck only")
+	wrong(f.Verb == Fail && f.Code == "", "needs a code, such as InvalidParameterValue")
+	wrong(f.Verb == ForeignObjects && len(f.Foreign) == 0, "needs foreign, a list of interfaces with a subnet")
+	wrong(f.Verb != ForeignObjects && len(f.Foreign) > 0, "foreign is for foreign-objects only")
+	for n, o := range f.Foreign {
+		wrong(o.Subnet == "", "foreign object %d needs a subnet", n+1)
+		wrong(o.Count < 0, "foreign object %d has the count %d", n+1, o.Count)
+	}
+	wrong(f.Status != 0 && (f.Status < 200 || f.Status > 599), "status is %d: it is an HTTP status", f.Status)
+	wrong(f.After && !slices.Contains([]Verb{ServerError, Fail, Slow, TerminateInstance, Reset, HTML}, f.Verb), "after means nothing to this verb")
+	return errors.Join(all...)
 }
-
-// Plant puts foreign interfaces into the world and returns their ids.
-func (c *Cloud) Plant(foreign ...Foreign) ([]string, error) { return nil, errNotBuilt }

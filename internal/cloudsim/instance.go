@@ -3,6 +3,7 @@ package cloudsim
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -37,54 +38,133 @@ type Instance struct {
 	Interfaces []Interface
 }
 
-// A RunInstances makes instances.
-type RunInstances struct {
-	Type   string // required, one of Options.Types
-	Count  int    // 0 is one
-	Subnet string // required, unless Interfaces
-	Groups []string
-	Image  string
-	Token  string
-	Tags   Tags
-	// ID is for who builds a world and makes one: drawn where it is empty.
-	ID string
-	// Interfaces are existing ones to be attached at index 0, 1 and so on.
-	Interfaces []string
+type instance struct {
+	Instance
+	n    int
+	enis []*eni // by card and index
+	due  *event
 }
 
-// RunInstances makes instances, each with a first interface that goes with it.
-func (c *Cloud) RunInstances(ctx context.Context, call Call, r RunInstances) ([]Instance, error) {
-	return nil, errNotBuilt
+// instance finds one that a call names.
+func (t *turn) instance(id string) (*instance, error) {
+	i := t.c.instances[id]
+	switch {
+	case i == nil && !wellFormed(id, "i"):
+		return nil, refuse("instance.malformed", id)
+	case i == nil:
+		return nil, refuse("instance.missing", id)
+	}
+	t.entry.Instance = id
+	return i, nil
 }
 
-// AddInstances makes instances that run at once, past gate and latency.
-func (c *Cloud) AddInstances(r RunInstances) ([]Instance, error) { return nil, errNotBuilt }
-
-// A StateChange is what became of an instance.
-type StateChange struct {
-	Instance      string
-	Before, After InstanceState
+// seen is the instance with its interfaces, as look sees those.
+func (i *instance) seen(also map[*eni]bool, look func(*eni) *Interface) Instance {
+	v := i.Instance
+	v.Tags, v.Groups = i.Tags.clone(), slices.Clone(i.Groups)
+	see := func(e *eni) {
+		if s := look(e); s != nil && s.Attachment != nil && s.Attachment.Instance == i.ID {
+			v.Interfaces = append(v.Interfaces, s.clone())
+		}
+	}
+	for _, e := range i.enis {
+		see(e)
+	}
+	for e := range also {
+		if !slices.Contains(i.enis, e) {
+			see(e)
+		}
+	}
+	slices.SortFunc(v.Interfaces, func(a, b Interface) int {
+		x, y := a.Attachment, b.Attachment
+		return (x.Card-y.Card)<<16 + x.Device - y.Device
+	})
+	if len(v.Interfaces) > 0 && v.Interfaces[0].Attachment.Device == 0 && len(v.Interfaces[0].IPv4) > 0 {
+		ip := v.Interfaces[0].IPv4[0]
+		v.Private = ip.Addr
+		if ip.Association != nil {
+			v.Public = ip.Association.Public
+		}
+	}
+	return v
 }
 
-// StopInstances stops instances; interfaces stay attached.
-func (c *Cloud) StopInstances(ctx context.Context, call Call, ids ...string) ([]StateChange, error) {
-	return nil, errNotBuilt
+var instanceFilters = filterTable[Instance]{
+	"instance-id":         func(i *Instance) []string { return one(i.ID) },
+	"instance-state-name": func(i *Instance) []string { return one(string(i.State)) },
+	"instance-type":       func(i *Instance) []string { return one(i.Type) },
+	"vpc-id":              func(i *Instance) []string { return one(i.VPC) },
+	"subnet-id":           func(i *Instance) []string { return one(i.Subnet) },
+	"availability-zone":   func(i *Instance) []string { return one(i.Zone) },
+	"private-ip-address":  func(i *Instance) []string { return one(i.Private.String()) },
+	"private-dns-name":    func(i *Instance) []string { return ofInterfaces(i, func(e Interface) string { return e.IPv4[0].DNS }) },
+	"network-interface.network-interface-id": func(i *Instance) []string {
+		return ofInterfaces(i, func(e Interface) string { return e.ID })
+	},
+	"network-interface.mac-address": func(i *Instance) []string {
+		return ofInterfaces(i, func(e Interface) string { return e.MAC.String() })
+	},
+	"network-interface.addresses.private-ip-address": func(i *Instance) []string {
+		return ofInterfaces(i, func(e Interface) string { return e.Primary().String() })
+	},
 }
 
-// StartInstances starts stopped instances.
-func (c *Cloud) StartInstances(ctx context.Context, call Call, ids ...string) ([]StateChange, error) {
-	return nil, errNotBuilt
-}
-
-// TerminateInstances ends instances. Interfaces with DeleteOnTermination end
-// with them, the others are available again.
-func (c *Cloud) TerminateInstances(ctx context.Context, call Call, ids ...string) ([]StateChange, error) {
-	return nil, errNotBuilt
+func ofInterfaces(i *Instance, get func(Interface) string) []string {
+	var all []string
+	for _, e := range i.Interfaces {
+		if len(e.IPv4) > 0 {
+			all = append(all, get(e))
+		}
+	}
+	return all
 }
 
 // DescribeInstances lists instances. Filters: instance-id, instance-state-name,
 // instance-type, vpc-id, subnet-id, availability-zone, private-ip-address,
-// network-interface.network-interface-id, tag:<key>, tag-key.
+// private-dns-name, network-interface.{network-interface-id, mac-address,
+// addresses.private-ip-address}, tag:<key>, tag-key.
 func (c *Cloud) DescribeInstances(ctx context.Context, call Call, d Describe) (Page[Instance], error) {
-	return Page[Instance]{}, errNotBuilt
+	return describe(ctx, c, call, d, listing[Instance]{
+		api: "DescribeInstances", filters: instanceFilters, tags: func(i *Instance) Tags { return i.Tags },
+		all: func(t *turn) []numbered[Instance] {
+			at := t.sees()
+			also := c.recent.since(at)
+			look := func(e *eni) *Interface { return e.at(at) }
+			var all []numbered[Instance]
+			for _, id := range d.IDs {
+				if i := c.instances[id]; i != nil {
+					all = append(all, numbered[Instance]{i.n, i.ID, i.seen(also, look)})
+				}
+			}
+			if len(d.IDs) > 0 {
+				return all
+			}
+			for _, i := range c.instances {
+				all = append(all, numbered[Instance]{i.n, i.ID, i.seen(also, look)})
+			}
+			return all
+		},
+		missing: func(id string) error {
+			if !wellFormed(id, "i") {
+				return refuse("instance.malformed", id)
+			}
+			return refuse("instance.missing", id)
+		},
+	})
+}
+
+// Instances are all as they are, in the order of making, without their
+// interfaces.
+func (c *Cloud) Instances() []Instance {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.agenda.catchUp(time.Now())
+	var all []Instance
+	for _, i := range c.instances {
+		v := i.Instance
+		v.Tags = i.Tags.clone()
+		all = append(all, v)
+	}
+	slices.SortFunc(all, func(a, b Instance) int { return c.instances[a.ID].n - c.instances[b.ID].n })
+	return all
 }

@@ -58,9 +58,6 @@ type Interface struct {
 	Created time.Time
 }
 
-// A Group is a security group as interfaces name it.
-type Group struct{ ID, Name string }
-
 // A PrivateIP is an IPv4 address of an interface.
 type PrivateIP struct {
 	Addr    netip.Addr

@@ -1,6 +1,13 @@
 package cloudsim
 
-import "context"
+import (
+	"context"
+	_ "embed"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
 
 // An InstanceType is what instances can hold.
 type InstanceType struct {
@@ -17,11 +24,59 @@ type InstanceType struct {
 	Source string
 }
 
+//go:embed itypes.tsv
+var itypeText string
+
+var itypes = sync.OnceValue(func() []InstanceType {
+	var all []InstanceType
+	for _, f := range rows(itypeText, 6) {
+		number := func(text string) int {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				panic("itypes.tsv: " + f[0] + ": " + err.Error())
+			}
+			return n
+		}
+		t := InstanceType{
+			Name: f[0], IPv4PerInterface: number(f[1]), IPv6PerInterface: number(f[2]),
+			Hypervisor: strings.Trim(f[4], "-"), BareMetal: f[4] == "-", Source: f[5],
+		}
+		for card := range strings.SplitSeq(f[3], ",") {
+			t.Cards = append(t.Cards, number(card))
+			t.MaxInterfaces += number(card)
+		}
+		all = append(all, t)
+	}
+	return all
+})
+
 // InstanceTypes is the table of types, with its sources.
-func InstanceTypes() []InstanceType { return nil }
+func InstanceTypes() []InstanceType {
+	all := slices.Clone(itypes())
+	for i := range all {
+		all[i].Cards = slices.Clone(all[i].Cards)
+	}
+	return all
+}
+
+var itypeFilters = filterTable[InstanceType]{
+	"instance-type": func(t *InstanceType) []string { return one(t.Name) },
+	"hypervisor":    func(t *InstanceType) []string { return one(t.Hypervisor) },
+	"bare-metal":    func(t *InstanceType) []string { return one(strconv.FormatBool(t.BareMetal)) },
+}
 
 // DescribeInstanceTypes lists types; IDs are their names. Filters:
 // instance-type, hypervisor, bare-metal.
 func (c *Cloud) DescribeInstanceTypes(ctx context.Context, call Call, d Describe) (Page[InstanceType], error) {
-	return Page[InstanceType]{}, errNotBuilt
+	return describe(ctx, c, call, d, listing[InstanceType]{
+		api: "DescribeInstanceTypes", most: 100, filters: itypeFilters,
+		all: func(*turn) []numbered[InstanceType] {
+			var all []numbered[InstanceType]
+			for i, t := range c.opts.Types {
+				all = append(all, numbered[InstanceType]{n: i, id: t.Name, v: t})
+			}
+			return all
+		},
+		missing: func(id string) error { return refuse("type.missing", id) },
+	})
 }

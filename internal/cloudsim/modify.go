@@ -1,6 +1,9 @@
 package cloudsim
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // A ModifyInterface changes exactly one thing of an interface.
 type ModifyInterface struct {
@@ -20,14 +23,77 @@ type ModifyAttachment struct {
 
 // ModifyInterface changes an interface at once.
 func (c *Cloud) ModifyInterface(ctx context.Context, call Call, r ModifyInterface) error {
-	return errNotBuilt
+	return c.change(ctx, call, "ModifyNetworkInterfaceAttribute", r.Interface, func(t *turn, e *eni) error {
+		if n := ways(r.Description != nil, r.SourceDestCheck != nil, r.Groups != nil, r.Attachment != nil); n != 1 {
+			return refuse("combination", "Exactly one attribute of a network interface can be changed by a call.")
+		}
+		var groups []Group
+		switch {
+		case r.Groups != nil && len(r.Groups) == 0:
+			return refuse("group.none")
+		case r.Groups != nil:
+			var err error
+			if groups, err = c.groupsFor(r.Groups, e.subnet, "group.unknown"); err != nil {
+				return err
+			}
+		case r.Attachment != nil:
+			if r.Attachment.DeleteOnTermination == nil {
+				return refuse("missing", "Attachment.DeleteOnTermination")
+			}
+			if a := e.now.Attachment; a == nil || a.ID != r.Attachment.ID {
+				return refuse("attachment.missing", r.Attachment.ID)
+			}
+		}
+		if err := t.effect(); err != nil {
+			return err
+		}
+		switch {
+		case r.Description != nil:
+			e.now.Description = *r.Description
+		case r.SourceDestCheck != nil:
+			e.now.SourceDestCheck = *r.SourceDestCheck
+		case groups != nil:
+			e.now.Groups = groups
+		default:
+			e.attached(func(a *Attachment) { a.DeleteOnTermination = *r.Attachment.DeleteOnTermination })
+		}
+		c.commit(e, t.now, t.hidden())
+		return nil
+	})
 }
 
+// attributes are those that can be asked for one by one.
+var attributes = []string{"description", "groupSet", "sourceDestCheck", "attachment", "associatePublicIpAddress"}
+
 // DescribeInterfaceAttribute shows an interface, of which the face answers with
-// the one attribute: description, groupSet, sourceDestCheck or attachment.
+// the one attribute: description, groupSet, sourceDestCheck, attachment or
+// associatePublicIpAddress; empty is description.
 func (c *Cloud) DescribeInterfaceAttribute(ctx context.Context, call Call, id, attribute string) (Interface, error) {
-	return Interface{}, errNotBuilt
+	o := op{api: "DescribeNetworkInterfaceAttribute", ids: []string{id}, reads: true}
+	return serve(ctx, c, call, o, func(t *turn) (Interface, error) {
+		if attribute != "" && !slices.Contains(attributes, attribute) {
+			return Interface{}, refuse("attribute.unknown", attribute)
+		}
+		e, err := t.eni(id)
+		if err != nil {
+			return Interface{}, err
+		}
+		seen := e.at(t.sees())
+		if seen == nil {
+			return Interface{}, refuse("eni.missing", id)
+		}
+		return seen.clone(), nil
+	})
 }
 
 // ResetInterface turns the source/dest check of an interface on again.
-func (c *Cloud) ResetInterface(ctx context.Context, call Call, id string) error { return errNotBuilt }
+func (c *Cloud) ResetInterface(ctx context.Context, call Call, id string) error {
+	return c.change(ctx, call, "ResetNetworkInterfaceAttribute", id, func(t *turn, e *eni) error {
+		if err := t.effect(); err != nil {
+			return err
+		}
+		e.now.SourceDestCheck = true
+		c.commit(e, t.now, t.hidden())
+		return nil
+	})
+}

@@ -32,6 +32,9 @@ type Options struct {
 	// EmptyPages: each listing of more than one page has an empty one that
 	// carries a token.
 	EmptyPages bool
+	// AddressFirst: a create with a given address looks whether that is free
+	// before it looks at its token, so that a retry is refused.
+	AddressFirst bool
 	// Policy says who may do what; default is everybody everything.
 	Policy Policy
 	// Plugger plugs interfaces into machines; default is memory alone.
@@ -41,6 +44,18 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.Region = cmp.Or(o.Region, "eu-central-1")
 	o.Account = cmp.Or(o.Account, "111122223333")
+	if o.Types == nil {
+		o.Types = InstanceTypes()
+	}
+	d := DefaultQuotas()
+	o.Quotas = Quotas{
+		Interfaces:         cmp.Or(o.Quotas.Interfaces, d.Interfaces),
+		Addresses:          cmp.Or(o.Quotas.Addresses, d.Addresses),
+		GroupsPerInterface: cmp.Or(o.Quotas.GroupsPerInterface, d.GroupsPerInterface),
+		TagsPerResource:    cmp.Or(o.Quotas.TagsPerResource, d.TagsPerResource),
+		UnattachedIPv4:     cmp.Or(o.Quotas.UnattachedIPv4, d.UnattachedIPv4),
+		UnattachedIPv6:     cmp.Or(o.Quotas.UnattachedIPv6, d.UnattachedIPv6),
+	}
 	return o
 }
 
@@ -79,12 +94,4 @@ type Lag struct {
 	Metadata Range
 	// Callers are further behind by as much, by access key.
 	Callers map[string]time.Duration
-}
-
-// Quotas are an account's. 0 is the default's.
-type Quotas struct {
-	Interfaces         int // per region
-	Addresses          int // public ones, per region
-	GroupsPerInterface int
-	TagsPerResource    int
 }

@@ -13,40 +13,55 @@ type VPC struct {
 	Tags        Tags
 }
 
-// A Zone is a part of the region.
-type Zone struct {
-	// Name is such as eu-central-1a, ID such as euc1-az1.
-	Name, ID, Region, State string
-}
-
-// A SecurityGroup is a set of rules, which nobody here enforces. Its ID is
-// drawn where it is empty.
-type SecurityGroup struct {
-	ID, Name, Description string
-	VPC                   string // required
-	Owner                 string
-	Tags                  Tags
+type vpc struct {
+	VPC
+	n int
+	// standard is the default security group.
+	standard string
 }
 
 // AddVPC makes a VPC, with a default security group as EC2 does.
-func (c *Cloud) AddVPC(v VPC) (VPC, error) { return VPC{}, errNotBuilt }
-
-// AddGroup makes a security group.
-func (c *Cloud) AddGroup(g SecurityGroup) (SecurityGroup, error) {
-	return SecurityGroup{}, errNotBuilt
+func (c *Cloud) AddVPC(v VPC) (VPC, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !v.CIDR.IsValid() || !v.CIDR.Addr().Is4() {
+		return VPC{}, refuse("missing", "CidrBlock")
+	}
+	if v.ID == "" {
+		v.ID = c.id("vpc")
+	}
+	if c.vpcs[v.ID] != nil {
+		return VPC{}, refuse("value", "The VPC "+v.ID+" exists already.")
+	}
+	v.Tags = v.Tags.clone()
+	made := &vpc{VPC: v, n: c.next(), standard: c.id("sg")}
+	c.vpcs[v.ID] = made
+	c.groups[made.standard] = &group{n: c.next(), SecurityGroup: SecurityGroup{
+		ID: made.standard, Name: "default", Description: "default VPC security group", VPC: v.ID, Owner: c.opts.Account,
+	}}
+	return v, nil
 }
 
-// DescribeVPCs lists VPCs. Filters: vpc-id, cidr, state, owner-id, is-default, tag:<key>, tag-key.
+var vpcFilters = filterTable[VPC]{
+	"vpc-id":     func(v *VPC) []string { return one(v.ID) },
+	"cidr":       func(v *VPC) []string { return one(v.CIDR.String()) },
+	"state":      func(*VPC) []string { return one("available") },
+	"is-default": func(*VPC) []string { return one("false") },
+}
+
+// DescribeVPCs lists VPCs. Filters: vpc-id, cidr, state, is-default, tag:<key>, tag-key.
 func (c *Cloud) DescribeVPCs(ctx context.Context, call Call, d Describe) (Page[VPC], error) {
-	return Page[VPC]{}, errNotBuilt
-}
-
-// DescribeSecurityGroups lists groups. Filters: group-id, group-name, vpc-id, description, owner-id, tag:<key>, tag-key.
-func (c *Cloud) DescribeSecurityGroups(ctx context.Context, call Call, d Describe) (Page[SecurityGroup], error) {
-	return Page[SecurityGroup]{}, errNotBuilt
-}
-
-// DescribeZones lists zones; IDs are their names. Filters: zone-name, zone-id, state, region-name.
-func (c *Cloud) DescribeZones(ctx context.Context, call Call, d Describe) (Page[Zone], error) {
-	return Page[Zone]{}, errNotBuilt
+	return describe(ctx, c, call, d, listing[VPC]{
+		api: "DescribeVpcs", filters: vpcFilters, tags: func(v *VPC) Tags { return v.Tags },
+		all: func(*turn) []numbered[VPC] {
+			var all []numbered[VPC]
+			for _, v := range c.vpcs {
+				seen := v.VPC
+				seen.Tags = v.Tags.clone()
+				all = append(all, numbered[VPC]{v.n, v.ID, seen})
+			}
+			return all
+		},
+		missing: func(id string) error { return refuse("vpc.missing", id) },
+	})
 }

@@ -1,5 +1,0 @@
-package cloudsim
-
-import "errors"
-
-var errNotBuilt = errors.New("not built yet")
