@@ -129,23 +129,23 @@ func (p *Provider) name(ctx context.Context, f *iface, node string) error {
 // does not show it yet.
 func (p *Provider) perhapsYoung(id nic.ID, err error) error {
 	if saying(err).code == "InvalidNetworkInterfaceID.NotFound" && p.recent.of(id).young() {
-		return busyFor(retryYoung, "EC2 does not show yet what it made: %w", saying(err))
+		return busyInstead(err, retryYoung)
 	}
 	return err
 }
 
 // notAttached says what a refused attach means.
 func (p *Provider) notAttached(ctx context.Context, f iface, place nic.Place, m machine, index int, err error) (iface, error) {
-	said := saying(err)
+	why := saying(err)
 	if errors.Is(err, provider.ErrUnknown) {
 		return f, err // it may have that index
 	}
-	if strings.Contains(said.message, indexTaken) {
+	if strings.Contains(why.message, indexTaken) {
 		p.indexes.taken(place.Instance, index)
-		return f, &provider.Error{Kind: provider.ErrBusy, Scope: provider.ScopeNode, RetryAfter: nextIndex, Err: err}
+		return f, busyInstead(err, nextIndex)
 	}
 	p.indexes.free(place.Instance, index)
-	switch said.code {
+	switch why.code {
 	case codeSlots:
 		p.types.drop(m.kind)
 	case codeInUse: // perhaps by our own attempt before
@@ -153,9 +153,9 @@ func (p *Provider) notAttached(ctx context.Context, f iface, place nic.Place, m 
 		if lookErr != nil {
 			return f, lookErr
 		}
-		switch there, why := p.mayAttach(now, place); {
-		case why != nil:
-			return f, why
+		switch there, err := p.mayAttach(now, place); {
+		case err != nil:
+			return f, err
 		case there:
 			return now, nil
 		}

@@ -2,6 +2,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -42,8 +43,10 @@ type Options struct {
 	Profile string
 	// Log is told what nobody asked for; optional.
 	Log *slog.Logger
-	// HTTPClient makes the calls; optional, and not good for AWS_CA_BUNDLE.
+	// HTTPClient makes EC2's calls; optional. AWS_CA_BUNDLE is nothing to it.
 	HTTPClient *http.Client
+
+	backoff time.Duration // between the SDK's attempts, at most
 }
 
 // A Provider makes, plugs in and deletes elastic network interfaces. It keeps
@@ -80,6 +83,7 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Log = o.Log.With("provider", o.Name)
+	o.backoff = cmp.Or(o.backoff, maxBackoff)
 	p := &Provider{opts: o, secrets: &secrets{}, pace: newPace()}
 	var err error
 	if p.api, err = connect(ctx, o, p.secrets); err != nil {

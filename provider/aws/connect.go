@@ -27,18 +27,14 @@ var errNoRegion = errors.New("no region is set: say it in the provider's aws sec
 
 // connect makes the client, without a call.
 func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
-	with := []func(*config.LoadOptions) error{config.WithRetryer(newRetryer)}
+	with := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer { return newRetryer(o.backoff) })}
 	if o.Region != "" {
 		with = append(with, config.WithRegion(o.Region))
 	}
 	if o.Profile != "" {
 		with = append(with, config.WithSharedConfigProfile(o.Profile))
 	}
-	if o.HTTPClient != nil {
-		with = append(with, config.WithHTTPClient(o.HTTPClient))
-	} else {
-		with = append(with, config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTime)))
-	}
+	with = append(with, config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTime)))
 	cfg, err := config.LoadDefaultConfig(ctx, with...)
 	if err != nil {
 		return nil, err
@@ -52,6 +48,9 @@ func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
 		if o.Endpoint != "" {
 			eo.BaseEndpoint = aws.String(o.Endpoint)
 		}
+		if o.HTTPClient != nil { // not the chain's, which may need AWS_CA_BUNDLE
+			eo.HTTPClient = o.HTTPClient
+		}
 		eo.APIOptions = append(eo.APIOptions, onlyAnswers)
 	}), nil
 }
@@ -60,10 +59,10 @@ func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
 // throttled: another try at once takes the tokens of all. That is for pace. There
 // is no quota of retries either, since attempts bounds them: with one, an outage
 // would last longer for those that come late.
-func newRetryer() aws.Retryer {
+func newRetryer(backoff time.Duration) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
-		o.MaxBackoff = maxBackoff
+		o.MaxBackoff = backoff
 		o.RateLimiter = ratelimit.None
 		o.Retryables = slices.Insert(slices.Clone(o.Retryables), 0, retry.IsErrorRetryable(retry.IsErrorRetryableFunc(notThrottled)))
 	})

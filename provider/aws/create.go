@@ -189,7 +189,7 @@ func (p *Provider) notMade(ctx context.Context, spec nic.Spec, err error) (iface
 			return f, nil
 		}
 		if p.recent.of(spec.NIC).tried() {
-			return iface{}, &provider.Error{Kind: provider.ErrBusy, RetryAfter: retryYoung, Err: err}
+			return iface{}, busyInstead(err, retryYoung)
 		}
 	}
 	if errors.Is(err, provider.ErrUnknown) {
@@ -207,7 +207,7 @@ func (p *Provider) finish(ctx context.Context, spec nic.Spec, f iface) error {
 		NetworkInterfaceId: aws.String(f.id), SourceDestCheck: &types.AttributeBooleanValue{Value: aws.Bool(false)},
 	})
 	if errors.Is(err, provider.ErrNotFound) && p.recent.of(spec.NIC).young() {
-		return &provider.Error{Kind: provider.ErrBusy, RetryAfter: retryYoung, Err: err}
+		return busyInstead(err, retryYoung)
 	}
 	if err == nil {
 		p.recent.note(spec.NIC, func(d *deeds) { d.unchecked = true })

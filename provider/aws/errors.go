@@ -190,9 +190,15 @@ func kindf(kind error, format string, args ...any) error {
 	return &provider.Error{Kind: kind, Err: fmt.Errorf(format, args...)}
 }
 
-// busyFor says when it may be otherwise, and that nothing has been done.
-func busyFor(wait time.Duration, format string, args ...any) error {
-	return &provider.Error{Kind: provider.ErrBusy, RetryAfter: wait, Err: fmt.Errorf(format, args...)}
+// busyInstead makes an answer of EC2 one that comes of asking too soon: nothing has
+// been done, and it may be otherwise after wait.
+func busyInstead(err error, wait time.Duration) error {
+	e := provider.Error{Err: err}
+	if known, ok := errors.AsType[*provider.Error](err); ok {
+		e = *known
+	}
+	e.Kind, e.RetryAfter = provider.ErrBusy, wait
+	return &e
 }
 
 func unknown(cause error) error {
