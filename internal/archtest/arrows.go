@@ -170,6 +170,10 @@ func floors() []Arrow {
 			Because: "arrows go down only",
 		},
 		{
+			From: []string{"module"}, Except: []string{"cmd/nicferryd", "internal/doctor"}, To: []string{"internal/metadata/..."},
+			Because: "metadata may be an hour old: who makes, moves or ends anything does not read it (F05)",
+		},
+		{
 			From: []string{"internal/board/...", "internal/relay/..."}, To: []string{"internal/api/server/...", "internal/api/client/...", "internal/conf/..."}, Through: true,
 			Because: "orders and streams are there for whoever moves and whoever serves, and know neither",
 		},

@@ -117,6 +117,7 @@ func checks() []check {
 		{"clock", checkClock, false},
 		{"cgroup", checkCgroup, true},
 		{"docker", checkDocker, true},
+		{"metadata", checkMetadata, false},
 		{"config", checkAgentConfig, true},
 		{"moves", checkMoves, true},
 		{"dns", checkDNS, false},

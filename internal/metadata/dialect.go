@@ -16,6 +16,7 @@ type Dialect struct {
 	tokenPath              string
 	ttlHeader, tokenHeader string // as net/http writes them
 	echoesTTL              bool   // the answer with a token has the first header too
+	rolePath               string // what has the role's name in it
 	identity               func(context.Context, *Client) (Identity, error)
 	interfaces             func(context.Context, *Client) ([]Interface, error)
 }

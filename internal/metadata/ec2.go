@@ -19,6 +19,7 @@ func EC2() Dialect {
 	return Dialect{
 		cloud: "EC2", base: "http://169.254.169.254", tokenPath: "/latest/api/token",
 		ttlHeader: "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", tokenHeader: "X-Aws-Ec2-Metadata-Token", echoesTTL: true,
+		rolePath: "/latest/meta-data/iam/security-credentials/",
 		identity: ec2Identity, interfaces: ec2Interfaces,
 	}
 }

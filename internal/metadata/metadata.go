@@ -148,6 +148,22 @@ func (c *Client) Interfaces(ctx context.Context) ([]Interface, error) {
 	return slices.Clone(nics), nil
 }
 
+// Role is the name of the role whose keys the service gives to whoever reaches
+// it; empty if the instance has none. The keys themselves are never asked for.
+func (c *Client) Role(ctx context.Context) (string, error) {
+	ctx, done, err := c.begin(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	r := &items{ctx: ctx, c: c, dir: c.Dialect.rolePath}
+	role := r.word("")
+	if r.err != nil {
+		return "", fmt.Errorf("ask for this instance's role: %w", r.err)
+	}
+	return role, nil
+}
+
 // begin waits for the turn and bounds what is done in it.
 func (c *Client) begin(ctx context.Context) (context.Context, func(), error) {
 	select {

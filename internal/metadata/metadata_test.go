@@ -196,6 +196,29 @@ func TestManyAskAtOnce(t *testing.T) {
 	})
 }
 
+func TestRole(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		role := ""
+		_, service := newModel(imds.Options{Role: func(string) string { return role }})
+		c, asked := newClient(t, service.Handler(self), nil)
+		for _, role = range []string{"", "web-role"} {
+			if got, err := c.Role(t.Context()); got != role || err != nil {
+				t.Errorf("%q, %v; want %q", got, err, role)
+			}
+		}
+		for _, line := range asked.take() {
+			if strings.Contains(line, "web-role") {
+				t.Errorf("the role's keys were asked for: %s", line)
+			}
+		}
+		c, _ = newClient(t, says(map[string]string{"/latest/meta-data/iam/security-credentials/": "<html>no</html>"}), nil)
+		if got, err := c.Role(t.Context()); got != "" || !errors.Is(err, metadata.ErrStrange) {
+			t.Errorf("a page for a role: %q, %v", got, err)
+		}
+	})
+}
+
 func TestAddressesOfTheService(t *testing.T) {
 	t.Parallel()
 	for address, ok := range map[string]bool{
