@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	demoLimit    = 60 * time.Second // what the demo may take
+	demoLimit    = 3 * time.Minute // what the demo may take on the slowest machine; without other work it is a quarter of a minute
 	pingInterval = 10 * time.Millisecond
 )
 
@@ -93,8 +93,8 @@ func TestDemo(t *testing.T) {
 			t.Errorf("%s killed: %d sent, %d received", victim, p.Sent, p.Received)
 		}
 		// A ping that sends too rarely would miss a short silence. On a machine
-		// with other work it comes late now and then.
-		if least := int(0.7 * float64(p.Duration) / float64(pingInterval)); p.Sent == 0 || p.Sent < least {
+		// with other work it comes late, now and then or mostly.
+		if least := int(0.3 * float64(p.Duration) / float64(pingInterval)); p.Sent == 0 || p.Sent < least {
 			t.Errorf("%s killed: %d sent in %s, want at least %d", victim, p.Sent, p.Duration, least)
 		}
 	}

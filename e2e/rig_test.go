@@ -42,8 +42,9 @@ type pinged struct {
 	err    error
 }
 
-// deadline bounds each step of a script, and each clean-up.
-const deadline = 30 * time.Second
+// deadline bounds each step of a script, and each clean-up. On an idle machine
+// none takes more than some seconds.
+const deadline = 90 * time.Second
 
 // long says that the long tests are asked for. The others run in them too.
 func long() bool { return os.Getenv("NICFERRY_LONG") != "" }
@@ -201,7 +202,7 @@ func (r *rig) leave(ctx context.Context) error {
 	if _, err := r.invariants(ctx); err != nil {
 		return err
 	}
-	left, err := r.node.Leftovers(ctx, r.before, 5*time.Second)
+	left, err := r.node.Leftovers(ctx, r.before, deadline/3)
 	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("left behind:\n  %s", strings.Join(left, "\n  "))
 	}
@@ -211,7 +212,7 @@ func (r *rig) leave(ctx context.Context) error {
 // invariants demands that what must always hold of records, providers and the
 // node does, once what moves has come to rest.
 func (r *rig) invariants(ctx context.Context, _ ...string) (string, error) {
-	return "", promise.Await(ctx, promise.Options{Node: r.node, Config: r.file("nicferryd.yaml")}, 10*time.Second)
+	return "", promise.Await(ctx, promise.Options{Node: r.node, Config: r.file("nicferryd.yaml")}, deadline/3)
 }
 
 // awaitEmpty waits until the controller has neither claims nor NICs.

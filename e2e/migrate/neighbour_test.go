@@ -50,8 +50,8 @@ func TestF61_NeighboursOfAMovedContainer(t *testing.T) {
 			s.do(s.migrate(r.vm2))
 			s.settled(r.vm2)
 			over := s.peer.changes()
-			if len(over) != 1 || over[0].took() > 3*time.Second {
-				t.Errorf("want one change of who answers, after less than three seconds: %v", over)
+			if len(over) != 1 || over[0].took() > 10*time.Second { // a table that does not know it keeps silent for half a minute
+				t.Errorf("want one change of who answers, after less than ten seconds: %v", over)
 			}
 			out, err := r.LAN.Run(t.Context(), "ip", "neigh", "show", addr.String())
 			s.do(err)

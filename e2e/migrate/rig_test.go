@@ -203,7 +203,7 @@ func (r *rig) leave(ctx context.Context) error {
 	}
 	for _, a := range r.Agents {
 		err = errors.Join(err, a.Stop(ctx))
-		left, lookErr := a.Machine.Leftovers(ctx, r.before[a.Name], 5*time.Second)
+		left, lookErr := a.Machine.Leftovers(ctx, r.before[a.Name], settleTime)
 		if err = errors.Join(err, lookErr); len(left) > 0 {
 			err = errors.Join(err, fmt.Errorf("left behind on %s: %q", a.Name, left))
 		}
@@ -227,7 +227,7 @@ func (r *rig) holds(ctx context.Context) error {
 			nodes[a.Name] = a.Machine
 		}
 	}
-	return promise.Await(ctx, promise.Options{Config: r.ConfigPath(), Nodes: nodes}, 10*time.Second)
+	return promise.Await(ctx, promise.Options{Config: r.ConfigPath(), Nodes: nodes}, settleTime)
 }
 
 // get asks the controller, and reads its answer into out.

@@ -39,7 +39,7 @@ type scene struct {
 
 // settleTime is within what a container must be somewhere and answer again, or its
 // move be parked, from when the last fault is done.
-const settleTime = 30 * time.Second
+const settleTime = time.Minute
 
 // scene starts a container on vm1, with a NIC of the network, and waits until it
 // answers. Flags are further ones of docker run, in which %s is the container's name;

@@ -81,7 +81,7 @@ func TestF65_AnAgentThatSleptThroughAMove(t *testing.T) {
 	s.settled(r.vm2)
 	r.faults["vm1"].heal()
 	s.do(r.vm1.Daemons().Signal(fleet.Nicferry, syscall.SIGCONT))
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), settleTime)
 	defer cancel()
 	s.do(r.vm1.Daemons().Ended(ctx, fleet.Nicferry, 6)) // "another agent has started"
 	s.settled(r.vm2)

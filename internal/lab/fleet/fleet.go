@@ -245,8 +245,8 @@ func (f *Fleet) Close() error {
 	return errors.Join(errs...)
 }
 
-// Until asks again and again until there is no error, within 30 s. The error is
+// Until asks again and again until there is no error, within a minute. The error is
 // the last one.
 func Until(ctx context.Context, what string, ask func() error) error {
-	return lab.Until(ctx, what, 30*time.Second, 20*time.Millisecond, func(context.Context) error { return ask() })
+	return lab.Until(ctx, what, time.Minute, 20*time.Millisecond, func(context.Context) error { return ask() })
 }
