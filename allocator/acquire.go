@@ -238,7 +238,7 @@ func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node ni
 	case network.Pool.Max == 0: // otherwise others may have it later
 		n.Spec.Addrs = addrsOf(claim.Identity)
 	}
-	n.Layer3 = layer3(network, *claim)
+	n.Layer3 = layer3(network, *claim, nil)
 	claim.NIC = n.ID
 	e.create(nicKey(n.ID), n)
 	e.create(onKey(n.Node, n.ID), n.ID)
@@ -255,6 +255,7 @@ func (k clock) newNIC(network nic.Network, node nic.Node, tenant string, mac nic
 	n.Spec = nic.Spec{
 		NIC: n.ID, Network: network.Name, Tenant: tenant, Node: node.Name,
 		MAC: mac, MTU: network.MTU, Device: network.Device, Port: network.Port,
+		Cloud: network.Cloud.Spec(),
 	}
 	if n.Spec.Device.Kind != "" {
 		n.Spec.Device.MAC, n.Spec.Device.MTU = mac, network.MTU

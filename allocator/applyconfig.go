@@ -93,10 +93,13 @@ func (a *Allocator) renewLayer3(ctx context.Context, claim nic.Claim) error {
 	if !ok || claim.NIC == "" {
 		return nil
 	}
-	now := layer3(network, claim)
 	n, _, found, err := get[nic.NIC](a.reader(ctx), nicKey(claim.NIC))
-	if err != nil || !found || sameJSON(n.Layer3, now) {
+	if err != nil || !found {
 		return err
+	}
+	now := layer3(network, claim, n.Seen.Subnets)
+	if sameJSON(n.Layer3, now) {
+		return nil
 	}
 	return a.change(ctx, claim.NIC, func(n *nic.NIC) bool { n.Layer3 = now; return true })
 }

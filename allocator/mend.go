@@ -139,10 +139,11 @@ func (a *Allocator) restore(ctx context.Context, f finding) error {
 		n := nic.NIC{
 			Schema: nic.Schema, ID: f.NIC, Tenant: claim.Tenant, Network: claim.Request.Network, Provider: f.Provider,
 			Node: claim.Owner.Node, Instance: f.seen.Place.Instance, Phase: nic.PhaseHeld, Placed: true, Holder: claim.ID,
-			Seen: f.seen, Layer3: layer3(network, claim), Created: now, Since: now,
+			Seen: f.seen, Layer3: layer3(network, claim, f.seen.Subnets), Created: now, Since: now,
 			Spec: nic.Spec{
 				NIC: f.NIC, Network: claim.Request.Network, Tenant: claim.Tenant, Node: claim.Owner.Node, MAC: f.seen.MAC,
 				Addrs: f.seen.Addrs, MTU: network.MTU, Device: f.seen.Device, Port: network.Port,
+				Cloud: network.Cloud.Spec(),
 			},
 		}
 		if !n.Seen.Device.Kind.Made() {
@@ -203,8 +204,10 @@ func (a *Allocator) plugAgain(ctx context.Context, f finding) error {
 	if err != nil || !found || !inUse(n) {
 		return errors.Join(err, errMoved)
 	}
-	if _, err := p.Create(ctx, n.Spec); err != nil {
-		return fmt.Errorf("make %s known to provider %s again: %w", n.ID, n.Provider, err)
+	if !p.Info().DrawsMACs { // else it would be another one, and its node does not miss this one yet
+		if _, err := p.Create(ctx, n.Spec); err != nil {
+			return fmt.Errorf("make %s known to provider %s again: %w", n.ID, n.Provider, err)
+		}
 	}
 	_, err = p.Attach(ctx, n.ID, nic.Place{Node: n.Node, Instance: n.Instance})
 	if err != nil && !errors.Is(err, provider.ErrBusy) {

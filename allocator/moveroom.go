@@ -135,7 +135,7 @@ func (c *candidacy) judgeOne(claim nic.Claim) error {
 	if len(c.node.Instances) > 0 && c.node.Instances[network.Provider] == "" {
 		c.against("network", "say its instance in the controller's config", "node %s has no instance at provider %s, whose network %s is", c.to, network.Provider, network.Name)
 	}
-	if c.place(p, network, claim) {
+	if c.place(p, network, claim, n) {
 		c.slots[pool.Machine{Provider: network.Provider, Instance: instanceOf(c.node, network.Provider)}]++
 	}
 	c.room.NICs = append(c.room.NICs, nic.PlannedNIC{
@@ -145,9 +145,9 @@ func (c *candidacy) judgeOne(claim nic.Claim) error {
 	return nil
 }
 
-// place asks the provider whether it could place such a NIC on the node, where it
-// has anything to say of that.
-func (c *candidacy) place(p provider.Provider, network nic.Network, claim nic.Claim) bool {
+// place asks the provider whether it could place the claim's NIC on the node, or
+// another such where it is not carried, if it has anything to say of that.
+func (c *candidacy) place(p provider.Provider, network nic.Network, claim nic.Claim, now nic.NIC) bool {
 	placer, ok := provider.As[provider.Placer](p)
 	if !ok {
 		return true
@@ -155,6 +155,9 @@ func (c *candidacy) place(p provider.Provider, network nic.Network, claim nic.Cl
 	ctx, cancel := context.WithTimeout(c.e.ctx, worstCall(p))
 	defer cancel()
 	trial := c.a.newNIC(network, c.node, claim.Tenant, claim.Identity.MAC)
+	if now.Spec.Cloud.Subnet != "" && c.a.carries(now) { // which no NIC leaves
+		trial.Spec.Cloud = now.Spec.Cloud
+	}
 	_, err := placer.Place(ctx, trial.Spec, c.node)
 	if err != nil {
 		c.against("network", "", "provider %s has no place for %s on node %s: %s", network.Provider, claim.Owner.Interface, c.to, err)

@@ -51,16 +51,32 @@ func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Dura
 		if errors.Is(err, provider.ErrExhausted) {
 			reason = nic.ReasonExhausted
 		}
-		return 0, a.giveUp(ctx, n, a.because(reason, "%s", err))
+		why := a.because(reason, "%s", err)
+		if !n.Placed && reason == nic.ReasonExhausted { // such as a full subnet: nobody tells us when there is room
+			why.Deadline = a.now().Add(max(exhaustedAgain, retryAfter(err)))
+		}
+		return 0, a.giveUp(ctx, n, why)
 	}
 	if noteErr := a.note(ctx, n.ID, a.because(nic.ReasonProviderError, "%s", err), nic.ReasonWaitingForTurn); noteErr != nil {
 		return 0, errors.Join(err, noteErr)
 	}
 	a.lookLater(n)
-	if pe, ok := errors.AsType[*provider.Error](err); ok && pe.RetryAfter > 0 {
-		return pe.RetryAfter, nil
+	if again := retryAfter(err); again > 0 {
+		return again, nil
 	}
 	return 0, err
+}
+
+// exhaustedAgain is when a provider is asked again for a place of which it had
+// none left.
+const exhaustedAgain = time.Minute
+
+// retryAfter is when the provider wishes to be asked again; 0 if it has no wish.
+func retryAfter(err error) time.Duration {
+	if pe, ok := errors.AsType[*provider.Error](err); ok {
+		return pe.RetryAfter
+	}
+	return 0
 }
 
 // giveUp takes a NIC back that cannot be plugged in, and refuses its claim. One on
@@ -233,10 +249,10 @@ func (a *Allocator) takeGiven(claim *nic.Claim, n *nic.NIC) {
 	claim.Identity.Addrs, claim.Identity.Given, claim.Identity.Space = nil, true, network.Space
 	for _, addr := range n.Seen.Addrs {
 		bits := addr.BitLen()
-		if s, ok := network.SubnetOf(addr); ok {
+		if s, ok := subnetOf(network, n.Seen.Subnets, addr); ok {
 			bits = s.Prefix.Bits()
 		}
 		claim.Identity.Addrs = append(claim.Identity.Addrs, netip.PrefixFrom(addr, bits))
 	}
-	n.Layer3 = layer3(network, *claim)
+	n.Layer3 = layer3(network, *claim, n.Seen.Subnets)
 }

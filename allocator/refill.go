@@ -149,7 +149,7 @@ func (a *Allocator) waitingForSlots(e *edit, node string) ([]pool.Demand, error)
 	}
 	var demand []pool.Demand
 	for _, r := range claims {
-		if c := r.Value; c.Phase == nic.ClaimRefused && lacksSlot(c) && a.mayGrant(c) {
+		if c := r.Value; c.Phase == nic.ClaimRefused && a.lacksSlot(c) && a.mayGrant(c) {
 			demand = append(demand, pool.Demand{
 				Claim: c.ID, Network: c.Request.Network, Tenant: c.Tenant, MAC: c.Identity.MAC, Ahead: c.Request.Unstarted,
 			})

@@ -29,14 +29,14 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 	}
 	var refused []nic.Claim
 	for _, r := range claims {
-		if c := r.Value; (c.Phase == nic.ClaimRefused || awaitsFormer(c)) && a.mayGrant(c) && a.untilNextTry(c) == 0 && !a.hopeless(c) {
+		if c := r.Value; (c.Phase == nic.ClaimRefused || awaitsFormer(c)) && a.mayGrant(c) && a.untilNextTry(c) == 0 && !a.tooSoon(c) && !a.hopeless(c) {
 			refused = append(refused, c)
 		}
 	}
 	inTurns(refused)
 	full := map[string]bool{} // networks without a free address, and where a tenant has no more to have
 	try := func(c nic.Claim) error {
-		if wantsAny(c) && full[c.Request.Network] || lacksQuota(c) && full[c.Request.Network+"/"+c.Tenant] {
+		if a.wantsAny(c) && full[c.Request.Network] || lacksQuota(c) && full[c.Request.Network+"/"+c.Tenant] {
 			return nil // it would hear the same: many may be refused, and each claim that ends brings us here
 		}
 		err := a.atomically(ctx, func(e *edit) error {
@@ -46,7 +46,7 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 			}
 			got, err := a.acquire(e, node, c.Owner, c.Container, c.Request)
 			if err == nil && got.Phase == nic.ClaimRefused {
-				full[c.Request.Network] = full[c.Request.Network] || wantsAny(got)
+				full[c.Request.Network] = full[c.Request.Network] || a.wantsAny(got)
 				full[c.Request.Network+"/"+c.Tenant] = full[c.Request.Network+"/"+c.Tenant] || lacksQuota(got)
 			}
 			if got.ID != c.ID { // it was released meanwhile: this would be another, which nobody wants
@@ -63,7 +63,7 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 	var errs []error
 	var slotless []nic.Claim
 	for _, c := range refused { // first those that no machine has to be asked for
-		if _, known := a.networks[c.Request.Network]; known && lacksSlot(c) && !a.hasSpare(ctx, c) {
+		if _, known := a.networks[c.Request.Network]; known && a.lacksSlot(c) && !a.hasSpare(ctx, c) {
 			slotless = append(slotless, c)
 			continue
 		}
@@ -143,15 +143,32 @@ func inTurns(claims []nic.Claim) {
 
 // wantsAny says whether the claim was refused because all addresses are taken,
 // and would have any.
-func wantsAny(c nic.Claim) bool {
-	return !hasIdentity(&c) && len(c.Request.Addrs) == 0 && c.Request.MAC.IsZero() &&
+func (a *Allocator) wantsAny(c nic.Claim) bool {
+	return !hasIdentity(&c) && !a.holdsNothing(c) && len(c.Request.Addrs) == 0 && c.Request.MAC.IsZero() &&
 		len(c.Conditions) > 0 && c.Conditions[0].Reason == nic.ReasonExhausted
 }
 
 // lacksSlot says whether the claim was refused for want of a slot, and not of
-// an address.
-func lacksSlot(c nic.Claim) bool {
-	return hasIdentity(&c) && len(c.Conditions) > 0 && c.Conditions[0].Reason == nic.ReasonExhausted
+// an address, or of anything that its provider is to be asked for later.
+func (a *Allocator) lacksSlot(c nic.Claim) bool {
+	return a.lacksPlace(c) && c.Conditions[0].Deadline.IsZero()
+}
+
+// tooSoon says whether the claim's provider had no place left for it, and is not to
+// be asked again yet: that a NIC has gone is no news of that.
+func (a *Allocator) tooSoon(c nic.Claim) bool {
+	return a.lacksPlace(c) && a.until(c.Conditions[0].Deadline) > 0
+}
+
+func (a *Allocator) lacksPlace(c nic.Claim) bool {
+	return (hasIdentity(&c) || a.holdsNothing(c)) && len(c.Conditions) > 0 && c.Conditions[0].Reason == nic.ReasonExhausted
+}
+
+// holdsNothing says whether the claim's network has nothing that could be reserved
+// before the NIC is there: its provider gives addresses and MAC.
+func (a *Allocator) holdsNothing(c nic.Claim) bool {
+	network, ok := a.networks[c.Request.Network]
+	return ok && network.Addressing != nic.AddrIPAM && a.opts.Providers[network.Provider].Info().DrawsMACs
 }
 
 // makeRoom gives NICs back that are plugged in ahead, the oldest first, for as

@@ -33,7 +33,7 @@ func (a *Allocator) takeSpare(e *edit, claim *nic.Claim, network nic.Network, no
 	}
 	n.Holder, claim.NIC = claim.ID, n.ID
 	n.Tenant = claim.Tenant
-	n.Layer3 = layer3(network, *claim)
+	n.Layer3 = layer3(network, *claim, n.Seen.Subnets)
 	n.Steps = []nic.Step{{Name: nic.StepAsked, At: asked}}
 	a.stepped(&n, nic.StepSpare)
 	nic.ClearCondition(&n.Conditions)
@@ -262,7 +262,7 @@ func staleFor(n nic.NIC, network nic.Network, at nic.InstanceID) bool {
 		d.Kind != network.Device.Kind || d.Parent != network.Device.Parent || d.Bridge.Name != network.Device.Bridge.Name ||
 		p.Kind != network.Port.Kind || p.Name != network.Port.Name || p.VLAN != network.Port.VLAN || p.Filter != network.Port.Filter ||
 		p.Queues != network.Port.Queues || p.Inbound != network.Port.Inbound || p.Outbound != network.Port.Outbound ||
-		network.Port.Model != "" && p.Model != network.Port.Model
+		network.Port.Model != "" && p.Model != network.Port.Model || !network.Cloud.Made(n.Spec.Cloud)
 }
 
 // nicIDOf reads the NIC out of a reservation's owner; "" if it is none's.

@@ -75,7 +75,7 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 	if err != nil || !found || !told(n) || planned && n.Turn == 0 || n.Phase == nic.PhaseRetiring {
 		return nic.Wanted{}, false, err
 	}
-	w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: n.Seen.Device, Network: n.Network, Again: n.Again, Turn: n.Turn}
+	w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: deviceOf(n), Network: n.Network, Again: n.Again, Turn: n.Turn}
 	claim, _, found, err := get[nic.Claim](e, claimKey(n.Holder))
 	if err == nil && found && claim.NIC == n.ID && onMove(claim) {
 		a.wantedMoving(&w, n, claim)
@@ -91,9 +91,19 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 	return w, true, err
 }
 
+// deviceOf is the recipe that the node is given. A found NIC is born with the MTU
+// that its provider says, which not every one can be asked to change.
+func deviceOf(n nic.NIC) nic.Device {
+	d := n.Seen.Device
+	if d.Kind == nic.Found && n.Spec.MTU != 0 {
+		d.MTU = n.Spec.MTU
+	}
+	return d
+}
+
 func (a *Allocator) layer3Of(n nic.NIC, claim nic.Claim) nic.Layer3 {
 	if network, ok := a.networks[n.Network]; ok && a.misfit(claim) == "" {
-		return layer3(network, claim)
+		return layer3(network, claim, n.Seen.Subnets)
 	}
 	return n.Layer3
 }
@@ -159,13 +169,23 @@ func (a *Allocator) expected(e *edit, node string, claim nic.Claim) (nic.Wanted,
 		return nic.Wanted{}, false, err
 	}
 	n.Node, n.Phase = node, nic.PhasePlanned
-	w := nic.Wanted{NIC: n.ID, Device: n.Seen.Device, Network: n.Network, Again: n.Again, Turn: n.Turn + 1}
+	w := nic.Wanted{NIC: n.ID, Device: deviceOf(n), Network: n.Network, Again: n.Again, Turn: n.Turn + 1}
 	a.wantedMoving(&w, n, claim)
 	return w, w.Claim != "", nil
 }
 
-// layer3 is the addressing that a claim gets in its container.
-func layer3(network nic.Network, claim nic.Claim) nic.Layer3 {
+// subnetOf is the subnet that an address is from: the network's own, or one that
+// the provider has named.
+func subnetOf(network nic.Network, given []nic.Subnet, addr netip.Addr) (nic.Subnet, bool) {
+	if s, ok := network.SubnetOf(addr); ok {
+		return s, true
+	}
+	return nic.Network{Subnets: given}.SubnetOf(addr)
+}
+
+// layer3 is the addressing that a claim gets in its container; given are the
+// subnets that the provider has named with its addresses.
+func layer3(network nic.Network, claim nic.Claim, given []nic.Subnet) nic.Layer3 {
 	l3 := nic.Layer3{
 		DHCP:             network.Addressing == nic.AddrDHCP,
 		Addrs:            claim.Identity.Addrs,
@@ -181,7 +201,7 @@ func layer3(network nic.Network, claim nic.Claim) nic.Layer3 {
 		Metadata:         network.Metadata,
 	}
 	for _, p := range l3.Addrs {
-		if s, ok := network.SubnetOf(p.Addr()); ok && s.Gateway != (netip.Addr{}) {
+		if s, ok := subnetOf(network, given, p.Addr()); ok && s.Gateway != (netip.Addr{}) {
 			l3.Gateways = append(l3.Gateways, s.Gateway)
 		}
 	}
@@ -189,8 +209,9 @@ func layer3(network nic.Network, claim nic.Claim) nic.Layer3 {
 }
 
 // WaitChange waits until what is wanted of the node may have changed since the
-// revision, and returns the newer one. A caller whose session is not the node's
-// newest, also by then, gets ErrStale.
+// revision, and returns the newer one. It does not return for what the node's agent
+// has been answered already. A caller whose session is not the node's newest, also by
+// then, gets ErrStale.
 func (a *Allocator) WaitChange(ctx context.Context, node string, after uint64) (uint64, error) {
 	if err := a.hear(ctx, node); err != nil {
 		return 0, err

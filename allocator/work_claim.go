@@ -38,7 +38,7 @@ func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time
 		}
 		if claim.Phase == nic.ClaimRefused && claim.StoppedAt.IsZero() && claim.NIC == "" {
 			wait := a.untilNextTry(claim)
-			retry = wait == 0 && (lacksSlot(claim) || len(claim.Setbacks) > 0)
+			retry = wait == 0 && (a.lacksSlot(claim) || len(claim.Setbacks) > 0)
 			again = shorter(again, wait)
 		}
 		if left, ends := a.endsBySelf(claim); ends && a.mayGrant(claim) {

@@ -49,10 +49,10 @@ type CloudSpec struct {
 	// from then on.
 	Subnets []string   `json:"subnets,omitempty"`
 	Pick    SubnetPick `json:"pick,omitempty"`
-	Zone   string   `json:"zone,omitempty"`
-	Subnet string   `json:"subnet,omitempty"`
-	Groups []string `json:"groups,omitempty"`
-	IPv6   bool     `json:"ipv6,omitempty"`
+	Zone    string     `json:"zone,omitempty"`
+	Subnet  string     `json:"subnet,omitempty"`
+	Groups  []string   `json:"groups,omitempty"`
+	IPv6    bool       `json:"ipv6,omitempty"`
 	// Prefixes, PublicIP, Forwards and Tags are as in Cloud.
 	Prefixes int               `json:"prefixes,omitempty"`
 	PublicIP bool              `json:"publicIp,omitempty"`

@@ -61,7 +61,7 @@ type Layer3 struct {
 	UncheckedGateway bool  `json:"uncheckedGateway,omitempty"`
 	Metadata         bool  `json:"metadata,omitempty"`
 	// SourceRoutes: replies leave by this NIC if they carry its address. The
-	// agent sets it, in containers with several NICs.
+	// agent sets it, in containers with several NICs, or with Docker networks.
 	SourceRoutes bool `json:"sourceRoutes,omitempty"`
 	// Own are addresses that the claim had until a moment ago: the kernel does not
 	// ask whether somebody else has them. The agent sets it.

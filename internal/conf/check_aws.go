@@ -117,6 +117,9 @@ func (d *doc) checkAWSNetwork(path string, n network) {
 	if n.MTU > maxAWSMTU && n.MTU <= maxMTU {
 		d.fault(under(path, "mtu"), "%d; AWS carries %d at most", n.MTU, maxAWSMTU)
 	}
+	if at := under(path, "subnets"); d.good(at) && len(n.Subnets) > 0 {
+		d.fault(at, "AWS says the prefixes and gateways of its subnets itself: leave it out, and name them in aws: {subnets: …}")
+	}
 	if at := under(path, "ipv6"); n.IPv6 != "" && d.good(at) {
 		d.fault(at, "AWS gives the addresses; want aws: {ipv6: true} instead")
 	}

@@ -169,7 +169,7 @@ func (d *doc) checkRoutes(path string, n network) {
 		case !d.good(via):
 		case d.good(to) && r.To.Addr().Is4() != r.Via.Is4():
 			d.fault(via, "%s is of another IP version than %s", r.Via, r.To)
-		case d.bad[under(path, "subnets")]:
+		case d.bad[under(path, "subnets")], n.AWS != nil: // whose subnets the cloud knows
 		case !slices.ContainsFunc(n.Subnets, func(s subnet) bool { return !s.Prefix.IsValid() || s.Prefix.Contains(r.Via) }):
 			d.fault(via, "%s is in none of the network's subnets", r.Via)
 		}

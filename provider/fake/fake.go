@@ -59,6 +59,10 @@ type Options struct {
 	Secretive bool
 	// Quota is how many of our NICs there can be in all; default is no limit.
 	Quota int
+	// Subnets, if any, are what NICs are made in, and get their addresses from; Zones
+	// are the instances' zones, which a NIC does not leave.
+	Subnets []Subnet
+	Zones   map[nic.InstanceID]string
 	// Device is the recipe that nodes are given; default is found by MAC.
 	Device func(spec nic.Spec, mac nic.MAC) nic.Device
 }

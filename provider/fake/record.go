@@ -3,6 +3,7 @@ package fake
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
@@ -14,6 +15,7 @@ type record struct {
 	params     string // spec as JSON, to compare
 	providerID string
 	mac        nic.MAC
+	addrs      []netip.Addr
 	state      nic.State
 	place      nic.Place
 	index      int       // the device index that was asked for last
@@ -55,7 +57,7 @@ func (r *record) seen(o Options) nic.Seen {
 	seen := nic.Seen{
 		NIC: r.spec.NIC, ProviderID: r.providerID,
 		State: r.state, Place: r.place,
-		MAC: r.mac, Addrs: r.spec.Addrs,
+		MAC: r.mac, Addrs: r.addrs, Subnets: subnetsOf(o, r.spec.Cloud.Subnet),
 	}
 	if r.state == nic.StateAttached || r.state == nic.StateDetaching {
 		seen.Device, seen.Bus = o.Device(r.spec, r.mac), o.Bus

@@ -47,9 +47,13 @@ func (p *Provider) make(spec nic.Spec, now time.Time) (*record, error) {
 	if used := p.count(now); p.opts.Quota > 0 && used >= p.opts.Quota {
 		return nil, exhausted(provider.ScopeAccount, "%d of %d NICs exist", used, p.opts.Quota)
 	}
+	addrs, err := p.address(spec, now)
+	if err != nil {
+		return nil, err
+	}
 	p.made++
 	r := &record{
-		spec: spec, params: paramsOf(spec), mac: mac,
+		spec: spec, params: paramsOf(spec), mac: mac, addrs: addrs,
 		providerID: fmt.Sprintf("fake-%06d", p.made),
 		visible:    now.Add(p.opts.Lag),
 	}
@@ -92,6 +96,9 @@ func (p *Provider) plug(r *record, place nic.Place, now time.Time) (effect bool,
 		return false, busy("is %s", r.state)
 	case !p.knows(place.Instance):
 		return false, invalid("there is no instance %q", place.Instance)
+	}
+	if err := p.wrongZone(r, place.Instance); err != nil {
+		return false, err
 	}
 	if used := p.used(place.Instance, now); used >= p.opts.NICsPerInstance {
 		return false, exhausted(provider.ScopeNode, "%d of %d slots of %s are in use", used, p.opts.NICsPerInstance, place.Instance)
