@@ -4,6 +4,7 @@ package ferry
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -24,8 +25,8 @@ func metadataAddrs() []netip.Prefix {
 }
 
 // settleMetadata blackholes the metadata addresses in a routing table of the
-// container, or takes our blackholes out of it. That stops accidents, not a
-// container that may change its own routes.
+// container, or takes our blackholes out of it. That tells a program at once that
+// nobody is there; what holds is guardMetadata.
 func settleMetadata(inside *link.Handle, table int, allowed bool, u *undo.Stack) error {
 	have, err := inside.Blackholes()
 	if err != nil {
@@ -57,6 +58,25 @@ func dig(inside *link.Handle, hole link.Route) error {
 		return nil
 	}
 	return err
+}
+
+// guardMetadata has the NIC send nothing to the metadata addresses, unless that is
+// allowed. A blackhole alone stops nobody who binds a socket to the NIC, which needs
+// no privilege since Linux 5.7: the kernel takes the address for on-link then, and
+// a cloud answers there. It does not stop a container that may set up the network.
+func guardMetadata(inside *link.Handle, l link.Link, allowed bool) error {
+	if allowed {
+		return inside.UnblockEgress(l)
+	}
+	var to []netip.Addr
+	for _, p := range metadataAddrs() {
+		to = append(to, p.Addr())
+	}
+	if err := inside.BlockEgress(l, to); err != nil {
+		return fmt.Errorf("keep the container from the metadata service: give the node these kernel modules, "+
+			"or let the network reach it (metadata: true): %w", err)
+	}
+	return nil
 }
 
 // intoMetadata says whether a route is to nothing but a metadata address: it

@@ -3,9 +3,11 @@
 package ferry
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -78,4 +80,54 @@ func TestBlackholesAreUndone(t *testing.T) {
 	w.ok(w.ferry.Out(t.Context(), n.id, n.d, w.inside))
 	w.in(n, "eth0", false)
 	sameSet(t, "blackholes", w.holes(mainTable), allMetadata)
+}
+
+// Nobody gets around the blackholes by binding a socket to the NIC: the kernel takes
+// for on-link what no route leads to, and a cloud answers there.
+func TestABoundSocketReachesNoMetadata(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			n := w.make(kind, 0)
+			wire := map[nic.DeviceKind]string{nic.Veth: "nfbr0", nic.Macvlan: "wire0", nic.Found: "wire9"}[kind]
+			for _, a := range append([]string{"10.1.0.1/24", "fd00:ec2::1/64"}, allMetadata...) {
+				w.run(w.host, "addr", "add", a, "dev", wire, "nodad")
+			}
+			want := withDefault(layer3("10.1.0.2/24", "fd00:ec2::2/64"), "10.1.0.1", "fd00:ec2::1")
+			want.IPv6 = true
+			w.ok(w.inside.SetSysctl("0", "ipv6", "conf", "default", "dad_transmits"))
+			reached := func(when string, allowed bool) {
+				w.Helper()
+				l, err := w.ferry.In(t.Context(), n.id, n.d, w.inside, NewEntry("eth0", want, allowed))
+				w.ok(err)
+				w.ok(w.ferry.Apply(t.Context(), w.inside, l.Index, want))
+				netnstest.Run(t, w.inside, "ping", "-c", "1", "-W", "5", "-I", "eth0", "10.1.0.1")
+				for _, to := range allMetadata {
+					var failed error
+					w.ok(w.inside.Do(func() error {
+						failed = exec.Command("ping", "-c", "1", "-W", "0.3", "-I", "eth0", to).Run()
+						return nil
+					}))
+					if (failed == nil) != allowed {
+						t.Errorf("%s: %s answers: %t", when, to, failed == nil)
+					}
+				}
+			}
+			reached("at first", false)
+			w.run(w.inside, "link", "set", "eth0", "down")
+			netnstest.Run(t, w.inside, "tc", "qdisc", "del", "dev", "eth0", "clsact")
+			reached("put right", false)
+			reached("allowed", true)
+			reached("no more", false)
+			w.ok(w.ferry.Out(t.Context(), n.id, n.d, w.inside))
+			at, _, err := w.maker.Locate(t.Context(), n.id, n.d)
+			w.ok(err)
+			if out := netnstest.Run(t, w.host, "tc", "qdisc", "show", "dev", at.Link.Name); strings.Contains(out, "clsact") {
+				t.Errorf("at home it has %s", out)
+			}
+			reached("in again", false)
+		})
+	}
 }

@@ -111,6 +111,9 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 	if errors.Is(err, link.ErrExists) {
 		err = fmt.Errorf("%w: %w", ErrNameTaken, err) // by a link that came after we asked
 	}
+	if err == nil {
+		err = guardMetadata(inside, moved, e.Metadata)
+	}
 	if err != nil {
 		return link.Link{}, err
 	}
@@ -166,6 +169,9 @@ func (f *Ferry) adopt(id nic.ID, d nic.Device, l link.Link, inside *link.Handle,
 		return link.Link{}, err
 	}
 	if err := settleMetadata(inside, mainTable, e.Metadata, &kept); err != nil {
+		return link.Link{}, err
+	}
+	if err := guardMetadata(inside, l, e.Metadata); err != nil {
 		return link.Link{}, err
 	}
 	if changed {
