@@ -43,7 +43,7 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 	if p.leased() {
 		p.pass(nic.StepLeased)
 	}
-	l3.SourceRoutes = len(staying(wishes)) > 1
+	l3.SourceRoutes = len(staying(wishes)) > 1 || len(c.DockerNetworks) > 0
 	if l3.Probe != nic.ProbeStrict {
 		l3.Own = w.Last
 	}
