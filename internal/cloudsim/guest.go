@@ -63,7 +63,7 @@ func (c *Cloud) Guest(instance string) (Guest, error) {
 
 func (c *Cloud) guest(i *instance, at time.Time) Guest {
 	g := Guest{
-		Instance: i.seen(c.recent.since(at.Add(-c.opts.Lag.Metadata.Max)), func(e *eni) *Interface {
+		Instance: i.seen(c.recent.since(at), func(e *eni) *Interface {
 			seen := e.told(at)
 			if seen == nil || e.absent || seen.Attachment == nil || seen.Attachment.Status == Attaching {
 				return nil

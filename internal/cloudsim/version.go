@@ -57,7 +57,7 @@ func (c *Cloud) append(e *eni, v version, at time.Time) {
 		e.past = append(e.past[:0:0], e.past[1:]...)
 	}
 	e.past = append(e.past, v)
-	c.recent.add(change{at: at, e: e, late: v.visible.Sub(at)})
+	c.recent.add(change{at: at, e: e, late: v.told.Sub(at)})
 }
 
 func later(a, b time.Time) time.Time {
@@ -97,7 +97,7 @@ func (e *eni) told(t time.Time) *Interface {
 type change struct {
 	at   time.Time
 	e    *eni
-	late time.Duration // how much after at it shows
+	late time.Duration // how much after at it shows everywhere
 }
 
 // recent is the changes of the last hour or so, in order, for those who read
