@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 )
 
 // Of each call the SDK makes attempts attempts of attemptTime at most, with up to
@@ -23,7 +25,8 @@ const (
 	maxBackoff  = time.Second
 )
 
-var errNoRegion = errors.New("no region is set: say it in the provider's aws section, in AWS_REGION or in the profile")
+// ErrNoRegion: neither Options nor what the SDK looks at say one.
+var ErrNoRegion = errors.New("no region is set: say it in the provider's aws section, in AWS_REGION or in the profile")
 
 // connect makes the client, without a call.
 func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
@@ -35,12 +38,15 @@ func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
 		with = append(with, config.WithSharedConfigProfile(o.Profile))
 	}
 	with = append(with, config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTime)))
+	with = append(with, config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
+		o.Log.Debug("the SDK has a remark", "message", s.strike(fmt.Sprintf(format, args...)))
+	})))
 	cfg, err := config.LoadDefaultConfig(ctx, with...)
 	if err != nil {
 		return nil, err
 	}
 	if cfg.Region == "" {
-		return nil, errNoRegion
+		return nil, ErrNoRegion
 	}
 	s.from = cfg.Credentials
 	cfg.Credentials = s

@@ -138,7 +138,7 @@ func (p *Provider) classify(ctx context.Context, api string, err error) *provide
 		e.Err = fmt.Errorf("%s: %s", api, p.secrets.strike(err.Error()))
 		return e
 	}
-	s := said{bare(ae.ErrorCode()), p.secrets.strike(ae.ErrorMessage())}
+	s := said{p.secrets.strike(bare(ae.ErrorCode())), p.secrets.strike(ae.ErrorMessage())}
 	e.Kind, e.Scope = meaning(api, s, statusOf(err))
 	e.Err = fmt.Errorf("%s: %w", api, s)
 	return e

@@ -78,7 +78,7 @@ func (p *Provider) limitsOf(ctx context.Context, kind string) (typeLimits, error
 	switch {
 	case ok:
 		p.types.keep(kind, l, shippedKept)
-		p.opts.Log.Warn("EC2 does not say what an instance type can hold; the shipped table does", "type", kind, "nics", l.nics, "err", err)
+		p.opts.Log.Warn("EC2 does not say what an instance type can hold; the shipped table does", "type", kind, "nics", l.nics, "err", p.failing("limits", "")(err))
 		return l, nil
 	case err != nil:
 		return typeLimits{}, err

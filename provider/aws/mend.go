@@ -31,7 +31,7 @@ func (p *Provider) mend(ctx context.Context, f iface) {
 	})
 	if err != nil {
 		p.opts.Log.Warn("interface would stay behind its instance; tried again at the next look", "nic", f.nic, "interface", f.id,
-			"instance", f.plug.instance, "err", err)
+			"instance", f.plug.instance, "err", p.failing("attach", f.nic)(err))
 		return
 	}
 	p.recent.mended(f.nic, f.plug.id)

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -20,7 +21,7 @@ type secrets struct {
 }
 
 // maxKnown holds the credentials before the last rotation too.
-const maxKnown = 6
+const maxKnown = 12
 
 // Retrieve implements aws.CredentialsProvider.
 func (s *secrets) Retrieve(ctx context.Context) (aws.Credentials, error) {
@@ -32,6 +33,7 @@ func (s *secrets) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	defer s.mu.Unlock()
 	for _, word := range []string{c.AccessKeyID, c.SecretAccessKey, c.SessionToken} {
 		s.remember(word)
+		s.remember(url.QueryEscape(word))
 	}
 	return c, nil
 }
