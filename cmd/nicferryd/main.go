@@ -92,7 +92,7 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 		return err
 	}
 	var running atomic.Pointer[allocator.Allocator]
-	providers, err := openProviders(c.Providers, records, daemon.Claiming(log, claimOf(&running)))
+	providers, err := openProviders(ctx, c.Providers, records, daemon.Claiming(log, claimOf(&running)))
 	if err != nil {
 		return err
 	}

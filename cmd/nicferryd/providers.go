@@ -2,26 +2,31 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"strings"
 
 	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/metadata"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/internal/virt"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/aws"
 	"github.com/nicferry/nicferry/provider/libvirt"
 	"github.com/nicferry/nicferry/provider/local"
 )
 
 // openProviders makes each configured provider. This is the one place that
 // knows all kinds.
-func openProviders(configured []conf.Provider, records store.Store, log *slog.Logger) (map[string]provider.Provider, error) {
+func openProviders(ctx context.Context, configured []conf.Provider, records store.Store, log *slog.Logger) (map[string]provider.Provider, error) {
 	providers := map[string]provider.Provider{}
 	for _, c := range configured {
-		p, err := openProvider(c, records, log)
+		p, err := openProvider(ctx, c, records, log)
 		if err != nil {
 			return nil, fmt.Errorf("provider %s: %w", c.Name, err)
 		}
@@ -30,7 +35,7 @@ func openProviders(configured []conf.Provider, records store.Store, log *slog.Lo
 	return providers, nil
 }
 
-func openProvider(c conf.Provider, records store.Store, log *slog.Logger) (provider.Provider, error) {
+func openProvider(ctx context.Context, c conf.Provider, records store.Store, log *slog.Logger) (provider.Provider, error) {
 	ledger := allocator.NewLedger(records, c.Name)
 	switch c.Kind {
 	case conf.KindLocal:
@@ -49,7 +54,36 @@ func openProvider(c conf.Provider, records store.Store, log *slog.Logger) (provi
 			},
 		})
 	}
+	if c.Kind == conf.KindAWS {
+		return openAWS(ctx, c, ledger, log)
+	}
 	return nil, fmt.Errorf("no driver for kind %q in this build", c.Kind)
+}
+
+// clusterKey is under what a provider's ledger has its cluster's id.
+const clusterKey = "cluster"
+
+// openAWS opens a provider of AWS. What it makes is told from other installations'
+// by an id, which is drawn once. Its region is the one that is configured, or that
+// AWS's own tools would take, or else that of this machine.
+func openAWS(ctx context.Context, c conf.Provider, ledger provider.Ledger, log *slog.Logger) (provider.Provider, error) {
+	id, _, err := ledger.Put(ctx, clusterKey, []byte(strings.ToLower(rand.Text())))
+	if err != nil {
+		return nil, fmt.Errorf("remember its cluster's id: %w", err)
+	}
+	opts := aws.Options{Name: c.Name, Cluster: string(id), Region: c.AWS.Region, Endpoint: c.AWS.Endpoint, Profile: c.AWS.Profile, Log: log}
+	p, err := aws.New(ctx, opts)
+	if errors.Is(err, aws.ErrNoRegion) {
+		if opts.Region, err = metadata.Region(ctx, os.Getenv, log); err != nil {
+			return nil, err
+		}
+		p, err = aws.New(ctx, opts)
+	}
+	if err != nil {
+		return nil, err // and no Provider that holds a nil
+	}
+	log.Info("provider of AWS opened", "provider", c.Name, "region", opts.Region, "cluster", opts.Cluster)
+	return p, nil
 }
 
 // closeProviders ends the connections that providers hold.

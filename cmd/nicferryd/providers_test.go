@@ -1,0 +1,66 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/metadata"
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/internal/store/memstore"
+)
+
+// What a provider of AWS has made is known by its cluster's id: each provider draws
+// one, once. Nothing is asked of AWS before it has something to make.
+func TestAWSKeepsItsClustersID(t *testing.T) {
+	noAWS(t)
+	records := memstore.New(memstore.Options{})
+	defer records.Close()
+	ids := map[string]bool{}
+	for _, name := range []string{"cloud", "cloud", "other"} {
+		configured := []conf.Provider{{Name: name, Kind: conf.KindAWS, AWS: &conf.AWS{Region: "eu-central-1", Endpoint: "http://127.0.0.1:9"}}}
+		providers, err := openProviders(t.Context(), configured, records, slog.New(slog.DiscardHandler))
+		if err != nil || providers[name].Info().Name != name || providers[name].Info().Kind != "aws" {
+			t.Fatalf("%s: %v, %v", name, providers, err)
+		}
+		r, err := records.Get(t.Context(), "ledger/"+name+"/"+clusterKey)
+		if err != nil || len(r.Value) < 16 {
+			t.Fatalf("%s: its id is %q, %v", name, r.Value, err)
+		}
+		ids[string(r.Value)] = true
+	}
+	if len(ids) != 2 {
+		t.Errorf("two providers have the ids %v", ids)
+	}
+}
+
+// Without a region anywhere the error says where to set one, and AWS_REGION is heeded
+// before the machine is asked.
+func TestAWSRegion(t *testing.T) {
+	noAWS(t)
+	records := memstore.New(memstore.Options{})
+	defer records.Close()
+	_, err := open(t, records)
+	if err == nil || !strings.Contains(err.Error(), "aws.region") || !strings.Contains(err.Error(), metadata.ErrRefused.Error()) {
+		t.Errorf("got %v", err)
+	}
+	t.Setenv("AWS_REGION", "eu-central-1")
+	if _, err := open(t, records); err != nil {
+		t.Error(err)
+	}
+}
+
+func open(t *testing.T, records store.Store) (any, error) {
+	return openProviders(t.Context(), []conf.Provider{{Name: "cloud", Kind: conf.KindAWS, AWS: &conf.AWS{}}}, records, slog.New(slog.DiscardHandler))
+}
+
+// noAWS keeps this machine's own AWS from a test.
+func noAWS(t *testing.T) {
+	t.Setenv("AWS_REGION", "")
+	t.Setenv("AWS_DEFAULT_REGION", "")
+	t.Setenv("AWS_PROFILE", "")
+	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+}
