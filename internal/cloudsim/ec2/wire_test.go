@@ -111,3 +111,15 @@ func TestDateIsTheCloudsOwn(t *testing.T) {
 		t.Errorf("the date is off by %s", off)
 	}
 }
+
+// What is lenient takes parameters that it does not know, until it is told.
+func TestStrictFromNowOn(t *testing.T) {
+	t.Parallel()
+	w := open(t, cloudsim.Options{Lenient: true})
+	w.create("Colour", "red")
+	_, err := w.cloud.Inject(cloudsim.Fault{Verb: cloudsim.StrictValidation})
+	w.must(err)
+	if got := w.call("CreateNetworkInterface", "SubnetId", w.subnet, "Colour", "red"); got.first("Code") != "UnknownParameter" {
+		t.Errorf("%+v", got)
+	}
+}
