@@ -1,0 +1,108 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/internal/cloudsim/site"
+	"github.com/nicferry/nicferry/internal/daemon"
+)
+
+type cloudCommand struct {
+	opts              site.Options
+	output            string
+	latency, throttle bool
+	lag               time.Duration
+}
+
+func (c *cloudCommand) command() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cloud",
+		Short: "Run a cloud in memory that speaks EC2's API, with faults to order",
+		Long: `cloud runs a cloud in memory until it is interrupted: network interfaces,
+instances and what surrounds them, by EC2's API, and the metadata service of each
+instance. Any client of EC2 can be pointed at it. Faults are planned in a file or
+by HTTP, and each call stands in a log. It needs no root and no network.
+docs/cloudsim.md tells more.`,
+		Example: `  nicferry-lab cloud --instances 2
+  aws ec2 describe-instances --endpoint-url http://127.0.0.1:PORT
+  nicferry-lab cloud --latency --throttle --faults faults.yaml -o json`,
+		Args: noArgs,
+		RunE: c.run,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&c.opts.Listen, "listen", "127.0.0.1:0", "where EC2's API listens; port 0 is any that is free")
+	flags.StringVar(&c.opts.Control, "control", "127.0.0.1:0", "where the control of faults and log listens, without authentication")
+	flags.IntVar(&c.opts.Instances, "instances", 2, "how many instances there are, 0 to 10000")
+	flags.StringVar(&c.opts.Type, "type", "m5.large", "what type they are of")
+	flags.StringVar(&c.opts.Faults, "faults", "", "a file with faults, in YAML, taken over anew whenever it changes")
+	flags.StringVar(&c.opts.Cloud.Region, "region", "eu-central-1", "the region that it is")
+	flags.Uint64Var(&c.opts.Cloud.Seed, "seed", 0, "draws ids, MAC addresses and times; the same seed draws the same")
+	flags.BoolVar(&c.latency, "latency", false, "let creating, attaching and detaching take as long as on EC2")
+	flags.BoolVar(&c.throttle, "throttle", false, "throttle calls as EC2 documents it")
+	flags.DurationVar(&c.lag, "lag", 0, "show what was written only after up to this time")
+	flags.StringVarP(&c.output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+func (c *cloudCommand) run(cmd *cobra.Command, _ []string) error {
+	switch {
+	case c.output != "table" && c.output != "json":
+		return daemon.UsageError{Err: fmt.Errorf("-o %q: want table or json", c.output)}
+	case c.opts.Instances < 0 || c.opts.Instances > 10000:
+		return daemon.UsageError{Err: fmt.Errorf("--instances %d: want 0 to 10000", c.opts.Instances)}
+	case c.lag < 0:
+		return daemon.UsageError{Err: fmt.Errorf("--lag %s: want 0 or more", c.lag)}
+	}
+	if c.latency {
+		c.opts.Cloud.Latency = cloudsim.ObservedLatency()
+	}
+	if c.throttle {
+		c.opts.Cloud.Buckets = cloudsim.DocumentedBuckets()
+	}
+	c.opts.Cloud.Lag.Describe.Max = c.lag
+	c.opts.Log = daemon.Logger(os.Stderr, slog.LevelInfo, "text")
+	s, err := site.Start(cmd.Context(), c.opts)
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	if c.output == "json" {
+		err = json.NewEncoder(out).Encode(s.About)
+	} else {
+		err = describe(out, s.About)
+	}
+	if err == nil {
+		<-cmd.Context().Done()
+	}
+	return errors.Join(err, s.Close())
+}
+
+// describe shows people what there is.
+func describe(out io.Writer, a site.About) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "EC2's API\t%s\n", a.Endpoint)
+	fmt.Fprintf(w, "control\t%s\n", a.Control)
+	fmt.Fprintf(w, "region\t%s, account %s\n", a.Region, a.Account)
+	fmt.Fprintf(w, "sign with\tAWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", a.AccessKey, a.SecretKey)
+	fmt.Fprintf(w, "network\t%s, security group %s\n", a.VPC, a.Group)
+	for _, s := range a.Subnets {
+		fmt.Fprintf(w, "subnet\t%s, %s, %s\n", s.ID, s.Zone, s.CIDR)
+	}
+	for _, i := range a.Instances {
+		fmt.Fprintf(w, "instance\t%s, %s, %s, metadata %s\n", i.ID, i.Type, i.Zone, i.Metadata)
+	}
+	fmt.Fprintln(w, "\nIt runs until you interrupt it.")
+	return w.Flush()
+}

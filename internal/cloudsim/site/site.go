@@ -1,0 +1,230 @@
+// Package site is a cloud in memory with all its doors open: the API of EC2, the
+// metadata of each instance, and the control of its faults.
+package site
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/internal/cloudsim/control"
+	"github.com/nicferry/nicferry/internal/cloudsim/ec2"
+	"github.com/nicferry/nicferry/internal/cloudsim/imds"
+)
+
+// Options shape a site. All are optional.
+type Options struct {
+	// Listen and Control are where the API and the control listen; default a
+	// free port of 127.0.0.1 each. There is no authentication on the control.
+	Listen, Control string
+	// Instances is how many there are, of Type (m5.large), in turn in each zone.
+	Instances int
+	Type      string
+	// Faults is a file with a plan, which is watched.
+	Faults string
+	// Cloud shapes the model.
+	Cloud cloudsim.Options
+	// Log is told of what was refused and planned.
+	Log *slog.Logger
+}
+
+// The key that everybody may sign with.
+const (
+	accessKey = "AKIACLOUDINMEMORY000"
+	secretKey = "a-secret-that-everybody-may-know"
+)
+
+// A Site runs until Close.
+type Site struct {
+	About About
+	Cloud *cloudsim.Cloud
+	// Metadata is the service behind the instances' listeners.
+	Metadata *imds.Service
+
+	closers []func() error
+	close   func() error
+}
+
+// About is what its user needs to know of a site.
+type About struct {
+	// Endpoint is the URL of the API, Control that of the control.
+	Endpoint string `json:"endpoint"`
+	Control  string `json:"control"`
+	Region   string `json:"region"`
+	Account  string `json:"account"`
+	// AccessKey and SecretKey sign requests; nobody else has others.
+	AccessKey string     `json:"accessKey"`
+	SecretKey string     `json:"secretKey"`
+	VPC       string     `json:"vpc"`
+	Group     string     `json:"group"`
+	Subnets   []Subnet   `json:"subnets"`
+	Instances []Instance `json:"instances"`
+}
+
+// A Subnet is one of the site's.
+type Subnet struct {
+	ID   string       `json:"id"`
+	Zone string       `json:"zone"`
+	CIDR netip.Prefix `json:"cidr"`
+}
+
+// An Instance is one of the site's.
+type Instance struct {
+	ID     string `json:"id"`
+	Type   string `json:"type"`
+	Zone   string `json:"zone"`
+	Subnet string `json:"subnet"`
+	// Metadata is the URL of its metadata service, which it has for itself.
+	Metadata string `json:"metadata"`
+}
+
+// Start opens a site. It is the caller's to Close.
+func Start(ctx context.Context, o Options) (*Site, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	cloud := cloudsim.New(o.Cloud)
+	s := &Site{Cloud: cloud, Metadata: imds.New(imds.Options{Source: cloud, Tags: true, Seed: o.Cloud.Seed, Role: func(string) string { return "node" }})}
+	s.close = sync.OnceValue(s.shut)
+	s.About = About{Region: cloud.Region(), Account: cloud.Account(), AccessKey: accessKey, SecretKey: secretKey, Instances: []Instance{}}
+	if err := s.open(ctx, o); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// open furnishes the cloud and opens its doors.
+func (s *Site) open(ctx context.Context, o Options) error {
+	if err := s.furnish(o); err != nil {
+		return err
+	}
+	for i := range s.About.Instances {
+		instance := &s.About.Instances[i]
+		listener, err := s.Metadata.Listen(ctx, instance.ID, "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		s.closers = append(s.closers, listener.Close)
+		instance.Metadata = listener.URL
+	}
+	api, err := listen(ctx, "EC2's API", o.Listen)
+	if err != nil {
+		return err
+	}
+	s.About.Endpoint = s.serve(api, ec2.New(ec2.Options{Cloud: s.Cloud, Keys: s.key, Log: o.Log}))
+	door, err := listen(ctx, "the control", o.Control)
+	if err != nil {
+		return err
+	}
+	s.About.Control = "http://" + door.Addr().String()
+	c := control.New(control.Options{Cloud: s.Cloud, Metadata: s.Metadata, About: s.About, Log: o.Log})
+	s.serve(door, c)
+	if o.Faults == "" {
+		return nil
+	}
+	file, err := c.Load(o.Faults)
+	if err != nil {
+		return err
+	}
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var done sync.WaitGroup
+	done.Go(func() { file.Watch(watching) })
+	s.closers = append(s.closers, func() error {
+		stop()
+		done.Wait()
+		return nil
+	})
+	return nil
+}
+
+// furnish makes a network of two zones, and the instances.
+func (s *Site) furnish(o Options) error {
+	vpc, err := s.Cloud.AddVPC(cloudsim.VPC{CIDR: netip.MustParsePrefix("10.80.0.0/16"), CIDR6: netip.MustParsePrefix("fd80::/56")})
+	if err != nil {
+		return fmt.Errorf("make the network: %w", err)
+	}
+	s.About.VPC = vpc.ID
+	group, err := s.Cloud.AddGroup(cloudsim.SecurityGroup{Name: "containers", Description: "for interfaces of containers", VPC: vpc.ID})
+	if err != nil {
+		return fmt.Errorf("make the security group: %w", err)
+	}
+	s.About.Group = group.ID
+	for n, zone := range []string{"a", "b"} {
+		subnet, err := s.Cloud.AddSubnet(cloudsim.Subnet{
+			VPC: vpc.ID, Zone: s.Cloud.Region() + zone,
+			CIDR:  netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 80, byte(64 * n), 0}), 18),
+			CIDR6: netip.MustParsePrefix(fmt.Sprintf("fd80:0:0:%x::/64", n)),
+		})
+		if err != nil {
+			return fmt.Errorf("make a subnet: %w", err)
+		}
+		s.About.Subnets = append(s.About.Subnets, Subnet{subnet.ID, subnet.Zone, subnet.CIDR})
+	}
+	for n := range o.Instances {
+		subnet := s.About.Subnets[n%len(s.About.Subnets)]
+		made, err := s.Cloud.AddInstances(cloudsim.RunInstances{
+			Type: cmp.Or(o.Type, "m5.large"), Subnet: subnet.ID, Tags: cloudsim.Tags{"Name": fmt.Sprintf("node%d", n+1)},
+		})
+		if err != nil {
+			return fmt.Errorf("make instance %d: %w", n+1, err)
+		}
+		s.About.Instances = append(s.About.Instances, Instance{ID: made[0].ID, Type: made[0].Type, Zone: subnet.Zone, Subnet: subnet.ID})
+	}
+	return nil
+}
+
+// key is the key that everybody has, or one that an instance's metadata gave out.
+func (s *Site) key(access string) (ec2.Key, bool) {
+	if access == accessKey {
+		return ec2.Key{Secret: secretKey}, true
+	}
+	k, ok := s.Metadata.Key(access)
+	return ec2.Key{Secret: k.Secret, Session: k.Session, Expires: k.Expires}, ok
+}
+
+func listen(ctx context.Context, what, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", cmp.Or(address, "127.0.0.1:0"))
+	if err != nil {
+		return nil, fmt.Errorf("listen for %s: %w", what, err)
+	}
+	return l, nil
+}
+
+// serve answers requests until Close, and returns the URL.
+func (s *Site) serve(l net.Listener, h http.Handler) string {
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	s.closers = append(s.closers, func() error {
+		err := server.Close()
+		if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+			err = errors.Join(err, end)
+		}
+		return err
+	})
+	return "http://" + l.Addr().String()
+}
+
+// Close ends the site. A second call returns what the first did.
+func (s *Site) Close() error { return s.close() }
+
+func (s *Site) shut() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.Cloud.Close()
+	return errors.Join(errs...)
+}
