@@ -23,7 +23,7 @@ const (
 	usualGroups   = 5
 	maxPrefixes   = 256 // what the largest instance has is a fraction of it
 	maxTags       = 50  // of a NIC, with ours
-	ownTags       = 4   // nicferry.io/nic, nicferry.io/cluster, nicferry.io/node and Name
+	ownTags       = 5   // nicferry.io/nic, cluster, node and claim, and Name
 	maxTagKey     = 128 // characters
 	maxTagValue   = 256
 	maxProfile    = 128
@@ -143,6 +143,9 @@ func (d *doc) checkAWS(path string, s awsSection) {
 	d.checkOneOf(under(path, "mode"), s.Mode, modeDedicated, modeShared)
 	if s.Movable == movesAddress {
 		d.fault(under(path, "movable"), "%s is not built yet; want %s, by which the whole NIC goes along", movesAddress, movesNIC)
+	}
+	if s.PublicIP {
+		d.fault(under(path, "publicIP"), "is not built yet; want false")
 	}
 	if s.Mode == modeShared {
 		d.fault(under(path, "mode"), "%s is not built yet; want %s, by which each container has a NIC of its own", modeShared, modeDedicated)
