@@ -228,3 +228,32 @@ func TestAnENIBesideADockerNetwork(t *testing.T) {
 		t.Errorf("Docker's default route is not: %s", out)
 	}
 }
+
+// Two containers are to share a card that is not plugged in yet: both say what they
+// wait for, and go without it.
+func TestSeatsWaitForTheirENI(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	before := m.hostNet()
+	one, two := anENI("eth0", 1500, 1, 5), anENI("eth0", 1500, 1, 6)
+	one.Device.Kind, two.Device = nic.Ipvlan, nic.Device{Kind: nic.Ipvlan, MAC: one.Device.MAC, MTU: 1500}
+	two.Owner.Sandbox, two.Container = id(2), "c0002"
+	m.engine.run(t, id(1), nil)
+	m.engine.run(t, id(2), nil)
+	m.Want(one, two)
+	for _, w := range []nic.Wanted{one, two} {
+		said, _ := m.Await(t, w, nic.ObservedWaiting)
+		if len(said.Conditions) != 1 || said.Conditions[0].Reason != nic.ReasonWaitingForNIC ||
+			!strings.Contains(said.Conditions[0].Message, one.Device.MAC.String()) {
+			t.Errorf("while it is waited for: %+v", said.Conditions)
+		}
+	}
+	one.Gone, two.Gone = true, true
+	m.Want(one, two)
+	for _, w := range []nic.Wanted{one, two} {
+		m.Await(t, w, nic.ObservedClean)
+	}
+	if after := m.hostNet(); after != before {
+		t.Errorf("host before:\n%s\nafter:\n%s", before, after)
+	}
+}

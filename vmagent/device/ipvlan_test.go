@@ -61,6 +61,7 @@ func TestSeatsComeAndGo(t *testing.T) {
 	if err != nil || !found || at.Home || at.Link.Name != "mine" {
 		t.Errorf("locate: got %+v, %t, %v; want mine", at, found, err)
 	}
+	must(t, h.Set(at.Link, link.Change{Alias: new(string(first))}))
 	must(t, m.DropSiblings(t.Context(), d, h.Namespace()))
 	if links, err := h.Links(); err != nil || len(links) != 2 {
 		t.Errorf("in the container: %+v, %v; want lo and the seat", links, err)

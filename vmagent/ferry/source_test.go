@@ -136,3 +136,35 @@ func TestRulesOfANICThatLeftAreRemoved(t *testing.T) {
 		w.rulesAre(l.Index)
 	}
 }
+
+// A lease is renewed with another address and gateway, and with routes that would
+// lead to the metadata service: what leads to the NIC's table follows, on that NIC
+// alone, and nobody gets past the blackholes.
+func TestRulesFollowALease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	eth0, eth1 := w.in(w.make(nic.Veth, 0), "eth0", true), w.in(w.make(nic.Veth, 0), "eth1", true)
+	static := withSource(withDefault(layer3("10.1.0.2/24", "fd01::2/64"), "10.1.0.1", "fd01::1"))
+	w.ok(w.ferry.Apply(t.Context(), w.inside, eth0.Index, static))
+	leases := []nic.Layer3{
+		withSource(withDefault(layer3("10.2.0.2/24", "fd02::2/64"), "10.2.0.1", "fe80:ec2::1")),
+		withSource(withDefault(layer3("10.3.0.9/20", "fd03::9/64"), "10.3.0.1", "fe80:ec2::1")),
+	}
+	for i, lease := range leases {
+		lease.DefaultRoute, lease.DHCPRoutes = false, true
+		lease.Routes = []nic.Route{via("169.254.169.254/32", lease.Gateways[0].String()), via("169.254.0.0/16", lease.Gateways[0].String())}
+		for range 2 {
+			w.ok(w.ferry.Apply(t.Context(), w.inside, eth1.Index, lease))
+		}
+		w.rulesAre(eth0.Index, "10.1.0.2", "fd01::2")
+		w.rulesAre(eth1.Index, lease.Addrs[0].Addr().String(), lease.Addrs[1].Addr().String())
+		table := w.run(w.inside, "route", "show", "table", fmt.Sprint(sourceTable(eth1.Index)))
+		if other := leases[1-i].Gateways[0].String() + " "; strings.Contains(table, other) || strings.Count(table, "default") != 1 {
+			t.Errorf("lease %d: the NIC's table is\n%s", i, table)
+		}
+		for _, index := range []int{eth0.Index, eth1.Index} {
+			sameSet(t, "blackholes", w.holes(sourceTable(index)), allMetadata)
+		}
+		sameSet(t, "blackholes", w.holes(mainTable), allMetadata)
+	}
+}
