@@ -89,8 +89,14 @@ func (p *Provider) plugIn(ctx context.Context, f iface, place nic.Place) (iface,
 	if err := p.name(ctx, &f, place.Node); err != nil {
 		return f, err
 	}
-	index, ok := p.indexes.hold(place.Instance, m.used, limit.nics)
-	if !ok {
+	index, ok, later := p.indexes.hold(place.Instance, f.nic, m.used, limit.nics)
+	switch {
+	case later:
+		return f, &provider.Error{
+			Kind: provider.ErrBusy, Scope: provider.ScopeNode, RetryAfter: time.Second,
+			Err: fmt.Errorf("the last free interfaces of %s are being attached, or may be", place.Instance),
+		}
+	case !ok:
 		return f, &provider.Error{
 			Kind: provider.ErrExhausted, Scope: provider.ScopeNode,
 			Err: fmt.Errorf("%d of %d interfaces of network card 0 of %s (%s) are in use", len(m.used), limit.nics, place.Instance, m.kind),

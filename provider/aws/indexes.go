@@ -19,48 +19,59 @@ const (
 // indexes are the device indexes of network card 0 that are used without being
 // listed yet, by instance.
 type indexes struct {
-	mu    sync.Mutex
-	until map[nic.InstanceID]map[int]time.Time
+	mu   sync.Mutex
+	held map[nic.InstanceID]map[int]hold
+}
+
+// A hold is why an index counts as used. Without a NIC, EC2 has said that it is.
+type hold struct {
+	by    nic.ID
+	until time.Time
 }
 
 // hold takes the lowest index that is free, of those below limit. Index 0 is the
-// instance's own interface.
-func (x *indexes) hold(instance nic.InstanceID, listed map[int]bool, limit int) (int, bool) {
+// instance's own interface. What the NIC had asked for before, it does not hold any
+// more: it is not plugged in. Where there is none, later says whether that may be
+// because of attaches that EC2 does not list yet.
+func (x *indexes) hold(instance nic.InstanceID, id nic.ID, listed map[int]bool, limit int) (index int, ok, later bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.until == nil {
-		x.until = map[nic.InstanceID]map[int]time.Time{}
+	if x.held == nil {
+		x.held = map[nic.InstanceID]map[int]hold{}
 	}
-	held := x.until[instance]
+	held := x.held[instance]
 	if held == nil {
-		held = map[int]time.Time{}
-		x.until[instance] = held
+		held = map[int]hold{}
+		x.held[instance] = held
 	}
 	now := time.Now()
-	for i, until := range held {
-		if listed[i] || now.After(until) { // from here on the list knows
+	for i, h := range held {
+		switch {
+		case listed[i], now.After(h.until), h.by == id: // from here on the list knows
 			delete(held, i)
+		case h.by != "":
+			later = true
 		}
 	}
 	for i := 1; i < limit; i++ {
 		if _, used := held[i]; !used && !listed[i] {
-			held[i] = now.Add(heldFor)
-			return i, true
+			held[i] = hold{id, now.Add(heldFor)}
+			return i, true, false
 		}
 	}
-	return 0, false
+	return 0, false, later
 }
 
 // free gives an index back.
 func (x *indexes) free(instance nic.InstanceID, index int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.until[instance], index)
+	delete(x.held[instance], index)
 }
 
 // taken notes that EC2 has said of an index that it is in use.
 func (x *indexes) taken(instance nic.InstanceID, index int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.until[instance][index] = time.Now().Add(takenFor)
+	x.held[instance][index] = hold{until: time.Now().Add(takenFor)}
 }
