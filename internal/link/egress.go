@@ -68,6 +68,9 @@ func (h *Handle) UnblockEgress(l Link) error {
 func (h *Handle) egressProgram(l Link) ([]byte, error) {
 	req := trafficRequest(unix.RTM_GETTFILTER, 0, l, nl.TcMsg{Parent: egress})
 	msgs, err := h.dump(req, unix.RTM_NEWTFILTER)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, nil // a kernel without filters
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list the filters of link %q: %w", l.Name, err)
 	}
