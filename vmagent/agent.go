@@ -60,6 +60,8 @@ type Orders interface {
 	Follow(ctx context.Context, session uint64) error
 	// Wake says that there may be new ones. It never blocks.
 	Wake()
+	// Busy says whether one is being carried out.
+	Busy() bool
 }
 
 // Options are the parts of an Agent.

@@ -21,18 +21,29 @@ const (
 	censusDeadline = 30 * time.Second
 )
 
+// While containers and NICs move, a census would have the engine and the kernel
+// answer it and not them. It waits until nothing has moved for censusRest, for as
+// long as whoever asks waits for it, and at the very most for censusLast.
+const (
+	censusRest     = time.Second
+	censusPatience = 4 * time.Second
+	censusLast     = 15 * time.Second
+	censusLook     = 200 * time.Millisecond
+)
+
 // censuses says for which revision of the wishes a census is asked.
 type censuses struct {
 	some chan struct{}
 	mu   sync.Mutex
 	rev  uint64
+	at   time.Time // when it was asked for last
 }
 
 func newCensuses() *censuses { return &censuses{some: make(chan struct{}, 1)} }
 
 func (c *censuses) ask(rev uint64) {
 	c.mu.Lock()
-	c.rev = rev
+	c.rev, c.at = rev, time.Now()
 	c.mu.Unlock()
 	select {
 	case c.some <- struct{}{}:
@@ -40,10 +51,10 @@ func (c *censuses) ask(rev uint64) {
 	}
 }
 
-func (c *censuses) asked() uint64 {
+func (c *censuses) asked() (rev uint64, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.rev
+	return c.rev, c.at
 }
 
 // takeCensuses answers each new revision of the wishes with a census, until ctx
@@ -55,7 +66,11 @@ func (a *Agent) takeCensuses(ctx context.Context) {
 			return
 		case <-a.censuses.some:
 		}
-		census, err := a.takeCensus(ctx, a.censuses.asked())
+		if a.awaitRest(ctx) != nil {
+			return
+		}
+		rev, _ := a.censuses.asked()
+		census, err := a.takeCensus(ctx, rev)
 		switch {
 		case err == nil:
 			a.report.count(census)
@@ -66,6 +81,29 @@ func (a *Agent) takeCensuses(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// awaitRest waits until nothing moves on the node. What was wanted along with the
+// census has begun by the first look.
+func (a *Agent) awaitRest(ctx context.Context) error {
+	begin, moved := time.Now(), time.Time{}
+	for {
+		if err := retry.Sleep(ctx, censusLook); err != nil {
+			return err
+		}
+		if a.moves() {
+			moved = time.Now()
+		}
+		_, asked := a.censuses.asked()
+		if time.Since(moved) >= censusRest || time.Since(asked) >= censusPatience || time.Since(begin) >= censusLast {
+			return nil
+		}
+	}
+}
+
+// moves says whether an order is being carried out, or a NIC is on the move.
+func (a *Agent) moves() bool {
+	return a.opts.Orders.Busy() || slices.ContainsFunc(a.wishes.all(), onMove)
 }
 
 // takeCensus looks at the engine and the kernel, and at nothing that the workers

@@ -189,6 +189,26 @@ func TestAnOwnerChange(t *testing.T) {
 	}
 }
 
+// A NIC that comes from another node is waited for first; but where a container of
+// before has hidden it here, it is found in the end.
+func TestANICOnTheMoveIsFoundWhereItHides(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	w := onLAN("nic-0000000000000001", mac(t), 1)
+	w.Device = nic.Device{Kind: nic.Found, MAC: w.Device.MAC}
+	w.Layer3 = nic.Layer3{Addrs: []netip.Prefix{netip.MustParsePrefix("10.66.0.7/24")}}
+	w.Last = w.Layer3.Addrs
+	hidden := m.engine.space(t)
+	process(t, hidden)
+	netnstest.Run(t, hidden, "ip", "link", "add", "ens7", "address", w.Device.MAC.String(), "type", "veth", "peer", "name", "tap7")
+	m.engine.run(t, id(1), nil)
+	m.Want(w)
+	m.Await(t, w, nic.ObservedIn)
+	if log := m.log.String(); !strings.Contains(log, "hidden it") {
+		t.Errorf("the log says\n%s", log)
+	}
+}
+
 // A container that its claim has left is told of in plain words, once.
 func TestAMovedContainerIsToldOf(t *testing.T) {
 	t.Parallel()

@@ -13,3 +13,5 @@ func (noOrders) Follow(ctx context.Context, _ uint64) error {
 }
 
 func (noOrders) Wake() {}
+
+func (noOrders) Busy() bool { return false }

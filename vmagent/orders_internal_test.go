@@ -54,6 +54,8 @@ func (o *ordered) Follow(ctx context.Context, session uint64) error {
 	}
 }
 
+func (o *ordered) Busy() bool { return false }
+
 func (o *ordered) Wake() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

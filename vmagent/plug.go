@@ -29,7 +29,9 @@ type plug struct {
 	// missing is since when the NIC is waited for; zero if it was there. arrived: it
 	// has come since.
 	missing time.Time
-	arrived atomic.Bool
+	// searched: it has been looked for in all namespaces meanwhile.
+	searched bool
+	arrived  atomic.Bool
 	// looked is how the container was when its namespace was opened.
 	looked   containers.Container
 	lookedAt time.Time

@@ -39,10 +39,15 @@ func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Want
 		return err
 	}
 	_, found, err := a.maker.Locate(ctx, w.NIC, w.Device, at...)
-	if err == nil && !found && p.missing.IsZero() {
-		p.missing = time.Now()
-		if err = a.recoverStray(ctx, w, nil); err == nil { // hidden, maybe
-			_, found, err = a.maker.Locate(ctx, w.NIC, w.Device, at...)
+	if err == nil && !found {
+		if p.missing.IsZero() {
+			p.missing = time.Now()
+		}
+		if !p.searched && p.untilSearch(w) == 0 { // hidden, maybe
+			p.searched = true
+			if err = a.recoverStray(ctx, w, nil); err == nil {
+				_, found, err = a.maker.Locate(ctx, w.NIC, w.Device, at...)
+			}
 		}
 	}
 	if err != nil {
@@ -57,9 +62,25 @@ func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Want
 
 // arrived ends the wait for a NIC.
 func (a *Agent) arrived(p *plug, w nic.Wanted) {
-	p.missing = time.Time{}
+	p.missing, p.searched = time.Time{}, false
 	a.arrivals.Forget(w.Device.MAC, w.NIC)
 }
+
+// searchLater is how long a NIC that comes from another node is waited for before it
+// is looked for in all namespaces, which takes as long as there are processes, just
+// when a container may be starting: most come, and none of them can be hidden before.
+const searchLater = 3 * time.Second
+
+// untilSearch is how long a NIC that is missing is not yet looked for.
+func (p *plug) untilSearch(w nic.Wanted) time.Duration {
+	if p.missing.IsZero() || p.searched || !onMove(w) {
+		return 0
+	}
+	return max(0, searchLater-time.Since(p.missing))
+}
+
+// onMove says whether the NIC is on its way to another node, or from one.
+func onMove(w nic.Wanted) bool { return w.Moves || len(w.Last) > 0 }
 
 // await has the worker woken when the NIC with the recipe's MAC arrives, and says
 // what is waited for. It returns errNotYet.

@@ -78,7 +78,7 @@ func (a *Agent) serveNow(ctx context.Context, c *containers.Container, w nic.Wan
 		return 0, nil // whoever is to serve the new one has been woken
 	}
 	err := a.serve(ctx, c, w, wishes)
-	return a.nameHolders(w), err
+	return max(a.nameHolders(w), a.plugs.of(w).untilSearch(w)), err
 }
 
 // serve brings one NIC to where it belongs. wishes are all those of its

@@ -110,6 +110,9 @@ func (r *Runner) Run(ctx context.Context) {
 	r.working.Wait()
 }
 
+// Busy says whether an order is being carried out.
+func (r *Runner) Busy() bool { return len(r.atWork()) > 0 }
+
 // Wake has the controller asked for orders soon. It never blocks.
 func (r *Runner) Wake() {
 	select {
