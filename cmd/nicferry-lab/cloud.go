@@ -3,12 +3,14 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -37,7 +39,7 @@ by HTTP, and each call stands in a log. It needs no root and no network.
 docs/cloudsim.md tells more.`,
 		Example: `  nicferry-lab cloud --instances 2
   aws ec2 describe-instances --endpoint-url http://127.0.0.1:PORT
-  nicferry-lab cloud --latency --throttle --faults faults.yaml -o json`,
+  nicferry-lab cloud --latency --throttle --faults faults.yaml -o json >cloud.json`,
 		Args: noArgs,
 		RunE: c.run,
 	}
@@ -52,14 +54,14 @@ docs/cloudsim.md tells more.`,
 	flags.BoolVar(&c.latency, "latency", false, "let creating, attaching and detaching take as long as on EC2")
 	flags.BoolVar(&c.throttle, "throttle", false, "throttle calls as EC2 documents it")
 	flags.DurationVar(&c.lag, "lag", 0, "show what was written only after up to this time")
-	flags.StringVarP(&c.output, "output", "o", "table", "table or json")
+	flags.StringVarP(&c.output, "output", "o", "table", "table, json, or env: what a shell or a client reads")
 	return cmd
 }
 
 func (c *cloudCommand) run(cmd *cobra.Command, _ []string) error {
 	switch {
-	case c.output != "table" && c.output != "json":
-		return daemon.UsageError{Err: fmt.Errorf("-o %q: want table or json", c.output)}
+	case !slices.Contains([]string{"table", "json", "env"}, c.output):
+		return daemon.UsageError{Err: fmt.Errorf("-o %q: want table, json or env", c.output)}
 	case c.opts.Instances < 0 || c.opts.Instances > 10000:
 		return daemon.UsageError{Err: fmt.Errorf("--instances %d: want 0 to 10000", c.opts.Instances)}
 	case c.lag < 0:
@@ -77,16 +79,44 @@ func (c *cloudCommand) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	out := cmd.OutOrStdout()
-	if c.output == "json" {
-		err = json.NewEncoder(out).Encode(s.About)
-	} else {
-		err = describe(out, s.About)
+	var text bytes.Buffer // written at once, for whoever waits for it
+	switch c.output {
+	case "json":
+		err = json.NewEncoder(&text).Encode(s.About)
+	case "env":
+		environment(&text, s.About)
+	default:
+		err = describe(&text, s.About)
+	}
+	if err == nil {
+		_, err = cmd.OutOrStdout().Write(text.Bytes())
 	}
 	if err == nil {
 		<-cmd.Context().Done()
 	}
 	return errors.Join(err, s.Close())
+}
+
+// environment is what clients read of themselves, and what a shell needs besides.
+func environment(out io.Writer, a site.About) {
+	for _, v := range [][2]string{
+		{"AWS_ENDPOINT_URL_EC2", a.Endpoint},
+		{"AWS_REGION", a.Region},
+		{"AWS_DEFAULT_REGION", a.Region},
+		{"AWS_ACCESS_KEY_ID", a.AccessKey},
+		{"AWS_SECRET_ACCESS_KEY", a.SecretKey},
+		{"CLOUD_CONTROL", a.Control},
+		{"CLOUD_VPC", a.VPC},
+		{"CLOUD_GROUP", a.Group},
+	} {
+		fmt.Fprintf(out, "export %s=%s\n", v[0], v[1])
+	}
+	for n, s := range a.Subnets {
+		fmt.Fprintf(out, "export CLOUD_SUBNET%d=%s\n", n+1, s.ID)
+	}
+	for n, i := range a.Instances {
+		fmt.Fprintf(out, "export CLOUD_INSTANCE%[1]d=%[2]s CLOUD_METADATA%[1]d=%[3]s\n", n+1, i.ID, i.Metadata)
+	}
 }
 
 // describe shows people what there is.
