@@ -8,16 +8,16 @@ import (
 
 // call makes a call of EC2 when its turn has come. Every error is a
 // *provider.Error without the op and the NIC.
-func call[I, O any](ctx context.Context, p *Provider, api string, do func(context.Context, *I, ...func(*ec2.Options)) (*O, error), in *I) (*O, error) {
+func call[I, O any](ctx context.Context, p *Provider, api string, do func(context.Context, *I, ...func(*ec2.Options)) (*O, error), in *I, opts ...func(*ec2.Options)) (*O, error) {
 	if err := p.pace.take(ctx, api); err != nil {
 		return nil, err
 	}
-	return send(ctx, p, api, do, in)
+	return send(ctx, p, api, do, in, opts...)
 }
 
 // send is call for what has waited for its turn.
-func send[I, O any](ctx context.Context, p *Provider, api string, do func(context.Context, *I, ...func(*ec2.Options)) (*O, error), in *I) (*O, error) {
-	out, err := do(ctx, in)
+func send[I, O any](ctx context.Context, p *Provider, api string, do func(context.Context, *I, ...func(*ec2.Options)) (*O, error), in *I, opts ...func(*ec2.Options)) (*O, error) {
+	out, err := do(ctx, in, opts...)
 	if err == nil {
 		p.pace.passed(api)
 		return out, nil
@@ -30,6 +30,10 @@ func send[I, O any](ctx context.Context, p *Provider, api string, do func(contex
 	}
 	return nil, e
 }
+
+// once has a call made in one attempt: one that would take place as often as it is
+// made.
+func once(o *ec2.Options) { o.RetryMaxAttempts = 1 }
 
 // admit is waiting for the turn of one call.
 func (p *Provider) admit(api string) func(context.Context) error {

@@ -2,7 +2,9 @@ package aws
 
 import (
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/provider"
@@ -20,6 +22,20 @@ func kindOf(err error) error {
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	providertest.RunBubble(t, func(t *testing.T) *providertest.Rig { return open(t, cloudsim.Options{}).rig() })
+}
+
+// TestConformanceOnLoopback: what goes wrong on the wire goes wrong on real
+// connections.
+func TestConformanceOnLoopback(t *testing.T) {
+	t.Parallel()
+	lost := func(name string) bool {
+		return strings.HasPrefix(name, "F03") || strings.HasSuffix(name, "/Denied") || name == "ListHasEveryNIC"
+	}
+	providertest.RunSome(t, lost, func(t *testing.T) *providertest.Rig {
+		rig := open(t, cloudsim.Options{}).onLoopback().rig()
+		rig.Settle = func(*testing.T) { time.Sleep(time.Millisecond) }
+		return rig
+	})
 }
 
 // TestConformanceWithLatency: where it takes its time, as people see of EC2.

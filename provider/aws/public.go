@@ -52,7 +52,7 @@ func (p *Provider) allocate(ctx context.Context, claim nic.ClaimID) (types.Addre
 			{Key: aws.String(tagCluster), Value: aws.String(p.opts.Cluster)},
 			{Key: aws.String(tagName), Value: aws.String("nicferry " + string(claim))},
 		}}},
-	})
+	}, once)
 	if err != nil {
 		return types.Address{}, err
 	}

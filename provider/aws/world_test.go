@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"sync"
 	"testing"
@@ -30,6 +31,7 @@ type world struct {
 	instances [3]nic.InstanceID
 	group     string
 	patient   bool // reads may fail
+	face      http.Handler
 	dial      func(context.Context, string, string) (net.Conn, error)
 }
 
@@ -65,9 +67,10 @@ func open(t *testing.T, o cloudsim.Options) *world {
 		w.must(err)
 		w.instances[i] = nic.InstanceID(made[0].ID)
 	}
-	w.dial = serve(t, ec2.New(ec2.Options{Cloud: w.cloud, Keys: func(access string) (ec2.Key, bool) {
+	w.face = ec2.New(ec2.Options{Cloud: w.cloud, Keys: func(access string) (ec2.Key, bool) {
 		return ec2.Key{Secret: testSecret, Session: testToken, Expires: time.Now().Add(24 * time.Hour)}, access == testKey
-	}}))
+	}})
+	w.dial = serve(t, w.face)
 	w.Provider = w.another()
 	return w
 }
@@ -183,6 +186,18 @@ func (w *world) spec(id nic.ID) nic.Spec {
 // place is the n-th instance's, as node webN.
 func (w *world) place(n int) nic.Place {
 	return nic.Place{Node: [3]string{"web1", "web2", "web3"}[n], Instance: w.instances[n]}
+}
+
+// onLoopback has the world talk through the kernel instead, outside of bubbles.
+func (w *world) onLoopback() *world {
+	server := httptest.NewServer(w.face)
+	w.Cleanup(server.Close)
+	var d net.Dialer
+	w.dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, "tcp", server.Listener.Addr().String())
+	}
+	w.Provider = w.another()
+	return w
 }
 
 // ours are the interfaces that carry our tag.

@@ -1,0 +1,195 @@
+package aws
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+
+	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+func TestCreate(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*nic.Spec)
+		want   func(cloudsim.Interface) bool
+	}{
+		"plain": {func(*nic.Spec) {}, func(i cloudsim.Interface) bool {
+			return len(i.IPv4) == 1 && len(i.IPv6) == 0 && len(i.IPv4Prefixes) == 0 && i.SourceDestCheck
+		}},
+		"IPv6": {func(s *nic.Spec) { s.Cloud.IPv6 = true }, func(i cloudsim.Interface) bool { return len(i.IPv6) == 1 }},
+		"an address": {func(s *nic.Spec) { s.Addrs = texted("10.80.0.50") }, func(i cloudsim.Interface) bool {
+			return i.IPv4[0].Addr == addr("10.80.0.50") && len(i.IPv4) == 1
+		}},
+		"addresses": {func(s *nic.Spec) { s.Addrs = texted("10.80.0.50", "10.80.0.51", "fd80::5") }, func(i cloudsim.Interface) bool {
+			return i.IPv4[0].Addr == addr("10.80.0.50") && i.IPv4[0].Primary && len(i.IPv4) == 2 && len(i.IPv6) == 1 && i.IPv6[0] == addr("fd80::5")
+		}},
+		"prefixes": {func(s *nic.Spec) { s.Cloud.Prefixes = 2 }, func(i cloudsim.Interface) bool { return len(i.IPv4Prefixes) == 2 && len(i.IPv4) == 1 }},
+		"prefixes, an address": {func(s *nic.Spec) { s.Cloud.Prefixes, s.Addrs = 1, texted("10.80.0.50") }, func(i cloudsim.Interface) bool {
+			return len(i.IPv4Prefixes) == 1 && i.IPv4[0].Addr == addr("10.80.0.50")
+		}},
+		"forwards": {func(s *nic.Spec) { s.Cloud.Forwards = true }, func(i cloudsim.Interface) bool { return !i.SourceDestCheck }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := open(t, cloudsim.Options{})
+				spec := w.spec(id(1))
+				c.change(&spec)
+				for range 2 {
+					_, err := w.Create(t.Context(), spec)
+					w.must(err)
+				}
+				all := w.ours()
+				if len(all) != 1 || !c.want(all[0]) {
+					t.Fatalf("%+v", all)
+				}
+				tags := all[0].Tags
+				if tags[tagNIC] != string(id(1)) || tags[tagCluster] != "cl-1" || tags[tagNode] != "web1" || tags[tagName] != "nicferry vpc" || tags["team"] != "web" {
+					t.Errorf("tags %v", tags)
+				}
+				if g := all[0].Groups; len(g) != 1 || g[0].ID != w.group {
+					t.Errorf("groups %v", g)
+				}
+				seen := w.until(id(1), nic.StateAvailable)
+				for _, s := range seen.Subnets {
+					if s.Gateway != s.Prefix.Addr().Next() {
+						t.Errorf("%+v", s)
+					}
+				}
+				for _, a := range seen.Addrs {
+					if _, ok := (nic.Network{Subnets: seen.Subnets}).SubnetOf(a); !ok {
+						t.Errorf("%s is of none of %+v", a, seen.Subnets)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestCreateRefused: what cannot work is told before anything is made.
+func TestCreateRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, cloudsim.Options{})
+		vpc, err := w.cloud.AddVPC(cloudsim.VPC{CIDR: addrPrefix("10.90.0.0/16")})
+		w.must(err)
+		foreign, err := w.cloud.AddGroup(cloudsim.SecurityGroup{Name: "theirs", Description: "theirs", VPC: vpc.ID})
+		w.must(err)
+		for name, change := range map[string]func(*nic.Spec){
+			"an id of nobody's":        func(s *nic.Spec) { s.NIC = "nic-*" },
+			"a MAC":                    func(s *nic.Spec) { s.MAC = nic.NewMAC() },
+			"not placed":               func(s *nic.Spec) { s.Cloud.Subnet = "" },
+			"no such subnet":           func(s *nic.Spec) { s.Cloud.Subnet = "subnet-0123456789abcdef0" },
+			"no such group":            func(s *nic.Spec) { s.Cloud.Groups = []string{"sg-0123456789abcdef0"} },
+			"a group of another VPC":   func(s *nic.Spec) { s.Cloud.Groups = []string{foreign.ID} },
+			"an address of another":    func(s *nic.Spec) { s.Addrs = texted("10.80.1.5") },
+			"a reserved address":       func(s *nic.Spec) { s.Addrs = texted("10.80.0.1") },
+			"prefixes and many others": func(s *nic.Spec) { s.Cloud.Prefixes, s.Addrs = 1, texted("10.80.0.50", "10.80.0.51") },
+		} {
+			spec := w.spec(id(1))
+			change(&spec)
+			if _, err := w.Create(t.Context(), spec); !errors.Is(err, provider.ErrInvalid) {
+				t.Errorf("%s: %v; want invalid", name, err)
+			}
+		}
+		w.clean(0)
+	})
+}
+
+// TestForwardsIsFinished: what dies between making a NIC and turning the check off
+// has it turned off by the next create.
+func TestForwardsIsFinished(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, cloudsim.Options{})
+		spec := w.spec(id(1))
+		spec.Cloud.Forwards = true
+		w.inject(cloudsim.Fault{Verb: cloudsim.ServerError, API: apiModifyInterface, Count: attempts})
+		if _, err := w.Create(t.Context(), spec); !errors.Is(err, provider.ErrUnknown) {
+			t.Fatalf("%v; want unknown", err)
+		}
+		w.Provider = w.another()
+		_, err := w.Create(t.Context(), spec)
+		w.must(err)
+		if all := w.ours(); len(all) != 1 || all[0].SourceDestCheck {
+			t.Errorf("%+v", all)
+		}
+	})
+}
+
+// TestF01CallsOfAStart: a cold start is three mutating calls, one look each before
+// them, and nothing that is asked again of what does not change.
+func TestF01CallsOfAStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, cloudsim.Options{})
+		w.attached(id(1), w.place(0))
+		before := w.cloud.Counts()
+		_, err := w.Limits(t.Context(), w.instances[0])
+		w.must(err)
+		_, err = w.Place(t.Context(), w.unplaced(nic.PickMostFree, w.subnets[0]), w.node(0))
+		w.must(err)
+		w.attached(id(2), w.place(0))
+		calls := map[string]int{}
+		for api, n := range w.cloud.Counts() {
+			if d := n.Calls - before[api].Calls; d > 0 {
+				calls[api] = d
+			}
+		}
+		mutating := calls[apiCreateInterface] + calls[apiAttachInterface] + calls[apiModifyInterface]
+		if mutating != 3 || calls[apiCreateTags] != 0 || calls[apiDescribeTypes] != 0 || calls[apiDescribeSubnets] != 0 || calls[apiDescribeInstances] > 2 || calls[apiDescribeInterfaces] > 4 {
+			t.Errorf("calls %v", calls)
+		}
+		t.Logf("calls of a start: %v", calls)
+	})
+}
+
+func TestLimitsShippedTable(t *testing.T) {
+	t.Parallel()
+	p, s := scripted(t)
+	s.say(apiDescribeTypes, refusal(http.StatusForbidden, "UnauthorizedOperation", "no"))
+	limits, err := p.Limits(t.Context(), testInstance)
+	if err != nil || limits.NICs != 3 || limits.AddrsPerNIC != 10 || limits.Free != 2 {
+		t.Errorf("%+v, %v; want the shipped table's", limits, err)
+	}
+	for kind, want := range map[string]typeLimits{"a1.2xlarge": {4, 15}, "m5.16xlarge": {15, 50}, "t2.micro": {2, 2}} {
+		if got, ok := shipped(kind); !ok || got != want {
+			t.Errorf("%s: %+v, %t; want %+v", kind, got, ok, want)
+		}
+	}
+	for _, kind := range []string{"", "m5", "x", "m5.large\t"} {
+		if got, ok := shipped(kind); ok {
+			t.Errorf("%q: %+v", kind, got)
+		}
+	}
+}
+
+// TestLimitsOfCardZero: NICs go to one card only, and EC2 is asked again when it
+// says that it is full.
+func TestLimitsOfCardZero(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, cloudsim.Options{})
+		big := w.instance("p4d.24xlarge")
+		limits, err := w.Limits(t.Context(), big)
+		if err != nil || limits.NICs != 15 || limits.Free != 14 {
+			t.Errorf("%+v, %v; want card 0's", limits, err)
+		}
+		w.created(id(1))
+		before := w.cloud.Counts()[apiDescribeTypes].Calls
+		w.inject(cloudsim.Fault{Verb: cloudsim.Limit, API: apiAttachInterface})
+		at := nic.Place{Node: "big", Instance: big}
+		if _, err := w.Attach(t.Context(), id(1), at); !errors.Is(err, provider.ErrExhausted) {
+			t.Errorf("%v; want exhausted", err)
+		}
+		_, err = w.Attach(t.Context(), id(1), at)
+		w.must(err)
+		if n := w.cloud.Counts()[apiDescribeTypes].Calls - before; n != 1 {
+			t.Errorf("the type was asked for %d times after the limit was met; want once", n)
+		}
+	})
+}

@@ -1,0 +1,51 @@
+package aws
+
+import (
+	"context"
+
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// addrsOfPrefix is how many addresses of a subnet a delegated prefix takes.
+const addrsOfPrefix = 16
+
+// Plan implements provider.Planner. An instance's own interface takes one of its
+// type's places.
+func (p *Provider) Plan(ctx context.Context, spec nic.Spec, kind string) (provider.Plan, error) {
+	fail := p.failing("plan", "")
+	plan := provider.Plan{Calls: callsOfStart(spec.Cloud)}
+	if kind != "" {
+		l, err := p.limitsOf(ctx, kind)
+		if err != nil {
+			return provider.Plan{}, fail(err)
+		}
+		plan.Fresh = provider.Limits{NICs: l.nics, AddrsPerNIC: l.addrs, Free: max(0, l.nics-1), Slot: slotName}
+	}
+	all, err := p.counted(ctx, spec.Cloud.Subnets)
+	if err != nil {
+		return provider.Plan{}, fail(err)
+	}
+	room := 0
+	for _, id := range spec.Cloud.Subnets {
+		s, ok := all[id]
+		if !ok {
+			return provider.Plan{}, fail(noSubnet(id))
+		}
+		room += s.free / (1 + addrsOfPrefix*spec.Cloud.Prefixes)
+	}
+	plan.Bounds = []provider.Bound{{What: "free address in its subnets, of all zones", Room: room}}
+	return plan, nil
+}
+
+// callsOfStart are those that change something. Looks are shared by all that wait at
+// the same time.
+func callsOfStart(c nic.CloudSpec) []string {
+	calls := []string{apiCreateInterface}
+	if c.Forwards {
+		calls = append(calls, apiModifyInterface+" (source/destination check)")
+	}
+	return append(calls, apiAttachInterface, apiModifyInterface+" (delete on termination)")
+}
+
+var _ provider.Planner = (*Provider)(nil)
