@@ -63,6 +63,8 @@ type Options struct {
 	// are the instances' zones, which a NIC does not leave.
 	Subnets []Subnet
 	Zones   map[nic.InstanceID]string
+	// Types are how many NICs of ours an instance of each type takes, for Plan.
+	Types map[string]int
 	// Device is the recipe that nodes are given; default is found by MAC.
 	Device func(spec nic.Spec, mac nic.MAC) nic.Device
 }

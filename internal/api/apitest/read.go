@@ -66,6 +66,23 @@ func (b *Backend) Network(_ context.Context, name string) (api.NetworkView, erro
 	return find(b.networks, name, "network", err)
 }
 
+// PlanNetwork is of one machine, that of the type or node1, with room for two more.
+func (b *Backend) PlanNetwork(_ context.Context, name, kind string) (api.NetworkPlan, error) {
+	leave, err := b.enter("PlanNetwork")
+	defer leave()
+	n, err := find(b.networks, name, "network", err)
+	if err != nil {
+		return api.NetworkPlan{}, err
+	}
+	m := api.MachinePlan{Type: kind, Bounds: []api.Bound{{What: "slot", Room: 2}, {What: "address of the network", Room: 100}}}
+	if kind == "" {
+		m.Node, m.Instance, m.Held = "node1", "vm1", 1
+	}
+	return api.NetworkPlan{
+		Network: n.Name, Provider: n.Provider, Kind: "local", Reserve: n.Pool, Machines: []api.MachinePlan{m.Bounded()}, Cold: []string{"create", "attach"},
+	}, nil
+}
+
 func page[K cmp.Ordered, V any](m map[K]V, after K, limit int) []V {
 	var values []V
 	for _, k := range slices.Sorted(maps.Keys(m)) {

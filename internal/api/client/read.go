@@ -49,15 +49,38 @@ func (c *Client) Network(ctx context.Context, name string) (api.NetworkView, err
 	return one[api.NetworkView](ctx, c, "/v1/networks/", name)
 }
 
+// PlanNetwork says how many containers each node can hold on a network, or an
+// instance of the type, if that is not empty.
+func (c *Client) PlanNetwork(ctx context.Context, name, kind string) (api.NetworkPlan, error) {
+	var plan api.NetworkPlan
+	if err := nameable(name); err != nil {
+		return plan, err
+	}
+	path := "/v1/networks/" + url.PathEscape(name) + "/plan"
+	if kind != "" {
+		path += "?" + url.Values{"type": {kind}}.Encode()
+	}
+	err := c.get(ctx, path, &plan)
+	return plan, err
+}
+
 // Version says which program answers.
 func (c *Client) Version(ctx context.Context) (api.Version, error) {
 	return one[api.Version](ctx, c, "/v1/", "version")
 }
 
+// nameable refuses a name that would make another path.
+func nameable(name string) error {
+	if name == "" || name == "." || name == ".." {
+		return &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("nothing has the name %q", name)}
+	}
+	return nil
+}
+
 func one[T any](ctx context.Context, c *Client, path, name string) (T, error) {
 	var out T
-	if name == "" || name == "." || name == ".." { // would be another path
-		return out, &api.Error{Code: api.CodeNotFound, Message: fmt.Sprintf("nothing has the name %q", name)}
+	if err := nameable(name); err != nil {
+		return out, err
 	}
 	err := c.get(ctx, path+url.PathEscape(name), &out)
 	return out, err

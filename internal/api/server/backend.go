@@ -57,6 +57,10 @@ type Reader interface {
 	// Networks returns all networks, by name.
 	Networks(ctx context.Context) ([]api.NetworkView, error)
 	Network(ctx context.Context, name string) (api.NetworkView, error)
+	// PlanNetwork says how many containers machines can hold on a network: each
+	// node, or one of the type, if that is not empty. A type that there is not:
+	// invalid.
+	PlanNetwork(ctx context.Context, name, kind string) (api.NetworkPlan, error)
 }
 
 // Auditor is what operators ask for when things are not as they should be.

@@ -116,7 +116,7 @@ func (c *crowd) call(operation, method, path, who string) (int, string) {
 		c.mover.PutDrain(nic.Drain{Node: "n1"})
 	case "begin-task", "progress-task", "finish-task":
 		id = string(c.orders.begun(c.t, node))
-	case "get-network":
+	case "get-network", "plan-network":
 		node = "lab"
 	case "remove-node": // one without claims
 		node = "n9"

@@ -47,6 +47,7 @@ var answers = map[string][8]int{
 	"list-nodes":         {403, 403, 403, 403, 403, 403, 200, 200},
 	"list-networks":      {403, 403, 403, 403, 403, 403, 200, 200},
 	"get-network":        {403, 403, 403, 403, 403, 403, 200, 200},
+	"plan-network":       {403, 403, 403, 403, 403, 403, 200, 200},
 	"status":             {403, 403, 403, 403, 403, 403, 200, 200},
 	"events":             {403, 403, 403, 403, 403, 403, 200, 200},
 	"plan-move":          {403, 403, 403, 403, 403, 403, 200, 200},
@@ -185,7 +186,7 @@ func TestS15_NoSecretInAnyURL(t *testing.T) {
 	if err := json.NewDecoder(c.controller.send("GET", "/openapi.json", "").Body).Decode(&doc); err != nil {
 		t.Fatal(err)
 	}
-	allowed := []string{"path name", "path id", "query after", "query limit", "query session", "path stream", "query stream", "query follow", "header Last-Event-ID"}
+	allowed := []string{"path name", "path id", "query after", "query limit", "query type", "query session", "path stream", "query stream", "query follow", "header Last-Event-ID"}
 	parameters := 0
 	for path, methods := range doc.Paths {
 		for method, op := range methods {

@@ -47,7 +47,7 @@ func TestOpenAPIDocument(t *testing.T) {
 	slices.Sort(routes)
 	want := []string{
 		"DELETE /v1/tokens/{id}",
-		"GET /v1/claims", "GET /v1/claims/{id}", "GET /v1/drains", "GET /v1/events", "GET /v1/moves", "GET /v1/moves/{id}", "GET /v1/networks", "GET /v1/networks/{name}",
+		"GET /v1/claims", "GET /v1/claims/{id}", "GET /v1/drains", "GET /v1/events", "GET /v1/moves", "GET /v1/moves/{id}", "GET /v1/networks", "GET /v1/networks/{name}", "GET /v1/networks/{name}/plan",
 		"GET /v1/nics", "GET /v1/nics/{id}", "GET /v1/nodes", "GET /v1/nodes/{name}",
 		"GET /v1/nodes/{name}/streams/{stream}", "GET /v1/nodes/{name}/tasks", "GET /v1/nodes/{name}/wanted", "GET /v1/nodes/{name}/watch", "GET /v1/status", "GET /v1/tokens", "GET /v1/version",
 		"POST /v1/audit", "POST /v1/certificates", "POST /v1/claims", "POST /v1/claims/{id}/release", "POST /v1/join",
