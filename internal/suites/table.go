@@ -36,7 +36,7 @@ type suite struct {
 
 // table is the suites, in the order in which they run: what fails soonest is first.
 func table() []suite {
-	return []suite{
+	return append([]suite{
 		{
 			Name:     "build",
 			About:    "every program builds, the agent is static and small, the linters and the arrows are clean",
@@ -91,6 +91,12 @@ func table() []suite {
 			Budget:   12 * time.Minute,
 			Minimum:  680,
 		},
+	}, onVMs()...)
+}
+
+// onVMs are the suites that boot virtual machines.
+func onVMs() []suite {
+	return []suite{
 		{
 			Name:     "vm",
 			About:    "NICs hot-plugged into real virtual machines, whatever libvirt, the guests or people do meanwhile",
