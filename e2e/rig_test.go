@@ -212,7 +212,7 @@ func (r *rig) leave(ctx context.Context) error {
 // invariants demands that what must always hold of records, providers and the
 // node does, once what moves has come to rest.
 func (r *rig) invariants(ctx context.Context, _ ...string) (string, error) {
-	return "", promise.Await(ctx, promise.Options{Node: r.node, Config: r.file("nicferryd.yaml")}, deadline/3)
+	return "", promise.Await(ctx, promise.Options{Node: r.node, Config: r.file("nicferryd.yaml")}, 20*time.Second)
 }
 
 // awaitEmpty waits until the controller has neither claims nor NICs.
