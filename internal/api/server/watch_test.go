@@ -81,7 +81,11 @@ func TestWatchOnTheWire(t *testing.T) {
 	}
 	lines := bufio.NewScanner(resp.Body)
 	for _, want := range []string{": watching", "", "id: 2", `data: {"revision":2}`, "", ": still here", ""} {
-		if !lines.Scan() || lines.Text() != want {
+		more := lines.Scan()
+		for more && lines.Text() == ": still here" && want != ": still here" { // on a busy machine it may come before
+			more = lines.Scan() && lines.Scan()
+		}
+		if !more || lines.Text() != want {
 			t.Fatalf("got line %q (%v), want %q", lines.Text(), lines.Err(), want)
 		}
 	}
