@@ -82,7 +82,7 @@ func TestHostileSizes(t *testing.T) {
 			}
 			start := time.Now()
 			_, err := ParseController("f", []byte(c.file))
-			if took := time.Since(start); took > 10*time.Second {
+			if took := time.Since(start); took > time.Minute { // a second, where there is no other work
 				t.Errorf("took %s", took)
 			} else {
 				t.Logf("took %s", took)
