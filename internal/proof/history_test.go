@@ -273,7 +273,7 @@ func TestP7_TheHistoryIsLinearizable(t *testing.T) {
 		if wrong != nil {
 			t.Errorf("seed %d: %v", seed, wrong)
 		}
-		if got := porcupine.CheckOperationsTimeout(addresses(), h.ops, time.Minute); got != porcupine.Ok {
+		if got := porcupine.CheckOperationsTimeout(addresses(), h.ops, 5*time.Minute); got != porcupine.Ok {
 			t.Errorf("seed %d: the history is %s:\n%s", seed, got, h)
 		}
 		ops, unknown = ops+len(h.ops), unknown+h.lost
@@ -286,8 +286,9 @@ func TestP7_TheHistoryIsLinearizable(t *testing.T) {
 
 // A store that compares nothing gives an address twice, and that is seen.
 func TestACarelessStoreIsCaught(t *testing.T) {
-	caught, broken, runs := 0, 0, 2
-	for seed := range uint64(runs) {
+	caught, broken, runs := 0, 0, 0
+	for seed := uint64(0); seed < 8 && caught == 0; seed++ { // to refuse one may take long: none is waited for to the end
+		runs++
 		h, wrong := record(t, seed, func(s store.Store) store.Store { return careless{lag(s, seed, 0)} })
 		if porcupine.CheckOperationsTimeout(addresses(), h.ops, time.Minute) == porcupine.Illegal {
 			caught++
