@@ -58,7 +58,7 @@ func TestAProbeHasADeadline(t *testing.T) {
 
 func TestATakenPortIsTold(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.61:0") // where nobody else gets a port meanwhile
 	if err != nil {
 		t.Fatal(err)
 	}
