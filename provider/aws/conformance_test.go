@@ -45,3 +45,11 @@ func TestConformanceWithLatency(t *testing.T) {
 		return open(t, cloudsim.Options{Latency: cloudsim.ObservedLatency(), Buckets: cloudsim.DocumentedBuckets(), EmptyPages: true}).rig()
 	})
 }
+
+// TestConformanceWithLag: where EC2 shows what was done only seconds later.
+func TestConformanceWithLag(t *testing.T) {
+	t.Parallel()
+	providertest.RunBubble(t, func(t *testing.T) *providertest.Rig {
+		return open(t, cloudsim.Options{Lag: cloudsim.Lag{Describe: cloudsim.Range{Max: 2 * time.Second}}}).rig()
+	})
+}

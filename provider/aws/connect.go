@@ -57,6 +57,7 @@ func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
 		if o.HTTPClient != nil { // not the chain's, which may need AWS_CA_BUNDLE
 			eo.HTTPClient = o.HTTPClient
 		}
+		eo.RetryMaxAttempts = attempts // whatever AWS_MAX_ATTEMPTS says: see worstCall
 		eo.APIOptions = append(eo.APIOptions, onlyAnswers)
 	}), nil
 }
@@ -70,13 +71,20 @@ func newRetryer(backoff time.Duration) aws.Retryer {
 		o.MaxAttempts = attempts
 		o.MaxBackoff = backoff
 		o.RateLimiter = ratelimit.None
-		o.Retryables = slices.Insert(slices.Clone(o.Retryables), 0, retry.IsErrorRetryable(retry.IsErrorRetryableFunc(notThrottled)))
+		o.Retryables = slices.Insert(slices.Clone(o.Retryables), 0, retry.IsErrorRetryable(retry.IsErrorRetryableFunc(again)))
 	})
 }
 
-func notThrottled(err error) aws.Ternary {
-	if e, ok := errors.AsType[smithy.APIError](err); ok && throttles(e.ErrorCode()) {
+// again is what we know better than the SDK. To a clock that is slow EC2 says that
+// the request has expired; the SDK has learnt the time from that answer, and would
+// use it only for the next call.
+func again(err error) aws.Ternary {
+	e, ok := errors.AsType[smithy.APIError](err)
+	switch {
+	case ok && throttles(e.ErrorCode()):
 		return aws.FalseTernary
+	case ok && bare(e.ErrorCode()) == "RequestExpired":
+		return aws.TrueTernary
 	}
 	return aws.UnknownTernary
 }

@@ -139,8 +139,11 @@ func (p *Provider) classify(ctx context.Context, api string, err error) *provide
 		return e
 	}
 	s := said{p.secrets.strike(bare(ae.ErrorCode())), p.secrets.strike(ae.ErrorMessage())}
-	e.Kind, e.Scope = meaning(api, s, statusOf(err))
+	e.Scope, e.Kind = meaning(api, s, statusOf(err))
 	e.Err = fmt.Errorf("%s: %w", api, s)
+	if s.code == "UnauthorizedOperation" {
+		e.Err = fmt.Errorf("%w (the controller's IAM policy must allow ec2:%s here)", e.Err, api)
+	}
 	return e
 }
 
@@ -151,22 +154,22 @@ func statusOf(err error) int {
 	return 0
 }
 
-func meaning(api string, s said, status int) (error, provider.Scope) {
+func meaning(api string, s said, status int) (provider.Scope, error) {
 	if throttles(s.code) {
-		return provider.ErrThrottled, provider.ScopeAccount
+		return provider.ScopeAccount, provider.ErrThrottled
 	}
 	for _, r := range rules() {
 		if r.code == s.code && (r.api == "" || r.api == api) && strings.Contains(s.message, r.says) {
-			return r.kind, r.scope
+			return r.scope, r.kind
 		}
 	}
 	switch {
 	case status >= 500:
-		return provider.ErrUnknown, provider.ScopeAccount
+		return provider.ScopeAccount, provider.ErrUnknown
 	case strings.HasSuffix(s.code, "LimitExceeded"):
-		return provider.ErrExhausted, provider.ScopeAccount
+		return provider.ScopeAccount, provider.ErrExhausted
 	}
-	return provider.ErrInvalid, provider.ScopeNIC // refused, so nothing was done
+	return provider.ScopeNIC, provider.ErrInvalid // refused, so nothing was done
 }
 
 // failing returns the function that makes any error of an op the caller's.

@@ -171,7 +171,7 @@ func (p *Provider) choose(id nic.ID, fs []iface) {
 // seen says what there is of an interface in the contract's words.
 func (p *Provider) seen(ctx context.Context, f iface) (nic.Seen, error) {
 	d := p.recent.of(f.nic)
-	s := nic.Seen{NIC: f.nic, ProviderID: f.id, MAC: f.mac, Addrs: f.addrs}
+	s := nic.Seen{NIC: f.nic, ProviderID: f.id, MAC: f.mac, Addrs: slices.Clone(f.addrs)}
 	s.State, s.Place = stateOf(f, d)
 	if s.State == nic.StateAttached || s.State == nic.StateDetaching {
 		s.Device = nic.Device{Kind: nic.Found, MAC: f.mac, MTU: jumbo}

@@ -9,8 +9,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// mendAgain is when an attachment is mended again that still shows no sign of it.
-const mendAgain = 30 * time.Second
+const (
+	// mendAgain is when an attachment is mended again that still shows no sign of it.
+	mendAgain = 30 * time.Second
+	// retryMend is when it is tried again.
+	retryMend = 5 * time.Second
+)
 
 // mend has an interface that is plugged in deleted together with its instance.
 // EC2 attaches without, and cannot be told so in the same call: between the two,
@@ -22,17 +26,16 @@ func (p *Provider) mend(ctx context.Context, f iface) {
 		return
 	}
 	d := p.recent.of(f.nic)
-	if d.detached == f.plug.id || d.mended == f.plug.id && time.Since(d.mendedAt) < mendAgain {
+	if d.detached == f.plug.id || d.mended == f.plug.id && time.Now().Before(d.mendNext) {
 		return
 	}
 	_, err := call(ctx, p, apiModifyInterface, p.api.ModifyNetworkInterfaceAttribute, &ec2.ModifyNetworkInterfaceAttributeInput{
 		NetworkInterfaceId: aws.String(f.id),
 		Attachment:         &types.NetworkInterfaceAttachmentChanges{AttachmentId: aws.String(f.plug.id), DeleteOnTermination: aws.Bool(true)},
 	})
+	p.recent.mended(f.nic, f.plug.id, err == nil)
 	if err != nil {
 		p.opts.Log.Warn("interface would stay behind its instance; tried again at the next look", "nic", f.nic, "interface", f.id,
 			"instance", f.plug.instance, "err", p.failing("attach", f.nic)(err))
-		return
 	}
-	p.recent.mended(f.nic, f.plug.id)
 }

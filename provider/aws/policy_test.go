@@ -52,7 +52,7 @@ func openGuarded(t *testing.T, o cloudsim.Options, names ...string) *world {
 	return w
 }
 
-// S3: what we ship is enough for all that a provider does.
+// S3: what we ship is enough for all that the conformance suite has a provider do.
 func TestS3_ThePoliciesWeShipAreEnough(t *testing.T) {
 	t.Parallel()
 	providertest.RunBubble(t, func(t *testing.T) *providertest.Rig {
@@ -81,7 +81,12 @@ func TestS3_ThePoliciesWeShipTouchNothingOfOthers(t *testing.T) {
 		w.must(err)
 		address, err := w.cloud.AllocateAddress(ctx, root, nil)
 		w.must(err)
+		second := "10.80.0.200"
+		_, err = w.cloud.AssignIPv4(ctx, root, cloudsim.AssignIPv4{Interface: foreign.ID, Addrs: []netip.Addr{netip.MustParseAddr(second)}})
+		w.must(err)
 		ours := w.created("nic-0000000000000001")
+		own, err := w.api.AllocateAddress(ctx, &sdk.AllocateAddressInput{TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeElasticIp, Tags: tagged(tagCluster, "cl-1")}}})
+		w.must(err)
 		w.refuseAll(map[string]func(context.Context, *sdk.Client) error{
 			"delete": func(ctx context.Context, c *sdk.Client) error {
 				_, err := c.DeleteNetworkInterface(ctx, &sdk.DeleteNetworkInterfaceInput{NetworkInterfaceId: &foreign.ID})
@@ -125,6 +130,28 @@ func TestS3_ThePoliciesWeShipTouchNothingOfOthers(t *testing.T) {
 			},
 			"give a foreign one an address": func(ctx context.Context, c *sdk.Client) error {
 				_, err := c.AssignPrivateIpAddresses(ctx, &sdk.AssignPrivateIpAddressesInput{NetworkInterfaceId: &foreign.ID, SecondaryPrivateIpAddressCount: awssdk.Int32(1)})
+				return err
+			},
+			"take a foreign one's address": func(ctx context.Context, c *sdk.Client) error {
+				_, err := c.AssignPrivateIpAddresses(ctx, &sdk.AssignPrivateIpAddressesInput{
+					NetworkInterfaceId: &ours.ProviderID, PrivateIpAddresses: []string{second}, AllowReassignment: awssdk.Bool(true),
+				})
+				return err
+			},
+			"lead our address to a foreign one": func(ctx context.Context, c *sdk.Client) error {
+				_, err := c.AssociateAddress(ctx, &sdk.AssociateAddressInput{AllocationId: own.AllocationId, NetworkInterfaceId: &foreign.ID})
+				return err
+			},
+			"lead a foreign address to ours": func(ctx context.Context, c *sdk.Client) error {
+				_, err := c.AssociateAddress(ctx, &sdk.AssociateAddressInput{AllocationId: &address.Allocation, NetworkInterfaceId: &ours.ProviderID})
+				return err
+			},
+			"take a tag off": func(ctx context.Context, c *sdk.Client) error {
+				_, err := c.DeleteTags(ctx, &sdk.DeleteTagsInput{Resources: []string{ours.ProviderID}, Tags: []types.Tag{{Key: awssdk.String(tagCluster)}}})
+				return err
+			},
+			"end an instance": func(ctx context.Context, c *sdk.Client) error {
+				_, err := c.TerminateInstances(ctx, &sdk.TerminateInstancesInput{InstanceIds: []string{string(w.instances[0])}})
 				return err
 			},
 			"release a foreign address": func(ctx context.Context, c *sdk.Client) error {

@@ -23,7 +23,7 @@ type deeds struct {
 	attachedAt time.Time // zero once it was detached
 	detached   string    // the attachment that was ended
 	mended     string    // the attachment that was told to go with its instance
-	mendedAt   time.Time
+	mendNext   time.Time // when it is told again, should it not show
 	triedAt    time.Time // a create without an answer
 	unchecked  bool      // source and destination are not checked any more
 	deletedAt  time.Time
@@ -80,8 +80,12 @@ func (r *recent) ended(id nic.ID, attachment string) {
 	r.note(id, func(d *deeds) { d.detached, d.attachedAt = attachment, time.Time{} })
 }
 
-func (r *recent) mended(id nic.ID, attachment string) {
-	r.note(id, func(d *deeds) { d.mended, d.mendedAt = attachment, time.Now() })
+func (r *recent) mended(id nic.ID, attachment string, done bool) {
+	wait := retryMend
+	if done {
+		wait = mendAgain
+	}
+	r.note(id, func(d *deeds) { d.mended, d.mendNext = attachment, time.Now().Add(wait) })
 }
 
 func (r *recent) deleted(id nic.ID) { r.note(id, func(d *deeds) { d.deletedAt = time.Now() }) }

@@ -67,11 +67,13 @@ func open(t *testing.T, o cloudsim.Options) *world {
 		w.must(err)
 		w.instances[i] = nic.InstanceID(made[0].ID)
 	}
+	expires := time.Now().Add(24 * time.Hour)
 	w.face = ec2.New(ec2.Options{Cloud: w.cloud, Keys: func(access string) (ec2.Key, bool) {
-		return ec2.Key{Secret: testSecret, Session: testToken, Expires: time.Now().Add(24 * time.Hour)}, access == testKey
+		return ec2.Key{Secret: testSecret, Session: testToken, Expires: expires}, access == testKey
 	}})
 	w.dial = serve(t, w.face)
 	w.Provider = w.another()
+	time.Sleep(o.Lag.Describe.Max) // until all that shows
 	return w
 }
 

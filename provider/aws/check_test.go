@@ -1,0 +1,68 @@
+package aws
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// A check names what a network lacks, and makes nothing.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	w := open(t, cloudsim.Options{})
+	good := nic.Network{Name: "good", Cloud: nic.Cloud{Subnets: w.subnets[:], Groups: []string{w.group}}}
+	bad := nic.Network{Name: "bad", Cloud: nic.Cloud{
+		Subnets: []string{"subnet-0123456789abcdef0"}, Groups: []string{"sg-0123456789abcdef0", w.group, w.group, w.group, w.group, w.group},
+	}}
+	said := map[provider.Verdict]string{}
+	for _, f := range w.Check(t.Context(), []nic.Network{good, bad}) {
+		said[f.Verdict] += fmt.Sprintf("%s: %s: %s\n", f.Network, f.About, f.Message)
+	}
+	for verdict, wants := range map[provider.Verdict][]string{
+		provider.Good: {
+			": permission ec2:DescribeSubnets", "good: permission ec2:CreateNetworkInterface", "good: group " + w.group,
+			"good: subnet " + w.subnets[2] + ": in zone eu-central-1b, ",
+		},
+		provider.Bad:     {"bad: subnet subnet-0123456789abcdef0: there is none", "bad: group sg-0123456789abcdef0: there is none"},
+		provider.Unknown: {"bad: quota: 6 groups", ": permission ec2:AttachNetworkInterface: cannot be tried"},
+	} {
+		for _, want := range wants {
+			if !strings.Contains(said[verdict], want) {
+				t.Errorf("%s: no %q in\n%s", verdict, want, said[verdict])
+			}
+		}
+	}
+	if strings.Contains(said[provider.Bad], "good:") {
+		t.Errorf("faults:\n%s", said[provider.Bad])
+	}
+	if all, err := w.List(t.Context()); err != nil || len(all) > 0 {
+		t.Errorf("it has made %v, %v", all, err)
+	}
+}
+
+// A plan has the type's limits without its own interface, and what the subnets have.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	w := open(t, cloudsim.Options{})
+	spec := nic.Spec{Cloud: nic.CloudSpec{Subnets: w.subnets[:2], Forwards: true}}
+	plan, err := w.Plan(t.Context(), spec, "m5.large")
+	w.must(err)
+	if plan.Fresh.NICs != 3 || plan.Fresh.Free != 2 || len(plan.Bounds) != 1 || plan.Bounds[0].Room < 400 || plan.Bounds[0].Room > 510 || len(plan.Calls) != 4 {
+		t.Errorf("%+v", plan)
+	}
+	spec.Cloud.Prefixes = 1
+	if with, err := w.Plan(t.Context(), spec, ""); err != nil || with.Bounds[0].Room >= plan.Bounds[0].Room/16 || with.Fresh.NICs != 0 {
+		t.Errorf("with prefixes %+v, %v", with, err)
+	}
+	if _, err := w.Plan(t.Context(), spec, "m5.none"); err == nil || !strings.Contains(err.Error(), "m5.none") {
+		t.Errorf("an unknown type: %v", err)
+	}
+	spec.Cloud.Subnets = []string{"subnet-0123456789abcdef0"}
+	if _, err := w.Plan(t.Context(), spec, ""); err == nil {
+		t.Error("an unknown subnet has a plan")
+	}
+}
