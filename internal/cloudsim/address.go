@@ -112,7 +112,7 @@ func (c *Cloud) DescribeAddresses(ctx context.Context, call Call, d Describe) (P
 		all: func(*turn) []numbered[Address] {
 			var all []numbered[Address]
 			for _, p := range c.eips {
-				all = append(all, numbered[Address]{p.n, p.id, p.seen()})
+				all = append(all, numbered[Address]{p.n, p.id, new(p.seen())})
 			}
 			return all
 		},

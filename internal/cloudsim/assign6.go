@@ -33,7 +33,7 @@ type ChangedIPv6 struct {
 // is not moved.
 func (c *Cloud) AssignIPv6(ctx context.Context, call Call, r AssignIPv6) (ChangedIPv6, error) {
 	changed := ChangedIPv6{Interface: r.Interface}
-	err := c.change(ctx, call, "AssignIpv6Addresses", r.Interface, func(t *turn, e *eni) error {
+	err := c.change(ctx, call, "AssignIpv6Addresses", append([]string{r.Interface}, texts(r.Addrs)...), func(t *turn, e *eni) error {
 		if ways(len(r.Addrs) > 0, r.Count > 0, len(r.Prefixes) > 0, r.PrefixCount > 0) != 1 {
 			return refuse("combination", "Addresses are asked for in one way: by name, by number, by prefix or by number of prefixes.")
 		}
@@ -66,7 +66,7 @@ func (c *Cloud) AssignIPv6(ctx context.Context, call Call, r AssignIPv6) (Change
 
 // UnassignIPv6 is UnassignIpv6Addresses: all or nothing.
 func (c *Cloud) UnassignIPv6(ctx context.Context, call Call, r UnassignIPv6) (ChangedIPv6, error) {
-	err := c.change(ctx, call, "UnassignIpv6Addresses", r.Interface, func(t *turn, e *eni) error {
+	err := c.change(ctx, call, "UnassignIpv6Addresses", append([]string{r.Interface}, texts(r.Addrs)...), func(t *turn, e *eni) error {
 		if len(r.Addrs)+len(r.Prefixes) == 0 {
 			return refuse("missing", "Ipv6Addresses")
 		}

@@ -41,6 +41,11 @@ func TestNothingIsLostInChurn(t *testing.T) {
 				must(0, w.DeleteInterface(t.Context(), w.call, i.ID))(t)
 			}
 		}
+		for api, least := range map[string]int{"CreateNetworkInterface": 100, "AttachNetworkInterface": 50, "DetachNetworkInterface": 20, "AssignPrivateIpAddresses": 20, "DeleteNetworkInterface": 100} {
+			if n := w.Counts()[api]; n.Effects < least {
+				t.Errorf("%s: %+v: too little was tried", api, n)
+			}
+		}
 		if got := w.free(); got != free {
 			t.Errorf("%d addresses are free, and were %d", got, free)
 		}

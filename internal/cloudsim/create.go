@@ -157,7 +157,7 @@ func (c *Cloud) dns(a netip.Addr) string {
 
 // DeleteInterface deletes an interface that is not attached.
 func (c *Cloud) DeleteInterface(ctx context.Context, call Call, id string) error {
-	return c.change(ctx, call, "DeleteNetworkInterface", id, func(t *turn, e *eni) error {
+	return c.change(ctx, call, "DeleteNetworkInterface", []string{id}, func(t *turn, e *eni) error {
 		if e.now.Attachment != nil {
 			return refuse("eni.busy", id)
 		}
@@ -170,11 +170,12 @@ func (c *Cloud) DeleteInterface(ctx context.Context, call Call, id string) error
 	})
 }
 
-// change is a call that changes one interface and answers with nothing.
-func (c *Cloud) change(ctx context.Context, call Call, api, id string, do func(*turn, *eni) error) error {
-	o := op{api: api, ids: []string{id}, resources: func(t *turn) []Resource { return t.resourcesOf(id) }}
+// change is a call that changes one interface and answers with nothing. ids are
+// the interface's and those of what else it is about.
+func (c *Cloud) change(ctx context.Context, call Call, api string, ids []string, do func(*turn, *eni) error) error {
+	o := op{api: api, ids: ids, resources: func(t *turn) []Resource { return t.resourcesOf(ids...) }}
 	_, err := serve(ctx, c, call, o, func(t *turn) (struct{}, error) {
-		e, err := t.own(id)
+		e, err := t.own(ids[0])
 		if err == nil {
 			err = do(t, e)
 		}

@@ -31,11 +31,12 @@ type listing[T any] struct {
 	missing func(id string) error
 }
 
-// A numbered resource stands at its place in the order of making.
+// A numbered resource stands at its place in the order of making. What it
+// points to is only read: a page has copies.
 type numbered[T any] struct {
 	n  int
 	id string
-	v  T
+	v  *T
 }
 
 // describe lists by ids or filters, and page by page.
@@ -58,7 +59,7 @@ func describe[T any](ctx context.Context, c *Cloud, call Call, d Describe, l lis
 				return Page[T]{}, err
 			}
 		}
-		all = slices.DeleteFunc(all, func(i numbered[T]) bool { return !match(&i.v) })
+		all = slices.DeleteFunc(all, func(i numbered[T]) bool { return !match(i.v) })
 		slices.SortFunc(all, func(a, b numbered[T]) int { return cmp.Compare(a.n, b.n) })
 		return cut(all, d, c.opts.EmptyPages)
 	})

@@ -82,7 +82,7 @@ func (c *Cloud) DescribeSecurityGroups(ctx context.Context, call Call, d Describ
 			for _, g := range c.groups {
 				seen := g.SecurityGroup
 				seen.Tags = g.Tags.clone()
-				all = append(all, numbered[SecurityGroup]{g.n, g.ID, seen})
+				all = append(all, numbered[SecurityGroup]{g.n, g.ID, &seen})
 			}
 			return all
 		},

@@ -69,7 +69,7 @@ func (c *Cloud) guest(i *instance, at time.Time) Guest {
 				return nil
 			}
 			return seen
-		}),
+		}).clone(),
 		Region: c.opts.Region, ZoneID: c.zone(i.Zone).ID, Account: c.opts.Account,
 	}
 	g.VPC = c.vpcs[i.VPC].VPC

@@ -1,6 +1,7 @@
 package cloudsim
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 )
@@ -76,41 +77,40 @@ func (x index) narrow(filters []Filter) (few []map[*eni]struct{}, ok bool) {
 // candidates are the interfaces that d may be about, as a reader sees them.
 func (t *turn) candidates(d Describe) []numbered[Interface] {
 	c, at := t.c, t.sees()
-	met := map[*eni]bool{}
 	var all []numbered[Interface]
 	look := func(e *eni) {
-		if met[e] {
-			return
-		}
-		met[e] = true
 		if seen := e.at(at); seen != nil {
-			all = append(all, numbered[Interface]{e.n, seen.ID, *seen})
+			all = append(all, numbered[Interface]{e.n, seen.ID, seen})
 		}
 	}
-	sets, narrowed := c.index.narrow(d.Filters)
-	switch {
-	case len(d.IDs) > 0:
+	if len(d.IDs) > 0 {
 		for _, id := range d.IDs {
-			if e := c.enis[id]; e != nil {
-				look(e)
-			} else if e := c.ghosts[id]; e != nil {
+			if e := cmp.Or(c.enis[id], c.ghosts[id]); e != nil {
 				look(e)
 			}
 		}
 		return all
-	case narrowed:
-		for _, set := range sets {
-			for e := range set {
+	}
+	met := c.recent.since(at)
+	for e := range met {
+		look(e)
+	}
+	sets, narrowed := c.index.narrow(d.Filters)
+	if !narrowed {
+		for _, e := range c.enis {
+			if !met[e] {
 				look(e)
 			}
 		}
-	default:
-		for _, e := range c.enis {
-			look(e)
-		}
+		return all
 	}
-	for e := range c.recent.since(at) {
-		look(e)
+	for _, set := range sets {
+		for e := range set {
+			if !met[e] {
+				met[e] = true
+				look(e)
+			}
+		}
 	}
 	return all
 }

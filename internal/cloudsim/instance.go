@@ -58,13 +58,13 @@ func (t *turn) instance(id string) (*instance, error) {
 	return i, nil
 }
 
-// seen is the instance with its interfaces, as look sees those.
+// seen is the instance with its interfaces, as look sees those. It shares what
+// it has with the cloud: see clone.
 func (i *instance) seen(also map[*eni]bool, look func(*eni) *Interface) Instance {
 	v := i.Instance
-	v.Tags, v.Groups = i.Tags.clone(), slices.Clone(i.Groups)
 	see := func(e *eni) {
 		if s := look(e); s != nil && s.Attachment != nil && s.Attachment.Instance == i.ID {
-			v.Interfaces = append(v.Interfaces, s.clone())
+			v.Interfaces = append(v.Interfaces, *s)
 		}
 	}
 	for _, e := range i.enis {
@@ -124,7 +124,7 @@ func ofInterfaces(i *Instance, get func(Interface) string) []string {
 // private-dns-name, network-interface.{network-interface-id, mac-address,
 // addresses.private-ip-address}, tag:<key>, tag-key.
 func (c *Cloud) DescribeInstances(ctx context.Context, call Call, d Describe) (Page[Instance], error) {
-	return describe(ctx, c, call, d, listing[Instance]{
+	p, err := describe(ctx, c, call, d, listing[Instance]{
 		api: "DescribeInstances", filters: instanceFilters, tags: func(i *Instance) Tags { return i.Tags },
 		all: func(t *turn) []numbered[Instance] {
 			at := t.sees()
@@ -133,14 +133,14 @@ func (c *Cloud) DescribeInstances(ctx context.Context, call Call, d Describe) (P
 			var all []numbered[Instance]
 			for _, id := range d.IDs {
 				if i := c.instances[id]; i != nil {
-					all = append(all, numbered[Instance]{i.n, i.ID, i.seen(also, look)})
+					all = append(all, numbered[Instance]{i.n, i.ID, new(i.seen(also, look))})
 				}
 			}
 			if len(d.IDs) > 0 {
 				return all
 			}
 			for _, i := range c.instances {
-				all = append(all, numbered[Instance]{i.n, i.ID, i.seen(also, look)})
+				all = append(all, numbered[Instance]{i.n, i.ID, new(i.seen(also, look))})
 			}
 			return all
 		},
@@ -151,6 +151,19 @@ func (c *Cloud) DescribeInstances(ctx context.Context, call Call, d Describe) (P
 			return refuse("instance.missing", id)
 		},
 	})
+	for n := range p.Items {
+		p.Items[n] = p.Items[n].clone()
+	}
+	return p, err
+}
+
+// clone is for who may change it.
+func (i Instance) clone() Instance {
+	i.Tags, i.Groups, i.Interfaces = i.Tags.clone(), slices.Clone(i.Groups), slices.Clone(i.Interfaces)
+	for n := range i.Interfaces {
+		i.Interfaces[n] = i.Interfaces[n].clone()
+	}
+	return i
 }
 
 // Instances are all as they are, in the order of making, without their

@@ -72,8 +72,9 @@ func (c *Cloud) DescribeInstanceTypes(ctx context.Context, call Call, d Describe
 		api: "DescribeInstanceTypes", most: 100, filters: itypeFilters,
 		all: func(*turn) []numbered[InstanceType] {
 			var all []numbered[InstanceType]
-			for i, t := range c.opts.Types {
-				all = append(all, numbered[InstanceType]{n: i, id: t.Name, v: t})
+			for i := range c.opts.Types {
+				v := &c.opts.Types[i]
+				all = append(all, numbered[InstanceType]{n: i + 1, id: v.Name, v: v})
 			}
 			return all
 		},

@@ -23,7 +23,11 @@ type ModifyAttachment struct {
 
 // ModifyInterface changes an interface at once.
 func (c *Cloud) ModifyInterface(ctx context.Context, call Call, r ModifyInterface) error {
-	return c.change(ctx, call, "ModifyNetworkInterfaceAttribute", r.Interface, func(t *turn, e *eni) error {
+	ids := append([]string{r.Interface}, r.Groups...)
+	if r.Attachment != nil {
+		ids = append(ids, r.Attachment.ID)
+	}
+	return c.change(ctx, call, "ModifyNetworkInterfaceAttribute", ids, func(t *turn, e *eni) error {
 		if n := ways(r.Description != nil, r.SourceDestCheck != nil, r.Groups != nil, r.Attachment != nil); n != 1 {
 			return refuse("combination", "Exactly one attribute of a network interface can be changed by a call.")
 		}
@@ -88,7 +92,7 @@ func (c *Cloud) DescribeInterfaceAttribute(ctx context.Context, call Call, id, a
 
 // ResetInterface turns the source/dest check of an interface on again.
 func (c *Cloud) ResetInterface(ctx context.Context, call Call, id string) error {
-	return c.change(ctx, call, "ResetNetworkInterfaceAttribute", id, func(t *turn, e *eni) error {
+	return c.change(ctx, call, "ResetNetworkInterfaceAttribute", []string{id}, func(t *turn, e *eni) error {
 		if err := t.effect(); err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ func cut[T any](all []numbered[T], d Describe, emptyPages bool) (Page[T], error)
 	}
 	p := Page[T]{Items: make([]T, 0, size)}
 	for _, i := range all[:size] {
-		p.Items = append(p.Items, i.v)
+		p.Items = append(p.Items, *i.v)
 	}
 	if size < len(all) {
 		p.NextToken = d.token(all[size-1].n, emptyPages && d.NextToken == "")

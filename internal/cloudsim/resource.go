@@ -12,10 +12,14 @@ type Resource struct {
 	VPC, Subnet, Zone string
 }
 
-// resourcesOf are those of the ids that there are.
+// resourcesOf are those of the ids that there are; an attachment is about its
+// instance.
 func (t *turn) resourcesOf(ids ...string) []Resource {
 	var all []Resource
 	for _, id := range ids {
+		if e := t.c.attachments[id]; e != nil {
+			id = e.now.Attachment.Instance
+		}
 		kind, tags, _ := t.tagsOf(id)
 		if kind == "" {
 			continue

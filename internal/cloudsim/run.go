@@ -162,7 +162,7 @@ func (t *turn) instances(ids []string) []Instance {
 	var all []Instance
 	for _, id := range ids {
 		if i := t.c.instances[id]; i != nil {
-			all = append(all, i.seen(nil, func(e *eni) *Interface { return &e.now }))
+			all = append(all, i.seen(nil, func(e *eni) *Interface { return &e.now }).clone())
 		}
 	}
 	return all

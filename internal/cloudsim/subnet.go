@@ -95,7 +95,7 @@ func (c *Cloud) DescribeSubnets(ctx context.Context, call Call, d Describe) (Pag
 		all: func(*turn) []numbered[Subnet] {
 			var all []numbered[Subnet]
 			for _, s := range c.subnets {
-				all = append(all, numbered[Subnet]{s.n, s.ID, s.seen()})
+				all = append(all, numbered[Subnet]{s.n, s.ID, new(s.seen())})
 			}
 			return all
 		},

@@ -165,7 +165,7 @@ func (c *Cloud) DescribeTags(ctx context.Context, call Call, d Describe) (Page[T
 			for _, id := range ids {
 				kind, tags, _ := t.tagsOf(id)
 				for _, k := range slices.Sorted(maps.Keys(tags)) {
-					all = append(all, numbered[Tag]{len(all) + 1, id, Tag{id, kind, k, tags[k]}})
+					all = append(all, numbered[Tag]{len(all) + 1, id, &Tag{id, kind, k, tags[k]}})
 				}
 			}
 			return all

@@ -16,7 +16,7 @@ type UnassignIPv4 struct {
 // UnassignIPv4 is UnassignPrivateIpAddresses: all or nothing. The primary
 // address cannot go, and public ones on the others are disassociated.
 func (c *Cloud) UnassignIPv4(ctx context.Context, call Call, r UnassignIPv4) error {
-	return c.change(ctx, call, "UnassignPrivateIpAddresses", r.Interface, func(t *turn, e *eni) error {
+	return c.change(ctx, call, "UnassignPrivateIpAddresses", append([]string{r.Interface}, texts(r.Addrs)...), func(t *turn, e *eni) error {
 		if len(r.Addrs)+len(r.Prefixes) == 0 {
 			return refuse("missing", "PrivateIpAddresses")
 		}

@@ -58,7 +58,7 @@ func (c *Cloud) DescribeVPCs(ctx context.Context, call Call, d Describe) (Page[V
 			for _, v := range c.vpcs {
 				seen := v.VPC
 				seen.Tags = v.Tags.clone()
-				all = append(all, numbered[VPC]{v.n, v.ID, seen})
+				all = append(all, numbered[VPC]{v.n, v.ID, &seen})
 			}
 			return all
 		},

@@ -44,8 +44,9 @@ func (c *Cloud) DescribeZones(ctx context.Context, call Call, d Describe) (Page[
 		api: "DescribeAvailabilityZones", filters: zoneFilters,
 		all: func(*turn) []numbered[Zone] {
 			var all []numbered[Zone]
-			for i, z := range c.zones {
-				all = append(all, numbered[Zone]{i, z.Name, z})
+			for i := range c.zones {
+				z := &c.zones[i]
+				all = append(all, numbered[Zone]{i + 1, z.Name, z})
 			}
 			return all
 		},
