@@ -165,7 +165,7 @@ type away struct {
 	cut   bool
 	hangs bool // takes claims' requests and does not answer
 	said  []nic.Observed
-	asked int // how often for a claim
+	asked int // how often for a claim of a container that has been started
 	// session goes with all calls, as the real client has it.
 	session uint64
 	stale   map[string]int // calls that are refused as stale, so many more
@@ -248,7 +248,9 @@ func (a *away) Report(ctx context.Context, node string, report nic.NodeReport) e
 func (a *away) Acquire(ctx context.Context, owner nic.Owner, container string, req nic.Request) (nic.Claim, error) {
 	a.mu.Lock()
 	hangs := a.hangs
-	a.asked++
+	if !req.Unstarted {
+		a.asked++
+	}
 	a.mu.Unlock()
 	if hangs {
 		<-ctx.Done()
