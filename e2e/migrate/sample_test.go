@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -59,15 +60,28 @@ func (s *sampler) look(now time.Time) {
 			}
 		}
 	}
+	var both []string
+	for name, nodes := range where {
+		if len(nodes) > 1 && s.still(name, nodes[:len(nodes)-1]) {
+			both = append(both, fmt.Sprintf("%s: %s on %s", now.Format("15:04:05.000"), name, strings.Join(nodes, " and ")))
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.last = where
 	s.looks++
-	for name, nodes := range where {
-		if len(nodes) > 1 {
-			s.both = append(s.both, fmt.Sprintf("%s: %s on %s", now.Format("15:04:05.000"), name, strings.Join(nodes, " and ")))
+	s.both = append(s.both, both...)
+}
+
+// still looks once more at the machines that were looked at first: between one look
+// and the next there may be time enough, on a busy machine, for a container to move.
+func (s *sampler) still(name string, nodes []string) bool {
+	for _, a := range s.agents {
+		if slices.Contains(nodes, a.Name) && !slices.ContainsFunc(running(a), func(id string) bool { return s.name(a, id) == name }) {
+			return false
 		}
 	}
+	return true
 }
 
 // running are the ids of the machine's containers that have processes.
