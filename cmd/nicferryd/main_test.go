@@ -36,7 +36,7 @@ func TestF52_ADamagedStoreIsRefused(t *testing.T) {
 		if err := os.WriteFile(path, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // of which it needs none
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of which it needs none
 		err := serve(ctx, &conf.Controller{Store: path, Socket: filepath.Join(dir, "s")})
 		cancel()
 		if !errors.Is(err, boltstore.ErrDamaged) && !errors.Is(err, boltstore.ErrForeign) || !strings.Contains(err.Error(), path) {

@@ -87,7 +87,7 @@ func (s *Segment) writeOptions() error {
 // awaitDHCP waits for the pid file, which dnsmasq writes when its sockets are
 // open.
 func (s *Segment) awaitDHCP(ctx context.Context, pidFile string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -105,7 +105,7 @@ func TestLab(t *testing.T) {
 	}
 	docker(t, n, "rm", "--force", "web")
 	run(t, n, "ip", "link", "delete", "br0")
-	left, err := n.Leftovers(ctx, before, 5*time.Second)
+	left, err := n.Leftovers(ctx, before, 30*time.Second)
 	if err != nil || len(left) > 0 {
 		t.Errorf("left: %v\n%s", err, strings.Join(left, "\n"))
 	}

@@ -17,7 +17,7 @@ import (
 
 // endTime bounds how long the end of a node's processes and of their control
 // groups is waited for.
-const endTime = 20 * time.Second
+const endTime = time.Minute
 
 // ErrClosed means that the node was closed already.
 var ErrClosed = errors.New("lab node is closed")

@@ -125,7 +125,7 @@ func (p *Process) Wait(ctx context.Context) error {
 
 // onlyChild waits for nsenter's child and returns its process id.
 func onlyChild(parent int) (int, error) {
-	const patience = 5 * time.Second
+	const patience = 30 * time.Second // of which it needs some milliseconds
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		stats, err := filepath.Glob("/proc/[0-9]*/stat")
 		if err != nil {

@@ -363,7 +363,7 @@ func TestOnlyOthersOnThisNetworkCount(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := heard.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := heard.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
