@@ -3,6 +3,7 @@ package control_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -151,7 +152,8 @@ func TestWatchedFile(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "faults.yaml")
 		save := func(text string) {
 			t.Helper()
-			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			// Renamed, since the watcher may look just now, and see it empty.
+			if err := errors.Join(os.WriteFile(path+".new", []byte(text), 0o600), os.Rename(path+".new", path)); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Second) // of the bubble
