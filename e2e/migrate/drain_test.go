@@ -2,10 +2,7 @@
 
 package migrate
 
-import (
-	"testing"
-	"time"
-)
+import "testing"
 
 // All containers leave a machine, two at a time.
 func TestDrain(t *testing.T) {
@@ -13,7 +10,6 @@ func TestDrain(t *testing.T) {
 	var scenes []*scene
 	for range 4 {
 		scenes = append(scenes, r.scene(t, "both", nil))
-		time.Sleep(time.Millisecond) // their names are of the time
 	}
 	out, err := r.CLI(t.Context(), "drain", "vm1")
 	t.Logf("%s", out)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +49,7 @@ func (r *rig) scene(t *testing.T, network string, flags []string, command ...str
 	t.Helper()
 	s := &scene{rig: r, t: t, began: time.Now()}
 	s.name = strings.ToLower(strings.NewReplacer("/", "-", "_", "-", " ", "-", "=", "-").Replace(t.Name()))
-	s.name = fmt.Sprintf("%s-%03d", s.name[max(0, len(s.name)-20):], time.Now().UnixMilli()%1000)
+	s.name = s.name[max(0, len(s.name)-20):] + "-" + strconv.FormatInt(time.Now().UnixMicro()%1e9, 36) // no two in a test have the same
 	s.name = strings.Trim(s.name, "-")
 	t.Cleanup(s.end)
 	args := []string{"run", "-d", "--network", "none", "--restart", "always", "--name", s.name, "--hostname", "echo", "--env", "COLOUR=green"}
