@@ -62,6 +62,8 @@ type Orders interface {
 	Wake()
 	// Busy says whether one is being carried out.
 	Busy() bool
+	// Ends is since when the container is being ended by one; zero if it is not.
+	Ends(container string) time.Time
 }
 
 // Options are the parts of an Agent.

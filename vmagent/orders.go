@@ -1,6 +1,9 @@
 package vmagent
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // noOrders are carried out by an agent that is given none.
 type noOrders struct{}
@@ -15,3 +18,5 @@ func (noOrders) Follow(ctx context.Context, _ uint64) error {
 func (noOrders) Wake() {}
 
 func (noOrders) Busy() bool { return false }
+
+func (noOrders) Ends(string) time.Time { return time.Time{} }

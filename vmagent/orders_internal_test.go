@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 )
@@ -55,6 +56,8 @@ func (o *ordered) Follow(ctx context.Context, session uint64) error {
 }
 
 func (o *ordered) Busy() bool { return false }
+
+func (o *ordered) Ends(string) time.Time { return time.Time{} }
 
 func (o *ordered) Wake() {
 	o.mu.Lock()

@@ -14,6 +14,9 @@ import (
 // reconcile is the work of one key: a container's id, or the id of a NIC that
 // no container holds.
 func (a *Agent) reconcile(ctx context.Context, key string) (again time.Duration, err error) {
+	if wait := a.untilEnded(key); wait > 0 {
+		return wait, nil
+	}
 	wishes := a.wishes.of(key)
 	c, err := a.lookUp(ctx, key, wishes)
 	if err != nil {
@@ -36,6 +39,23 @@ func (a *Agent) reconcile(ctx context.Context, key string) (again time.Duration,
 		a.asks.put(key, nil)
 	}
 	return again, errors.Join(errs...)
+}
+
+// A container that is ended by an order is looked at when that is carried out, but not
+// for longer than endsWithin: to be asked keeps the engine from it, and the one on the
+// other node waits for it. Its namespace is held meanwhile.
+const (
+	endsWithin = 2 * time.Second
+	endsAgain  = 50 * time.Millisecond
+)
+
+// untilEnded is when to look again whether the container has been ended; 0 if it is
+// to be looked at now.
+func (a *Agent) untilEnded(key string) time.Duration {
+	if since := a.opts.Orders.Ends(key); !since.IsZero() && time.Since(since) < endsWithin {
+		return endsAgain
+	}
+	return 0
 }
 
 // lookUp reads the container afresh; nil means that it is gone. One source's

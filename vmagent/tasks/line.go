@@ -6,6 +6,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/nicferry/nicferry/nic"
 )
@@ -21,6 +22,7 @@ type line struct {
 type work struct {
 	task   nic.Task
 	cancel context.CancelCauseFunc
+	since  time.Time
 }
 
 // atWork is what is worked on at the moment.
@@ -106,7 +108,7 @@ func (r *Runner) next(base context.Context, move nic.MoveID, l *line) (context.C
 	})
 	delete(l.waiting, first.ID)
 	ctx, cancel := context.WithCancelCause(base)
-	l.now = &work{first, cancel}
+	l.now = &work{first, cancel, time.Now()}
 	return ctx, l.now
 }
 

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/nicferry/nicferry/nic"
 )
@@ -112,6 +113,17 @@ func (r *Runner) Run(ctx context.Context) {
 
 // Busy says whether an order is being carried out.
 func (r *Runner) Busy() bool { return len(r.atWork()) > 0 }
+
+// Ends is since when the container with the id is being ended by an order; zero if it
+// is not.
+func (r *Runner) Ends(container string) time.Time {
+	for _, w := range r.atWork() {
+		if w.task.Kind == nic.TaskStop && w.task.Container == container {
+			return w.since
+		}
+	}
+	return time.Time{}
+}
 
 // Wake has the controller asked for orders soon. It never blocks.
 func (r *Runner) Wake() {

@@ -3,6 +3,7 @@
 package vmagent
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/vmagent/containers"
 )
 
 // atWork are orders of which one is carried out while the test says so.
@@ -88,4 +90,60 @@ func TestACensusWaitsWhileSomethingMoves(t *testing.T) {
 			})
 		})
 	}
+}
+
+// ending are orders that end a container.
+type ending struct {
+	noOrders
+	since atomic.Pointer[time.Time]
+}
+
+func (o *ending) Ends(string) time.Time {
+	if since := o.since.Load(); since != nil {
+		return *since
+	}
+	return time.Time{}
+}
+
+// counted counts how often the engine is asked for a container.
+type counted struct {
+	bare
+	asked atomic.Int64
+}
+
+func (c *counted) Get(context.Context, string) (containers.Container, error) {
+	c.asked.Add(1)
+	return containers.Container{ID: "a", Running: true}, nil
+}
+
+// The engine is not asked for a container that it is ending by an order, but for long.
+func TestWhatAnOrderEndsIsLookedAtAfterwards(t *testing.T) {
+	host := netnstest.New(t)
+	synctest.Test(t, func(t *testing.T) {
+		o, e := &ending{}, &counted{}
+		a, err := New(Options{
+			Node: "n1", Controller: &far{}, Engine: e, Host: host, RunDir: t.TempDir(), Log: slog.New(slog.DiscardHandler),
+			Superseded: func(err error) bool { return errors.Is(err, errStale) }, Orders: o,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		look := func(want time.Duration, asked int64) {
+			t.Helper()
+			again, err := a.reconcile(t.Context(), "a")
+			if err != nil || again != want || e.asked.Load() != asked {
+				t.Errorf("looks again after %v, %v, having asked %d times; want %v and %d", again, err, e.asked.Load(), want, asked)
+			}
+		}
+		look(0, 1)
+		o.since.Store(new(time.Now()))
+		look(endsAgain, 1)
+		time.Sleep(endsWithin)
+		look(0, 2)
+		o.since.Store(nil)
+		look(0, 3)
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
