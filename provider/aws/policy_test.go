@@ -60,106 +60,133 @@ func TestS3_ThePoliciesWeShipAreEnough(t *testing.T) {
 	})
 }
 
+// strangers are what is not ours in a world, and what is.
+type strangers struct {
+	nic, attachment, instance, subnet, address string
+	second                                     string // an address of nic's, besides the primary one
+	ours                                       struct{ nic, instance, subnet, address string }
+}
+
+func (w *world) strangers() (o strangers) {
+	w.Helper()
+	ctx, root := w.Context(), cloudsim.Call{Caller: admin}
+	foreign, err := w.cloud.CreateInterface(ctx, root, cloudsim.CreateInterface{Subnet: w.subnets[0], Tags: cloudsim.Tags{"nicferry.io/nic": "x", tagCluster: "other"}})
+	w.must(err)
+	o.second = "10.80.0.200"
+	_, err = w.cloud.AssignIPv4(ctx, root, cloudsim.AssignIPv4{Interface: foreign.ID, Addrs: []netip.Addr{netip.MustParseAddr(o.second)}})
+	w.must(err)
+	plugged, err := w.cloud.CreateInterface(ctx, root, cloudsim.CreateInterface{Subnet: w.subnets[0]})
+	w.must(err)
+	o.ours.instance, o.ours.subnet = string(w.instances[0]), w.subnets[0]
+	a, err := w.cloud.AttachInterface(ctx, root, cloudsim.AttachInterface{Interface: plugged.ID, Instance: o.ours.instance, Device: 1})
+	w.must(err)
+	others, err := w.cloud.AddInstances(cloudsim.RunInstances{Type: "m5.large", Subnet: w.subnets[0]})
+	w.must(err)
+	vpc, err := w.cloud.AddVPC(cloudsim.VPC{CIDR: netip.MustParsePrefix("10.99.0.0/16")})
+	w.must(err)
+	elsewhere, err := w.cloud.AddSubnet(cloudsim.Subnet{VPC: vpc.ID, Zone: "eu-central-1a", CIDR: netip.MustParsePrefix("10.99.0.0/24")})
+	w.must(err)
+	address, err := w.cloud.AllocateAddress(ctx, root, nil)
+	w.must(err)
+	own, err := w.api.AllocateAddress(ctx, &sdk.AllocateAddressInput{TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeElasticIp, Tags: tagged(tagCluster, "cl-1")}}})
+	w.must(err)
+	o.nic, o.attachment, o.instance, o.subnet, o.address = foreign.ID, a.ID, others[0].ID, elsewhere.ID, address.Allocation
+	o.ours.nic, o.ours.address = w.created("nic-0000000000000001").ProviderID, *own.AllocationId
+	return o
+}
+
 // S3: and no more: with the provider's own keys nothing of others is changed,
 // made without our tag, or made ours.
 func TestS3_ThePoliciesWeShipTouchNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := openGuarded(t, cloudsim.Options{}, "read-only", "dynamic-eni", "secondary-ip", "eip")
-		ctx, root := t.Context(), cloudsim.Call{Caller: admin}
-		foreign, err := w.cloud.CreateInterface(ctx, root, cloudsim.CreateInterface{Subnet: w.subnets[0], Tags: cloudsim.Tags{"nicferry.io/nic": "x", tagCluster: "other"}})
-		w.must(err)
-		plugged, err := w.cloud.CreateInterface(ctx, root, cloudsim.CreateInterface{Subnet: w.subnets[0]})
-		w.must(err)
-		a, err := w.cloud.AttachInterface(ctx, root, cloudsim.AttachInterface{Interface: plugged.ID, Instance: string(w.instances[0]), Device: 1})
-		w.must(err)
-		others, err := w.cloud.AddInstances(cloudsim.RunInstances{Type: "m5.large", Subnet: w.subnets[0]})
-		w.must(err)
-		vpc, err := w.cloud.AddVPC(cloudsim.VPC{CIDR: netip.MustParsePrefix("10.99.0.0/16")})
-		w.must(err)
-		elsewhere, err := w.cloud.AddSubnet(cloudsim.Subnet{VPC: vpc.ID, Zone: "eu-central-1a", CIDR: netip.MustParsePrefix("10.99.0.0/24")})
-		w.must(err)
-		address, err := w.cloud.AllocateAddress(ctx, root, nil)
-		w.must(err)
-		second := "10.80.0.200"
-		_, err = w.cloud.AssignIPv4(ctx, root, cloudsim.AssignIPv4{Interface: foreign.ID, Addrs: []netip.Addr{netip.MustParseAddr(second)}})
-		w.must(err)
-		ours := w.created("nic-0000000000000001")
-		own, err := w.api.AllocateAddress(ctx, &sdk.AllocateAddressInput{TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeElasticIp, Tags: tagged(tagCluster, "cl-1")}}})
-		w.must(err)
-		w.refuseAll(map[string]func(context.Context, *sdk.Client) error{
-			"delete": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.DeleteNetworkInterface(ctx, &sdk.DeleteNetworkInterfaceInput{NetworkInterfaceId: &foreign.ID})
-				return err
-			},
-			"detach": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.DetachNetworkInterface(ctx, &sdk.DetachNetworkInterfaceInput{AttachmentId: &a.ID})
-				return err
-			},
-			"attach a foreign one": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.AttachNetworkInterface(ctx, &sdk.AttachNetworkInterfaceInput{NetworkInterfaceId: &foreign.ID, InstanceId: awssdk.String(string(w.instances[0])), DeviceIndex: awssdk.Int32(2)})
-				return err
-			},
-			"attach to a foreign instance": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.AttachNetworkInterface(ctx, &sdk.AttachNetworkInterfaceInput{NetworkInterfaceId: &ours.ProviderID, InstanceId: &others[0].ID, DeviceIndex: awssdk.Int32(1)})
-				return err
-			},
-			"modify": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.ModifyNetworkInterfaceAttribute(ctx, &sdk.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: &foreign.ID, Description: &types.AttributeValue{Value: awssdk.String("ours")}})
-				return err
-			},
-			"make it ours": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{foreign.ID}, Tags: tagged(tagCluster, "cl-1")})
-				return err
-			},
-			"give ours another tag": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{ours.ProviderID}, Tags: tagged(tagCluster, "other")})
-				return err
-			},
-			"make an instance ours": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{others[0].ID}, Tags: tagged(tagCluster, "cl-1")})
-				return err
-			},
-			"make one without our tag": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.CreateNetworkInterface(ctx, &sdk.CreateNetworkInterfaceInput{SubnetId: &w.subnets[0]})
-				return err
-			},
-			"make one in another VPC": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.CreateNetworkInterface(ctx, &sdk.CreateNetworkInterfaceInput{SubnetId: &elsewhere.ID, TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeNetworkInterface, Tags: tagged(tagCluster, "cl-1")}}})
-				return err
-			},
-			"give a foreign one an address": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.AssignPrivateIpAddresses(ctx, &sdk.AssignPrivateIpAddressesInput{NetworkInterfaceId: &foreign.ID, SecondaryPrivateIpAddressCount: awssdk.Int32(1)})
-				return err
-			},
-			"take a foreign one's address": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.AssignPrivateIpAddresses(ctx, &sdk.AssignPrivateIpAddressesInput{
-					NetworkInterfaceId: &ours.ProviderID, PrivateIpAddresses: []string{second}, AllowReassignment: awssdk.Bool(true),
-				})
-				return err
-			},
-			"lead our address to a foreign one": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.AssociateAddress(ctx, &sdk.AssociateAddressInput{AllocationId: own.AllocationId, NetworkInterfaceId: &foreign.ID})
-				return err
-			},
-			"lead a foreign address to ours": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.AssociateAddress(ctx, &sdk.AssociateAddressInput{AllocationId: &address.Allocation, NetworkInterfaceId: &ours.ProviderID})
-				return err
-			},
-			"take a tag off": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.DeleteTags(ctx, &sdk.DeleteTagsInput{Resources: []string{ours.ProviderID}, Tags: []types.Tag{{Key: awssdk.String(tagCluster)}}})
-				return err
-			},
-			"end an instance": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.TerminateInstances(ctx, &sdk.TerminateInstancesInput{InstanceIds: []string{string(w.instances[0])}})
-				return err
-			},
-			"release a foreign address": func(ctx context.Context, c *sdk.Client) error {
-				_, err := c.ReleaseAddress(ctx, &sdk.ReleaseAddressInput{AllocationId: &address.Allocation})
-				return err
-			},
-		})
+		o := w.strangers()
+		w.refuseAll(touching(t.Context(), w.api, o))
+		w.refuseAll(claiming(t.Context(), w.api, o))
 	})
+}
+
+// touching are calls that change what is not ours.
+func touching(ctx context.Context, c *sdk.Client, o strangers) map[string]func() error {
+	return map[string]func() error{
+		"delete": func() error {
+			_, err := c.DeleteNetworkInterface(ctx, &sdk.DeleteNetworkInterfaceInput{NetworkInterfaceId: &o.nic})
+			return err
+		},
+		"detach": func() error {
+			_, err := c.DetachNetworkInterface(ctx, &sdk.DetachNetworkInterfaceInput{AttachmentId: &o.attachment})
+			return err
+		},
+		"attach a foreign one": func() error {
+			_, err := c.AttachNetworkInterface(ctx, &sdk.AttachNetworkInterfaceInput{NetworkInterfaceId: &o.nic, InstanceId: awssdk.String(o.ours.instance), DeviceIndex: awssdk.Int32(2)})
+			return err
+		},
+		"attach to a foreign instance": func() error {
+			_, err := c.AttachNetworkInterface(ctx, &sdk.AttachNetworkInterfaceInput{NetworkInterfaceId: &o.ours.nic, InstanceId: &o.instance, DeviceIndex: awssdk.Int32(1)})
+			return err
+		},
+		"modify": func() error {
+			_, err := c.ModifyNetworkInterfaceAttribute(ctx, &sdk.ModifyNetworkInterfaceAttributeInput{NetworkInterfaceId: &o.nic, Description: &types.AttributeValue{Value: awssdk.String("ours")}})
+			return err
+		},
+		"give a foreign one an address": func() error {
+			_, err := c.AssignPrivateIpAddresses(ctx, &sdk.AssignPrivateIpAddressesInput{NetworkInterfaceId: &o.nic, SecondaryPrivateIpAddressCount: awssdk.Int32(1)})
+			return err
+		},
+		"take a foreign one's address": func() error {
+			_, err := c.AssignPrivateIpAddresses(ctx, &sdk.AssignPrivateIpAddressesInput{
+				NetworkInterfaceId: &o.ours.nic, PrivateIpAddresses: []string{o.second}, AllowReassignment: awssdk.Bool(true),
+			})
+			return err
+		},
+		"lead our address to a foreign one": func() error {
+			_, err := c.AssociateAddress(ctx, &sdk.AssociateAddressInput{AllocationId: &o.ours.address, NetworkInterfaceId: &o.nic})
+			return err
+		},
+		"lead a foreign address to ours": func() error {
+			_, err := c.AssociateAddress(ctx, &sdk.AssociateAddressInput{AllocationId: &o.address, NetworkInterfaceId: &o.ours.nic})
+			return err
+		},
+		"end an instance": func() error {
+			_, err := c.TerminateInstances(ctx, &sdk.TerminateInstancesInput{InstanceIds: []string{o.ours.instance}})
+			return err
+		},
+		"release a foreign address": func() error {
+			_, err := c.ReleaseAddress(ctx, &sdk.ReleaseAddressInput{AllocationId: &o.address})
+			return err
+		},
+	}
+}
+
+// claiming are calls that make what is not ours, or make it ours.
+func claiming(ctx context.Context, c *sdk.Client, o strangers) map[string]func() error {
+	return map[string]func() error{
+		"make it ours": func() error {
+			_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{o.nic}, Tags: tagged(tagCluster, "cl-1")})
+			return err
+		},
+		"give ours another tag": func() error {
+			_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{o.ours.nic}, Tags: tagged(tagCluster, "other")})
+			return err
+		},
+		"make an instance ours": func() error {
+			_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{o.instance}, Tags: tagged(tagCluster, "cl-1")})
+			return err
+		},
+		"make one without our tag": func() error {
+			_, err := c.CreateNetworkInterface(ctx, &sdk.CreateNetworkInterfaceInput{SubnetId: &o.ours.subnet})
+			return err
+		},
+		"make one in another VPC": func() error {
+			_, err := c.CreateNetworkInterface(ctx, &sdk.CreateNetworkInterfaceInput{SubnetId: &o.subnet, TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeNetworkInterface, Tags: tagged(tagCluster, "cl-1")}}})
+			return err
+		},
+		"take a tag off": func() error {
+			_, err := c.DeleteTags(ctx, &sdk.DeleteTagsInput{Resources: []string{o.ours.nic}, Tags: []types.Tag{{Key: awssdk.String(tagCluster)}}})
+			return err
+		},
+	}
 }
 
 // S3: a role that may too little is told so, with the action that it misses.
@@ -178,10 +205,10 @@ func TestS3_AMissingPermissionIsNamed(t *testing.T) {
 }
 
 // refuseAll wants each of the calls refused by the policies.
-func (w *world) refuseAll(calls map[string]func(context.Context, *sdk.Client) error) {
+func (w *world) refuseAll(calls map[string]func() error) {
 	w.Helper()
 	for name, call := range calls {
-		err := call(w.Context(), w.api)
+		err := call()
 		if e, ok := errors.AsType[smithy.APIError](err); !ok || e.ErrorCode() != "UnauthorizedOperation" {
 			w.Errorf("%s: %v; want UnauthorizedOperation", name, err)
 		}
