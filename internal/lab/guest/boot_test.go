@@ -114,7 +114,7 @@ func boot(ctx context.Context, t *testing.T) *machine {
 
 // One guest for all, because a boot is dear here.
 func TestGuest(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	m := boot(ctx, t)
 	start := time.Now()
@@ -192,7 +192,7 @@ func (m *machine) hasModules(t *testing.T) {
 }
 
 func (m *machine) reapsOrphans(t *testing.T) {
-	m.sh(t, "for i in 1 2 3 4 5; do (sleep 0 &); done; timeout 20 sh -c 'while ps -eo stat | grep -q ^Z; do :; done'")
+	m.sh(t, "for i in 1 2 3 4 5; do (sleep 0 &); done; timeout 60 sh -c 'while ps -eo stat | grep -q ^Z; do :; done'")
 }
 
 func (m *machine) runsContainers(t *testing.T) {
@@ -218,7 +218,7 @@ func (m *machine) runsContainers(t *testing.T) {
 }
 
 func (m *machine) isTurnedOff(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", m.monitor())
 	if err != nil {
