@@ -35,8 +35,8 @@ To be run as root, where the containers are and where the controller is. It need
 no controller to answer, and waits 2 s at most for each thing that it asks.
 
 On a node it looks at the kernel and its modules, hot-plug slots, SR-IOV and
-IOMMU, Docker, names, certificates, clocks, the agent and its way to the
-controller, and at who else would configure or rename a NIC that is plugged in.
+IOMMU, Docker, who reaches an EC2 instance's metadata, names, certificates, clocks,
+the agent and its way to the controller, and at who else would configure or rename a NIC that is plugged in.
 Where there is a controller's config it looks at the store, the socket, the port,
 providers, switches, and at what the controller says of itself and of its nodes.
 Each finding has the command that mends it.
