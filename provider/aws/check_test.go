@@ -66,3 +66,23 @@ func TestPlan(t *testing.T) {
 		t.Error("an unknown subnet has a plan")
 	}
 }
+
+// Permissions that are missing are named by their actions.
+func TestCheckNamesWhatIsNotPermitted(t *testing.T) {
+	t.Parallel()
+	for policies, want := range map[string]provider.Verdict{"read-only": provider.Bad, "read-only dynamic-eni": provider.Good} {
+		w := openGuarded(t, cloudsim.Options{}, strings.Fields(policies)...)
+		n := nic.Network{Name: "vpc", Cloud: nic.Cloud{Subnets: w.subnets[:1], Groups: []string{w.group}}}
+		got := provider.Verdict("")
+		for _, f := range w.Check(t.Context(), []nic.Network{n}) {
+			if f.About == "permission ec2:CreateNetworkInterface" {
+				got = f.Verdict
+			} else if f.Verdict == provider.Bad {
+				t.Errorf("%s: %+v", policies, f)
+			}
+		}
+		if got != want {
+			t.Errorf("%s: making a NIC is %q, want %q", policies, got, want)
+		}
+	}
+}

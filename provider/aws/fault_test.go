@@ -172,7 +172,7 @@ func TestF08AccountThrottled(t *testing.T) {
 		w.attached(id(1), w.place(0))
 		w.inject(cloudsim.Fault{Verb: cloudsim.Throttle, Count: -1, For: nic.Duration(10 * time.Minute)})
 		before := w.cloud.Counts()[apiDescribeInterfaces].Calls
-		for begin := time.Now(); time.Since(begin) < 10*time.Minute; time.Sleep(time.Second) {
+		for begin := time.Now(); time.Since(begin) < 10*time.Minute-2*patience; time.Sleep(time.Second) {
 			got, err := w.Get(t.Context(), id(1))
 			if e, ok := errors.AsType[*provider.Error](err); !ok || e.Kind != provider.ErrThrottled || e.RetryAfter == 0 || got != nil {
 				t.Fatalf("%v, %v; want throttled", got, err)
