@@ -191,6 +191,12 @@ func floors() []Arrow {
 			Because: "the model of a cloud is plain Go; its faces know the wire, and it knows no face",
 		},
 		{
+			From:    []string{"internal/cloudsim/..."},
+			To:      append([]string{"provider/...", "allocator/...", "vmagent/...", "migrate/...", "internal/metadata", "internal/conf/..."}, clouds...),
+			Through: true, Except: []string{"internal/cloudsim/plug"},
+			Because: "what stands in for a cloud is not made of what is tested against it, nor of its SDK",
+		},
+		{
 			From: []string{"cmd/nicferryd", "cmd/nicferry-agent", "cmd/nicferry"}, To: []string{"testing", "testing/..."}, Through: true,
 			Because: "test kits are not shipped",
 		},

@@ -109,7 +109,7 @@ func meets(t *testing.T, got replied, want string) error {
 }
 
 // The face does what the table says, each row of which has its source.
-func TestConformance(t *testing.T) {
+func TestConformanceOfTheFace(t *testing.T) {
 	t.Parallel()
 	table, err := os.ReadFile("testdata/conformance.tsv")
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 // Each fault of the wire is what the client sees, and is as good as done or not
 // done as the model says.
-func TestFaultsOfTheWire(t *testing.T) {
+func TestWireFaultsAsTheClientSeesThem(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
 		name  string

@@ -91,6 +91,9 @@ func Start(ctx context.Context, o Options) (*Site, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Cloud.Quotas.Interfaces == 0 { // those of the instances are none that anybody asked for
+		o.Cloud.Quotas.Interfaces = cloudsim.DefaultQuotas().Interfaces + o.Instances
+	}
 	cloud := cloudsim.New(o.Cloud)
 	s := &Site{Cloud: cloud, Metadata: imds.New(imds.Options{Source: cloud, Tags: true, Seed: o.Cloud.Seed, Role: func(string) string { return "node" }})}
 	s.close = sync.OnceValue(s.shut)
