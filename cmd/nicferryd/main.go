@@ -65,6 +65,8 @@ Exit codes: 0 told to stop, 1 failed, 2 wrong flags or config.`,
 	cmd.Flags().StringVar(&level, "log-level", "", "debug, info, warn or error (default: log.level of the config)")
 	cmd.Flags().StringVar(&format, "log-format", "", "text, json or auto (default: log.format of the config)")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.AddCommand(configCommand())
 	manual.Add(cmd, "8")
 	return cmd
 }
