@@ -72,6 +72,9 @@ func TestF10StuckDetaching(t *testing.T) {
 				}
 				end(w, a.ID)
 				same(t, w.watch(e.ID, 20), []string{"available"})
+				w.attach(e.ID, 1)
+				w.Clear() // what was stuck is over: it ends nothing that came after
+				same(t, w.watch(e.ID, 20), []string{"in-use/attaching", "in-use/attached"})
 			})
 		})
 	}

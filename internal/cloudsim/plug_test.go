@@ -140,6 +140,8 @@ func TestCardsOfAnInstanceThatEnds(t *testing.T) {
 		w.attach(e.ID, 1)
 		time.Sleep(time.Second)
 		must(w.TerminateInstances(t.Context(), w.call, w.node.ID))(t)
+		time.Sleep(fixed.Stop.Min)
+		w.Log(0) // it is taken out from now on, while it is still going in
 		time.Sleep(2 * time.Minute)
 		if got := w.state(e.ID); got != "available" {
 			t.Errorf("it is %s", got)

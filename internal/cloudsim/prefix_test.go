@@ -40,6 +40,12 @@ func TestPrefixes(t *testing.T) {
 	}
 	must(0, w.UnassignIPv4(t.Context(), w.call, cloudsim.UnassignIPv4{Interface: e.ID, Prefixes: got.Prefixes}))(t)
 	must(w.AssignIPv4(t.Context(), w.call, cloudsim.AssignIPv4{Interface: other.ID, Prefixes: got.Prefixes[:1]}))(t)
+	must(w.AssignIPv6(t.Context(), w.call, cloudsim.AssignIPv6{Interface: other.ID, Prefixes: []netip.Prefix{netip.MustParsePrefix("2001:db8:0:1:7::/80")}}))(t)
+	must(0, w.DeleteInterface(t.Context(), w.call, other.ID))(t)
+	if got := free(); got != before {
+		t.Errorf("%d addresses are free, and before its making %d were", got, before)
+	}
+	w.create(cloudsim.CreateInterface{IPv6: []netip.Addr{netip.MustParseAddr("2001:db8:0:1:7::1")}})
 }
 
 // An address in each block leaves no prefix, though the subnet is nearly empty:
