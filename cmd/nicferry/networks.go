@@ -92,6 +92,7 @@ func (n network) describe(s *sheet) {
 	for _, r := range n.Routes {
 		s.field(r.To.String(), "via "+r.Via.String())
 	}
+	s.cloud(n.Cloud)
 	s.device(n.Device)
 }
 

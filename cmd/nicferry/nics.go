@@ -81,6 +81,7 @@ func (c card) describe(s *sheet) {
 	s.field("Bus address", c.Seen.Bus)
 	s.field("Addresses", join(c.Seen.Addrs))
 	s.field("Reason", c.Seen.Reason)
+	s.cloudSpec(c.Spec.Cloud)
 	s.device(c.device())
 	s.observed(c.Observed)
 	s.conditions(c.Conditions)

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/nicferry/nicferry/internal/api"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// A network and a NIC of a cloud say where, and with which groups, it makes them; what
+// is of no cloud says nothing of it.
+func TestDescribeCloud(t *testing.T) {
+	t.Parallel()
+	cloud := nic.Cloud{Subnets: []string{"subnet-a", "subnet-b"}, Groups: []string{"sg-1"}, IPv6: true, Tags: map[string]string{"team": "w\x1beb"}}
+	spec := cloud.Spec()
+	spec.Zone, spec.Subnet = "eu-central-1a", "subnet-a"
+	for _, c := range []struct {
+		thing thing
+		want  string
+	}{
+		{newNetwork(api.NetworkView{Network: nic.Network{Name: "vpc", Cloud: cloud}}), "Cloud: Subnets: subnet-a, subnet-b Pick: the one with the most free addresses Groups: sg-1 IPv6: yes Tag team: w"},
+		{card{api.NICView{NIC: nic.NIC{ID: "nic-1", Spec: nic.Spec{Cloud: spec}}}}, "Cloud: Zone: eu-central-1a Subnet: subnet-a Groups: sg-1 IPv6: yes Tag team: w"},
+		{newNetwork(api.NetworkView{Network: nic.Network{Name: "lab"}}), ""},
+		{card{}, ""},
+	} {
+		var out bytes.Buffer
+		s := &sheet{}
+		c.thing.describe(s)
+		if err := s.flush(&out); err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(strings.Fields(out.String()), " ")
+		if !strings.Contains(got, c.want) || strings.Contains(got, "Cloud") != (c.want != "") || strings.ContainsRune(got, '\x1b') {
+			t.Errorf("got %s\nwant %s", got, c.want)
+		}
+	}
+}
