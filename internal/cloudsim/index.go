@@ -2,6 +2,7 @@ package cloudsim
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -42,14 +43,22 @@ func (c *Cloud) reindex(e *eni) {
 	for tag, value := range e.now.Tags {
 		keys = append(keys, key{"tag:" + tag, value})
 	}
+	before := e.keys // most stay, so that only what differs is touched
+	e.keys = slices.DeleteFunc(before, func(k key) bool { return slices.Contains(keys, k) })
+	fresh := slices.DeleteFunc(slices.Clone(keys), func(k key) bool { return c.index.has(k, e) })
 	c.index.remove(e)
 	e.keys = keys
-	for _, k := range keys {
+	for _, k := range fresh {
 		if c.index[k] == nil {
 			c.index[k] = map[*eni]struct{}{}
 		}
 		c.index[k][e] = struct{}{}
 	}
+}
+
+func (x index) has(k key, e *eni) bool {
+	_, ok := x[k][e]
+	return ok
 }
 
 // narrow finds the interfaces that one of the filters lets through now, by the
