@@ -50,6 +50,28 @@ func (h *Handle) BlockEgress(l Link, to []netip.Addr) error {
 	return nil
 }
 
+// HasEgress tells if the link has the place for the filter already, and so whether
+// BlockEgress need not make it. To make it the kernel takes the queues of a link
+// that is up away for some milliseconds: what the link is to send meanwhile is lost.
+func (h *Handle) HasEgress(l Link) (bool, error) {
+	msgs, err := h.dump(trafficRequest(unix.RTM_GETQDISC, 0, l, nl.TcMsg{}), unix.RTM_NEWQDISC)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return false, nil // a kernel without traffic control
+	}
+	if err != nil {
+		return false, fmt.Errorf("list the queues of link %q: %w", l.Name, err)
+	}
+	for _, m := range msgs {
+		if len(m) < nl.SizeofTcMsg {
+			return false, fmt.Errorf("list the queues of link %q: answer is too short", l.Name)
+		}
+		if at := nl.DeserializeTcMsg(m); int(at.Ifindex) == l.Index && at.Handle == clsactHandle {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // UnblockEgress takes the filter off. One that is not there is no error.
 func (h *Handle) UnblockEgress(l Link) error {
 	has, err := h.egressProgram(l)

@@ -79,6 +79,19 @@ func guardMetadata(inside *link.Handle, l link.Link, allowed bool) error {
 	return nil
 }
 
+// guardInUse is guardMetadata for a NIC that is in its container already. One that
+// is up and was brought in by an agent that knew of no guard stays without it until
+// the container's next start: an agent's upgrade must not cost a container what it
+// sends while the kernel makes the place for the filter.
+func guardInUse(inside *link.Handle, l link.Link, allowed bool) error {
+	if l.Up && !allowed {
+		if has, err := inside.HasEgress(l); err != nil || !has {
+			return err
+		}
+	}
+	return guardMetadata(inside, l, allowed)
+}
+
 // intoMetadata says whether a route is to nothing but a metadata address: it
 // would take the place of the blackhole.
 func intoMetadata(r link.Route) bool { return slices.Contains(metadataAddrs(), r.To) }

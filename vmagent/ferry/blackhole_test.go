@@ -131,3 +131,33 @@ func TestABoundSocketReachesNoMetadata(t *testing.T) {
 		})
 	}
 }
+
+// F54: a NIC in use that an agent of before has brought in without the guard does not
+// get it, for that would cost what it sends in the meantime.
+func TestF54_ANICInUseIsNotStoppedForItsGuard(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			n := w.make(kind, 0)
+			guarded := func() bool {
+				return strings.Contains(netnstest.Run(t, w.inside, "tc", "qdisc", "show", "dev", "eth0"), "clsact")
+			}
+			w.in(n, "eth0", false)
+			if !guarded() {
+				t.Error("brought in, it has no guard")
+			}
+			netnstest.Run(t, w.inside, "tc", "qdisc", "del", "dev", "eth0", "clsact")
+			w.in(n, "eth0", false)
+			if guarded() {
+				t.Error("it got its guard while it was up")
+			}
+			w.run(w.inside, "link", "set", "eth0", "down")
+			w.in(n, "eth0", false)
+			if !guarded() {
+				t.Error("it was down, and has no guard")
+			}
+		})
+	}
+}

@@ -171,7 +171,7 @@ func (f *Ferry) adopt(id nic.ID, d nic.Device, l link.Link, inside *link.Handle,
 	if err := settleMetadata(inside, mainTable, e.Metadata, &kept); err != nil {
 		return link.Link{}, err
 	}
-	if err := guardMetadata(inside, l, e.Metadata); err != nil {
+	if err := guardInUse(inside, l, e.Metadata); err != nil {
 		return link.Link{}, err
 	}
 	if changed {
