@@ -56,8 +56,12 @@ func TestCreate(t *testing.T) {
 				}
 				seen := w.until(id(1), nic.StateAvailable)
 				for _, s := range seen.Subnets {
-					if s.Gateway != s.Prefix.Addr().Next() {
-						t.Errorf("%+v", s)
+					want := s.Prefix.Addr().Next()
+					if s.Prefix.Addr().Is6() {
+						want = addr("fe80:ec2::1") // AWS: "Subnet sizing for IPv6"
+					}
+					if s.Gateway != want {
+						t.Errorf("%+v; want the router %s", s, want)
 					}
 				}
 				for _, a := range seen.Addrs {

@@ -31,14 +31,27 @@ type subnet struct {
 	by       time.Time
 }
 
-// of returns those of the subnet's prefixes that addresses are from. The router
-// has the first address after the prefix's own.
+// router6 is the address at which a VPC's router is reached over IPv6 in each
+// subnet (AWS: "Subnet sizing for IPv6" in the VPC user guide). It has the first
+// one after each prefix too, as in IPv4; this is the one that AWS announced as the
+// default gateway in November 2022, and that cilium and amazon-vpc-cni-k8s use.
+var router6 = netip.MustParseAddr("fe80:ec2::1")
+
+// router is the next hop out of a prefix of EC2's.
+func router(p netip.Prefix) netip.Addr {
+	if p.Addr().Is6() {
+		return router6
+	}
+	return p.Masked().Addr().Next()
+}
+
+// of returns those of the subnet's prefixes that addresses are from.
 func (s subnet) of(addrs []netip.Addr) []nic.Subnet {
 	var all []nic.Subnet
 	for _, p := range s.prefixes {
 		for _, a := range addrs {
 			if p.Contains(a) {
-				all = append(all, nic.Subnet{Prefix: p, Gateway: p.Masked().Addr().Next()})
+				all = append(all, nic.Subnet{Prefix: p, Gateway: router(p)})
 				break
 			}
 		}
