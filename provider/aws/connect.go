@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
@@ -37,6 +39,8 @@ func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
 	if o.Profile != "" {
 		with = append(with, config.WithSharedConfigProfile(o.Profile))
 	}
+	role := &role{}
+	with = append(with, config.WithEC2RoleCredentialOptions(func(ro *ec2rolecreds.Options) { ro.Client = role }))
 	with = append(with, config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTime)))
 	with = append(with, config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
 		o.Log.Debug("the SDK has a remark", "message", s.strike(fmt.Sprintf(format, args...)))
@@ -48,6 +52,7 @@ func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
 	if cfg.Region == "" {
 		return nil, ErrNoRegion
 	}
+	role.Client = imds.NewFromConfig(cfg, func(io *imds.Options) { io.EnableFallback = aws.FalseTernary })
 	s.from = cfg.Credentials
 	cfg.Credentials = s
 	return ec2.NewFromConfig(cfg, func(eo *ec2.Options) {
@@ -61,6 +66,14 @@ func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
 		eo.APIOptions = append(eo.APIOptions, onlyAnswers)
 	}), nil
 }
+
+// role reads the credentials of the instance's role where the chain comes to that,
+// by the metadata service's second version alone. Left to itself the chain asks
+// without a token for good once it was refused one, and whoever can make the
+// controller fetch a URL could then read them. The client is that of the chain,
+// with what the config files and the environment say of it, which is known only
+// once they are loaded.
+type role struct{ *imds.Client }
 
 // newRetryer retries what the SDK's standard one does, but not what was
 // throttled: another try at once takes the tokens of all. That is for pace. There
