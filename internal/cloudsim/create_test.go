@@ -11,7 +11,7 @@ import (
 
 // The same token and parameters are the same interface; otherwise, or when it
 // is gone, IdempotentParameterMismatch (cloud-apis A3 [D][C]).
-func TestF03ATokenMakesOneInterface(t *testing.T) {
+func TestATokenMakesOneInterface(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Latency: fixed})
 		r := cloudsim.CreateInterface{Token: "nic-1", Tags: cloudsim.Tags{"a": "x", "b": "y"}, IPv6Count: new(1), Groups: []string{"sg-1"}}
@@ -97,7 +97,7 @@ func TestTheSubnetSaysWhereNothingIsSaid(t *testing.T) {
 
 // The first four and the last address are reserved (cloud-apis A1 [K][C]), and
 // Free counts what is left.
-func TestF17ASubnetHasAnEnd(t *testing.T) {
+func TestASubnetHasAnEnd(t *testing.T) {
 	w := newWorld(t, cloudsim.Options{})
 	s := must(w.AddSubnet(cloudsim.Subnet{VPC: "vpc-1", Zone: "eu-central-1a", CIDR: netip.MustParsePrefix("10.0.5.16/28")}))(t)
 	if s.Free != 11 {

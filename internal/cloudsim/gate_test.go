@@ -13,7 +13,7 @@ import (
 
 // A bucket per API, full at first, that refills evenly (cloud-apis A3 [D]); the
 // numbers are the table's.
-func TestF08BucketsRunDryAndRefill(t *testing.T) {
+func TestBucketsRunDryAndRefill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Buckets: cloudsim.DocumentedBuckets()})
 		served := func(n int, do func() error) int {
@@ -61,7 +61,7 @@ func (r *rule) Allow(call cloudsim.Call, on []cloudsim.Resource) error {
 	return nil
 }
 
-func TestS3APolicyIsAskedAboutEachResource(t *testing.T) {
+func TestAPolicyIsAskedAboutEachResource(t *testing.T) {
 	policy := &rule{no: "CreateTags"}
 	w := newWorld(t, cloudsim.Options{Policy: policy})
 	tagged := cloudsim.CreateInterface{Groups: []string{"sg-1"}, Tags: cloudsim.Tags{"a": "x"}}

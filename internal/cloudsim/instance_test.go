@@ -10,7 +10,7 @@ import (
 
 // An instance's end: DeleteOnTermination decides (cloud-apis A2), false after an
 // attach [T], true for what comes with the instance [C].
-func TestF18TerminationTakesWhatIsToldTo(t *testing.T) {
+func TestTerminationTakesWhatIsToldTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Latency: fixed})
 		stays, goes := w.ready(cloudsim.CreateInterface{}), w.ready(cloudsim.CreateInterface{})
@@ -43,7 +43,7 @@ func TestF18TerminationTakesWhatIsToldTo(t *testing.T) {
 }
 
 // The instance ends in the middle of a call (failure-modes 3, terminate-instance).
-func TestF11AnInstanceEndsUnderACall(t *testing.T) {
+func TestAnInstanceEndsUnderACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Latency: fixed})
 		e := w.ready(cloudsim.CreateInterface{})

@@ -12,7 +12,7 @@ import (
 const missing = "InvalidNetworkInterfaceID.NotFound"
 
 // Right after a create, a describe by id may answer NotFound (cloud-apis A2 [D][T]).
-func TestF04WhatIsNewIsNotThereYet(t *testing.T) {
+func TestWhatIsNewIsNotThereYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Lag: cloudsim.Lag{Describe: cloudsim.Range{Min: 10 * time.Second}}})
 		time.Sleep(time.Minute)

@@ -53,7 +53,7 @@ func TestFaultsOfAttaching(t *testing.T) {
 
 // A detaching that is stuck is ended by time, by clearing, or by force
 // (cloud-apis A1: Force is the last resort).
-func TestF10StuckDetaching(t *testing.T) {
+func TestStuckDetaching(t *testing.T) {
 	for name, end := range map[string]func(w *world, attachment string){
 		"by clearing": func(w *world, _ string) { w.Clear() },
 		"by force":    func(w *world, a string) { must(0, w.detach(a, true))(w.t) },
@@ -80,7 +80,7 @@ func TestF10StuckDetaching(t *testing.T) {
 	}
 }
 
-func TestF09AttachedButNoNIC(t *testing.T) {
+func TestAttachedButNoNIC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Latency: fixed})
 		e := w.ready(cloudsim.CreateInterface{})

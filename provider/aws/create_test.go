@@ -125,9 +125,9 @@ func TestForwardsIsFinished(t *testing.T) {
 	})
 }
 
-// TestF01CallsOfAStart: a cold start is three mutating calls, one look each before
+// TestF01_CallsOfAStart: a cold start is three mutating calls, one look each before
 // them, and nothing that is asked again of what does not change.
-func TestF01CallsOfAStart(t *testing.T) {
+func TestF01_CallsOfAStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})

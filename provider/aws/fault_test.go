@@ -13,9 +13,9 @@ import (
 	"github.com/nicferry/nicferry/provider"
 )
 
-// TestF05StaleReadDestroysNothing: a read that is an hour old says that the NIC is
+// TestF05_StaleReadDestroysNothing: a read that is an hour old says that the NIC is
 // free, and it is not.
-func TestF05StaleReadDestroysNothing(t *testing.T) {
+func TestF05_StaleReadDestroysNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
@@ -42,9 +42,9 @@ func TestF05StaleReadDestroysNothing(t *testing.T) {
 	})
 }
 
-// TestF06ForeignInterfaces: what has our name and not our tag, or another
+// TestF06_ForeignInterfaces: what has our name and not our tag, or another
 // cluster's, is not ours.
-func TestF06ForeignInterfaces(t *testing.T) {
+func TestF06_ForeignInterfaces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
@@ -76,8 +76,8 @@ func TestF06ForeignInterfaces(t *testing.T) {
 	})
 }
 
-// TestF07IndexConflict: one NIC, and the fourth index.
-func TestF07IndexConflict(t *testing.T) {
+// TestF07_IndexConflict: one NIC, and the fourth index.
+func TestF07_IndexConflict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{CardBug: true})
@@ -119,8 +119,8 @@ func (w *world) instance(kind string) nic.InstanceID {
 	return nic.InstanceID(made[0].ID)
 }
 
-// TestF08Storm: 200 NICs on 20 instances at once, under EC2's buckets.
-func TestF08Storm(t *testing.T) {
+// TestF08_Storm: 200 NICs on 20 instances at once, under EC2's buckets.
+func TestF08_Storm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{Buckets: cloudsim.DocumentedBuckets(), Latency: cloudsim.ObservedLatency()})
@@ -163,9 +163,9 @@ func TestF08Storm(t *testing.T) {
 	})
 }
 
-// TestF08AccountThrottled: ten minutes of nothing but throttling are few calls, and
+// TestF08_AccountThrottled: ten minutes of nothing but throttling are few calls, and
 // it goes on after them.
-func TestF08AccountThrottled(t *testing.T) {
+func TestF08_AccountThrottled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
@@ -195,9 +195,9 @@ func (w *world) gone2(nid nic.ID) {
 	w.gone(nid)
 }
 
-// TestF10StuckDetaching: it is said to be detaching as long as it is, and nobody
+// TestF10_StuckDetaching: it is said to be detaching as long as it is, and nobody
 // else gets it; nothing is forced.
-func TestF10StuckDetaching(t *testing.T) {
+func TestF10_StuckDetaching(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
@@ -231,9 +231,9 @@ func TestF10StuckDetaching(t *testing.T) {
 	})
 }
 
-// TestF11TerminatedWhileDetaching: that ends in success, and so does a detach of
+// TestF11_TerminatedWhileDetaching: that ends in success, and so does a detach of
 // what has gone with its instance.
-func TestF11TerminatedWhileDetaching(t *testing.T) {
+func TestF11_TerminatedWhileDetaching(t *testing.T) {
 	t.Parallel()
 	for name, detached := range map[string]bool{"while detaching": true, "before": false} {
 		t.Run(name, func(t *testing.T) {
@@ -300,9 +300,9 @@ func TestAttachFallsBack(t *testing.T) {
 	}
 }
 
-// TestF18DeleteOnTermination: a NIC goes with its instance from the attach on, and
+// TestF18_DeleteOnTermination: a NIC goes with its instance from the attach on, and
 // never after the detach.
-func TestF18DeleteOnTermination(t *testing.T) {
+func TestF18_DeleteOnTermination(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		faults []cloudsim.Fault
@@ -350,8 +350,8 @@ func TestF18DeleteOnTermination(t *testing.T) {
 	}
 }
 
-// TestF19Strict: EC2 takes no more what it took, and nothing here minds.
-func TestF19Strict(t *testing.T) {
+// TestF19_Strict: EC2 takes no more what it took, and nothing here minds.
+func TestF19_Strict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{Lenient: true, EmptyPages: true})

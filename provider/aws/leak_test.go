@@ -77,8 +77,8 @@ func (w *world) clean(made int) {
 	}
 }
 
-// TestF01DiesBetweenTwoSteps: whoever comes next finds it all by its tags.
-func TestF01DiesBetweenTwoSteps(t *testing.T) {
+// TestF01_DiesBetweenTwoSteps: whoever comes next finds it all by its tags.
+func TestF01_DiesBetweenTwoSteps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{Latency: cloudsim.ObservedLatency()})
@@ -101,9 +101,9 @@ func TestF01DiesBetweenTwoSteps(t *testing.T) {
 	})
 }
 
-// TestF02EachCallFails: each action fails once in each way, and again on the way
+// TestF02_EachCallFails: each action fails once in each way, and again on the way
 // back.
-func TestF02EachCallFails(t *testing.T) {
+func TestF02_EachCallFails(t *testing.T) {
 	t.Parallel()
 	for _, action := range append(lifeActions, apiDescribeInterfaces, apiDescribeInstances, apiDescribeSubnets, apiDescribeTypes) {
 		for name, f := range map[string]cloudsim.Fault{
@@ -140,9 +140,9 @@ func (w *world) live2(nid nic.ID) {
 	w.live(nid, func() {})
 }
 
-// TestF03LostReplies: it took place and the answer is lost, in each of the ways
+// TestF03_LostReplies: it took place and the answer is lost, in each of the ways
 // that an answer is no answer, also across a restart.
-func TestF03LostReplies(t *testing.T) {
+func TestF03_LostReplies(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []cloudsim.Verb{cloudsim.LoseReply, cloudsim.Empty, cloudsim.Half, cloudsim.HTML} {
 		for _, restarted := range []bool{false, true} {
@@ -173,9 +173,9 @@ func TestF03LostReplies(t *testing.T) {
 	}
 }
 
-// TestF03OtherParameters: the same id with other parameters is our own error, and
+// TestF03_OtherParameters: the same id with other parameters is our own error, and
 // no loop.
-func TestF03OtherParameters(t *testing.T) {
+func TestF03_OtherParameters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{Lag: cloudsim.Lag{Describe: cloudsim.Range{Min: 20 * time.Second, Max: 20 * time.Second}}})
@@ -195,9 +195,9 @@ func TestF03OtherParameters(t *testing.T) {
 	})
 }
 
-// TestF03ExplicitAddress: where EC2 looks at the address before it looks at the
+// TestF03_ExplicitAddress: where EC2 looks at the address before it looks at the
 // token, our own first attempt is in our way.
-func TestF03ExplicitAddress(t *testing.T) {
+func TestF03_ExplicitAddress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{AddressFirst: true, Lag: cloudsim.Lag{Describe: cloudsim.Range{Min: 10 * time.Second, Max: 10 * time.Second}}})
@@ -219,9 +219,9 @@ func TestF03ExplicitAddress(t *testing.T) {
 	})
 }
 
-// TestF04HiddenAtFirst: what EC2 does not show yet is neither made twice, nor said
+// TestF04_HiddenAtFirst: what EC2 does not show yet is neither made twice, nor said
 // to be gone.
-func TestF04HiddenAtFirst(t *testing.T) {
+func TestF04_HiddenAtFirst(t *testing.T) {
 	t.Parallel()
 	for _, lag := range []time.Duration{time.Second, 10 * time.Second, 30 * time.Second} {
 		t.Run(lag.String(), func(t *testing.T) {

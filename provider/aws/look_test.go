@@ -83,9 +83,9 @@ func TestListIsNeverShort(t *testing.T) {
 	}
 }
 
-// TestF19NeverIDsAndPages: EC2 refuses ids together with MaxResults, and fails a
+// TestF19_NeverIDsAndPages: EC2 refuses ids together with MaxResults, and fails a
 // call by ids for one that is missing. Nothing is described by ids.
-func TestF19NeverIDsAndPages(t *testing.T) {
+func TestF19_NeverIDsAndPages(t *testing.T) {
 	t.Parallel()
 	p, s := scripted(t)
 	s.shows("in-use", "attached")

@@ -76,9 +76,9 @@ func TestPlace(t *testing.T) {
 	})
 }
 
-// TestF17SubnetFull: what there is is given, the rest is told so and leaves nothing
+// TestF17_SubnetFull: what there is is given, the rest is told so and leaves nothing
 // behind; once there is room again, it is given too.
-func TestF17SubnetFull(t *testing.T) {
+func TestF17_SubnetFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
@@ -119,8 +119,8 @@ func TestF17SubnetFull(t *testing.T) {
 	})
 }
 
-// TestF17NextSubnet: a subnet that turned out to be full is left alone for a while.
-func TestF17NextSubnet(t *testing.T) {
+// TestF17_NextSubnet: a subnet that turned out to be full is left alone for a while.
+func TestF17_NextSubnet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
@@ -147,8 +147,8 @@ func TestF17NextSubnet(t *testing.T) {
 	})
 }
 
-// TestF17Quota: the account's quota is another scope than a subnet's.
-func TestF17Quota(t *testing.T) {
+// TestF17_Quota: the account's quota is another scope than a subnet's.
+func TestF17_Quota(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{Quotas: cloudsim.Quotas{Interfaces: 4}}) // three are the instances' own
