@@ -6,4 +6,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// libvirt's event loop is there for as long as the program.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nicferry/nicferry/internal/virt.runLoop"))
+}

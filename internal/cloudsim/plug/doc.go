@@ -1,0 +1,3 @@
+// Package plug makes a cloud's attaching real: its interfaces become cards of a
+// lab's machines.
+package plug
