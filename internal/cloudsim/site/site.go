@@ -28,12 +28,21 @@ type Options struct {
 	// Instances is how many there are, of Type (m5.large), in turn in each zone.
 	Instances int
 	Type      string
+	// Machines are instances besides, of Type too, that stand for machines: all in
+	// the first zone, so that what is attached to one can be attached to another.
+	Machines []Machine
 	// Faults is a file with a plan, which is watched.
 	Faults string
 	// Cloud shapes the model.
 	Cloud cloudsim.Options
 	// Log is told of what was refused and planned.
 	Log *slog.Logger
+}
+
+// A Machine is what an instance stands for.
+type Machine struct {
+	// ID is the instance's; Name is in its tag of that name. Both are required.
+	ID, Name string
 }
 
 // The key that everybody may sign with.
@@ -78,7 +87,9 @@ type Subnet struct {
 
 // An Instance is one of the site's.
 type Instance struct {
-	ID     string `json:"id"`
+	ID string `json:"id"`
+	// Name is the one that its tag has.
+	Name   string `json:"name"`
 	Type   string `json:"type"`
 	Zone   string `json:"zone"`
 	Subnet string `json:"subnet"`
@@ -92,7 +103,7 @@ func Start(ctx context.Context, o Options) (*Site, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Cloud.Quotas.Interfaces == 0 { // those of the instances are none that anybody asked for
-		o.Cloud.Quotas.Interfaces = cloudsim.DefaultQuotas().Interfaces + o.Instances
+		o.Cloud.Quotas.Interfaces = cloudsim.DefaultQuotas().Interfaces + o.Instances + len(o.Machines)
 	}
 	cloud := cloudsim.New(o.Cloud)
 	s := &Site{Cloud: cloud, Metadata: imds.New(imds.Options{Source: cloud, Tags: true, Seed: o.Cloud.Seed, Role: func(string) string { return "node" }})}
@@ -148,6 +159,18 @@ func (s *Site) open(ctx context.Context, o Options) error {
 	return nil
 }
 
+// instance makes one.
+func (s *Site) instance(o Options, m Machine, subnet Subnet) error {
+	made, err := s.Cloud.AddInstances(cloudsim.RunInstances{
+		ID: m.ID, Type: cmp.Or(o.Type, "m5.large"), Subnet: subnet.ID, Tags: cloudsim.Tags{"Name": m.Name},
+	})
+	if err != nil {
+		return fmt.Errorf("make instance %s: %w", m.Name, err)
+	}
+	s.About.Instances = append(s.About.Instances, Instance{ID: made[0].ID, Name: m.Name, Type: made[0].Type, Zone: subnet.Zone, Subnet: subnet.ID})
+	return nil
+}
+
 // furnish makes a network of two zones, and the instances.
 func (s *Site) furnish(o Options) error {
 	vpc, err := s.Cloud.AddVPC(cloudsim.VPC{CIDR: netip.MustParsePrefix("10.80.0.0/16"), CIDR6: netip.MustParsePrefix("fd80::/56")})
@@ -172,14 +195,14 @@ func (s *Site) furnish(o Options) error {
 		s.About.Subnets = append(s.About.Subnets, Subnet{subnet.ID, subnet.Zone, subnet.CIDR})
 	}
 	for n := range o.Instances {
-		subnet := s.About.Subnets[n%len(s.About.Subnets)]
-		made, err := s.Cloud.AddInstances(cloudsim.RunInstances{
-			Type: cmp.Or(o.Type, "m5.large"), Subnet: subnet.ID, Tags: cloudsim.Tags{"Name": fmt.Sprintf("node%d", n+1)},
-		})
-		if err != nil {
-			return fmt.Errorf("make instance %d: %w", n+1, err)
+		if err := s.instance(o, Machine{Name: fmt.Sprintf("node%d", n+1)}, s.About.Subnets[n%len(s.About.Subnets)]); err != nil {
+			return err
 		}
-		s.About.Instances = append(s.About.Instances, Instance{ID: made[0].ID, Type: made[0].Type, Zone: subnet.Zone, Subnet: subnet.ID})
+	}
+	for _, m := range o.Machines {
+		if err := s.instance(o, m, s.About.Subnets[0]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
