@@ -104,10 +104,11 @@ func TestABoundSocketReachesNoMetadata(t *testing.T) {
 				w.ok(err)
 				w.ok(w.ferry.Apply(t.Context(), w.inside, l.Index, want))
 				netnstest.Run(t, w.inside, "ping", "-c", "1", "-W", "5", "-I", "eth0", "10.1.0.1")
+				wait := map[bool]string{true: "10", false: "0.3"}[allowed]
 				for _, to := range allMetadata {
 					var failed error
 					w.ok(w.inside.Do(func() error {
-						failed = exec.Command("ping", "-c", "1", "-W", "0.3", "-I", "eth0", to).Run()
+						failed = exec.Command("ping", "-c", "1", "-W", wait, "-I", "eth0", to).Run()
 						return nil
 					}))
 					if (failed == nil) != allowed {
