@@ -14,10 +14,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nicferry/nicferry/internal/doctor"
 	"github.com/nicferry/nicferry/internal/keyed"
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/internal/pulse"
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/vmagent/announce"
@@ -111,7 +111,7 @@ type Agent struct {
 	cache    cache
 	censuses *censuses
 	links    *link.Handle // for the pulse alone: a question may be out for long
-	pulse    *doctor.Pulse
+	pulse    *pulse.Pulse
 	wires    *dhcp.Listener
 	wires6   *dhcp6.Listener
 	lans     *announce.Listener
@@ -152,7 +152,7 @@ func New(opts Options) (*Agent, error) {
 	if a.links, err = link.Open(opts.Host); err != nil {
 		return nil, errors.Join(err, a.ferry.Close(), a.maker.Close())
 	}
-	a.pulse = doctor.LinkPulse(a.links)
+	a.pulse = pulse.OfLinks(a.links)
 	cached, err := a.cache.wanted()
 	if err != nil {
 		opts.Log.Warn("cache not read, the controller will tell", "err", err)

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nicferry/nicferry/internal/doctor"
+	"github.com/nicferry/nicferry/internal/pulse"
 )
 
 // ErrKernelStuck is in Health's error when the kernel does not let go of its one
 // lock for links. No restart helps that, and an agent that waits for the kernel
 // cannot even be killed: it is to be left alone until the kernel is done.
-var ErrKernelStuck = doctor.ErrStuck
+var ErrKernelStuck = pulse.ErrStuck
 
 // stuckAfter is longer than a run of a container's worker can take while all
 // it waits for keeps its deadline: most of them are 30 s, and few follow each

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nicferry/nicferry/internal/doctor"
 	"github.com/nicferry/nicferry/internal/keyed"
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
+	"github.com/nicferry/nicferry/internal/pulse"
 )
 
 // F42: while the kernel holds its lock for links, health says so, and it is well
@@ -27,7 +27,7 @@ func TestF42_HealthTellsAStuckKernel(t *testing.T) {
 	work := func(context.Context, string) (time.Duration, error) { return 0, nil }
 	a := &Agent{
 		queue: keyed.New(keyed.Options{Work: work, Workers: 1, Log: slog.New(slog.DiscardHandler)}),
-		pulse: doctor.NewPulse(50*time.Millisecond, func() error { _, err := h.ByIndex(1); return err }),
+		pulse: pulse.New(50*time.Millisecond, func() error { _, err := h.ByIndex(1); return err }),
 	}
 	healthy(t, a, "before") // others on this machine hold the lock now and then
 	release := netnstest.HoldLinks(t, ns)

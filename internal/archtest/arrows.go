@@ -106,6 +106,10 @@ func nodes() []Arrow {
 			Because: "the agent carries out recipes, wherever they came from",
 		},
 		{
+			From: []string{"vmagent/..."}, To: []string{"internal/doctor/...", "internal/metadata/..."}, Through: true,
+			Because: "the agent goes by what it is told and what it finds; who looks at the machine at large is run by people",
+		},
+		{
 			From: []string{"vmagent/...", "migrate/..."}, To: []string{"internal/api/client/...", "internal/api/server/..."}, Through: true,
 			Because: "they declare the interfaces they use; cmd wires",
 		},
@@ -163,7 +167,7 @@ func floors() []Arrow {
 		{
 			From: []string{
 				"internal/board/...", "internal/call/...", "internal/doctor/...", "internal/events/...", "internal/keyed/...", "internal/link/...", "internal/metadata/...", "internal/metrics/...", "internal/mtls/...",
-				"internal/netns/...", "internal/relay/...", "internal/retry/...", "internal/store/...", "internal/undo/...", "internal/virt/...",
+				"internal/netns/...", "internal/pulse/...", "internal/relay/...", "internal/retry/...", "internal/store/...", "internal/undo/...", "internal/virt/...",
 			},
 			To:      []string{"provider/...", "allocator/...", "vmagent/...", "migrate/...", "cmd/..."},
 			Through: true,

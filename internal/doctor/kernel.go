@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/nicferry/nicferry/internal/pulse"
 )
 
 // slowPulse is longer than the kernel takes over a crowd of NICs on a small
@@ -51,7 +53,7 @@ func checkPulse(ctx context.Context, v *visit) {
 	}
 	took, err := v.Kernel.Beat(ctx)
 	switch {
-	case errors.Is(err, ErrStuck):
+	case errors.Is(err, pulse.ErrStuck):
 		v.stuck = true
 		v.fail(wait, "%v; its log: %.160q", err, stuck)
 	case err != nil:

@@ -12,18 +12,15 @@ import (
 
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
+	"github.com/nicferry/nicferry/internal/pulse"
 	"github.com/nicferry/nicferry/nic"
 )
-
-// pulseLimit is how long the kernel may take for one link before it is called
-// stuck: far longer than it takes with a crowd of NICs.
-const pulseLimit = 5 * time.Second
 
 // Live is the running kernel, as seen from one network namespace.
 type Live struct {
 	host  *link.Handle
 	own   *netns.Namespace
-	pulse *Pulse
+	pulse *pulse.Pulse
 }
 
 // Open opens the kernel from our own network namespace.
@@ -45,18 +42,13 @@ func openIn(ns *netns.Namespace) (*Live, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Live{host: h, own: ns, pulse: LinkPulse(h)}, nil
+	return &Live{host: h, own: ns, pulse: pulse.OfLinks(h)}, nil
 }
 
 // Close lets the kernel go.
 func (l *Live) Close() error {
 	l.host.Close()
 	return l.own.Close()
-}
-
-// LinkPulse asks for the loopback, which each namespace has as its first link.
-func LinkPulse(h *link.Handle) *Pulse {
-	return NewPulse(pulseLimit, func() error { _, err := h.ByIndex(1); return err })
 }
 
 // Beat asks for one link.

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/nicferry/nicferry/internal/pulse"
 )
 
 // reloadTime bounds how long a network manager may take to read its files.
@@ -21,7 +23,7 @@ const reloadTime = 10 * time.Second
 func Mend(ctx context.Context, m Machine) (did []string, err error) {
 	t := tree(m.Root)
 	if m.Kernel != nil {
-		if _, err := m.Kernel.Beat(ctx); errors.Is(err, ErrStuck) {
+		if _, err := m.Kernel.Beat(ctx); errors.Is(err, pulse.ErrStuck) {
 			return nil, err // and would be stuck with it
 		}
 	}

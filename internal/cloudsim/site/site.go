@@ -80,9 +80,10 @@ type About struct {
 
 // A Subnet is one of the site's.
 type Subnet struct {
-	ID   string       `json:"id"`
-	Zone string       `json:"zone"`
-	CIDR netip.Prefix `json:"cidr"`
+	ID    string       `json:"id"`
+	Zone  string       `json:"zone"`
+	CIDR  netip.Prefix `json:"cidr"`
+	CIDR6 netip.Prefix `json:"cidr6"`
 }
 
 // An Instance is one of the site's.
@@ -192,7 +193,7 @@ func (s *Site) furnish(o Options) error {
 		if err != nil {
 			return fmt.Errorf("make a subnet: %w", err)
 		}
-		s.About.Subnets = append(s.About.Subnets, Subnet{subnet.ID, subnet.Zone, subnet.CIDR})
+		s.About.Subnets = append(s.About.Subnets, Subnet{subnet.ID, subnet.Zone, subnet.CIDR, subnet.CIDR6})
 	}
 	for n := range o.Instances {
 		if err := s.instance(o, Machine{Name: fmt.Sprintf("node%d", n+1)}, s.About.Subnets[n%len(s.About.Subnets)]); err != nil {

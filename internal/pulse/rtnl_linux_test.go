@@ -1,4 +1,4 @@
-package doctor
+package pulse
 
 import (
 	"errors"
@@ -20,7 +20,7 @@ func TestF42_KernelHoldsItsLock(t *testing.T) {
 	}
 	defer h.Close()
 	const limit = 100 * time.Millisecond
-	p := NewPulse(limit, func() error { _, err := h.ByIndex(1); return err })
+	p := New(limit, func() error { _, err := h.ByIndex(1); return err })
 	answers(t, p, "before") // others on this machine hold the lock now and then
 	release := netnstest.HoldLinks(t, ns)
 	goroutines := runtime.NumGoroutine()

@@ -1,4 +1,5 @@
-package doctor
+// Package pulse tells whether the kernel still answers about its links.
+package pulse
 
 import (
 	"context"
@@ -30,9 +31,9 @@ type question struct {
 	err   error
 }
 
-// NewPulse makes a pulse. ask waits for as long as the kernel takes; limit is
+// New makes a pulse. ask waits for as long as the kernel takes; limit is
 // how long that may be before Beat calls it stuck.
-func NewPulse(limit time.Duration, ask func() error) *Pulse {
+func New(limit time.Duration, ask func() error) *Pulse {
 	return &Pulse{ask: ask, limit: limit}
 }
 

@@ -1,4 +1,4 @@
-package doctor
+package pulse
 
 import (
 	"context"
@@ -18,7 +18,7 @@ func TestF42_OneQuestionIsOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked, free := 0, make(chan struct{})
-		p := NewPulse(time.Second, func() error { asked++; <-free; return nil })
+		p := New(time.Second, func() error { asked++; <-free; return nil })
 		for n := range 100 {
 			age, err := p.Beat(t.Context())
 			if !errors.Is(err, ErrStuck) || age < time.Second {
@@ -43,7 +43,7 @@ func TestBeatEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
 		defer close(free)
-		p := NewPulse(time.Hour, func() error { <-free; return nil })
+		p := New(time.Hour, func() error { <-free; return nil })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := p.Beat(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrStuck) {
