@@ -23,6 +23,7 @@ import (
 
 type cloudCommand struct {
 	opts              site.Options
+	machines          cloudMachines
 	output            string
 	latency, throttle bool
 	lag               time.Duration
@@ -36,10 +37,13 @@ func (c *cloudCommand) command() *cobra.Command {
 instances and what surrounds them, by EC2's API, and the metadata service of each
 instance. Any client of EC2 can be pointed at it. Faults are planned in a file or
 by HTTP, and each call stands in a log. It needs no root and no network.
+With --domain an instance stands for a virtual machine of libvirt: attaching an
+interface plugs a network card into it, and detaching unplugs it.
 docs/cloudsim.md tells more.`,
 		Example: `  nicferry-lab cloud --instances 2
   aws ec2 describe-instances --endpoint-url http://127.0.0.1:PORT
-  nicferry-lab cloud --latency --throttle --faults faults.yaml -o json >cloud.json`,
+  nicferry-lab cloud --latency --throttle --faults faults.yaml -o json >cloud.json
+  nicferry-lab cloud --instances 0 --domain vm1 --domain vm2 --bridge br0`,
 		Args: noArgs,
 		RunE: c.run,
 	}
@@ -54,6 +58,7 @@ docs/cloudsim.md tells more.`,
 	flags.BoolVar(&c.latency, "latency", false, "let creating, attaching and detaching take as long as on EC2")
 	flags.BoolVar(&c.throttle, "throttle", false, "throttle calls as EC2 documents it")
 	flags.DurationVar(&c.lag, "lag", 0, "show what was written only after up to this time")
+	c.machines.flags(flags)
 	flags.StringVarP(&c.output, "output", "o", "table", "table, json, or env: what a shell or a client reads")
 	return cmd
 }
@@ -67,6 +72,9 @@ func (c *cloudCommand) run(cmd *cobra.Command, _ []string) error {
 	case c.lag < 0:
 		return daemon.UsageError{Err: fmt.Errorf("--lag %s: want 0 or more", c.lag)}
 	}
+	if err := c.machines.check(); err != nil {
+		return err
+	}
 	if c.latency {
 		c.opts.Cloud.Latency = cloudsim.ObservedLatency()
 	}
@@ -75,18 +83,28 @@ func (c *cloudCommand) run(cmd *cobra.Command, _ []string) error {
 	}
 	c.opts.Cloud.Lag.Describe.Max = c.lag
 	c.opts.Log = daemon.Logger(os.Stderr, slog.LevelInfo, "text")
-	s, err := site.Start(cmd.Context(), c.opts)
+	end, err := c.machines.open(cmd.Context(), &c.opts, c.opts.Log)
 	if err != nil {
 		return err
 	}
+	s, err := site.Start(cmd.Context(), c.opts)
+	if err != nil {
+		return errors.Join(err, end())
+	}
+	return errors.Join(c.show(cmd, s.About), s.Close(), end())
+}
+
+// show tells of the site, and waits for its end.
+func (c *cloudCommand) show(cmd *cobra.Command, about site.About) error {
 	var text bytes.Buffer // written at once, for whoever waits for it
+	var err error
 	switch c.output {
 	case "json":
-		err = json.NewEncoder(&text).Encode(s.About)
+		err = json.NewEncoder(&text).Encode(about)
 	case "env":
-		environment(&text, s.About)
+		environment(&text, about)
 	default:
-		err = describe(&text, s.About)
+		err = describe(&text, about)
 	}
 	if err == nil {
 		_, err = cmd.OutOrStdout().Write(text.Bytes())
@@ -94,7 +112,7 @@ func (c *cloudCommand) run(cmd *cobra.Command, _ []string) error {
 	if err == nil {
 		<-cmd.Context().Done()
 	}
-	return errors.Join(err, s.Close())
+	return err
 }
 
 // environment is what clients read of themselves, and what a shell needs besides.
