@@ -30,6 +30,10 @@ DEMO = '$(BIN)'/nicferry-lab demo $(if $(filter 1,$(PLANT)),--plant) $(if $(JSON
 demo: deps build ## show it all on two virtual machines, as root: PLANT=1 leaves a veth (must fail), JSON=path writes the figures
 	@$(DEMO)
 
+.PHONY: demo-aws
+demo-aws: deps build ## the same with an emulated EC2 that plugs NICs into the virtual machines: PLANT=1 and JSON=path too
+	@$(DEMO) --aws
+
 .PHONY: demo-local
 demo-local: deps build ## the same on this machine alone, without virtual machines: PLANT=1 and JSON=path too
 	@$(DEMO) --local

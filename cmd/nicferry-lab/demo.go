@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -26,14 +27,18 @@ plugs network cards into them for their containers, takes these back, takes the
 machines down, and holds your machine before and after against each other.
 Nothing of yours is touched. With --local it does without virtual machines: the
 node itself makes the cards, with a private Docker engine in namespaces of its
-own, in under a minute.`,
+own, in under a minute. With --aws the virtual machines are instances of an
+emulated cloud: nicferryd speaks to it as to EC2, with AWS's own SDK, and it plugs
+in what is attached; half-way it throttles calls and loses replies.`,
 		Example: `  nicferry-lab demo
-  nicferry-lab demo --local --json figures.json`,
+  nicferry-lab demo --local --json figures.json
+  nicferry-lab demo --aws`,
 		Args: noArgs,
 		RunE: d.run,
 	}
 	cmd.Flags().BoolVar(&d.local, "local", false, "without virtual machines")
-	cmd.Flags().BoolVar(&d.opts.Plant, "plant", false, "leave a veth behind on purpose: the demo must notice and fail")
+	cmd.Flags().BoolVar(&d.opts.Cloud, "aws", false, "with the virtual machines as instances of an emulated EC2")
+	cmd.Flags().BoolVar(&d.opts.Plant, "plant", false, "leave a veth behind on purpose, and with --aws an interface: the demo must notice and fail")
 	cmd.Flags().StringVar(&d.opts.JSON, "json", "", "write the figures to this file")
 	cmd.Flags().StringVar(&d.opts.Bin, "bin", "", "where nicferry's programs are (default: beside this program)")
 	cmd.Flags().StringVar(&d.opts.Dir, "dir", vmdemo.DefaultDir, "the directory of the virtual machines, which is there only while the demo runs")
@@ -48,6 +53,9 @@ func noArgs(_ *cobra.Command, args []string) error {
 }
 
 func (d *demoCommand) run(cmd *cobra.Command, _ []string) error {
+	if d.local && d.opts.Cloud {
+		return daemon.UsageError{Err: errors.New("--local has no virtual machines for --aws")}
+	}
 	if err := needRoot(); err != nil {
 		return err
 	}

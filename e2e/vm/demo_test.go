@@ -111,6 +111,40 @@ func demoShows(t *testing.T) {
 	}
 }
 
+// The same through AWS's own SDK, an emulated EC2 that plugs NICs in, throttled
+// calls and lost replies; the cloud's own log must show no orphan, and one that is
+// planted.
+func TestDemoAWS(t *testing.T) {
+	t.Run("plain", func(t *testing.T) {
+		f, said, exit := played(t, "--aws")
+		if exit != 0 {
+			t.Fatalf("exit %d, want 0:\n%s", exit, said)
+		}
+		t.Log(said)
+		if len(f.Left) > 0 {
+			t.Errorf("left behind: %q", f.Left)
+		}
+		for _, part := range []string{
+			"without a call that changes something", "it is the same interface", "web runs on vm2 alone, with the same MAC",
+			"web runs on vm1 alone, with the same MAC", "all 8 answer", "none made twice, 0 orphans", "unplugged from both guests",
+		} {
+			if !strings.Contains(said, part) {
+				t.Errorf("it does not tell of %q:\n%s", part, said)
+			}
+		}
+	})
+	if !long() {
+		return
+	}
+	t.Run("planted", func(t *testing.T) {
+		f, said, exit := played(t, "--aws", "--plant")
+		left := strings.Join(f.Left, "\n")
+		if exit != 1 || !strings.Contains(left, "planted0") || !strings.Contains(left, "eni-") {
+			t.Errorf("exit %d, left behind %q; want 1, the planted veth and the planted interface:\n%s", exit, f.Left, said)
+		}
+	})
+}
+
 // The demo's look into the guests must be able to fail.
 func demoSeesAPlantedLeak(t *testing.T) {
 	f, said, exit := played(t, "--plant")

@@ -108,6 +108,7 @@ func onVMs() []suite {
 			OnRequest: true,
 			LongOnly: []string{
 				"TestDemoOnVirtualMachines", "TestDemoOnVirtualMachinesInterrupted", // as `make demo` shows
+				"TestDemoAWS", // as `make demo-aws` does
 				"TestLibvirtLabByHand", "TestPorts", "TestConformanceNative", "TestSixtyFourNICs",
 				"TestF28_LibvirtdKilledUnderTheController", "TestRebootWithContainers", "TestAuditAfterVirsh",
 				"TestPackagesInAGuest",

@@ -50,6 +50,9 @@ type Options struct {
 	// Program is what guests run first; see guest.Options. Optional: the program
 	// that is running.
 	Program string
+	// Cloud has the guests be a cloud's instances, on LinuxBridge. Optional: nil is
+	// libvirt itself, which the controller plugs NICs in with.
+	Cloud *Cloud
 	// Controller is added to the controller's config, as YAML. Optional.
 	Controller string
 	// Out is told of every step as it is done. Optional.
@@ -97,6 +100,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Switch != LinuxBridge && o.Switch != OpenVSwitch {
 		errs = append(errs, fmt.Errorf("no switch %q; want %s or %s", o.Switch, LinuxBridge, OpenVSwitch))
+	}
+	if o.Cloud != nil && o.Switch != LinuxBridge {
+		errs = append(errs, fmt.Errorf("a cloud on switch %s; want %s", o.Switch, LinuxBridge))
 	}
 	if !filepath.IsAbs(o.Bin) {
 		errs = append(errs, fmt.Errorf("programs in %q; want an absolute path", o.Bin))

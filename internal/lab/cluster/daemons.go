@@ -53,16 +53,34 @@ func (c *Cluster) apiAddress() string { return "https://" + c.api() }
 // startController writes the controller's config and starts it.
 func (c *Cluster) startController(ctx context.Context) error {
 	config := fmt.Sprintf(controllerConfig, c.Socket(), c.file("nicferry.db"), c.api(),
-		c.host.URI(), c.opts.Switch, LANBridge) + c.opts.Controller
-	if err := os.WriteFile(c.file("nicferryd.yaml"), []byte(config), 0o600); err != nil {
+		c.host.URI(), c.opts.Switch, LANBridge)
+	if c.opts.Cloud != nil {
+		var err error
+		if config, err = c.cloudController(ctx, false); err != nil {
+			return err
+		}
+	}
+	if err := c.configure(config); err != nil {
 		return err
 	}
 	return c.StartController(ctx)
 }
 
+// configure writes the controller's config.
+func (c *Cluster) configure(config string) error {
+	return os.WriteFile(c.file("nicferryd.yaml"), []byte(config+c.opts.Controller), 0o600)
+}
+
 // StartController starts nicferryd, after Kill say, and waits until it serves.
 func (c *Cluster) StartController(ctx context.Context) error {
-	err := c.host.Launch(ctx, lab.Program{Name: "nicferryd", Args: []string{
+	var env []string
+	var err error
+	if c.opts.Cloud != nil {
+		if env, err = c.cloudEnv(ctx); err != nil {
+			return err
+		}
+	}
+	err = c.host.Launch(ctx, lab.Program{Name: "nicferryd", Env: env, Args: []string{
 		filepath.Join(c.opts.Bin, "nicferryd"), "--config", c.file("nicferryd.yaml"),
 	}})
 	if err != nil {
@@ -102,7 +120,7 @@ func (c *Cluster) CLI(ctx context.Context, args ...string) (string, error) {
 // tails are the ends of the daemons' logs, to go with an error.
 func (c *Cluster) tails() error {
 	var errs []error
-	for _, name := range []string{"libvirtd", "nicferryd"} {
+	for _, name := range []string{"libvirtd", cloudLog, "nicferryd"} {
 		if text := tail(c.file("log", name+".log")); text != "" {
 			errs = append(errs, fmt.Errorf("log of %s ends with:\n%s", name, text))
 		}

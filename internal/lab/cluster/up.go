@@ -59,6 +59,11 @@ func (c *Cluster) fill(ctx context.Context) error {
 		return err
 	}
 	c.tell("switch %s (%s), router and dnsmasq are up", LANBridge, c.opts.Switch)
+	if c.opts.Cloud != nil {
+		if err := c.startCloud(ctx); err != nil {
+			return err
+		}
+	}
 	if err := c.startController(ctx); err != nil {
 		return err
 	}
@@ -106,12 +111,13 @@ func (c *Cluster) connect(ctx context.Context) (err error) {
 type stored struct {
 	Nodes, Ports, MemoryMiB int
 	Switch                  Switch
+	Cloud                   *Cloud
 	Bin, Controller         string
 }
 
 func (c *Cluster) remember() error {
 	o := c.opts
-	text, err := json.Marshal(stored{o.Nodes, o.Ports, o.MemoryMiB, o.Switch, o.Bin, o.Controller})
+	text, err := json.Marshal(stored{o.Nodes, o.Ports, o.MemoryMiB, o.Switch, o.Cloud, o.Bin, o.Controller})
 	if err != nil {
 		return err
 	}
@@ -137,8 +143,8 @@ func Find(ctx context.Context, dir string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the lab: it is half up, take it down first: %w", err)
 	}
-	c.opts.Nodes, c.opts.Ports, c.opts.MemoryMiB, c.opts.Switch, c.opts.Bin, c.opts.Controller =
-		s.Nodes, s.Ports, s.MemoryMiB, s.Switch, s.Bin, s.Controller
+	c.opts.Nodes, c.opts.Ports, c.opts.MemoryMiB, c.opts.Switch, c.opts.Cloud, c.opts.Bin, c.opts.Controller =
+		s.Nodes, s.Ports, s.MemoryMiB, s.Switch, s.Cloud, s.Bin, s.Controller
 	if err := c.connect(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("find the lab: %w", err), c.Close())
 	}

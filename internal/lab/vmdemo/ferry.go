@@ -194,18 +194,21 @@ func (s *show) across(ctx context.Context) (string, error) {
 	group, gctx := errgroup.WithContext(ctx)
 	for _, t := range targets {
 		count += len(t.addrs)
-		group.Go(func() error {
-			const script = `for a; do ping -c 2 -W 5 "$a" >/tmp/said 2>&1 || { cat /tmp/said; exit 1; }; done`
-			out, err := s.docker(t.guest)(gctx, append([]string{"exec", t.container, "sh", "-c", script, "sh"}, t.addrs...)...)
-			if err != nil {
-				return fmt.Errorf("%s pings %q: %w: %s", t.container, t.addrs, err, out)
-			}
-			return nil
-		})
+		group.Go(func() error { return s.reaches(gctx, t.guest, t.container, t.addrs...) })
 	}
 	if err := group.Wait(); err != nil {
 		return "", err
 	}
 	s.Fact("pings across the guests and to the router, IPv4 and IPv6", fmt.Sprintf("%d of %d answered", count, count), "all")
 	return fmt.Sprintf("web ↔ app, db ↔ cache, and 10.77.0.1, 10.77.1.1 and fd77::1 from each: all %d answer, IPv4 and IPv6", count), nil
+}
+
+// reaches pings from a container, as its own ping sees it.
+func (s *show) reaches(ctx context.Context, guest, container string, addrs ...string) error {
+	const script = `for a; do ping -c 2 -W 5 "$a" >/tmp/said 2>&1 || { cat /tmp/said; exit 1; }; done`
+	out, err := s.docker(guest)(ctx, append([]string{"exec", container, "sh", "-c", script, "sh"}, addrs...)...)
+	if err != nil {
+		return fmt.Errorf("%s pings %q: %w: %s", container, addrs, err, out)
+	}
+	return nil
 }

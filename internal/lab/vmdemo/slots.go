@@ -48,11 +48,15 @@ func (s *show) tapsAndCards(ctx context.Context, guest string) (taps, cards int,
 		return 0, 0, err
 	}
 	xml, err := s.lab.Host().Run(ctx, "virsh", s.virsh([]string{"dumpxml", guest})...)
-	return strings.Count(out, "vnet"), strings.Count(xml, aliasPrefix), err
+	return strings.Count(out, "vnet"), strings.Count(xml, aliasPrefix) + strings.Count(xml, cloudPrefix), err
 }
 
-// aliasPrefix is that of our NICs in a domain's definition.
-const aliasPrefix = "<alias name='ua-nicferry-"
+// aliasPrefix is that of our NICs in a domain's definition, and cloudPrefix that
+// of the cloud's.
+const (
+	aliasPrefix = "<alias name='ua-nicferry-"
+	cloudPrefix = "<alias name='ua-eni-"
+)
 
 // quiet is how long nothing may be made for a request that was refused.
 const quiet = 2 * time.Second

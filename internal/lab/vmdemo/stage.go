@@ -27,6 +27,7 @@ type show struct {
 	*story.Story
 	dir      string
 	progress io.Writer
+	ofCloud  bool
 
 	lab    *cluster.Cluster
 	before lab.Snapshot
@@ -46,6 +47,7 @@ func (s *show) bringUp(ctx context.Context) (string, error) {
 	var err error
 	s.lab, err = cluster.Up(ctx, cluster.Options{
 		Dir: s.dir, Bin: s.Bin, Nodes: len(guests), Ports: ports, MemoryMiB: guestMiB, Out: indented{s.progress},
+		Cloud: s.cloud(),
 	})
 	if errors.Is(err, hyper.ErrRuns) {
 		s.dir = "" // it is not ours to take down

@@ -1,7 +1,8 @@
 //go:build linux
 
 // Package vmdemo shows nicferry's main job on virtual machines: NICs that are
-// plugged into running guests for their containers, and unplugged again.
+// plugged into running guests for their containers, and unplugged again, by
+// libvirt or by an emulated cloud.
 package vmdemo
 
 import (
@@ -27,6 +28,9 @@ type Options struct {
 	// Dir is the lab's own directory, which is there only while the demo runs.
 	// Optional: DefaultDir. See hyper.Options for what it may be.
 	Dir string
+	// Cloud has the guests be instances of an emulated EC2, which the controller
+	// speaks to as to the real one. With Plant an interface is left in it too.
+	Cloud bool
 	// Progress is told how the lab comes up. Optional.
 	Progress io.Writer
 }
@@ -58,7 +62,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, runTime, fmt.Errorf("the demo has run for %s, which is far too long", runTime))
 	defer cancel()
-	s := &show{Story: story.New(opts.Options), dir: opts.Dir, progress: opts.Progress}
+	s := &show{Story: story.New(opts.Options), dir: opts.Dir, progress: opts.Progress, ofCloud: opts.Cloud}
 	return s.Run(ctx, s.tell)
 }
 
@@ -96,18 +100,22 @@ func (s *show) inLab(ctx context.Context) (err error) {
 			err = errors.Join(err, downErr)
 		}
 	}()
-	err = s.Play(ctx, story.Scene{What: "bring two virtual machines up, with dockerd and nicferry-agent in each", Play: s.bringUp})
+	what, scenes := "bring two virtual machines up, with dockerd and nicferry-agent in each", s.scenes()
+	if s.ofCloud {
+		what, scenes = what+", on a cloud of their own", s.cloudScenes()
+	}
+	err = s.Play(ctx, story.Scene{What: what, Play: s.bringUp})
 	if err == nil {
 		s.before, err = s.settled(ctx)
 	}
-	if err == nil {
+	if err == nil && !s.ofCloud { // whose NICs are none of ours to libvirt
 		s.strangers, err = story.Until(ctx, "libvirtd to tell of the guests' NICs", patience, func() (map[string]string, bool, error) {
 			all, err := promise.Strangers(ctx, s.lab)
 			return all, err == nil, err
 		})
 	}
 	if err == nil {
-		err = s.Play(ctx, s.scenes()...)
+		err = s.Play(ctx, scenes...)
 	}
 	if err == nil {
 		err = s.promises(ctx)
@@ -117,6 +125,9 @@ func (s *show) inLab(ctx context.Context) (err error) {
 	}
 	fmt.Fprintln(s.Out, "          ✓ what must always hold of records, hypervisor and guests does, with containers and without")
 	leftErr := s.compare(ctx)
+	if s.ofCloud {
+		leftErr = errors.Join(leftErr, s.account(ctx))
+	}
 	if leftErr != nil && !errors.Is(leftErr, story.ErrLeft) {
 		return s.explain(ctx, leftErr)
 	}

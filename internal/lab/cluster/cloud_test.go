@@ -1,0 +1,52 @@
+//go:build linux
+
+package cluster
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/nicferry/nicferry/internal/cloudsim/plug"
+	"github.com/nicferry/nicferry/internal/cloudsim/site"
+	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// What the controller of a lab with a cloud is told is a config, and names the
+// guests' instances.
+func TestControllerOfACloud(t *testing.T) {
+	opts, err := Options{Dir: "/var/lib/nicferry-lab", Bin: "/opt", Cloud: &Cloud{}}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Cluster{opts: opts}
+	about := site.About{
+		Region: "eu-central-1", Endpoint: "http://" + cloudAPI, Group: "sg-0123456789abcdef0",
+		Subnets: []site.Subnet{{
+			ID: "subnet-0123456789abcdef0", CIDR: netip.MustParsePrefix("10.80.0.0/18"), CIDR6: netip.MustParsePrefix("fd80::/64"),
+		}},
+		Instances: []site.Instance{{ID: plug.InstanceID("vm1"), Name: "vm1"}, {ID: plug.InstanceID("vm2"), Name: "vm2"}},
+	}
+	for kept, spares := range map[bool]int{false: 0, true: 1} {
+		config, err := conf.ParseController("nicferryd.yaml", []byte(c.cloudText(about, kept)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := config.Nodes["vm2"].Instances["ec2"]; got != nic.InstanceID(plug.InstanceID("vm2")) {
+			t.Errorf("vm2 is instance %q", got)
+		}
+		for _, n := range config.Networks {
+			want := 0
+			if n.Name == "warm" {
+				want = spares
+			}
+			if n.Pool.Min != want || n.MTU != 1500 || !n.Cloud.IPv6 || len(n.Cloud.Subnets) != 1 {
+				t.Errorf("%+v", n)
+			}
+		}
+	}
+	opts.Switch = OpenVSwitch
+	if _, err := opts.withDefaults(); err == nil {
+		t.Error("a cloud has Open vSwitch")
+	}
+}

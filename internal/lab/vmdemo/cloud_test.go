@@ -1,0 +1,42 @@
+//go:build linux
+
+package vmdemo
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/nicferry/nicferry/internal/cloudsim"
+)
+
+// What was made and not deleted is an orphan, however it came there; a lost reply
+// is work that was done, and a second effect of one token is a twin.
+func TestTheCloudsLogIsAddedUp(t *testing.T) {
+	made := cloudsim.Entry{API: apiCreate, Effect: true, Resource: "eni-1"}
+	deleted := cloudsim.Entry{API: apiDelete, Effect: true, Resource: "eni-1"}
+	lost := cloudsim.Entry{API: apiCreate, Effect: true, Resource: "eni-2", Fault: "lose-reply-1"}
+	again := cloudsim.Entry{API: apiCreate, Resource: "eni-2"}
+	a := accounted([]cloudsim.Entry{
+		made,
+		{API: "DescribeNetworkInterfaces"},
+		lost, again,
+		{Event: "created", Effect: true, Resource: "eni-2"},
+		{API: apiAttach, Code: "RequestLimitExceeded", Fault: "throttle-2"},
+		{API: apiAttach, Code: "RequestLimitExceeded"},
+		{API: apiAttach, Code: "IncorrectState"},
+		{Event: "planted", Effect: true, Resource: "eni-3"},
+		deleted,
+	})
+	if a.made != 2 || a.deleted != 1 || a.looks != 1 || a.mutating != 7 || a.lost != 1 || a.throttled != 1 || a.throttledUnasked != 1 || a.otherRefusal != 1 {
+		t.Errorf("%+v", a)
+	}
+	if !slices.Equal(a.orphans, []string{"eni-2", "eni-3"}) || len(a.twins) > 0 {
+		t.Errorf("orphans %q, twins %q", a.orphans, a.twins)
+	}
+	if a := accounted([]cloudsim.Entry{made, made, deleted, {Event: "deleted", Effect: true, Resource: "eni-2"}}); !slices.Equal(a.twins, []string{"eni-1"}) || len(a.orphans) > 0 {
+		t.Errorf("orphans %q, twins %q", a.orphans, a.twins)
+	}
+	if got := counted(changes([]cloudsim.Entry{made, lost, deleted}, "eni-1")); got != "1 CreateNetworkInterface, 1 DeleteNetworkInterface" {
+		t.Errorf("eni-1: %s", got)
+	}
+}
