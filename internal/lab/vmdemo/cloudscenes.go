@@ -92,7 +92,11 @@ func (s *show) begin(ctx context.Context, guest, name, network string) (card sto
 	if card, err = story.Look(ctx, s.docker(guest), name); err != nil {
 		return card, 0, c, err
 	}
-	return card, took, c, s.answers(ctx, given(claim)...)
+	addrs := given(claim)
+	if len(addrs) != 2 || addrs[0] != card.V4 || !addrs[1].Is6() {
+		return card, 0, c, fmt.Errorf("%s has %s, and the cloud gave %v, want that and one of IPv6", name, card.V4, addrs)
+	}
+	return card, took, c, s.answers(ctx, addrs...)
 }
 
 // given are the addresses that the cloud gave.
