@@ -104,7 +104,7 @@ func (s *stepper) nicBack(ctx context.Context, _ *nic.Move) error {
 func (s *stepper) nicIn(ctx context.Context, _ *nic.Move) error {
 	m := s.journal.Move()
 	if m.Stopped {
-		has := func(w nic.Whereabouts) bool { return w.NIC != "" } // the pivot wants one
+		has := func(w nic.Whereabouts) bool { return w.Phase == nic.PhaseHeld } // as the pivot wants it: attached may be known before
 		return s.awaitNICs(ctx, m, m.To, "on "+m.To, func(at []nic.Whereabouts) bool { return all(at, has) && allPlugged(at, m.To) })
 	}
 	err := s.awaitNICs(ctx, m, m.To, "in "+m.Target+" on "+m.To, func(at []nic.Whereabouts) bool { return allIn(at, m.To) })
