@@ -3,7 +3,6 @@ package control_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -20,6 +19,9 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim/control"
 	"github.com/nicferry/nicferry/internal/cloudsim/imds"
 )
+
+// look is how often the file is looked at.
+const look = 200 * time.Millisecond
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -152,8 +154,7 @@ func TestWatchedFile(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "faults.yaml")
 		save := func(text string) {
 			t.Helper()
-			// Renamed, since the watcher may look just now, and see it empty.
-			if err := errors.Join(os.WriteFile(path+".new", []byte(text), 0o600), os.Rename(path+".new", path)); err != nil {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Second) // of the bubble
@@ -188,6 +189,18 @@ func TestWatchedFile(t *testing.T) {
 			if save(step.text); verbs() != step.want {
 				t.Errorf("%s: planned is %q, want %q", step.text, verbs(), step.want)
 			}
+		}
+		time.Sleep(look / 2)                              // between two looks
+		for _, half := range []string{"", "faults: []"} { // while it is being saved, at one look each
+			if err := os.WriteFile(path, []byte(half), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if time.Sleep(look); verbs() != "limit 5xx" {
+				t.Errorf("while it is %q for a moment, planned is %q", half, verbs())
+			}
+		}
+		if save("faults: [{verb: limit}]"); verbs() != "limit limit" {
+			t.Errorf("saved, planned is %q", verbs())
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)

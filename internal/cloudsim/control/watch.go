@@ -35,9 +35,12 @@ func (c *Control) Load(path string) (*File, error) {
 // Watch takes the file over anew whenever its content changes, until ctx ends.
 // What it had planned before is taken back first; what it has not planned stays.
 // A file that is gone is a plan without faults, one with errors changes nothing.
+// A content counts from the second look on that finds it: who saves a file may
+// leave it empty, or cut short, for a moment.
 func (f *File) Watch(ctx context.Context) {
 	ticker := time.NewTicker(look)
 	defer ticker.Stop()
+	last := f.text
 	for {
 		select {
 		case <-ctx.Done():
@@ -46,7 +49,9 @@ func (f *File) Watch(ctx context.Context) {
 		}
 		text, err := os.ReadFile(f.path)
 		if err == nil || errors.Is(err, fs.ErrNotExist) {
-			if bytes.Equal(text, f.text) {
+			again := bytes.Equal(text, last)
+			last = text
+			if !again || bytes.Equal(text, f.text) {
 				continue
 			}
 			err = f.take(text)
