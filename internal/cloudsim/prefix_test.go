@@ -8,7 +8,7 @@ import (
 )
 
 // A prefix is a /28, aligned, overlaps nothing, and counts as one address of the
-// limit (cloud-apis A1 [D]).
+// limit (EC2 user guide, prefix delegation).
 func TestPrefixes(t *testing.T) {
 	w := newWorld(t, cloudsim.Options{})
 	free := func() int {
@@ -49,7 +49,7 @@ func TestPrefixes(t *testing.T) {
 }
 
 // An address in each block leaves no prefix, though the subnet is nearly empty:
-// InsufficientCidrBlocks (cloud-apis A3).
+// InsufficientCidrBlocks (EKS best practices, prefix delegation).
 func TestFragmentation(t *testing.T) {
 	w := newWorld(t, cloudsim.Options{})
 	for n := range 16 {
@@ -60,7 +60,8 @@ func TestFragmentation(t *testing.T) {
 	}
 }
 
-// IPv6 has no re-assignment, and answers only with what is new (cloud-apis A1 [D][S]).
+// IPv6 has no re-assignment, and answers only with what is new (EC2 user
+// guide, IPv6 addresses; the SDK's documentation of AssignIpv6AddressesOutput).
 func TestIPv6(t *testing.T) {
 	w := newWorld(t, cloudsim.Options{})
 	a, b := w.create(cloudsim.CreateInterface{IPv6Count: new(1)}), w.create(cloudsim.CreateInterface{})
@@ -82,5 +83,11 @@ func TestIPv6(t *testing.T) {
 	}
 	if n := len(w.get(b.ID).IPv6Prefixes); n != 2 {
 		t.Errorf("it has %d prefixes", n)
+	}
+	for _, reserved := range []string{"2001:db8:0:1::", "2001:db8:0:1::1", "2001:db8:0:1::3", "2001:db8:0:1:ffff:ffff:ffff:ffff"} { // VPC user guide, subnet sizing
+		r := cloudsim.AssignIPv6{Interface: a.ID, Addrs: []netip.Addr{netip.MustParseAddr(reserved)}}
+		if _, err := w.AssignIPv6(t.Context(), w.call, r); code(err) != "InvalidParameterValue" {
+			t.Errorf("%s: %v", reserved, err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package cloudsim
 
 import (
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 )
@@ -9,11 +10,21 @@ import (
 // block6 is the /80 that an address is in.
 func block6(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, 80).Masked() }
 
+// reserved6 says whether an address is one of the first four of its /64, or the
+// last, which EC2 keeps for itself as in IPv4.
+func reserved6(a netip.Addr) bool {
+	raw := a.As16()
+	low := binary.BigEndian.Uint64(raw[8:])
+	return low < 4 || low == math.MaxUint64
+}
+
 // check6 says whether an IPv6 address can be given.
 func (s *space) check6(a netip.Addr) error {
 	switch {
 	case !a.Is6() || !s.cidr6.Contains(a):
 		return refuse("ip.outside")
+	case reserved6(a):
+		return refuse("ip.reserved")
 	case s.owners6[a] != nil || s.blocks6[block6(a)] != nil:
 		return refuse("ip.inuse")
 	}
