@@ -20,8 +20,8 @@ import (
 
 const root = "../.."
 
-// lab builds nicferry-lab and returns the folder that it is in.
-func lab(t *testing.T) string {
+// program builds nicferry-lab and returns the folder that it is in.
+func program(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", dir, "./cmd/nicferry-lab")
@@ -61,7 +61,7 @@ func TestCloudsimDocument(t *testing.T) {
 	defer cancel()
 	shell := exec.CommandContext(ctx, "bash", "-u", "-c", script.String())
 	shell.Dir, shell.WaitDelay = dir, 10*time.Second
-	shell.Env = []string{"PATH=" + lab(t) + ":/usr/bin:/bin", "HOME=" + dir, "LC_ALL=C.UTF-8", "AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true"}
+	shell.Env = []string{"PATH=" + program(t) + ":/usr/bin:/bin", "HOME=" + dir, "LC_ALL=C.UTF-8", "AWS_PAGER=", "AWS_EC2_METADATA_DISABLED=true"}
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Errorf("the shell: %v\n%s", err, out)
 	}
