@@ -8,8 +8,8 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 )
 
-// An instance's end: DeleteOnTermination decides (cloud-apis A2), false after an
-// attach [T], true for what comes with the instance [C].
+// An instance's end: DeleteOnTermination decides, false after an attach
+// (getmoto/moto's tests), true for what comes with the instance (radkawar/stackd).
 func TestTerminationTakesWhatIsToldTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Latency: fixed})
@@ -42,7 +42,7 @@ func TestTerminationTakesWhatIsToldTo(t *testing.T) {
 	})
 }
 
-// The instance ends in the middle of a call (failure-modes 3, terminate-instance).
+// The instance ends in the middle of a call (terminate-instance).
 func TestAnInstanceEndsUnderACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Latency: fixed})
@@ -62,7 +62,24 @@ func TestAnInstanceEndsUnderACall(t *testing.T) {
 	})
 }
 
-// Attaching is legal on running and stopped instances (cloud-apis A2 [D]).
+// A call that is about nothing in particular ends the instance that the fault
+// names, or none.
+func TestAnInstanceEndsUnderAnyCall(t *testing.T) {
+	for target, want := range map[string]cloudsim.InstanceState{"": cloudsim.InstanceRunning, "i-target": cloudsim.InstanceTerminated} {
+		w := newWorld(t, cloudsim.Options{})
+		must(w.AddInstances(cloudsim.RunInstances{ID: "i-target", Type: "m5.large", Subnet: w.near.ID}))(t)
+		w.inject(cloudsim.Fault{Verb: cloudsim.TerminateInstance, Target: target})
+		must(w.DescribeInterfaces(t.Context(), w.call, cloudsim.Describe{}))(t)
+		for _, i := range w.Instances() {
+			if i.ID == "i-target" && i.State != want {
+				t.Errorf("target %q: %s is %s; want %s", target, i.ID, i.State, want)
+			}
+		}
+	}
+}
+
+// Attaching is legal on running and stopped instances (EC2 user guide,
+// network interfaces).
 func TestInstancesStopAndStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Latency: fixed})
@@ -90,8 +107,8 @@ func TestInstancesStopAndStart(t *testing.T) {
 	})
 }
 
-// Index 0 to max-1 per network card (cloud-apis A2), and the bug of 2025: with no
-// card said, an index is refused that another card uses (cilium 42512).
+// Index 0 to max-1 per network card (EC2 user guide), and the bug of 2025: with
+// no card said, an index is refused that another card uses (cilium/cilium#42512).
 func TestNetworkCards(t *testing.T) {
 	for bug, want := range map[bool]string{false: "", true: "InvalidParameterValue"} {
 		w := newWorld(t, cloudsim.Options{CardBug: bug})

@@ -143,14 +143,15 @@ func (t *turn) wire(f *planned) error {
 	return &WireError{w}
 }
 
-// kill terminates the instance of a terminate-instance fault, at once.
+// kill terminates, at once, the instance that a terminate-instance fault names, or
+// the call's, or that of an interface that the call is about.
 func (t *turn) kill(o op, f *planned) {
 	id := cmp.Or(f.Target, o.instance)
-	if e := t.c.attachments[o.ids[0]]; id == "" && e != nil {
-		id = e.now.Attachment.Instance
-	}
-	if e := t.c.enis[o.ids[0]]; id == "" && e != nil && e.now.Attachment != nil {
-		id = e.now.Attachment.Instance
+	for _, about := range o.ids {
+		e := cmp.Or(t.c.attachments[about], t.c.enis[about])
+		if id == "" && e != nil && e.now.Attachment != nil {
+			id = e.now.Attachment.Instance
+		}
 	}
 	if i := t.c.instances[id]; i != nil && i.State != InstanceTerminated {
 		t.c.terminate(i, t.now, 0)
