@@ -14,6 +14,13 @@ type AttachInterface struct {
 	Card *int
 }
 
+func (r AttachInterface) card() int {
+	if r.Card == nil {
+		return 0
+	}
+	return *r.Card
+}
+
 // AttachInterface begins to attach: it is attached by itself, later.
 func (c *Cloud) AttachInterface(ctx context.Context, call Call, r AttachInterface) (Attachment, error) {
 	o := op{
@@ -35,24 +42,16 @@ func (c *Cloud) AttachInterface(ctx context.Context, call Call, r AttachInterfac
 		if err := t.effect(); err != nil {
 			return Attachment{}, err
 		}
-		card := 0
-		if r.Card != nil {
-			card = *r.Card
-		}
-		c.place(e, i, r.Device, card, t.now)
+		c.place(e, i, r.Device, r.card(), t.now)
 		c.commit(e, t.now, t.hidden())
-		t.attach(e, i)
+		t.plugIn(e, i)
 		return *e.now.Attachment, nil
 	})
 }
 
 // attachable is the table of what is legal.
 func (t *turn) attachable(e *eni, i *instance, r AttachInterface) error {
-	itype := t.c.types[i.Type]
-	card := 0
-	if r.Card != nil {
-		card = *r.Card
-	}
+	itype, card := t.c.types[i.Type], r.card()
 	taken := func(on func(*Attachment) bool) int {
 		n := 0
 		for _, other := range i.enis {
@@ -104,16 +103,17 @@ func (c *Cloud) place(e *eni, i *instance, device, card int, now time.Time) {
 	})
 }
 
-// attach lets the attachment become attached, or what faults make of it.
-func (t *turn) attach(e *eni, i *instance) {
+// plugIn begins what ends in the attachment being attached, or in what faults make
+// of it.
+func (t *turn) plugIn(e *eni, i *instance) {
 	c := t.c
-	done := func(at time.Time) { c.attach(e, at) }
+	done := func(at time.Time) { c.pluggedIn(e, at) }
 	if t.fault(BackToAvailable) != nil {
 		done = func(at time.Time) { c.fallBack(e, at, "returned") }
 	} else if f := t.fault(AttachThenVanish); f != nil {
 		after := f.Delay.D()
 		done = func(at time.Time) {
-			c.attach(e, at)
+			c.pluggedIn(e, at)
 			e.due = c.agenda.add(at.Add(after), func(at time.Time) {
 				c.unplug(e, i.ID, func(time.Time) {})
 				c.fallBack(e, at, "vanished")
@@ -139,8 +139,8 @@ func (t *turn) attach(e *eni, i *instance) {
 	})
 }
 
-// attach is the end of attaching.
-func (c *Cloud) attach(e *eni, at time.Time) {
+// pluggedIn is the end of attaching.
+func (c *Cloud) pluggedIn(e *eni, at time.Time) {
 	before := e.state()
 	e.due = nil
 	e.attached(func(a *Attachment) { a.Status = Attached })

@@ -65,10 +65,10 @@ func (c *Cloud) gifts(s *subnet, r CreateInterface) (gifts, error) {
 	if g.ipv6, g.blocks6, err = c.find6(s, r.IPv6, count6, r.IPv6Prefixes, r.IPv6PrefixCount); err != nil {
 		return g, err
 	}
-	if g.ipv4, err = s.named(append(slices.Clone(others), only(primary)...)); err != nil {
+	g.ipv4 = append(only(primary), others...)
+	if err = s.givable(g.ipv4); err != nil {
 		return g, err
 	}
-	g.ipv4 = append(only(primary), others...)
 	if g.blocks, err = s.blocks(r.IPv4Prefixes, r.IPv4PrefixCount, g.ipv4); err != nil {
 		return g, err
 	}
@@ -114,19 +114,19 @@ func (r CreateInterface) primary() (primary netip.Addr, others []netip.Addr, err
 	return primary, others, nil
 }
 
-// named checks that addresses can be given.
-func (s *subnet) named(addrs []netip.Addr) ([]netip.Addr, error) {
+// givable says why addresses cannot be given.
+func (s *subnet) givable(addrs []netip.Addr) error {
 	met := map[netip.Addr]bool{}
 	for _, a := range addrs {
 		if err := s.space.check(a); err != nil {
-			return nil, err
+			return err
 		}
 		if s.space.owner(a) != nil || met[a] {
-			return nil, refuse("ip.inuse")
+			return refuse("ip.inuse")
 		}
 		met[a] = true
 	}
-	return addrs, nil
+	return nil
 }
 
 // blocks checks or finds /28s, which have none of the addresses not.
