@@ -10,7 +10,8 @@ import (
 )
 
 // The same token and parameters are the same interface; otherwise, or when it
-// is gone, IdempotentParameterMismatch (cloud-apis A3 [D][C]).
+// is gone, IdempotentParameterMismatch (EC2 API reference, ensuring
+// idempotency; radkawar/stackd).
 func TestATokenMakesOneInterface(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Latency: fixed})
@@ -45,8 +46,8 @@ func TestATokenMakesOneInterface(t *testing.T) {
 	})
 }
 
-// Whether the address or the token is looked at first is open (cloud-apis F), so
-// that both can be had.
+// Whether the address or the token is looked at first is open (radkawar/stackd
+// says the address), so that both can be had.
 func TestATokenOrAnAddressFirst(t *testing.T) {
 	for first, want := range map[bool]string{false: "", true: "InvalidIPAddress.InUse"} {
 		w := newWorld(t, cloudsim.Options{AddressFirst: first})
@@ -77,8 +78,8 @@ func TestAnInterfaceIsMadeWhole(t *testing.T) {
 	}
 }
 
-// Ipv6AddressCount=0 overrides the subnet's assign-on-create (cloud-apis A1 [S]),
-// and efa-only takes no addresses (cloud-apis A1 [S]).
+// Ipv6AddressCount=0 overrides the subnet's assign-on-create, and efa-only takes no
+// addresses (the SDK's documentation of CreateNetworkInterfaceInput).
 func TestTheSubnetSaysWhereNothingIsSaid(t *testing.T) {
 	w := newWorld(t, cloudsim.Options{})
 	s := must(w.AddSubnet(cloudsim.Subnet{
@@ -95,8 +96,8 @@ func TestTheSubnetSaysWhereNothingIsSaid(t *testing.T) {
 	}
 }
 
-// The first four and the last address are reserved (cloud-apis A1 [K][C]), and
-// Free counts what is left.
+// The first four and the last address are reserved (VPC user guide, subnet
+// sizing), and Free counts what is left.
 func TestASubnetHasAnEnd(t *testing.T) {
 	w := newWorld(t, cloudsim.Options{})
 	s := must(w.AddSubnet(cloudsim.Subnet{VPC: "vpc-1", Zone: "eu-central-1a", CIDR: netip.MustParsePrefix("10.0.5.16/28")}))(t)

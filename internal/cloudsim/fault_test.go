@@ -21,7 +21,7 @@ func (w *world) inject(f ...cloudsim.Fault) []string {
 	return must(w.Inject(f...))(w.t)
 }
 
-// A fault is addressed by API, nth call and resource (failure-modes 3).
+// A fault is addressed by API, nth call and resource.
 func TestAFaultStrikesWhatItIsAddressedTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{})

@@ -79,7 +79,7 @@ func TestEveryFilterFindsAndLeavesOut(t *testing.T) {
 	}
 }
 
-// Values are OR-ed, filters AND-ed, and no match is an empty list (cloud-apis A1 [D]).
+// Values are OR-ed, filters AND-ed, and no match is an empty list (EC2 API reference, filtering).
 func TestFiltersMustAllMatch(t *testing.T) {
 	w := newWorld(t, cloudsim.Options{})
 	e := w.create(cloudsim.CreateInterface{Tags: cloudsim.Tags{"a": "x"}})
@@ -107,7 +107,7 @@ func TestFiltersMustAllMatch(t *testing.T) {
 	}
 }
 
-// A page may be empty and carry a token; the last carries none (cloud-apis A3).
+// A page may be empty and carry a token; the last carries none (EC2 API reference, pagination).
 func TestPagesShowEverythingOnce(t *testing.T) {
 	for _, empty := range []bool{false, true} {
 		w := newWorld(t, cloudsim.Options{EmptyPages: empty})

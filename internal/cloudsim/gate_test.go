@@ -11,8 +11,8 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 )
 
-// A bucket per API, full at first, that refills evenly (cloud-apis A3 [D]); the
-// numbers are the table's.
+// A bucket per API, full at first, that refills evenly (EC2 developer guide,
+// request throttling); the numbers are the table's.
 func TestBucketsRunDryAndRefill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Buckets: cloudsim.DocumentedBuckets()})

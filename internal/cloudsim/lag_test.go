@@ -11,7 +11,8 @@ import (
 
 const missing = "InvalidNetworkInterfaceID.NotFound"
 
-// Right after a create, a describe by id may answer NotFound (cloud-apis A2 [D][T]).
+// Right after a create, a describe by id may answer NotFound (EC2 API
+// reference, eventual consistency; terraform-provider-aws waits for it).
 func TestWhatIsNewIsNotThereYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Lag: cloudsim.Lag{Describe: cloudsim.Range{Min: 10 * time.Second}}})
@@ -59,7 +60,7 @@ func TestWhatIsNewIsNotThereYet(t *testing.T) {
 }
 
 // Assigned addresses can be missing from the next describe, wholly or in part
-// (cloud-apis A2 [T]).
+// (tests of amazon-vpc-resource-controller-k8s).
 func TestAddressesShowBitByBit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Lag: cloudsim.Lag{Addresses: cloudsim.Range{Min: 4 * time.Second}}})
@@ -74,7 +75,8 @@ func TestAddressesShowBitByBit(t *testing.T) {
 	})
 }
 
-// The lag is a caller's too, and metadata have one of their own (cloud-apis A6).
+// The lag is a caller's too, and metadata have one of their own (amazon-vpc-cni-k8s
+// waits for them).
 func TestReadersLagEachInTheirWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Lag: cloudsim.Lag{
@@ -113,7 +115,7 @@ func TestReadersLagEachInTheirWay(t *testing.T) {
 }
 
 // A re-assigned address moves with its public one, and the loser shows it as
-// long as the lag is (cloud-apis A1 [D][C]).
+// long as the lag is (EC2 user guide, secondary addresses; radkawar/stackd).
 func TestAReassignedAddressMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{})

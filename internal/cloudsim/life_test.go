@@ -28,9 +28,9 @@ var fixed = cloudsim.Latency{
 	Stop:   cloudsim.Range{Min: 20 * time.Second},
 }
 
-// The states are those of cloud-apis A2: pending [C], available, in-use with
-// attaching and attached, in-use with detaching, available without an
-// attachment [T], NotFound.
+// The states are those of the SDK's enums and pending, which terraform-provider-aws
+// waits for: pending, available, in-use with attaching and attached, in-use with
+// detaching, available without an attachment, NotFound.
 func TestALifeTakesItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, cloudsim.Options{Latency: fixed})

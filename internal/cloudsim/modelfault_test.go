@@ -21,7 +21,7 @@ func (w *world) watch(id string, n int) []string {
 	return all
 }
 
-// Each verb of failure-modes 3 about attaching does what it says.
+// Each verb about attaching does what it says.
 func TestFaultsOfAttaching(t *testing.T) {
 	const attach = "AttachNetworkInterface"
 	for name, c := range map[string]struct {
@@ -52,7 +52,7 @@ func TestFaultsOfAttaching(t *testing.T) {
 }
 
 // A detaching that is stuck is ended by time, by clearing, or by force
-// (cloud-apis A1: Force is the last resort).
+// (the SDK's documentation of DetachNetworkInterfaceInput: the last resort).
 func TestStuckDetaching(t *testing.T) {
 	for name, end := range map[string]func(w *world, attachment string){
 		"by clearing": func(w *world, _ string) { w.Clear() },

@@ -31,7 +31,7 @@ func TestEveryRowHasASource(t *testing.T) {
 	t.Logf("%d refusals, %d buckets, %d instance types; not confirmed: %v", len(refusals), len(buckets), len(types), unsure)
 }
 
-// What cloud-apis A1 [D] says of instance types.
+// What the EC2 user guide says of instance types.
 func TestInstanceTypesAreAsDocumented(t *testing.T) {
 	is := map[string]cloudsim.InstanceType{}
 	for _, i := range cloudsim.InstanceTypes() {
@@ -48,8 +48,8 @@ func TestInstanceTypesAreAsDocumented(t *testing.T) {
 	}
 }
 
-// A tag in the create call is there from the first moment; others come and go
-// (cloud-apis A1), and can be listed.
+// A tag in the create call is there from the first moment; others come and go,
+// and can be listed.
 func TestTags(t *testing.T) {
 	w := newWorld(t, cloudsim.Options{})
 	e := w.create(cloudsim.CreateInterface{Tags: cloudsim.Tags{"a": "1", "b": "2"}})
@@ -68,7 +68,7 @@ func TestTags(t *testing.T) {
 }
 
 // An association is idempotent, moves by default, and goes with the interface
-// (cloud-apis A1 [S][T]).
+// (the SDK's documentation of AssociateAddressInput, terraform-provider-aws).
 func TestPublicAddresses(t *testing.T) {
 	w := newWorld(t, cloudsim.Options{})
 	a, b := w.create(cloudsim.CreateInterface{}), w.create(cloudsim.CreateInterface{})
