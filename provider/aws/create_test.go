@@ -165,6 +165,12 @@ func TestLimitsShippedTable(t *testing.T) {
 			t.Errorf("%s: %+v, %t; want %+v", kind, got, ok, want)
 		}
 	}
+	for _, kind := range cloudsim.InstanceTypes() { // of which most have one card
+		want := typeLimits{kind.Cards[0], kind.IPv4PerInterface}
+		if got, ok := shipped(kind.Name); !ok || got != want {
+			t.Errorf("%s: %+v, %t; the cloud in memory has %+v on card 0", kind.Name, got, ok, want)
+		}
+	}
 	for _, kind := range []string{"", "m5", "x", "m5.large\t"} {
 		if got, ok := shipped(kind); ok {
 			t.Errorf("%q: %+v", kind, got)
