@@ -28,7 +28,7 @@ type machine struct {
 
 // instanceID is what an instance's id looks like. A filter takes anything, and * for
 // all.
-var instanceID = regexp.MustCompile(`^i-[0-9a-f]{8,17}$`)
+var instanceID = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
 
 func noInstance(kind error, id nic.InstanceID) error {
 	return &provider.Error{
