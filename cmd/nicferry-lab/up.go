@@ -29,12 +29,15 @@ func dirFlag(cmd *cobra.Command, dir *string) {
 func upCommand() *cobra.Command {
 	var opts cluster.Options
 	var kind string
+	var aws bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring up virtual machines with a Docker engine and an agent each",
 		Long: `up brings up a lab: a libvirtd of its own, a switch, a DHCP server, nicferryd,
 and virtual machines, all in namespaces of their own. Your libvirt, your network
-and your files are not touched. It stays up until 'nicferry-lab down'.`,
+and your files are not touched. It stays up until 'nicferry-lab down'. With --aws
+the virtual machines are instances of an emulated EC2, which nicferryd has its NICs
+from; its network is called vpc.`,
 		Example: `  nicferry-lab up
   nicferry-lab exec vm1 -- docker run -d --network none --label nicferry.network=lab nicferry-lab/busybox sleep 600
   nicferry-lab down`,
@@ -44,6 +47,9 @@ and your files are not touched. It stays up until 'nicferry-lab down'.`,
 				return err
 			}
 			opts.Switch, opts.Out = cluster.Switch(kind), cmd.ErrOrStderr()
+			if aws {
+				opts.Cloud = &cluster.Cloud{Latency: true, Throttle: true}
+			}
 			var err error
 			if opts.Bin, err = binDir(opts.Bin); err != nil {
 				return err
@@ -67,6 +73,7 @@ and your files are not touched. It stays up until 'nicferry-lab down'.`,
 	cmd.Flags().IntVar(&opts.Ports, "ports", 16, "how many NICs can be plugged into each, 1 to 64")
 	cmd.Flags().IntVar(&opts.MemoryMiB, "memory", 1536, "memory of each, in MiB")
 	cmd.Flags().StringVar(&kind, "switch", string(cluster.LinuxBridge), "what NICs are plugged into: bridge or ovs")
+	cmd.Flags().BoolVar(&aws, "aws", false, "have the virtual machines be instances of an emulated EC2")
 	cmd.Flags().StringVar(&opts.Bin, "bin", "", "where nicferry's programs are (default: beside this program)")
 	return cmd
 }

@@ -15,10 +15,12 @@ import (
 
 // Status is a lab as people and programs see it.
 type Status struct {
-	Dir     string       `json:"dir"`
-	Socket  string       `json:"socket"` // the controller's
-	Libvirt string       `json:"libvirt"`
-	Switch  Switch       `json:"switch"`
+	Dir     string `json:"dir"`
+	Socket  string `json:"socket"` // the controller's
+	Libvirt string `json:"libvirt"`
+	Switch  Switch `json:"switch"`
+	// Control is the cloud's, on the host; empty where the guests are no instances.
+	Control string       `json:"control,omitempty"`
 	Nodes   []NodeStatus `json:"nodes"`
 }
 
@@ -41,6 +43,9 @@ const answerTime = 2 * time.Second
 // such and no error.
 func (c *Cluster) Status(ctx context.Context) (Status, error) {
 	s := Status{Dir: c.opts.Dir, Socket: c.Socket(), Libvirt: c.host.URI(), Switch: c.opts.Switch}
+	if c.opts.Cloud != nil {
+		s.Control = "http://" + cloudControl
+	}
 	for _, n := range c.nodes {
 		at := NodeStatus{Name: n.Name, Addr: n.Addr.String(), Ports: c.opts.Ports, Domain: "undefined"}
 		if d, err := c.virt.Domain(ctx, n.Name); err == nil {
@@ -62,6 +67,9 @@ func (s Status) String() string {
 		fmt.Fprintf(&b, "%-6s %-10s %-12s %-8t %d of %d\n", n.Name, n.Domain, n.Addr, n.Answers, n.FreePorts, n.Ports)
 	}
 	fmt.Fprintf(&b, "\ncontroller: nicferry --controller unix://%s get nics\nlibvirt:    nicferry-lab exec host -- virsh list --all\n", s.Socket)
+	if s.Control != "" {
+		fmt.Fprintf(&b, "cloud:      nicferry-lab exec host -- curl %s/log\n", s.Control)
+	}
 	return b.String()
 }
 
