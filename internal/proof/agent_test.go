@@ -28,6 +28,8 @@ type agent struct {
 	session    uint64
 	containers []*container
 	links      map[nic.ID]invariant.Link
+	// plugged tells if the node has a card of the cloud; nil if cards do not move.
+	plugged func(nic.ID) bool
 }
 
 // A container is one on a node; it wants one NIC.
@@ -114,6 +116,10 @@ func (a *agent) ferry(w nic.Wanted, of *container) nic.Observed {
 	case w.Gone:
 		delete(a.links, w.NIC)
 		o.State = nic.ObservedClean
+		return o
+	case a.plugged != nil && w.Device.Kind == nic.Found && !a.plugged(w.NIC): // told ahead of it
+		delete(a.links, w.NIC)
+		o.State, o.Running = nic.ObservedWaiting, of != nil && of.running
 		return o
 	case of != nil && of.running:
 		o.State, o.Running = nic.ObservedIn, true

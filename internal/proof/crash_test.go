@@ -128,7 +128,7 @@ func onlyTells(point string) bool {
 	_, writes, commits := strings.Cut(point, "commit ")
 	for write := range strings.FieldsSeq(writes) {
 		from, to, changes := strings.Cut(write, ">")
-		if strings.ContainsAny(write, "+-") || changes && ours(from) != ours(to) {
+		if made := write[0] == '+' || write[0] == '-'; made || changes && ours(from) != ours(to) {
 			return false
 		}
 	}

@@ -122,6 +122,15 @@ func newLife(t *testing.T, of kind, kills ...string) *life {
 	l.cloud = fake.New(fake.Options{Name: cloudName, NICsPerInstance: l.job.Slots, Latency: fake.Latency{
 		Create: 15 * time.Millisecond, Attach: 15 * time.Millisecond, Detach: 15 * time.Millisecond, Delete: 15 * time.Millisecond,
 	}})
+	if of.moved {
+		for _, a := range l.agents() {
+			a.plugged = func(id nic.ID) bool {
+				return slices.ContainsFunc(latest(l.cloud), func(s nic.Seen) bool {
+					return s.NIC == id && s.State == nic.StateAttached && s.Place.Instance == nic.InstanceID(a.node)
+				})
+			}
+		}
+	}
 	if err := l.serveCloud(); err != nil {
 		t.Fatal(err)
 	}
