@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/daemon"
 	"github.com/nicferry/nicferry/internal/store"
@@ -171,7 +172,7 @@ func ids(ctx context.Context, c *conf.Controller, clouds []conf.Provider, cluste
 		if cluster == "" {
 			break
 		}
-		if _, err := records.Commit(ctx, store.Create("ledger/"+p.Name+"/"+clusterKey, []byte(cluster))); err != nil {
+		if _, _, err := allocator.NewLedger(records, p.Name).Put(ctx, clusterKey, []byte(cluster)); err != nil {
 			return nil, false, errors.Join(err, records.Close())
 		}
 	}
