@@ -14,6 +14,9 @@ type AWS struct {
 	// Profile is one of the shared config files; empty is what the environment
 	// says.
 	Profile string `yaml:"profile"`
+	// Calls is how many times the calls that EC2 allows an account unasked this one
+	// may make.
+	Calls int `yaml:"calls"`
 }
 
 // How a network of AWS picks a subnet, as it is written.

@@ -30,6 +30,7 @@ const (
 	ownTagPrefix  = "nicferry.io/"
 	awsTagPrefix  = "aws:"
 	regionExample = "eu-central-1"
+	maxCalls      = 1000 // of which none is throttled, as by an API of one's own
 )
 
 // An id is its kind, and 8 or 17 hexadecimal digits.
@@ -53,6 +54,9 @@ func (d *doc) checkAWSProvider(path string, a AWS) {
 		if a.Profile == "" || len(a.Profile) > maxProfile || strings.ContainsFunc(a.Profile, notGraphic) || strings.ContainsAny(a.Profile, "[]") {
 			d.fault(at, "%s is no name of a profile", quote(a.Profile))
 		}
+	}
+	if at := under(path, "calls"); d.good(at) && (a.Calls < 1 || a.Calls > maxCalls) {
+		d.fault(at, "%d; want 1 to %d", a.Calls, maxCalls)
 	}
 }
 

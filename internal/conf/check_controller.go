@@ -82,6 +82,7 @@ func (d *doc) checkKind(path string, p *Provider) {
 	}
 	if p.Kind == KindAWS && p.AWS == nil {
 		p.AWS = new(AWS)
+		p.AWS.setDefaults()
 	}
 	if p.Local != nil && (p.Local.Slots < 1 || p.Local.Slots > maxSlots) {
 		d.fault(under(localAt, "slots"), "%d; want 1 to %d", p.Local.Slots, maxSlots)

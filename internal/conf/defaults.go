@@ -75,6 +75,8 @@ func (l *Local) setDefaults() { l.Slots = DefaultSlots }
 
 func (l *Libvirt) setDefaults() { l.URI = DefaultURI }
 
+func (a *AWS) setDefaults() { a.Calls = 1 }
+
 func (s *awsSection) setDefaults() {
 	s.Pick, s.Movable, s.Mode, s.SourceDestCheck = pickMostFree, movesNIC, modeDedicated, true
 }

@@ -41,6 +41,9 @@ type Options struct {
 	Endpoint string
 	// Profile is one of the shared config files; optional.
 	Profile string
+	// Calls is how many times the calls that EC2 allows an account unasked this one
+	// may make; optional: 1.
+	Calls int
 	// Log is told what nobody asked for; optional.
 	Log *slog.Logger
 	// HTTPClient makes EC2's calls; optional. AWS_CA_BUNDLE is nothing to it.
@@ -83,8 +86,9 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Log = o.Log.With("provider", o.Name)
+	o.Calls = max(1, o.Calls)
 	o.backoff = cmp.Or(o.backoff, maxBackoff)
-	p := &Provider{opts: o, secrets: &secrets{}, pace: newPace()}
+	p := &Provider{opts: o, secrets: &secrets{}, pace: newPace(o.Calls)}
 	var err error
 	if p.api, err = connect(ctx, o, p.secrets); err != nil {
 		return nil, fmt.Errorf("make aws provider %s: %w", o.Name, err)
@@ -103,8 +107,8 @@ func (p *Provider) Info() provider.Info {
 		Name: p.opts.Name, Kind: Kind, DrawsMACs: true, Travel: provider.Carry,
 		WorstCall: worstCall, VisibleAfter: visibleAfter,
 		Rates: provider.Rates{
-			Create: rateOf(apiCreateInterface), Attach: rateOf(apiAttachInterface),
-			Detach: rateOf(apiDetachInterface), Delete: rateOf(apiDeleteInterface),
+			Create: p.pace.rate(apiCreateInterface), Attach: p.pace.rate(apiAttachInterface),
+			Detach: p.pace.rate(apiDetachInterface), Delete: p.pace.rate(apiDeleteInterface),
 		},
 	}
 }

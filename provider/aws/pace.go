@@ -23,9 +23,16 @@ const (
 type pace struct {
 	mu      sync.Mutex
 	buckets map[string]*bucket
+	times   int // what EC2 allows unasked
 }
 
-func newPace() *pace { return &pace{buckets: map[string]*bucket{}} }
+func newPace(times int) *pace { return &pace{buckets: map[string]*bucket{}, times: times} }
+
+// rate is how often the account may call the action.
+func (c *pace) rate(api string) provider.Rate {
+	rate := rateOf(api)
+	return provider.Rate{Burst: c.times * rate.Burst, PerSecond: float64(c.times) * rate.PerSecond}
+}
 
 // A bucket is how often an action may be called. Tokens are below zero while
 // calls wait for theirs.
@@ -39,7 +46,7 @@ type bucket struct {
 func (c *pace) bucket(api string) *bucket {
 	b := c.buckets[api]
 	if b == nil {
-		rate := rateOf(api)
+		rate := c.rate(api)
 		// A little less than is allowed: a call arrives some time after it was counted.
 		rate.Burst, rate.PerSecond = max(1, rate.Burst-1), rate.PerSecond*0.95
 		b = &bucket{rate: rate, tokens: float64(rate.Burst), at: time.Now(), rest: retry.Backoff{First: firstRest, Max: maxRest}}

@@ -36,7 +36,8 @@ var (
 	tagging      = provider.Rate{Burst: 100, PerSecond: 10}
 )
 
-// rateOf is how often an action may be called.
+// rateOf is how often an action may be called by an account that AWS has granted no
+// more.
 func rateOf(api string) provider.Rate {
 	switch api {
 	case apiDescribeInterfaces, apiDescribeInstances, apiDescribeTypes, apiDescribeSubnets, apiDescribeAddresses:
