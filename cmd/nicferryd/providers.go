@@ -53,8 +53,7 @@ func openProvider(ctx context.Context, c conf.Provider, records store.Store, log
 				return conn, nil
 			},
 		})
-	}
-	if c.Kind == conf.KindAWS {
+	case conf.KindAWS:
 		return openAWS(ctx, c, ledger, log)
 	}
 	return nil, fmt.Errorf("no driver for kind %q in this build", c.Kind)
