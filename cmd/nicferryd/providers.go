@@ -81,7 +81,7 @@ func openAWS(ctx context.Context, c conf.Provider, ledger provider.Ledger, log *
 	if err != nil {
 		return nil, err // and no Provider that holds a nil
 	}
-	log.Info("provider of AWS opened", "provider", c.Name, "region", opts.Region, "cluster", opts.Cluster)
+	log.Info("provider of AWS opened", "provider", c.Name, "region", p.Region(), "cluster", opts.Cluster)
 	return p, nil
 }
 

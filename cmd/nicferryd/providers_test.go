@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"log/slog"
 	"strings"
 	"testing"
@@ -46,13 +47,18 @@ func TestAWSRegion(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	t.Setenv("AWS_REGION", "eu-central-1")
-	if _, err := open(t, records); err != nil {
-		t.Error(err)
+	var log bytes.Buffer
+	if _, err := openTelling(t, records, slog.New(slog.NewTextHandler(&log, nil))); err != nil || !strings.Contains(log.String(), "region=eu-central-1") {
+		t.Errorf("%v; want a word on the region, wherever it is from: %s", err, log.String())
 	}
 }
 
 func open(t *testing.T, records store.Store) (any, error) {
-	return openProviders(t.Context(), []conf.Provider{{Name: "cloud", Kind: conf.KindAWS, AWS: &conf.AWS{}}}, records, slog.New(slog.DiscardHandler))
+	return openTelling(t, records, slog.New(slog.DiscardHandler))
+}
+
+func openTelling(t *testing.T, records store.Store, log *slog.Logger) (any, error) {
+	return openProviders(t.Context(), []conf.Provider{{Name: "cloud", Kind: conf.KindAWS, AWS: &conf.AWS{}}}, records, log)
 }
 
 // noAWS keeps this machine's own AWS from a test.

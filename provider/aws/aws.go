@@ -101,6 +101,9 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	return p, nil
 }
 
+// Region is the one that it makes NICs in.
+func (p *Provider) Region() string { return p.api.Options().Region }
+
 // Info implements provider.Provider.
 func (p *Provider) Info() provider.Info {
 	return provider.Info{
