@@ -56,7 +56,7 @@ docs/cloudsim.md tells more.`,
 	flags.StringVar(&c.opts.Cloud.Region, "region", "eu-central-1", "the region that it is")
 	flags.Uint64Var(&c.opts.Cloud.Seed, "seed", 0, "draws ids, MAC addresses and times; the same seed draws the same")
 	flags.BoolVar(&c.latency, "latency", false, "let creating, attaching and detaching take as long as on EC2")
-	flags.BoolVar(&c.throttle, "throttle", false, "throttle calls as EC2 documents it")
+	flags.BoolVar(&c.throttle, "throttle", false, "throttle calls as EC2 does, as far as that is known")
 	flags.DurationVar(&c.lag, "lag", 0, "show what was written only after up to this time")
 	c.machines.flags(flags)
 	flags.StringVarP(&c.output, "output", "o", "table", "table, json, or env: what a shell or a client reads")
