@@ -289,7 +289,7 @@ func (s *show) cloudRemove(ctx context.Context) (string, error) {
 	if err := s.lab.Reserve(ctx, false); err != nil {
 		return "", err
 	}
-	if err := s.allGone(ctx); err != nil {
+	if err := s.allReturned(ctx); err != nil {
 		return "", err
 	}
 	took := time.Since(begin)
@@ -304,4 +304,29 @@ func (s *show) cloudRemove(ctx context.Context) (string, error) {
 	}
 	s.Fact("docker rm → all interfaces are detached and deleted", seconds(took), "")
 	return fmt.Sprintf("all interfaces are detached and deleted %s after docker rm began, and unplugged from both guests", seconds(took)), nil
+}
+
+// allReturned waits until there is no claim and the cloud has no interface any
+// more, as its log says. The records of the NICs stay for as long as EC2 may hide
+// what it has.
+func (s *show) allReturned(ctx context.Context) error {
+	_, err := story.Until(ctx, "all interfaces to be deleted", patience, func() (bool, bool, error) {
+		claims, err := s.names(ctx, "claims")
+		all, err2 := s.nics(ctx)
+		log, err3 := s.calls(ctx, 0)
+		if err := errors.Join(err, err2, err3); err != nil {
+			return false, false, err
+		}
+		left := append(claims, accounted(log).orphans...)
+		for _, n := range all {
+			if n.Phase != nic.PhaseRetiring {
+				left = append(left, fmt.Sprintf("%s, which is %s", n.ID, n.Phase))
+			}
+		}
+		if len(left) == 0 {
+			return true, true, nil
+		}
+		return false, false, errors.Join(fmt.Errorf("there are %s", strings.Join(left, ", ")), retry.Sleep(ctx, 10*askEvery))
+	})
+	return err
 }
