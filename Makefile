@@ -98,6 +98,10 @@ bench-move: deps build ## measure how long nobody answers while a NIC or a conta
 	@CGO_ENABLED=0 $(GO) build -trimpath -o build/bench/echo ./e2e/migrate/echo
 	@'$(BIN)/nicferry-lab' bench moves --echo build/bench/echo --out '$(OUT)-move' $(if $(ROUNDS),--rounds '$(ROUNDS)') --commit '$(VERSION)'
 
+.PHONY: bench-cloud
+bench-cloud: build ## measure the controller's way with a cloud, on the emulator of EC2: OUT=dir (build/bench)-cloud, ROUNDS=5; DOC=docs/bench-cloud.md writes the report there too
+	@'$(BIN)/nicferry-lab' bench cloud --out '$(OUT)-cloud' $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(DOC),--doc '$(DOC)') --commit '$(VERSION)'
+
 .PHONY: status
 status: go ## hold the README's status table against the tests and their last results
 	@$(SUITES) status

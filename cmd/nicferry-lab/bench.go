@@ -42,7 +42,7 @@ sockperf must be there: scripts/install-deps vm bench.`,
 	cmd.Flags().StringVar(&b.opts.Commit, "commit", version.Get().Commit, "what is measured, for the reports")
 	cmd.Flags().StringSliceVar(&b.opts.Only, "only", nil, "measure these alone of "+strings.Join(plugbench.Parts(), ", "))
 	cmd.Flags().StringVar(&b.from, "from", "", "measure nothing, and compute the reports again from this file of figures")
-	cmd.AddCommand((&benchMovesCommand{}).command())
+	cmd.AddCommand((&benchMovesCommand{}).command(), (&benchCloudCommand{}).command())
 	return cmd
 }
 
