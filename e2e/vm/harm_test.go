@@ -125,15 +125,24 @@ func (c *harmed) rested(m nic.Move) bool {
 	return m.Phase.Over() || m.Phase == nic.MoveParked || m.Phase == nic.MoveFinishing && c.away != nil && slices.ContainsFunc(m.Steps, waits)
 }
 
-// remedy runs what the parked move says would help.
+// remedies is how often a person does what a parked move says would help: a guest
+// that has just booted may be too slow for the first time.
+const remedies = 3
+
+// remedy runs what the parked move says would help, and again if it parks anew.
 func (c *harmed) remedy() {
 	c.t.Helper()
-	args := migratetest.Remedy(c.last)
-	if args == nil {
-		c.t.Fatalf("parked without a reason or a command: %s", migratetest.Tell(c.last))
+	for range remedies {
+		args := migratetest.Remedy(c.last)
+		if args == nil {
+			c.t.Fatalf("parked without a reason or a command: %s", migratetest.Tell(c.last))
+		}
+		out, err := c.CLI(c.t.Context(), args...)
+		c.tell("nicferry %s: %v: %s", strings.Join(args, " "), err, out)
+		if c.follow("heed it", c.rested); c.last.Phase != nic.MoveParked {
+			return
+		}
 	}
-	out, err := c.CLI(c.t.Context(), args...)
-	c.tell("nicferry %s: %v: %s", strings.Join(args, " "), err, out)
 }
 
 // ends waits until the move is over, and wants the container where that says.
