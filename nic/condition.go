@@ -51,6 +51,7 @@ const (
 	ReasonWaitingForTurn     Reason = "WaitingForTurn"      // the provider is not asked more often than it allows
 	ReasonMoved              Reason = "Moved"               // the container has given its claim to one on another node
 	ReasonMoveParked         Reason = "MoveParked"          // the claim's move goes neither on nor back without an operator
+	ReasonNoPublicAddress    Reason = "NoPublicAddress"     // the claim's public address is missing, or cannot be given back
 	ReasonUnrecorded         Reason = "Unrecorded"          // it had no record, and is being taken back
 	ReasonStoreUnreachable   Reason = "StoreUnreachable"    // the controller's store takes no records: nothing new begins
 	ReasonNotLeading         Reason = "NotLeading"          // the controller answers and does no work

@@ -100,6 +100,9 @@ type Identity struct {
 	Given bool `json:"given,omitempty"`
 	// Space is the address space that Addrs are in.
 	Space string `json:"space,omitempty"`
+	// Public is what the world reaches the claim by, where its network publishes its
+	// claims. It is the claim's alone: the next container of its name gets another.
+	Public netip.Addr `json:"public,omitzero"`
 }
 
 // DHCPClientID is the client identifier (RFC 2132 option 61) of a claim: type

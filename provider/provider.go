@@ -145,11 +145,14 @@ type AddrAssigner interface {
 }
 
 // A Publisher gives claims public addresses, which live as long as the claims do
-// and pass from NIC to NIC with them.
+// and pass from NIC to NIC with them. One stays with its NIC wherever that is
+// plugged in, and leads nowhere once the NIC is deleted.
 type Publisher interface {
 	// Publish has the claim's public address lead to the NIC's first address, and
 	// returns it. A claim that has none gets one; one that leads elsewhere is led
-	// here. Its owner repeats it after any error.
+	// here. Its owner repeats it after any error, which may have left the claim with
+	// an address that leads nowhere. No such NIC: ErrNotFound. One that another
+	// claim's leads to: ErrElsewhere. No address left: ErrExhausted.
 	Publish(ctx context.Context, claim nic.ClaimID, id nic.ID) (netip.Addr, error)
 	// Unpublish gives the claim's public address back. A claim that has none is no
 	// error.

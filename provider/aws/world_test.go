@@ -267,7 +267,17 @@ func (w *world) gone(id nic.ID) {
 // actions are what the kinds of the suite's calls are at EC2.
 var actions = map[string]string{
 	"create": apiCreateInterface, "attach": apiAttachInterface, "detach": apiDetachInterface, "delete": apiDeleteInterface,
+	"publish": apiAllocateAddress, "unpublish": apiReleaseAddress, "published": apiDescribeAddresses,
 	"get": apiDescribeInterfaces, "list": apiDescribeInterfaces, "limits": apiDescribeInstances, "off": apiDescribeInstances,
+}
+
+// tries is how often a call is made before it has failed: a public address is
+// allocated once, since EC2 has no token for that.
+func tries(op string) int {
+	if op == "publish" {
+		return 1
+	}
+	return attempts
 }
 
 // rig is the world for the conformance suite.
@@ -282,7 +292,7 @@ func (w *world) rig() *providertest.Rig {
 			return w.Provider
 		},
 		Fail: func(op string, kind error) {
-			f := cloudsim.Fault{Verb: cloudsim.ServerError, API: actions[op], Count: attempts}
+			f := cloudsim.Fault{Verb: cloudsim.ServerError, API: actions[op], Count: tries(op)}
 			switch kind {
 			case provider.ErrThrottled:
 				f.Verb, f.Count = cloudsim.Throttle, 1
@@ -291,7 +301,9 @@ func (w *world) rig() *providertest.Rig {
 			}
 			w.inject(f)
 		},
-		Lose:   func(op string) { w.inject(cloudsim.Fault{Verb: cloudsim.LoseReply, API: actions[op], Count: attempts}) },
+		Lose: func(op string) {
+			w.inject(cloudsim.Fault{Verb: cloudsim.LoseReply, API: actions[op], Count: tries(op)})
+		},
 		SetOff: w.setOff,
 	}
 }

@@ -5,6 +5,7 @@ package fake
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -59,6 +60,8 @@ type Options struct {
 	Secretive bool
 	// Quota is how many of our NICs there can be in all; default is no limit.
 	Quota int
+	// PublicQuota is how many public addresses there can be; default is no limit.
+	PublicQuota int
 	// Subnets, if any, are what NICs are made in, and get their addresses from; Zones
 	// are the instances' zones, which a NIC does not leave.
 	Subnets []Subnet
@@ -84,7 +87,10 @@ type Provider struct {
 	made    int // NICs ever made, for their provider ids
 	faults  map[string][]fault
 	log     []Call
-	buckets map[string]*bucket
+	public  map[nic.ClaimID]Public
+	// lastPublic is the public address that was made last.
+	lastPublic netip.Addr
+	buckets    map[string]*bucket
 	// squatted are device indexes that are in use and in no list, met those of
 	// them that an attach has run into.
 	squatted, met map[place]bool
@@ -100,7 +106,10 @@ func New(o Options) *Provider {
 		o.Device = func(_ nic.Spec, mac nic.MAC) nic.Device { return nic.Device{Kind: nic.Found, MAC: mac} }
 	}
 	o.Instances = slices.Clone(o.Instances)
-	return &Provider{opts: o, nics: map[nic.ID]*record{}, faults: map[string][]fault{}, buckets: bucketsOf(o.Rates), squatted: map[place]bool{}, met: map[place]bool{}, off: map[nic.InstanceID]bool{}}
+	return &Provider{
+		opts: o, nics: map[nic.ID]*record{}, faults: map[string][]fault{}, buckets: bucketsOf(o.Rates), squatted: map[place]bool{}, met: map[place]bool{},
+		off: map[nic.InstanceID]bool{}, public: map[nic.ClaimID]Public{}, lastPublic: firstPublic,
+	}
 }
 
 // Info implements provider.Provider.

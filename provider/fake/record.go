@@ -81,6 +81,7 @@ func (p *Provider) find(id nic.ID, now time.Time) *record {
 	}
 	if !r.advance(now) {
 		delete(p.nics, id)
+		p.unlead(id)
 		return nil
 	}
 	return r

@@ -3,6 +3,7 @@
 package providertest
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -55,6 +56,10 @@ const (
 	opList   = "list"
 	opLimits = "limits"
 	opOff    = "off"
+
+	opPublish   = "publish"
+	opUnpublish = "unpublish"
+	opPublished = "published"
 )
 
 // Run runs the suite. It makes one rig for each case and takes every NIC away
@@ -127,5 +132,5 @@ func cases() []testCase {
 		{"F15_ConcurrentNICs", concurrentNICs},
 		{"F15_ConcurrentCallsOfOneNIC", concurrentCalls},
 	}
-	return append(cs, faultCases()...)
+	return slices.Concat(cs, publicCases(), faultCases())
 }
