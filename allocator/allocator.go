@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nicferry/nicferry/allocator/ipam"
@@ -131,6 +132,8 @@ type Allocator struct {
 	censuses *censuses
 	tallies  *tallies
 	crowds   *crowds
+	// publishes: there are claims with public addresses, or there may be.
+	publishes atomic.Bool
 
 	mu       sync.Mutex           // guards what follows
 	lastSeen map[string]time.Time // by node
@@ -193,6 +196,9 @@ func New(opts Options) (*Allocator, error) {
 			return nil, fmt.Errorf("network %s: no provider %q", n.Name, n.Provider)
 		}
 		a.networks[n.Name] = n
+		if n.Cloud.PublicIP {
+			a.publishes.Store(true)
+		}
 		for _, s := range n.Subnets {
 			if s.Gateway.IsValid() {
 				a.gateways[spaceAddr{n.Space, s.Gateway}] = n.Name

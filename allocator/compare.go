@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/nicferry/nicferry/internal/api"
@@ -25,6 +26,8 @@ const (
 	sendHome  remedy = "take it back"
 	release   remedy = "release the claim"
 	dropIndex remedy = "drop the index's record"
+	adopt     remedy = "write its record anew, and give it back or to its claim"
+	republish remedy = "have the provider make the claim another"
 )
 
 // A finding is one that can be acted upon.
@@ -34,6 +37,8 @@ type finding struct {
 	seen  nic.Seen  // for collect, restore
 	stray nic.Stray // for collect of what a node has
 	index string    // for dropIndex: the key
+	// addr is the public address, for adopt and republish.
+	addr netip.Addr
 }
 
 // key is what makes a finding the same as an earlier one.
@@ -61,6 +66,7 @@ func (f facts) compare() []finding {
 	c.onNodes()
 	c.indexes()
 	c.leftBehind()
+	c.publicAddresses()
 	return c.out
 }
 

@@ -3,6 +3,7 @@ package allocator
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/nicferry/nicferry/internal/store"
@@ -29,6 +30,7 @@ type reading struct {
 	on       map[string]nic.ID          // by key
 	moved    map[string]moved           // by key
 	reserved map[string]nic.Reservation // of addresses and MACs, by key
+	public   map[nic.ClaimID]nic.Publication
 }
 
 // said is what a provider says in its list, and then of single NICs: the second
@@ -37,6 +39,10 @@ type said struct {
 	list  map[nic.ID]nic.Seen
 	asked map[nic.ID]nic.Seen
 	err   error // then nothing is concluded from the rest
+	// public are the public addresses that the provider says claims have; nil where
+	// it was not asked, or has not answered.
+	public    map[nic.ClaimID]netip.Addr
+	publicErr error
 }
 
 // read reads the store at one revision.
@@ -45,6 +51,7 @@ func (a *Allocator) read(ctx context.Context) (reading, error) {
 		nics: map[nic.ID]nic.NIC{}, claims: map[nic.ClaimID]nic.Claim{}, nodes: map[string]nic.Node{},
 		observed: map[nic.ID]nic.Observed{}, owners: map[string]nic.ClaimID{}, on: map[string]nic.ID{},
 		reserved: map[string]nic.Reservation{}, moved: map[string]moved{},
+		public: map[nic.ClaimID]nic.Publication{},
 	}
 	all, _, err := a.opts.Store.List(ctx, "", "", 0)
 	if err != nil {
@@ -67,6 +74,8 @@ func (a *Allocator) read(ctx context.Context) (reading, error) {
 			err = into(r.reserved, record.Key, record)
 		case onRoot:
 			err = into(r.on, record.Key, record)
+		case publicPrefix:
+			err = into(r.public, nic.ClaimID(rest), record)
 		case movedPrefix:
 			err = into(r.moved, record.Key, record)
 		}
@@ -96,7 +105,9 @@ func (a *Allocator) gather(ctx context.Context) (facts, error) {
 		return f, err
 	}
 	for name := range a.opts.Providers {
-		f.providers[name] = a.list(ctx, name)
+		s := a.list(ctx, name)
+		s.public, s.publicErr = a.listPublic(ctx, name, f.before)
+		f.providers[name] = s
 	}
 	a.awaitCensuses(ctx, &f, asked)
 	if f.after, err = a.read(ctx); err != nil {

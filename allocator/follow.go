@@ -24,6 +24,9 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	if err := a.remember(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.recoverPublic(ctx); err != nil {
+		return nil, err
+	}
 	for _, n := range nics {
 		a.changes.learn(n.Value)
 		a.spares.learn(n.Value)

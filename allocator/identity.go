@@ -38,7 +38,7 @@ func (a *Allocator) identify(e *edit, claim *nic.Claim, network nic.Network) (*n
 	if err := i.letGoOld(); err != nil {
 		return nil, err
 	}
-	i.id.Space = network.Space
+	i.id.Space, i.id.Public = network.Space, claim.Identity.Public
 	claim.Identity = i.id
 	for _, r := range i.reserve {
 		e.put(r.key, a.reservation(*claim), r.rev)

@@ -25,6 +25,7 @@ import (
 //	on/NODE/ID                  the NIC's id: what a node has or is to have
 //	node/NAME                   nic.Node
 //	observed/ID                 nic.Observed, by NIC
+//	public/ID                   nic.Publication, by claim
 //	ledger/PROVIDER/KEY         a provider's own memory
 const (
 	nicPrefix   = "nic/"
@@ -42,6 +43,7 @@ const (
 	movingPrefix   = "moving/"
 	movedPrefix    = "moved/"
 	observedPrefix = "observed/"
+	publicPrefix   = "public/"
 )
 
 func nicKey(id nic.ID) string        { return nicPrefix + string(id) }
@@ -51,6 +53,8 @@ func ownerPrefix(node string) string { return ownerRoot + node + "/" }
 func macKey(mac nic.MAC) string      { return macPrefix + mac.String() }
 func nodeKey(name string) string     { return nodePrefix + name }
 func observedKey(id nic.ID) string   { return observedPrefix + string(id) }
+
+func publicKey(id nic.ClaimID) string { return publicPrefix + string(id) }
 
 func addrKey(space string, addr netip.Addr) string {
 	return addrPrefix + space + "/" + addr.String()

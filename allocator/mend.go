@@ -38,6 +38,10 @@ func (a *Allocator) mend(ctx context.Context, f finding) error {
 		return a.releaseFound(ctx, f)
 	case dropIndex:
 		return a.dropIndex(ctx, f)
+	case adopt:
+		return a.adoptPublic(ctx, f)
+	case republish:
+		return a.republish(ctx, f)
 	}
 	return errMoved
 }

@@ -150,8 +150,9 @@ func (tr *trip) sound() {
 		tr.t.Fatal(err)
 	}
 	world := invariant.World{
-		Now: time.Now(), Records: again, Before: &records, Providers: map[string]invariant.Provider{"fake": {NICs: all}},
-		Nodes: map[string]invariant.Node{},
+		Now: time.Now(), Records: again, Before: &records,
+		Providers: map[string]invariant.Provider{"fake": {NICs: all, Public: publicOf(tr.cloud)}},
+		Nodes:     map[string]invariant.Node{},
 	}
 	for node := range tr.sessions { // one that is forgotten is off
 		var on []invariant.Link

@@ -56,6 +56,9 @@ func (e *edit) keep(to *[]remembered, key string, v any) {
 	case nic.NIC:
 		r.Conditions = slices.Clone(r.Conditions)
 		v = r
+	case nic.Publication:
+		r.Conditions = slices.Clone(r.Conditions)
+		v = r
 	case nic.Node, nic.Observed:
 	default:
 		return
@@ -98,6 +101,8 @@ func (a *Allocator) tell(e *edit) {
 			n.observed(op)
 		case strings.HasPrefix(op.Key, nodePrefix):
 			n.node(op)
+		case strings.HasPrefix(op.Key, publicPrefix):
+			n.public(op)
 		}
 	}
 }

@@ -32,6 +32,8 @@ func ReadRecords(ctx context.Context, s store.Store) (invariant.Records, error) 
 			r.Claims, err = decoded(r.Claims, record)
 		case observedPrefix:
 			r.Observed, err = decoded(r.Observed, record)
+		case publicPrefix:
+			r.Public, err = decoded(r.Public, record)
 		case nodePrefix:
 			r.Nodes, err = decoded(r.Nodes, record)
 		default:
@@ -63,7 +65,7 @@ func indexed(value []byte) string {
 	return string(value)
 }
 
-func decoded[T nic.NIC | nic.Claim | nic.Observed | nic.Node](to []T, record store.Record) ([]T, error) {
+func decoded[T nic.NIC | nic.Claim | nic.Observed | nic.Node | nic.Publication](to []T, record store.Record) ([]T, error) {
 	v, err := store.DecodeJSON[T](record)
 	return append(to, v), err
 }

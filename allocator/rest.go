@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
@@ -44,8 +45,10 @@ func (a *Allocator) letGo(e *edit, claim nic.Claim) error {
 		e.delete(name, rev)
 		return nil
 	}
+	id := claim.Identity
+	id.Public = netip.Addr{} // it is given back
 	e.update(name, nic.Kept{
-		Schema: nic.Schema, Network: claim.Request.Network, Tenant: claim.Tenant, Identity: claim.Identity, Until: a.now().Add(keep),
+		Schema: nic.Schema, Network: claim.Request.Network, Tenant: claim.Tenant, Identity: id, Until: a.now().Add(keep),
 	}, rev)
 	return nil
 }

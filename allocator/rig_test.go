@@ -211,4 +211,7 @@ func (r *rig) empty() {
 	if err != nil || len(seen) > 0 {
 		r.t.Errorf("left in the cloud: %v, %v", seen, err)
 	}
+	if public := r.cloud.Public(); len(public) > 0 {
+		r.t.Errorf("left in the cloud: public addresses %v", public)
+	}
 }

@@ -101,6 +101,13 @@ func (a *Allocator) cool(ctx context.Context, id nic.ID) error {
 				e.update(nicKey(id), n, rev)
 				return nil
 			}
+			if wait, stuck, err := stillPublic(e, n.Holder); wait || err != nil {
+				if kept = false; stuck { // then it is deleted instead
+					n.Reuse = false
+					e.update(nicKey(id), n, rev)
+				}
+				return err
+			}
 			if err := a.endClaim(e, claim, claimRev); err != nil {
 				return err
 			}

@@ -41,7 +41,11 @@ func (a *Allocator) claimView(ctx context.Context, claim nic.Claim) (api.ClaimVi
 		return api.ClaimView{}, err
 	}
 	doubts, err := a.doubts(a.reader(ctx), claim)
-	claim.Conditions = append(slices.Clip(claim.Conditions), doubts...)
+	if err != nil {
+		return api.ClaimView{}, err
+	}
+	missing, err := a.publicTrouble(ctx, claim)
+	claim.Conditions = append(append(slices.Clip(claim.Conditions), doubts...), missing...)
 	if claim.Phase != nic.ClaimBound && claim.Phase != nic.ClaimReady {
 		claim.Conditions = a.withOutages(claim.Conditions, a.networks[claim.Request.Network].Provider)
 	}

@@ -9,8 +9,10 @@ import (
 // whose is what a line of the log about a key of the queue says besides: the NIC
 // and the claim that it is about.
 func (a *Allocator) whose(key string) []any {
-	if id, ok := strings.CutPrefix(key, claimPrefix); ok {
-		return []any{"claim", id}
+	for _, of := range []string{claimPrefix, publicPrefix} {
+		if id, ok := strings.CutPrefix(key, of); ok {
+			return []any{"claim", id}
+		}
 	}
 	id, ok := strings.CutPrefix(key, nicPrefix)
 	if !ok {

@@ -24,7 +24,11 @@ const (
 // work is what the queue runs for a record that may need something.
 func (a *Allocator) work(ctx context.Context, key string) (time.Duration, error) {
 	if id, ok := strings.CutPrefix(key, claimPrefix); ok {
+		a.wakePublic(nic.ClaimID(id))
 		return a.workOnClaim(ctx, nic.ClaimID(id))
+	}
+	if id, ok := strings.CutPrefix(key, publicPrefix); ok {
+		return a.workOnPublic(ctx, nic.ClaimID(id))
 	}
 	if key == expireKey {
 		return a.expire(ctx)
@@ -77,6 +81,7 @@ func (a *Allocator) workOnNIC(ctx context.Context, id nic.ID) (time.Duration, er
 		return a.thaw(ctx, n)
 	}
 	a.landed(id)
+	a.wakePublic(n.Holder)
 	if err := a.unnote(ctx, n, nic.ReasonProviderError); err != nil {
 		return 0, err
 	}

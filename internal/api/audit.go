@@ -25,6 +25,12 @@ const (
 	FindingClaimWithoutContainer FindingKind = "ClaimWithoutContainer"
 	// An index of the store leads nowhere.
 	FindingDangling FindingKind = "Dangling"
+	// A provider has a public address with our tag, and no record says why.
+	FindingPublicUnrecorded FindingKind = "PublicUnrecorded"
+	// A claim has a public address by its record, and its provider knows nothing of it.
+	FindingPublicNotAtProvider FindingKind = "PublicNotAtProvider"
+	// A claim is gone, and its provider has not taken its public address back yet.
+	FindingPublicLeft FindingKind = "PublicLeft"
 	// What could not be compared, and why.
 	FindingNodeSilent          FindingKind = "NodeSilent"
 	FindingProviderUnreachable FindingKind = "ProviderUnreachable"

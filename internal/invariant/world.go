@@ -5,6 +5,7 @@ package invariant
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,7 @@ type Records struct {
 	Claims   []nic.Claim
 	Observed []nic.Observed
 	Nodes    []nic.Node
+	Public   []nic.Publication
 	// The indexes: what stands under a key, without the prefix that all keys
 	// of an index share.
 	Owners map[string]string // owner key: claim
@@ -67,6 +69,9 @@ type Provider struct {
 	DrawsMACs bool
 	// NICs are all that carry our tag.
 	NICs []nic.Seen
+	// Public are all public addresses that carry our tag, by claim; nil where none
+	// were looked for.
+	Public map[nic.ClaimID]netip.Addr
 }
 
 // A Node is what its kernel and its container engine show.
@@ -122,6 +127,7 @@ func Check(w World) []Finding {
 	c.waits()
 	c.trust()
 	c.providers()
+	c.public()
 	c.links()
 	c.strangers()
 	slices.SortStableFunc(c.found, func(a, b Finding) int {
@@ -153,15 +159,19 @@ type check struct {
 type reading struct {
 	nics   map[nic.ID]nic.NIC
 	claims map[nic.ClaimID]nic.Claim
+	public map[nic.ClaimID]nic.Publication
 }
 
 func index(r Records) reading {
-	ix := reading{nics: map[nic.ID]nic.NIC{}, claims: map[nic.ClaimID]nic.Claim{}}
+	ix := reading{nics: map[nic.ID]nic.NIC{}, claims: map[nic.ClaimID]nic.Claim{}, public: map[nic.ClaimID]nic.Publication{}}
 	for _, n := range r.NICs {
 		ix.nics[n.ID] = n
 	}
 	for _, c := range r.Claims {
 		ix.claims[c.ID] = c
+	}
+	for _, p := range r.Public {
+		ix.public[p.Claim] = p
 	}
 	return ix
 }

@@ -31,6 +31,7 @@ type job struct {
 	Cloud        string   // the socket of the cloud
 	Local        bool     // the provider is local instead, with its ledger in the store
 	Pool         nic.Pool // of the network life
+	Public       bool     // containers have public addresses
 	Slots        int      // of the node at the local provider; 0 for many
 	Points       string   // a file to which each point is written that is passed
 	Kills        []string // the points to die at, whichever comes first
@@ -77,7 +78,7 @@ func (j job) run(ctx context.Context) error {
 	}
 	alloc, err := allocator.New(allocator.Options{
 		Store: records, Providers: map[string]provider.Provider{cloudName: cloud},
-		Networks: lifeNetworks(j.Pool), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Poll: pollEvery,
+		Networks: lifeNetworks(j.Pool, j.Public), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Poll: pollEvery,
 	})
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func (j job) run(ctx context.Context) error {
 		return err
 	}
 	server := rpc.NewServer()
-	if err := server.RegisterName("Controller", &served{alloc}); err != nil {
+	if err := server.RegisterName("Controller", &served{alloc, records}); err != nil {
 		return err
 	}
 	go func() {

@@ -46,7 +46,11 @@ const (
 func TestF50_CrashMatrix(t *testing.T) {
 	for _, local := range []bool{false, true} {
 		var done []string
-		for _, of := range []kind{{local: local}, {local: local, pooled: true}, {local: local, moved: true}} {
+		kinds := []kind{{local: local}, {local: local, pooled: true}, {local: local, moved: true}}
+		if !local {
+			kinds = append(kinds, kind{public: true})
+		}
+		for _, of := range kinds {
 			t.Run(of.String(), func(t *testing.T) {
 				passed := crashMatrix(t, of, done)
 				if !long() {

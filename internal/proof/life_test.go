@@ -39,7 +39,7 @@ const (
 
 // lifeNetworks have NICs that suit a cloud and a node that makes them. The first
 // keeps some in reserve, if pool says so, and the second never does.
-func lifeNetworks(pool nic.Pool) []nic.Network {
+func lifeNetworks(pool nic.Pool, public bool) []nic.Network {
 	life := nic.Network{
 		Name: "life", Provider: cloudName, Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(lifeHold),
 		Device: nic.Device{Kind: nic.Veth, Bridge: nic.Bridge{Name: "br0"}},
@@ -48,6 +48,7 @@ func lifeNetworks(pool nic.Pool) []nic.Network {
 			Ranges: []nic.Range{{First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.0.19")}},
 		}},
 	}
+	life.Cloud.PublicIP = public
 	other := life
 	other.Name = "other"
 	if life.Pool = pool; pool.Max > 0 {
@@ -57,8 +58,9 @@ func lifeNetworks(pool nic.Pool) []nic.Network {
 }
 
 // A kind of life: which provider makes the NICs, whether some are kept in
-// reserve, and whether the container moves to another node.
-type kind struct{ local, pooled, moved bool }
+// reserve, whether the container moves to another node, and whether it has a public
+// address.
+type kind struct{ local, pooled, moved, public bool }
 
 func (k kind) String() string {
 	name := "cloud"
@@ -70,6 +72,9 @@ func (k kind) String() string {
 	}
 	if k.moved {
 		name += " moved"
+	}
+	if k.public {
+		name += " in public"
 	}
 	return name
 }
@@ -101,7 +106,7 @@ func newLife(t *testing.T, of kind, kills ...string) *life {
 	l := &life{kind: of, agent: newAgent("vm1"), kills: kills}
 	l.job = job{
 		Store: filepath.Join(dir, "db"), Serve: filepath.Join(dir, "ctl"), Cloud: filepath.Join(dir, "cloud"),
-		Points: filepath.Join(dir, "points"), Local: of.local,
+		Points: filepath.Join(dir, "points"), Local: of.local, Public: of.public,
 	}
 	if of.pooled {
 		l.job.Slots = poolSlots
@@ -291,6 +296,12 @@ func (l *life) live() error {
 			if got := l.cloud.Counts()[fake.OpCreate].Effects; got != made {
 				return fmt.Errorf("%d NICs were made, want %d", got, made)
 			}
+			if left := l.cloud.Public(); len(left) > 0 {
+				return fmt.Errorf("left in the cloud: public addresses %v", left)
+			}
+			if got := l.cloud.Counts()[fake.OpPublish].Effects; l.kind.public && got != made {
+				return fmt.Errorf("a public address was made or led elsewhere %d times, want %d", got, made)
+			}
 		}
 		return empty(s, left)
 	})
@@ -299,7 +310,9 @@ func (l *life) live() error {
 // alone is the life of one container.
 func (l *life) alone() error {
 	of := l.agent.run(1, nic.Request{Network: "life"})
-	bound := func(s Sight) bool { return s.bound() == 1 }
+	bound := func(s Sight) bool {
+		return s.bound() == 1 && (!l.kind.public || l.leads(s.Claims[0]))
+	}
 	if err := l.step("bound", bound); err != nil {
 		return err
 	}
@@ -312,7 +325,13 @@ func (l *life) alone() error {
 		return err
 	}
 	of.running, of.gone = false, true
-	return l.step("gone", func(s Sight) bool { return len(s.Claims) == 0 })
+	return l.step("gone", func(s Sight) bool { return len(s.Claims) == 0 && s.Public == 0 })
+}
+
+// leads says whether the world reaches the claim by its public address.
+func (l *life) leads(claim nic.Claim) bool {
+	public := l.cloud.Public()[claim.ID]
+	return public.NIC == claim.NIC && public.Addr.IsValid() && public.Addr == claim.Identity.Public
 }
 
 // bound counts the claims that are.
@@ -332,9 +351,15 @@ func (l *life) check() error {
 		if err != nil {
 			return err
 		}
+		var public map[nic.ClaimID]netip.Addr
+		if l.cloud != nil {
+			if public, err = l.cloud.Published(context.Background()); err != nil {
+				return err
+			}
+		}
 		return invariant.Error(invariant.Check(invariant.World{
 			Now: time.Now(), Records: records, Nodes: links(l.agents()),
-			Providers: map[string]invariant.Provider{cloudName: {NICs: nics}},
+			Providers: map[string]invariant.Provider{cloudName: {NICs: nics, Public: public}},
 		}))
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -75,6 +76,7 @@ func value(kind string, text []byte) string {
 	var n nic.NIC
 	var c nic.Claim
 	var o nic.Observed
+	var p nic.Publication
 	switch {
 	case kind == "nic" && json.Unmarshal(text, &n) == nil:
 		add("%s", n.Phase)
@@ -107,8 +109,18 @@ func value(kind string, text []byte) string {
 		if c.NIC == "" {
 			add("without")
 		}
+		if c.Identity.Public.IsValid() {
+			add("public")
+		}
 		if c.Move != nil {
 			add("at-%s", c.Move.At)
+		}
+	case kind == "public" && json.Unmarshal(text, &p) == nil:
+		if p.NIC != "" {
+			add("leads")
+		}
+		if p.Returned {
+			add("back")
 		}
 	case kind == "observed" && json.Unmarshal(text, &o) == nil:
 		add("%s", o.State)
@@ -175,4 +187,22 @@ func (m *markedCalls) Get(ctx context.Context, ids ...nic.ID) (seen map[nic.ID]n
 func (m *markedCalls) Limits(ctx context.Context, at nic.InstanceID) (l provider.Limits, err error) {
 	m.call("limits", func() (nic.State, error) { l, err = m.Provider.Limits(ctx, at); return "", err })
 	return l, err
+}
+
+func (m *markedCalls) Publish(ctx context.Context, claim nic.ClaimID, id nic.ID) (addr netip.Addr, err error) {
+	m.call("publish", func() (nic.State, error) {
+		addr, err = m.Provider.(provider.Publisher).Publish(ctx, claim, id)
+		return "", err
+	})
+	return addr, err
+}
+
+func (m *markedCalls) Unpublish(ctx context.Context, claim nic.ClaimID) (err error) {
+	m.call("unpublish", func() (nic.State, error) { err = m.Provider.(provider.Publisher).Unpublish(ctx, claim); return "", err })
+	return err
+}
+
+// Published is the provider's: nothing asks for it in a life.
+func (m *markedCalls) Published(ctx context.Context) (map[nic.ClaimID]netip.Addr, error) {
+	return m.Provider.(provider.Publisher).Published(ctx)
 }

@@ -3,17 +3,22 @@ package proof
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"net/rpc"
 	"time"
 
 	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/fake"
 )
 
 // The controller as a child serves it. Names and shapes are net/rpc's.
-type served struct{ alloc *allocator.Allocator }
+type served struct {
+	alloc   *allocator.Allocator
+	records store.Store
+}
 
 type (
 	HelloArgs   struct{ Node string }
@@ -94,6 +99,7 @@ type Sight struct {
 	Claims []nic.Claim
 	NICs   []nic.NIC
 	Spares int // of the NICs, those in reserve that their node has
+	Public int // records of public addresses
 }
 
 func (s *served) Look(_ Nothing, reply *Sight) error {
@@ -102,6 +108,8 @@ func (s *served) Look(_ Nothing, reply *Sight) error {
 	for _, v := range claims {
 		reply.Claims = append(reply.Claims, v.Claim)
 	}
+	public, _, publicErr := s.records.List(ctx, "public/", "", 0)
+	reply.Public = len(public)
 	nics, nicsErr := s.alloc.NICs(ctx, "", 0)
 	for _, v := range nics {
 		reply.NICs = append(reply.NICs, v.NIC)
@@ -112,7 +120,7 @@ func (s *served) Look(_ Nothing, reply *Sight) error {
 			reply.In = append(reply.In, v.Node)
 		}
 	}
-	return errors.Join(err, nicsErr)
+	return errors.Join(err, nicsErr, publicErr)
 }
 
 // farController is a child's controller.
@@ -168,7 +176,13 @@ type (
 		ID nic.ID
 		At nic.InstanceID
 	}
+	PublishArgs struct {
+		Claim nic.ClaimID
+		ID    nic.ID
+	}
 	CloudReply struct {
+		Addr       netip.Addr
+		Public     map[nic.ClaimID]netip.Addr
 		Kind, Text string // of the error
 		Seen       nic.Seen
 		All        map[nic.ID]nic.Seen
@@ -227,6 +241,20 @@ func (s *servedCloud) Limits(at nic.InstanceID, r *CloudReply) (err error) {
 	return r.fail(err)
 }
 
+func (s *servedCloud) Publish(a PublishArgs, r *CloudReply) (err error) {
+	r.Addr, err = s.cloud.Publish(context.Background(), a.Claim, a.ID)
+	return r.fail(err)
+}
+
+func (s *servedCloud) Unpublish(claim nic.ClaimID, r *CloudReply) error {
+	return r.fail(s.cloud.Unpublish(context.Background(), claim))
+}
+
+func (s *servedCloud) Published(_ Nothing, r *CloudReply) (err error) {
+	r.Public, err = s.cloud.Published(context.Background())
+	return r.fail(err)
+}
+
 // farCloud is the cloud as a child sees it.
 type farCloud struct{ client *rpc.Client }
 
@@ -280,4 +308,19 @@ func (f *farCloud) List(context.Context) ([]nic.Seen, error) {
 func (f *farCloud) Limits(_ context.Context, at nic.InstanceID) (provider.Limits, error) {
 	r, err := f.call("Limits", at)
 	return r.Limits, err
+}
+
+func (f *farCloud) Publish(_ context.Context, claim nic.ClaimID, id nic.ID) (netip.Addr, error) {
+	r, err := f.call("Publish", PublishArgs{claim, id})
+	return r.Addr, err
+}
+
+func (f *farCloud) Unpublish(_ context.Context, claim nic.ClaimID) error {
+	_, err := f.call("Unpublish", claim)
+	return err
+}
+
+func (f *farCloud) Published(context.Context) (map[nic.ClaimID]netip.Addr, error) {
+	r, err := f.call("Published", Nothing{})
+	return r.Public, err
 }
