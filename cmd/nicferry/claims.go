@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -15,7 +16,7 @@ func claimKind() kind {
 	return kind{
 		name: "claims", aliases: []string{"claim"},
 		columns: []string{"CLAIM", "CONTAINER", "INTERFACE", "NETWORK", "NODE", "PHASE", "ADDRESS", "NIC", "AGE"},
-		wide:    []string{"MAC", "EPOCH", "REASON"},
+		wide:    []string{"MAC", "PUBLIC", "EPOCH", "REASON"},
 		list: func(ctx context.Context, c *client.Client) ([]thing, error) {
 			claims, err := c.Claims(ctx)
 			return things(claims, newClaim), err
@@ -77,6 +78,23 @@ func (c claim) addresses() string {
 	return join(c.Identity.Addrs)
 }
 
+// public is the claim's public address, and what it is good for while there is no
+// NIC.
+func (c claim) public() string {
+	addr := addrOrNone(c.Identity.Public)
+	if addr != "" && c.NIC == "" {
+		addr += " (leads nowhere while there is no NIC, and costs money all the same)"
+	}
+	return addr
+}
+
+func addrOrNone(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
 func (c claim) mac() nic.MAC {
 	if !c.Identity.MAC.IsZero() {
 		return c.Identity.MAC
@@ -89,7 +107,7 @@ func (c claim) cells(now time.Time) []string {
 	return []string{
 		string(c.ID), c.Container, c.Owner.Interface, c.Request.Network, c.Owner.Node,
 		with(string(c.Phase), string(condition.Reason)), c.addresses(), string(c.NIC), age(now, c.Created),
-		c.mac().String(), strconv.FormatUint(c.Epoch, 10), condition.Message,
+		c.mac().String(), addrOrNone(c.Identity.Public), strconv.FormatUint(c.Epoch, 10), condition.Message,
 	}
 }
 
@@ -106,6 +124,7 @@ func (c claim) describe(s *sheet) {
 	s.field("NIC", string(c.NIC))
 	s.field("MAC", c.mac().String())
 	s.field("Addresses", c.addresses())
+	s.field("Public address", c.public())
 	if c.Request.Unstarted {
 		s.field("Started", "never")
 		s.time("Given back", c.StoppedAt)

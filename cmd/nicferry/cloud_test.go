@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -35,5 +36,22 @@ func TestDescribeCloud(t *testing.T) {
 		if !strings.Contains(got, c.want) || strings.Contains(got, "Cloud") != (c.want != "") || strings.ContainsRune(got, '\x1b') {
 			t.Errorf("got %s\nwant %s", got, c.want)
 		}
+	}
+}
+
+// A public address without a NIC is told to cost money for nothing.
+func TestPublicAddress(t *testing.T) {
+	t.Parallel()
+	var c claim
+	if got := c.public(); got != "" {
+		t.Errorf("without one it says %q", got)
+	}
+	c.Identity.Public = netip.MustParseAddr("203.0.113.9")
+	if got := c.public(); got != "203.0.113.9 (leads nowhere while there is no NIC, and costs money all the same)" {
+		t.Errorf("without a NIC it says %q", got)
+	}
+	c.NIC = "nic-00000000000000a1"
+	if got := c.public(); got != "203.0.113.9" {
+		t.Errorf("it says %q", got)
 	}
 }

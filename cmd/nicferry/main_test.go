@@ -227,7 +227,7 @@ func fixtures() *apitest.Backend {
 	b.PutClaim(api.ClaimView{Observed: &observed, Claim: nic.Claim{
 		Schema: 1, ID: "clm-00000000000000c1", Tenant: "default", Owner: owner, Container: "web", NIC: "nic-00000000000000a1",
 		Request: nic.Request{Interface: "eth0", Network: "lab"}, Phase: nic.ClaimBound, Epoch: 1,
-		Identity: nic.Identity{MAC: mac}, Created: ago(4 * time.Hour), Since: ago(4 * time.Hour),
+		Identity: nic.Identity{MAC: mac, Public: netip.MustParseAddr("203.0.113.9")}, Created: ago(4 * time.Hour), Since: ago(4 * time.Hour),
 	}})
 	owner.Interface = "eth1"
 	b.PutClaim(api.ClaimView{Claim: nic.Claim{

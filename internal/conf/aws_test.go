@@ -20,10 +20,10 @@ func TestAWS(t *testing.T) {
 	const one = "subnet-0123456789abcdef0"
 	for section, want := range map[string]nic.Cloud{
 		"{subnets: [" + one + "]}": {Subnets: []string{one}},
-		"{subnets: [subnet-01234567, " + one + "], pick: ordered, groups: [sg-01234567], ipv6: true, prefixes: 2, publicIP: false," +
+		"{subnets: [subnet-01234567, " + one + "], pick: ordered, groups: [sg-01234567], ipv6: true, prefixes: 2, publicIP: true," +
 			" sourceDestCheck: false, movable: nic, mode: dedicated, tags: {team: web, 'cost centre': ''}}": {
 			Subnets: []string{"subnet-01234567", one}, Pick: nic.PickOrdered, Groups: []string{"sg-01234567"}, IPv6: true, Prefixes: 2,
-			Forwards: true, Tags: map[string]string{"team": "web", "cost centre": ""},
+			PublicIP: true, Forwards: true, Tags: map[string]string{"team": "web", "cost centre": ""},
 		},
 		"{subnets: [" + one + "], pick: random}":    {Subnets: []string{one}, Pick: nic.PickRandom},
 		"{subnets: [" + one + "], pick: most-free}": {Subnets: []string{one}, Pick: nic.PickMostFree},

@@ -148,9 +148,6 @@ func (d *doc) checkAWS(path string, s awsSection) {
 	if s.Movable == movesAddress {
 		d.fault(under(path, "movable"), "%s is not built yet; want %s, by which the whole NIC goes along", movesAddress, movesNIC)
 	}
-	if s.PublicIP {
-		d.fault(under(path, "publicIP"), "is not built yet; want false")
-	}
 	if s.Mode == modeShared {
 		d.fault(under(path, "mode"), "%s is not built yet; want %s, by which each container has a NIC of its own", modeShared, modeDedicated)
 	}
