@@ -120,7 +120,7 @@ func (a *Allocator) reacquire(e *edit, claim *nic.Claim, container string, req n
 			return true, a.keepFor(e, *claim)
 		}
 	}
-	if !a.mayGrant(*claim) {
+	if !a.mayGrant(*claim) || !changed && a.tooSoon(*claim) && req.Equal(claim.Request) {
 		return changed, nil
 	}
 	before := *claim
@@ -187,6 +187,7 @@ func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
 		claim.StoppedAt = a.now() // it gets its NIC when it is started
 		return nil
 	}
+	a.forgetGiven(claim, network)
 	if took, err := a.takeSpare(e, claim, network, node, asked); took || err != nil {
 		return err
 	}
@@ -223,6 +224,17 @@ func (a *Allocator) admit(claim *nic.Claim) (nic.Network, *nic.Condition) {
 			"the provider of network %s draws the MACs; remove the label", network.Name)
 	}
 	return network, nil
+}
+
+// forgetGiven forgets what the provider gave the last NIC of a claim that is to have
+// another one: the next gets a MAC and addresses of its own.
+func (a *Allocator) forgetGiven(claim *nic.Claim, network nic.Network) {
+	if a.opts.Providers[network.Provider].Info().DrawsMACs {
+		claim.Identity.MAC = nic.MAC{}
+	}
+	if claim.Identity.Given {
+		claim.Identity.Addrs, claim.Identity.Given = nil, false
+	}
 }
 
 // plan records a NIC for the claim. Nothing has been asked of the provider

@@ -54,6 +54,8 @@ func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Dura
 		why := a.because(reason, "%s", err)
 		if !n.Placed && reason == nic.ReasonExhausted { // such as a full subnet: nobody tells us when there is room
 			why.Deadline = a.now().Add(max(exhaustedAgain, retryAfter(err)))
+		} else if !n.Placed { // such as a wrong subnet, or a right that is missing: nobody tells us when that is mended
+			why.Deadline = a.now().Add(max(refusedAgain, retryAfter(err)))
 		}
 		return 0, a.giveUp(ctx, n, why)
 	}
@@ -70,6 +72,10 @@ func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Dura
 // exhaustedAgain is when a provider is asked again for a place of which it had
 // none left.
 const exhaustedAgain = time.Minute
+
+// refusedAgain is when a provider is asked again that has refused to say where a NIC
+// could be.
+const refusedAgain = 15 * time.Second
 
 // retryAfter is when the provider wishes to be asked again; 0 if it has no wish.
 func retryAfter(err error) time.Duration {

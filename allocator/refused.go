@@ -154,10 +154,12 @@ func (a *Allocator) lacksSlot(c nic.Claim) bool {
 	return a.lacksPlace(c) && c.Conditions[0].Deadline.IsZero()
 }
 
-// tooSoon says whether the claim's provider had no place left for it, and is not to
-// be asked again yet: that a NIC has gone is no news of that.
+// tooSoon says whether the claim's provider had no place for it, and is not to be
+// asked again yet: that a NIC has gone, or that the node asks again, is no news of
+// that.
 func (a *Allocator) tooSoon(c nic.Claim) bool {
-	return a.lacksPlace(c) && a.until(c.Conditions[0].Deadline) > 0
+	denied := c.Phase == nic.ClaimRefused && len(c.Conditions) > 0 && c.Conditions[0].Reason == nic.ReasonProviderError
+	return (denied || a.lacksPlace(c)) && a.until(c.Conditions[0].Deadline) > 0
 }
 
 func (a *Allocator) lacksPlace(c nic.Claim) bool {
