@@ -68,15 +68,24 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 	return 0, a.retireFrom(ctx, n)
 }
 
+// tellAfter is how long a provider may take before people are told what it is at:
+// what is over sooner is not worth a record.
+const tellAfter = 10 * time.Second
+
 // overdue shows a detach that does not end (F10). It is waited for, however
 // long: what may still be in a guest is not given to anybody else.
 func (a *Allocator) overdue(ctx context.Context, n nic.NIC, seen nic.Seen) error {
-	if a.since(n.Since) < returnDeadline {
+	since := a.since(n.Since)
+	if since < tellAfter {
 		return nil
+	}
+	message := fmt.Sprintf("provider %s says that the NIC is %s from %s", n.Provider, seen.State, n.Node)
+	if since >= returnDeadline {
+		message += "; a guest that hangs does not let go of it"
 	}
 	return a.note(ctx, n.ID, &nic.Condition{
 		Reason:  nic.ReasonWaitingForProvider,
-		Message: fmt.Sprintf("provider %s says that the NIC is %s from %s; a guest that hangs does not let go of it", n.Provider, seen.State, n.Node),
+		Message: message,
 		Since:   n.Since, Deadline: n.Since.Add(returnDeadline),
 	})
 }
@@ -101,7 +110,7 @@ func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) 
 		err := p.Delete(ctx, n.ID)
 		switch {
 		case err == nil:
-			return a.deleting(ctx, n)
+			return a.deleting(ctx, p, n)
 		case errors.Is(err, provider.ErrBusy): // plugged in still: it was not seen when it was to be unplugged
 			if detachErr := p.Detach(ctx, n.ID, cmp.Or(n.Seen.Place.Instance, n.Instance)); detachErr != nil {
 				err = errors.Join(err, detachErr)
@@ -110,7 +119,7 @@ func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) 
 		case !errors.Is(err, provider.ErrNotFound):
 			return a.failed(ctx, n, err)
 		}
-		if hidden := a.hiddenFor(p, n); hidden > 0 {
+		if hidden := a.hiddenFor(p, n); hidden > 0 && !shown(n) {
 			return min(hidden, time.Second), nil // too young for "not found" to be proof
 		}
 	}
@@ -118,9 +127,25 @@ func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) 
 	return 0, a.logged(n, "NIC deleted", err)
 }
 
+// shown says whether the provider has shown what it made, be it by having plugged it
+// in or by deleting it: what it calls not found then is not hidden.
+func shown(n nic.NIC) bool {
+	switch n.Seen.State {
+	case nic.StateAttached, nic.StateDetaching, nic.StateDeleting:
+		return true
+	}
+	return false
+}
+
 // deleting says when to ask again after a NIC that the provider is deleting:
 // soon, and then less and less often. A delete that takes long is shown.
-func (a *Allocator) deleting(ctx context.Context, n nic.NIC) (time.Duration, error) {
+func (a *Allocator) deleting(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
+	if p.Info().VisibleAfter > 0 && n.Seen.State != nic.StateDeleting {
+		err := a.change(ctx, n.ID, func(n *nic.NIC) bool { n.Seen.State = nic.StateDeleting; return true })
+		if err != nil {
+			return 0, err
+		}
+	}
 	since := a.since(n.Since)
 	again := min(max(deleteAgain, since/2), 4*a.opts.Poll)
 	if since < returnDeadline {
