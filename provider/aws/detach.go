@@ -67,7 +67,12 @@ func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
 		_, err = call(ctx, p, apiDeleteInterface, p.api.DeleteNetworkInterface, &ec2.DeleteNetworkInterfaceInput{
 			NetworkInterfaceId: aws.String(fs[i].id),
 		})
-		if err != nil && (i == 0 || !errors.Is(err, provider.ErrNotFound)) {
+		switch missing := errors.Is(err, provider.ErrNotFound); {
+		case err == nil, missing && i > 0:
+		case missing && d.shown: // with its instance, or by a person
+			p.recent.deleted(id)
+			return fail(err)
+		default:
 			return fail(p.perhapsYoung(id, err))
 		}
 	}

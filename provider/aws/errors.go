@@ -141,10 +141,27 @@ func (p *Provider) classify(ctx context.Context, api string, err error) *provide
 	s := said{p.secrets.strike(bare(ae.ErrorCode())), p.secrets.strike(ae.ErrorMessage())}
 	e.Scope, e.Kind = meaning(api, s, statusOf(err))
 	e.Err = fmt.Errorf("%s: %w", api, s)
-	if s.code == "UnauthorizedOperation" {
-		e.Err = fmt.Errorf("%w (the controller's IAM policy must allow ec2:%s here)", e.Err, api)
+	if do := advice(api, s); do != "" {
+		e.Err = fmt.Errorf("%w (%s)", e.Err, do)
 	}
 	return e
+}
+
+// advice is what a person can do about an answer that does not say so by itself.
+func advice(api string, s said) string {
+	switch s.code {
+	case "UnauthorizedOperation":
+		return "the controller's IAM policy must allow ec2:" + api + " here"
+	case "RequestExpired", "ExpiredToken":
+		return "the controller's credentials have expired, or its clock is wrong"
+	case "AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch":
+		if !strings.Contains(s.message, "do not have permission") {
+			return "are the controller's credentials and its clock right, and is the region one that the account has?"
+		}
+	case "NetworkInterfaceLimitExceeded":
+		return "the account's quota of network interfaces in the region is used up: delete some, or have it raised"
+	}
+	return ""
 }
 
 func statusOf(err error) int {

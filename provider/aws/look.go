@@ -117,6 +117,7 @@ func (p *Provider) describe(ctx context.Context, filters ...types.Filter) (map[n
 				continue
 			}
 			got[f.nic] = append(got[f.nic], f)
+			p.recent.shown(f.nic)
 		}
 		return out.NextToken, nil
 	})

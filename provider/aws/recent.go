@@ -19,6 +19,7 @@ type recent struct {
 type deeds struct {
 	made       iface // as EC2 answered
 	madeAt     time.Time
+	shown      bool      // EC2 has shown it since
 	place      nic.Place // of the last attach
 	attachedAt time.Time // zero once it was detached
 	detached   string    // the attachment that was ended
@@ -70,6 +71,13 @@ func (r *recent) made(id nic.ID, f iface) {
 		}
 		d.made = f
 	})
+}
+
+// shown notes that EC2 shows what we have made.
+func (r *recent) shown(id nic.ID) {
+	if d := r.of(id); d.made.id != "" && !d.shown {
+		r.note(id, func(d *deeds) { d.shown = true })
+	}
 }
 
 func (r *recent) attached(id nic.ID, place nic.Place) {
