@@ -33,6 +33,8 @@ type Options struct {
 	Machines []Machine
 	// Faults is a file with a plan, which is watched.
 	Faults string
+	// Keys are others that may sign, by access key.
+	Keys map[string]ec2.Key
 	// Cloud shapes the model.
 	Cloud cloudsim.Options
 	// Log is told of what was refused and planned.
@@ -58,6 +60,7 @@ type Site struct {
 	// Metadata is the service behind the instances' listeners.
 	Metadata *imds.Service
 
+	keys    map[string]ec2.Key
 	closers []func() error
 	close   func() error
 }
@@ -107,7 +110,7 @@ func Start(ctx context.Context, o Options) (*Site, error) {
 		o.Cloud.Quotas.Interfaces = cloudsim.DefaultQuotas().Interfaces + o.Instances + len(o.Machines)
 	}
 	cloud := cloudsim.New(o.Cloud)
-	s := &Site{Cloud: cloud, Metadata: imds.New(imds.Options{Source: cloud, Tags: true, Seed: o.Cloud.Seed, Role: func(string) string { return "node" }})}
+	s := &Site{Cloud: cloud, keys: o.Keys, Metadata: imds.New(imds.Options{Source: cloud, Tags: true, Seed: o.Cloud.Seed, Role: func(string) string { return "node" }})}
 	s.close = sync.OnceValue(s.shut)
 	s.About = About{Region: cloud.Region(), Account: cloud.Account(), AccessKey: accessKey, SecretKey: secretKey, Instances: []Instance{}}
 	if err := s.open(ctx, o); err != nil {
@@ -208,10 +211,14 @@ func (s *Site) furnish(o Options) error {
 	return nil
 }
 
-// key is the key that everybody has, or one that an instance's metadata gave out.
+// key is the key that everybody has, one of Options.Keys, or one that an instance's
+// metadata gave out.
 func (s *Site) key(access string) (ec2.Key, bool) {
 	if access == accessKey {
 		return ec2.Key{Secret: secretKey}, true
+	}
+	if k, ok := s.keys[access]; ok {
+		return k, true
 	}
 	k, ok := s.Metadata.Key(access)
 	return ec2.Key{Secret: k.Secret, Session: k.Session, Expires: k.Expires}, ok

@@ -25,9 +25,11 @@ type Options struct {
 	// Agents is how many machines have Docker and an agent: vm1, vm2, and so on.
 	// Optional: 1.
 	Agents int
-	// Networks are added to the networks in the controller's config, as items of
-	// a YAML list, and Controller to all of it. Optional.
-	Networks, Controller string
+	// Providers and Networks are added to those in the controller's config, as items
+	// of a YAML list, and Controller to all of it. Optional.
+	Providers, Networks, Controller string
+	// Env is added to the controller's environment, as "KEY=value". Optional.
+	Env []string
 	// Agent is added to every agent's config, as YAML. Optional.
 	Agent string
 	// OneLAN has the machines' networks on one switch, beside the controller, instead
@@ -136,7 +138,7 @@ store: %[1]s/nicferry.db
 listen: {address: "%[2]s"}
 providers:
   - {name: local, kind: local, local: {slots: 64}}
-networks:
+%[5]snetworks:
   - name: lab
     provider: local
     addressing: dhcp
@@ -154,7 +156,7 @@ networks:
 // list of networks, and this at its end. It is read at the controller's next
 // start.
 func (f *Fleet) Configure(networks, controller string) error {
-	text := fmt.Sprintf(config, f.Machine.Dir(), f.HostPort(), networks, controller)
+	text := fmt.Sprintf(config, f.Machine.Dir(), f.HostPort(), networks, controller, f.opts.Providers)
 	return os.WriteFile(f.ConfigPath(), []byte(text), 0o600)
 }
 
@@ -190,7 +192,7 @@ func (f *Fleet) Daemons() *lab.Daemons { return f.daemons }
 
 // StartController starts nicferryd and waits until it serves.
 func (f *Fleet) StartController(ctx context.Context) error {
-	err := f.daemons.Start(lab.Program{Name: Controller, Args: []string{f.Program("nicferryd"), "--config", f.ConfigPath()}})
+	err := f.daemons.Start(lab.Program{Name: Controller, Args: []string{f.Program("nicferryd"), "--config", f.ConfigPath()}, Env: f.opts.Env})
 	if err != nil {
 		return err
 	}
