@@ -126,7 +126,7 @@ func TestDemoAWS(t *testing.T) {
 		}
 		for _, part := range []string{
 			"without a call that changes something", "it is the same interface", "web runs on vm2 alone, with the same MAC",
-			"web runs on vm1 alone, with the same MAC", "all 8 answer", "none made twice, 0 orphans", "unplugged from both guests",
+			"web runs on vm1 alone, with the same MAC", "all 12 answer", "none made twice, 0 orphans", "unplugged from both guests",
 		} {
 			if !strings.Contains(said, part) {
 				t.Errorf("it does not tell of %q:\n%s", part, said)
