@@ -77,6 +77,7 @@ func (c *harmed) play() (outcome string) {
 	move, err := c.calls.BeginMove(t.Context(), request)
 	c.must(err)
 	c.id = move.ID
+	t.Cleanup(c.givesUp)
 	c.follow("rest", func(m nic.Move) bool {
 		if s := migratetest.Step(m, c.when()); s.State != nic.StepOpen && !c.hurt {
 			c.tell("%s at %s", c.Harm, migratetest.Tell(m))
@@ -123,6 +124,18 @@ func (c *harmed) follow(what string, enough func(nic.Move) bool) {
 func (c *harmed) rested(m nic.Move) bool {
 	waits := func(s nic.MoveStep) bool { return s.Error != "" && s.State == nic.StepDoing }
 	return m.Phase.Over() || m.Phase == nic.MoveParked || m.Phase == nic.MoveFinishing && c.away != nil && slices.ContainsFunc(m.Steps, waits)
+}
+
+// givesUp has a move that a failed test leaves behind go back, so that it is not in
+// the way of the next.
+func (c *harmed) givesUp() {
+	if c.last.Phase.Over() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), endTime)
+	defer cancel()
+	out, err := c.CLI(ctx, "migrate", "--abort", string(c.id))
+	c.tell("it is given up: %v: %s", err, out)
 }
 
 // remedies is how often a person does what a parked move says would help: a guest
