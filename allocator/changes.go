@@ -22,7 +22,9 @@ type changes struct {
 	sure   map[string]store.Rev
 	nics   map[nic.ID]mark
 	claims map[string][sha256.Size]byte // of what of a claim its node is told, by key
-	moved  chan struct{}                // closed and replaced at every change
+	// moved are closed and dropped at the next change, by node, of those that somebody
+	// waits for: a change of one node must not cost as much as there are others.
+	moved map[string]chan struct{}
 	// stirred is that for changes of NICs, claims and the nodes' words, each of
 	// which a move may wait for.
 	stirred chan struct{}
@@ -54,7 +56,7 @@ func newChanges() *changes {
 		sure:   map[string]store.Rev{},
 		nics:   map[nic.ID]mark{},
 		claims: map[string][sha256.Size]byte{},
-		moved:  make(chan struct{}),
+		moved:  map[string]chan struct{}{},
 
 		stirred: make(chan struct{}),
 	}
@@ -72,7 +74,9 @@ func (c *changes) start(rev store.Rev) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.floor = rev
-	c.announce()
+	for node := range c.moved {
+		c.announce(node)
+	}
 }
 
 // see notes an event, and reports whether its record is one that the queue
@@ -167,7 +171,7 @@ func (c *changes) newWish(key string, claim nic.Claim) bool {
 func (c *changes) touch(node string, rev store.Rev) {
 	if node != "" {
 		c.latest[node] = rev
-		c.announce()
+		c.announce(node)
 	}
 }
 
@@ -192,9 +196,22 @@ func (c *changes) nextStir() <-chan struct{} {
 	return c.stirred
 }
 
-func (c *changes) announce() {
-	close(c.moved)
-	c.moved = make(chan struct{})
+// announce wakes those who wait for a node. The caller holds the lock.
+func (c *changes) announce(node string) {
+	if moved, ok := c.moved[node]; ok {
+		close(moved)
+		delete(c.moved, node)
+	}
+}
+
+// next is closed at the node's next change. The caller holds the lock.
+func (c *changes) next(node string) <-chan struct{} {
+	moved, ok := c.moved[node]
+	if !ok {
+		moved = make(chan struct{})
+		c.moved[node] = moved
+	}
+	return moved
 }
 
 // wait returns the revision of the node's last change once it is newer than
@@ -202,7 +219,7 @@ func (c *changes) announce() {
 func (c *changes) wait(ctx context.Context, node string, after store.Rev) (rev store.Rev, sure bool, err error) {
 	for {
 		c.mu.Lock()
-		rev, moved := max(c.floor, c.latest[node]), c.moved
+		rev, moved := max(c.floor, c.latest[node]), c.next(node)
 		sure = max(c.floor, c.sure[node]) > after
 		c.mu.Unlock()
 		if rev > after {
