@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 )
 
 // A Describe asks for resources.
@@ -108,4 +109,14 @@ func asked(d Describe) []string {
 		}
 	}
 	return ids
+}
+
+// exact are the values of the filter of that name, each once, if nothing else can pass
+// it: there is no wildcard in them.
+func (d Describe) exact(name string) []string {
+	at := slices.IndexFunc(d.Filters, func(f Filter) bool { return f.Name == name })
+	if at < 0 || slices.ContainsFunc(d.Filters[at].Values, func(v string) bool { return strings.ContainsAny(v, `*?\\`) }) {
+		return nil
+	}
+	return slices.Compact(slices.Sorted(slices.Values(d.Filters[at].Values)))
 }

@@ -131,12 +131,16 @@ func (c *Cloud) DescribeInstances(ctx context.Context, call Call, d Describe) (P
 			also := c.recent.since(at)
 			look := func(e *eni) *Interface { return e.at(at) }
 			var all []numbered[Instance]
-			for _, id := range d.IDs {
+			ids := d.IDs
+			if len(ids) == 0 {
+				ids = d.exact("instance-id")
+			}
+			for _, id := range ids {
 				if i := c.instances[id]; i != nil {
 					all = append(all, numbered[Instance]{i.n, i.ID, new(i.seen(also, look))})
 				}
 			}
-			if len(d.IDs) > 0 {
+			if len(ids) > 0 {
 				return all
 			}
 			for _, i := range c.instances {
