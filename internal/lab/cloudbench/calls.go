@@ -18,6 +18,7 @@ const (
 	callsWarm    = "calls of a warm start"
 	callsBurst   = "200 starts on 20 nodes"
 	crowdMeasure = "1,000 nodes"
+	crowdSteps   = "1,000 nodes, by step"
 	unitCalls    = "calls"
 	whatMutating = "mutating"
 	whatReads    = "describes"

@@ -54,12 +54,30 @@ func (b *bench) crowd(ctx context.Context) (err error) {
 		b.file.Add(crowdMeasure, whatMutating, round, int64(t.mutating), unitCalls, nil)
 		b.file.Add(crowdMeasure, whatReads, round, int64(t.describes), unitCalls, nil)
 		b.file.Add(crowdMeasure, "the controller's processor time", round, (cpuNow(r) - used).Milliseconds(), "ms of CPU", nil)
+		b.steps(ctx, all, round)
 		b.opts.Tell("%.0f claims/s, %d describes for %d claims", float64(len(all))/took.Seconds(), t.describes, len(all))
 		if err := r.endAll(ctx, all, 0); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// steps records how long each step took on the way of each tenth NIC, as the
+// controller tells it.
+func (b *bench) steps(ctx context.Context, all []result, round int) {
+	for i := 0; i < len(all); i += 10 {
+		if all[i].err != nil {
+			continue
+		}
+		view, err := all[i].node.api.Claim(ctx, all[i].claim.ID)
+		if err != nil {
+			b.file.Add(crowdSteps, "all", round*len(all)+i, 0, "us", err)
+		}
+		for _, s := range view.Steps {
+			b.file.Add(crowdSteps, string(s.Name), round*len(all)+i, int64(1e6*s.Took), "us", nil)
+		}
+	}
 }
 
 // cpuNow is the processor time that the controller has used; 0 if it cannot be read.
