@@ -44,6 +44,7 @@ var notes = map[string]string{
 	waitBeyond: "The same starts without the times that the cloud drew for creating and attaching: what each adds by looking too late, and nicferry by its wire, store and API.",
 	waitWarm:   "The node has a NIC in reserve, and all nodes start a container at the same moment: API, store and watch, and no call of the cloud. The rivals hand out what they have in reserve from memory in their node's own daemon; that takes no time worth measuring, and is no row.",
 	callsBurst: "As many as 10 on each node, all at the same moment. EC2's buckets let 5 attaches per second through after the first 50, so that the last of 200 cannot be there before some 35 s.",
+	crowdSteps: "What each tenth of them waited for, as the controller tells it: `placed` and before it is the queue, `created` and `attached` are calls by the SDK with the looks between them, `bound` is the node's word.",
 	crowdMeasure: fmt.Sprintf("%d claims, 2 on each node, %d of them waiting for their NICs at a time. The cloud does everything at once and throttles nobody, and the controller is told that it may call a thousand times as often as usual (`calls: 1000`). "+
 		"Emulator, 1,000 nodes and controller share the machine's processors.", crowdClaims, crowdCallers),
 }
