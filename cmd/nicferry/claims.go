@@ -143,5 +143,9 @@ func (c claim) describe(s *sheet) {
 	}
 	s.observed(c.Observed)
 	s.waterfall(c.Steps)
+	s.section("NICs made in vain within the hour")
+	for _, back := range c.Setbacks {
+		s.field(string(back.Reason), fmt.Sprintf("%s (%s ago)", back.Message, age(s.now, back.At)))
+	}
 	s.conditions(c.Conditions)
 }
