@@ -87,7 +87,9 @@ var mac = cloudsim.MAC{2, 0, 0, 0, 0, 1}
 // begin starts a back-end in the bubble.
 func begin(t *testing.T, h *host) *Libvirt {
 	t.Helper()
-	h.events = make(chan virt.Event, 16)
+	if h.events == nil {
+		h.events = make(chan virt.Event, 16)
+	}
 	if h.lets == nil {
 		h.lets = func(int) bool { return true }
 	}
