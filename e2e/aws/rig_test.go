@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,7 +28,15 @@ import (
 // bin is where TestMain has put the programs.
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(labtest.WithPrograms(m, "../..", &bin).Run()) }
+// atOnce is how many rigs run beside each other: they wait most of the time.
+const atOnce = "4"
+
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
+	}
+	os.Exit(labtest.WithPrograms(m, "../..", &bin).Run())
+}
 
 // A rig is a fleet whose machines are instances of a cloud of its own. The cloud's API
 // is on the loopback of the controller's machine, and its subnets are on a switch
