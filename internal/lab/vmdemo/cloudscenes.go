@@ -310,9 +310,9 @@ func (s *show) cloudRemove(ctx context.Context) (string, error) {
 
 // allReturned waits until there is no claim and the cloud has no interface any
 // more, as its log says. The records of the NICs stay for as long as EC2 may hide
-// what it has.
+// what it has, two minutes, and so does the claim of one whose deletion got no reply.
 func (s *show) allReturned(ctx context.Context) error {
-	_, err := story.Until(ctx, "all interfaces to be deleted", patience, func() (bool, bool, error) {
+	_, err := story.Until(ctx, "all interfaces to be deleted", 2*patience, func() (bool, bool, error) {
 		claims, err := s.names(ctx, "claims")
 		all, err2 := s.nics(ctx)
 		log, err3 := s.calls(ctx, 0)
