@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -60,7 +61,7 @@ func TestNamespaces(t *testing.T) {
 			}
 		}
 	}
-	do(machine.Close())
+	n.Machine("i-1", filepath.Join(t.TempDir(), "gone")) // a number of ours that is free may soon be another file's
 	if err := n.Plug(t.Context(), "i-1", mac); !errors.Is(err, netns.ErrGone) {
 		t.Errorf("into a machine that is gone: %v", err)
 	}
