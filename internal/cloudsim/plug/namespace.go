@@ -99,6 +99,11 @@ func (n *Namespaces) cable(ports, machine *link.Handle, mac cloudsim.MAC) (err e
 		return err
 	}
 	_, err = ports.Move(far, machine, link.Change{Name: card(mac)})
+	if errors.Is(err, link.ErrNotFound) {
+		if _, here := ports.ByName(card(mac)); errors.Is(here, link.ErrNotFound) {
+			err = nil // an agent there was so quick that it is in a container by now
+		}
+	}
 	return err
 }
 
