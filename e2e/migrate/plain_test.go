@@ -5,6 +5,8 @@ package migrate
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +93,12 @@ func TestP6_TwoNICsAndTheImage(t *testing.T) {
 	s.clean(r.vm1)
 }
 
-// inside are the NICs and the addresses in the container, once it has all.
+// sourceRule is a rule that has what comes from an address look into a table of its
+// NIC's own, whose number is the kernel's choice.
+var sourceRule = regexp.MustCompile(`(?m)^(\d+:\tfrom \S+ lookup) \d+ *\n`)
+
+// inside are the NICs, the addresses and the routes in the container, once it has
+// all; and which addresses have a table of their own, in whatever order they came.
 func (s *scene) inside(a *fleet.Agent) (out string) {
 	s.t.Helper()
 	s.do(fleet.Until(s.t.Context(), "two NICs with addresses", func() (err error) {
@@ -101,5 +108,10 @@ func (s *scene) inside(a *fleet.Agent) (out string) {
 		}
 		return err
 	}))
-	return out
+	rules := sourceRule.FindAllString(out, -1)
+	for i, rule := range rules {
+		rules[i] = sourceRule.ReplaceAllString(rule, "$1 its own\n")
+	}
+	slices.Sort(rules)
+	return sourceRule.ReplaceAllString(out, "") + strings.Join(rules, "")
 }
