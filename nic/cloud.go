@@ -36,6 +36,7 @@ type Cloud struct {
 	Forwards bool `json:"forwards,omitempty"`
 	// Movable: claims are made of secondary addresses from the first day, so
 	// that a move takes the address alone to a NIC that is already there.
+	// Claims that share NICs are so in any case.
 	Movable bool `json:"movable,omitempty"`
 	// Shared: one NIC serves as many containers as it has addresses.
 	Shared bool `json:"shared,omitempty"`
@@ -58,7 +59,14 @@ type CloudSpec struct {
 	PublicIP bool              `json:"publicIp,omitempty"`
 	Forwards bool              `json:"forwards,omitempty"`
 	Tags     map[string]string `json:"tags,omitempty"`
+	// Secondary is how many IPv4 addresses the NIC gets besides its first, for
+	// seats; which ones the cloud says.
+	Secondary int `json:"secondary,omitempty"`
 }
+
+// Seats says whether the network's claims have further addresses of NICs, rather
+// than NICs: with Shared many on each, else one.
+func (c Cloud) Seats() bool { return c.Shared || c.Movable }
 
 // Spec is what a NIC of the network is asked for, with its subnet left open.
 func (c Cloud) Spec() CloudSpec {

@@ -56,6 +56,15 @@ const (
 	ReasonStoreUnreachable   Reason = "StoreUnreachable"    // the controller's store takes no records: nothing new begins
 	ReasonNotLeading         Reason = "NotLeading"          // the controller answers and does no work
 	ReasonStuck              Reason = "Stuck"               // a step of the controller's work does not end
+	ReasonVFUnusable         Reason = "VFUnusable"          // the node cannot make the NIC of the VFs that were chosen for it
+	ReasonFellBack           Reason = "FellBack"            // no VF was free, and the container has what its network gives instead
+	ReasonWaitingForRecord   Reason = "WaitingForRecord"    // the controller is to note how a VF was set before, and then it is set
+	ReasonNothingLeaves      Reason = "NothingLeaves"       // no frame with the NIC's MAC has been seen to leave yet
+	ReasonSetByHand          Reason = "SetByHand"           // a VF or a port was set otherwise by somebody, and was put right
+	ReasonPromiscuous        Reason = "Promiscuous"         // a card takes what is not for it
+	ReasonSpoofCheckUntold   Reason = "SpoofCheckUntold"    // a card's driver does not tell whether it stops frames with another MAC
+	ReasonMemberDown         Reason = "MemberDown"          // a bond goes on without one of its cards
+	ReasonDeviceNotGiven     Reason = "DeviceNotGiven"      // the container may not open the device that its program is to drive
 )
 
 // SetCondition adds c, or updates the one with its reason. Since stays that of

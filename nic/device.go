@@ -13,13 +13,25 @@ const (
 	// the host's namespace; each seat carries some of its addresses, and all have
 	// its MAC.
 	Ipvlan DeviceKind = "ipvlan"
+	// SRIOV is a virtual function, which the node's card has and nobody plugs in.
+	SRIOV DeviceKind = "vf"
+	// Bonded is several of them, of as many PFs, as one NIC.
+	Bonded DeviceKind = "bond"
 )
 
-// Made says whether the node makes such a NIC, so that it also removes it.
-func (k DeviceKind) Made() bool { return k == Veth || k == Macvlan || k == Ipvlan }
+// Made says whether the node makes such a NIC, so that it also removes it. Of
+// virtual functions it makes the settings, and takes those back.
+func (k DeviceKind) Made() bool {
+	return k == Veth || k == Macvlan || k == Ipvlan || k.Functions()
+}
 
-// OwnMAC says whether the node gives such a NIC its MAC. A found one is born with
-// it, and an ipvlan has its parent's and no other.
+// Functions says whether the NIC consists of virtual functions: hardware that
+// outlives its containers and comes home when one dies.
+func (k DeviceKind) Functions() bool { return k == SRIOV || k == Bonded }
+
+// OwnMAC says whether the node gives such a NIC its MAC by the NIC itself. A found
+// one is born with it, an ipvlan has its parent's and no other, and virtual
+// functions have theirs from their physical ones.
 func (k DeviceKind) OwnMAC() bool { return k == Veth || k == Macvlan }
 
 // A Device is the recipe for a NIC on its node. The provider fills it in Seen
@@ -37,8 +49,13 @@ type Device struct {
 	MTU int `json:"mtu,omitempty"`
 	// Bridge is the switch of a veth.
 	Bridge Bridge `json:"bridge,omitzero"`
-	// Parent is the host interface under a macvlan.
+	// Parent is the host interface under a macvlan, or under an ipvlan that is no seat:
+	// one of the host's own, which stays as it is.
 	Parent string `json:"parent,omitempty"`
+	// VF is the virtual function of a NIC of kind SRIOV.
+	VF VF `json:"vf,omitzero"`
+	// Bond is what one of kind Bonded is made of.
+	Bond Bond `json:"bond,omitzero"`
 }
 
 // A Bridge is a Linux bridge on the node.

@@ -227,7 +227,8 @@ func Requests(labels, image map[string]string) []Request {
 func (r Request) Equal(o Request) bool {
 	return r.Interface == o.Interface && r.Network == o.Network &&
 		slices.Equal(r.Addrs, o.Addrs) && r.MAC == o.MAC && r.Tenant == o.Tenant &&
-		r.DefaultRoute == o.DefaultRoute && r.FromImage == o.FromImage && r.Unstarted == o.Unstarted && slices.Equal(r.Faults, o.Faults)
+		r.DefaultRoute == o.DefaultRoute && r.FromImage == o.FromImage && r.Unstarted == o.Unstarted &&
+		(r.NUMA == o.NUMA || r.NUMA != nil && o.NUMA != nil && *r.NUMA == *o.NUMA) && slices.Equal(r.Faults, o.Faults)
 }
 
 // quoteField keeps a hostile label name from speaking to a terminal.

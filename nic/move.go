@@ -180,19 +180,31 @@ type ClaimMove struct {
 	Last []netip.Prefix `json:"last,omitempty"`
 	// Lost: From's container has gone meanwhile, by somebody else's hand.
 	Lost bool `json:"lost,omitempty"`
+	// ByAddress: its address goes alone, from one NIC to another. Both have slots of
+	// their own.
+	ByAddress bool `json:"byAddress,omitempty"`
 }
 
 // Whereabouts is how far a moving claim's NIC is.
 type Whereabouts struct {
 	Claim ClaimID `json:"claim"`
 	// NIC is empty while the old one is gone and the new one not yet planned.
-	NIC   ID     `json:"nic,omitempty"`
-	Node  string `json:"node,omitempty"`  // whose it is
-	Phase Phase  `json:"phase,omitempty"` // ours
-	State State  `json:"state,omitempty"` // the provider's last word
+	NIC ID `json:"nic,omitempty"`
+	// AddrLost: the new one is planned only when the move is over. The address went
+	// alone, and the NIC that it was to be on is gone.
+	AddrLost bool   `json:"addrLost,omitempty"`
+	Node     string `json:"node,omitempty"`  // whose it is
+	Phase    Phase  `json:"phase,omitempty"` // ours
+	State    State  `json:"state,omitempty"` // the provider's last word
 	// Seen is the last word of the node about it there, empty before the first.
 	Seen ObservedState `json:"seen,omitempty"`
 	// Running: that node says the container runs.
 	Running    bool        `json:"running,omitempty"`
 	Conditions []Condition `json:"conditions,omitempty"` // of claim and NIC
+	// Next is the NIC on the other node on which a place is kept for the claim's
+	// address, where that goes alone, and NextPhase ours of it; NextClosed says that it
+	// is given up.
+	Next       ID    `json:"next,omitempty"`
+	NextPhase  Phase `json:"nextPhase,omitempty"`
+	NextClosed bool  `json:"nextClosed,omitempty"`
 }

@@ -17,7 +17,7 @@ type MoveRequest struct {
 // A MovePlan is what a move would do, or why there can be none.
 type MovePlan struct {
 	Request MoveRequest `json:"request"` // with all that was left open filled in
-	// Travel is how the NICs get there: carry or rebuild, the slower one of all.
+	// Travel is how the NICs get there: carry, rebuild or readdress, the slowest one of all.
 	Travel string        `json:"travel"`
 	NICs   []PlannedNIC  `json:"nics"`
 	Steps  []PlannedStep `json:"steps"`

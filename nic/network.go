@@ -53,6 +53,12 @@ type Network struct {
 	// Metadata: containers may reach the cloud's metadata addresses. Otherwise
 	// those are blackholed in them, since the instance's role is behind.
 	Metadata bool `json:"metadata,omitempty"`
+	// Isolated: nothing leaves a container but under its NIC's own MAC and addresses.
+	// The node sees to that where it makes the NIC's port on a switch, which is a
+	// veth's; elsewhere it is false.
+	Isolated bool `json:"isolated,omitempty"`
+	// AlsoAddrs are further addresses that isolated containers may send under.
+	AlsoAddrs []netip.Prefix `json:"alsoAddrs,omitempty"`
 	// ImageLabels: labels that come from the image count too. Otherwise only
 	// those of docker run do.
 	ImageLabels bool `json:"imageLabels,omitempty"`
@@ -77,6 +83,8 @@ type Network struct {
 	Port Port `json:"port,omitzero"`
 	// Cloud is where a cloud makes the NICs; zero elsewhere.
 	Cloud Cloud `json:"cloud,omitzero"`
+	// Functions are the VFs that containers get; zero elsewhere.
+	Functions Functions `json:"functions,omitzero"`
 }
 
 // IPv6Mode is how containers get IPv6 addresses from the wire.

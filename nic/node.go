@@ -50,4 +50,7 @@ type Inventory struct {
 	// Moves: the agent carries out orders. A controller whose API level is 0 does
 	// not know it.
 	Moves bool `json:"moves,omitempty"`
+	// Cards are those that are cut into VFs, kept up to date by reports. A controller
+	// whose API level is below 2 does not know them.
+	Cards []Card `json:"cards,omitempty" maxItems:"64"`
 }

@@ -9,8 +9,14 @@ import (
 // OwnerKind is what sort of thing a claim serves.
 type OwnerKind string
 
-// OwnerContainer is a Docker container.
-const OwnerContainer OwnerKind = "container"
+// The kinds of owner.
+const (
+	// OwnerContainer is a Docker container.
+	OwnerContainer OwnerKind = "container"
+	// OwnerReservation is a container that is about to be made, and needs to know the
+	// devices of its NIC before. It has an id of its own, and ends with its deadline.
+	OwnerReservation OwnerKind = "reservation"
+)
 
 // An Owner is the container interface that a claim serves. It is a unique
 // index: one owner has at most one claim. It is not the claim's identity,
@@ -37,8 +43,8 @@ func (o Owner) String() string {
 // Validate refuses an owner whose parts could not be told apart in a key.
 func (o Owner) Validate() error {
 	var sandbox error
-	if o.Kind != OwnerContainer {
-		sandbox = fmt.Errorf("owner kind %q: want %q", o.Kind, OwnerContainer)
+	if o.Kind != OwnerContainer && o.Kind != OwnerReservation {
+		sandbox = fmt.Errorf("owner kind %q: want %q or %q", o.Kind, OwnerContainer, OwnerReservation)
 	} else if o.Sandbox == "" || len(o.Sandbox) > 64 || strings.Trim(o.Sandbox, "0123456789abcdef") != "" {
 		sandbox = fmt.Errorf("container id %q: want hex digits", o.Sandbox)
 	}

@@ -25,17 +25,19 @@ const (
 	PhasePlanned   Phase = "planned"   // recorded, being made and plugged
 	PhaseSpare     Phase = "spare"     // plugged, held by nobody
 	PhaseHeld      Phase = "held"      // a claim holds it
+	PhaseCarrying  Phase = "carrying"  // plugged in, and seats of claims are on it
 	PhaseReturning Phase = "returning" // being taken out, wiped and unplugged
 	PhaseCooling   Phase = "cooling"   // clean, waiting before it may be used again
 	PhaseRetiring  Phase = "retiring"  // being deleted at the provider
 )
 
 // phaseSteps are the only ways from phase to phase. retiring ends in gone,
-// which has no record.
+// which has no record; and so does the returning of a seat.
 var phaseSteps = map[Phase][]Phase{
-	PhasePlanned:   {PhaseSpare, PhaseHeld, PhaseReturning, PhaseRetiring},
-	PhaseSpare:     {PhaseHeld, PhaseReturning},
+	PhasePlanned:   {PhaseSpare, PhaseHeld, PhaseCarrying, PhaseReturning, PhaseRetiring},
+	PhaseSpare:     {PhaseHeld, PhaseCarrying, PhaseReturning},
 	PhaseHeld:      {PhaseSpare, PhaseReturning},
+	PhaseCarrying:  {PhaseReturning},
 	PhaseReturning: {PhaseCooling, PhaseRetiring, PhasePlanned, PhaseHeld}, // the last two on the move
 	PhaseCooling:   {PhaseSpare, PhaseRetiring},
 }

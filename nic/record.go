@@ -27,11 +27,44 @@ type NIC struct {
 	Asked  time.Time `json:"asked,omitzero"`
 	Spec   Spec      `json:"spec"`
 	Holder ClaimID   `json:"holder,omitempty"`
+	// Carrier: the NIC is a seat on that one, with one of its addresses. No provider
+	// knows of it.
+	Carrier ID `json:"carrier,omitempty"`
+	// Next is the NIC, on another node, on which there is a place for the seat's
+	// address as well as on Carrier: while the claim moves, and until the address is
+	// on the one of them where it is to stay.
+	Next ID `json:"next,omitempty"`
+	// AddrOn is the one of Carrier and Next that the seat's address is on by its
+	// provider's word, while it moves. Empty: the provider may have taken it elsewhere
+	// since, and what it shows may be of before.
+	AddrOn ID `json:"addrOn,omitempty"`
+	// Carries: the NIC is for seats. Nobody holds it, no node is told of it but by
+	// its seats, and it goes home with the last of them. They are of one tenant and
+	// one network.
+	Carries bool `json:"carries,omitempty"`
+	// Alone: it carries one seat, whose container has the NIC itself.
+	Alone bool `json:"alone,omitempty"`
+	// Seats is how many NICs there are whose Carrier or Next it is.
+	Seats int `json:"seats,omitempty"`
+	// Arrives is how many of its seats it was planned for whose addresses come from
+	// other NICs: it is made with as many fewer.
+	Arrives int `json:"arrives,omitempty"`
+	// Astray are addresses of seats that ended on their way: this NIC has one, or that
+	// other which the seat had a place on, or none. Nobody gets it before the provider
+	// is seen to have it here.
+	Astray []Astray `json:"astray,omitempty"`
+	// Room is how many addresses it can have for seats, once it is placed.
+	Room int `json:"room,omitempty"`
+	// Closed: it takes no further seats.
+	Closed bool `json:"closed,omitempty"`
 	// Layer3 is the addressing when the NIC was planned. It is what counts
 	// when the network is no longer in the config.
 	Layer3 Layer3 `json:"layer3,omitzero"`
 	// Seen is the provider's last word, zero before the first.
 	Seen Seen `json:"seen,omitzero"`
+	// Former is how each VF of the recipe was set before the claim, as the node told.
+	// The node sets nothing before it has it back.
+	Former []VFWas `json:"former,omitempty"`
 	// Clean: the node has reported, since it was told to take the NIC out,
 	// that nothing of it is left there.
 	Clean bool `json:"clean,omitempty"`
@@ -50,6 +83,13 @@ type NIC struct {
 	Steps   []Step    `json:"steps,omitempty"`
 	Created time.Time `json:"created"`
 	// Since is when the phase began.
+	Since time.Time `json:"since"`
+}
+
+// Astray is an address of which nobody knows yet which NIC has it.
+type Astray struct {
+	Addr netip.Addr `json:"addr"`
+	// Since is when its seat ended.
 	Since time.Time `json:"since"`
 }
 
@@ -72,6 +112,9 @@ type Claim struct {
 	Move *ClaimMove `json:"move,omitempty"`
 	// NIC is held now; empty while waiting, and once the hold is over.
 	NIC ID `json:"nic,omitempty"`
+	// ReservedUntil is when a claim for a container that is about to be made ends,
+	// unless that has come; zero for all others.
+	ReservedUntil time.Time `json:"reservedUntil,omitzero"`
 	// StoppedAt is when the container stopped, or when the NIC of one that was
 	// never started was given back; zero while it runs or is expected to.
 	StoppedAt time.Time `json:"stoppedAt,omitzero"`
@@ -89,6 +132,8 @@ type Setback struct {
 	At      time.Time `json:"at"`
 	Reason  Reason    `json:"reason"`
 	Message string    `json:"message"`
+	// VFs are the PCI addresses of those that the node could not make it of.
+	VFs []string `json:"vfs,omitempty"`
 }
 
 // An Identity is what stays with a claim whichever NIC serves it.

@@ -26,6 +26,10 @@ type Request struct {
 	// Unstarted: the container has been created and never started. Its NIC is
 	// plugged in ahead, for the network's Preplug.
 	Unstarted bool `json:"unstarted,omitempty"`
+	// NUMA is the node of the processors that the container is bound to, or of most of
+	// them; nil if it is bound to none. A controller whose API level is below 2 does not
+	// know it.
+	NUMA *int `json:"numa,omitempty" minimum:"0" maximum:"1023"`
 	// Faults are what could not be read. Such a request is recorded as
 	// refused, so that the user sees why.
 	Faults Faults `json:"faults,omitempty"`
@@ -34,6 +38,7 @@ type Request struct {
 // The bounds of one request.
 const (
 	maxAddrs     = 32
+	maxNUMA      = 1023         // the kernel's last
 	maxFaultText = 5 * maxLabel // a label's name or value, quoted, with words around it
 )
 
@@ -50,6 +55,9 @@ func (r Request) Check() error {
 	}
 	if r.Tenant != "" {
 		faults.AddErr("tenant", CheckName("tenant", r.Tenant))
+	}
+	if r.NUMA != nil && (*r.NUMA < 0 || *r.NUMA > maxNUMA) {
+		faults.Add("numa", "%d; want 0 to %d, or none", *r.NUMA, maxNUMA)
 	}
 	if len(r.Addrs) > maxAddrs {
 		faults.Add("addrs", "%d addresses; one interface gets %d at most", len(r.Addrs), maxAddrs)

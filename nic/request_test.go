@@ -32,6 +32,8 @@ func TestRequestCheck(t *testing.T) {
 		"addrs[0]: no address":                  func(r *nic.Request) { r.Addrs = []netip.Addr{{}} },
 		"addrs[0]: ::ffff:10.0.0.7 cannot be":   func(r *nic.Request) { r.Addrs = []netip.Addr{netip.MustParseAddr("::ffff:10.0.0.7")} },
 		"addrs[0]: fd00::7 cannot be":           func(r *nic.Request) { r.Addrs = []netip.Addr{netip.MustParseAddr("fd00::7%\x1b[2J")} },
+		"numa: -1":                              func(r *nic.Request) { r.NUMA = new(-1) },
+		"numa: 1024":                            func(r *nic.Request) { r.NUMA = new(1024) },
 		"faults: 18 faults, at most 17":         func(r *nic.Request) { r.Faults = make(nic.Faults, 18) },
 		"faults[0]: longer than":                func(r *nic.Request) { r.Faults = nic.Faults{{Problem: strings.Repeat("x", 10000)}} },
 	} {

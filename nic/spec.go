@@ -22,6 +22,16 @@ type Spec struct {
 	Port Port `json:"port,omitzero"`
 	// Cloud is where a cloud makes the NIC; zero elsewhere.
 	Cloud CloudSpec `json:"cloud,omitzero"`
+	// Functions are the VFs that may be taken; zero once they are chosen, which Device
+	// then says.
+	Functions Functions `json:"functions,omitzero"`
+	// NUMA is as in Request: a card next to those processors is better than others. Nil
+	// once the choice is made.
+	NUMA *int `json:"numa,omitempty"`
+	// Failed are the PCI addresses of VFs that the node could lately not make a NIC of for
+	// its claim, NIC by NIC: others are better, and in the end what is given instead of
+	// VFs. Nil once the choice is made.
+	Failed []string `json:"failed,omitempty"`
 }
 
 // A Place is where a NIC is, or shall be, plugged.
@@ -43,6 +53,8 @@ type Seen struct {
 	// provider knows: then it says them with Addrs, always. The network's own go
 	// before, where it has any.
 	Subnets []Subnet `json:"subnets,omitempty"`
+	// Subnet is the cloud's id of the one that the NIC was made in; empty elsewhere.
+	Subnet string `json:"subnet,omitempty"`
 	// Device is the recipe for the node; known from attached on.
 	Device Device `json:"device,omitzero"`
 	// Bus is where the guest finds the device, such as 0000:05:00.0; for

@@ -53,13 +53,16 @@ type Layer3 struct {
 	IPv6 bool `json:"ipv6,omitempty"`
 	// IPv6Mode is how the NIC gets IPv6 addresses from the wire.
 	IPv6Mode IPv6Mode `json:"ipv6Mode,omitempty"`
-	// DHCPRoutes, DNS, Probe, Silent, UncheckedGateway, Metadata: as in Network.
-	DHCPRoutes       bool  `json:"dhcpRoutes,omitempty"`
-	DNS              DNS   `json:"dns,omitzero"`
-	Probe            Probe `json:"probe,omitempty"`
-	Silent           bool  `json:"silent,omitempty"`
-	UncheckedGateway bool  `json:"uncheckedGateway,omitempty"`
-	Metadata         bool  `json:"metadata,omitempty"`
+	// DHCPRoutes, DNS, Probe, Silent, UncheckedGateway, Metadata, Isolated, AlsoAddrs:
+	// as in Network.
+	DHCPRoutes       bool           `json:"dhcpRoutes,omitempty"`
+	DNS              DNS            `json:"dns,omitzero"`
+	Probe            Probe          `json:"probe,omitempty"`
+	Silent           bool           `json:"silent,omitempty"`
+	UncheckedGateway bool           `json:"uncheckedGateway,omitempty"`
+	Metadata         bool           `json:"metadata,omitempty"`
+	Isolated         bool           `json:"isolated,omitempty"`
+	AlsoAddrs        []netip.Prefix `json:"alsoAddrs,omitempty"`
 	// SourceRoutes: replies leave by this NIC if they carry its address. The
 	// agent sets it, in containers with several NICs, or with Docker networks.
 	SourceRoutes bool `json:"sourceRoutes,omitempty"`
@@ -98,7 +101,15 @@ type Observed struct {
 	// Steps are what the node has done to get the NIC where it is. A controller
 	// whose API level is 0 does not know them.
 	Steps []NodeStep `json:"steps,omitempty" maxItems:"16"`
-	At    time.Time  `json:"at"`
+	// Former is how each VF of the recipe was set before, in the recipe's order. The
+	// node sets nothing before the recipe has it. A controller whose API level is below
+	// 2 does not know it.
+	Former []VFWas `json:"former,omitempty" maxItems:"8"`
+	// Device is what a program in the container opens to drive the NIC itself, such as
+	// /dev/vfio/12; empty for a NIC with an interface. A controller whose API level is
+	// below 2 does not know it.
+	Device string    `json:"device,omitempty" maxLength:"64"`
+	At     time.Time `json:"at"`
 }
 
 // Repeats says whether a node says the same as in an earlier word about the NIC,
@@ -116,4 +127,7 @@ type NodeReport struct {
 	NICs    []Observed `json:"nics"`
 	// Census is a fresh look at the whole node; nil for none this time.
 	Census *Census `json:"census,omitempty"`
+	// Cards are the node's, when anything of them has changed; nil for no news. A
+	// controller whose API level is below 2 does not know them.
+	Cards *[]Card `json:"cards,omitempty" maxItems:"64"`
 }
