@@ -21,12 +21,14 @@ type Change struct {
 	// MTU in bytes.
 	MTU   int
 	Alias *string
-	// Master is the index of the new bridge; 0 takes the link out of its own.
+	// Master is the index of the new bridge or bond; 0 takes the link out of its own.
 	Master *int
 	Up     *bool
 	// Plain switches promiscuous and all-multicast mode off, ARP and multicast
 	// on, as with any Ethernet link.
 	Plain bool
+	// Deaf switches promiscuous mode off alone.
+	Deaf bool
 	// Tuning is changed where the link that is given differs from it; its Odd
 	// is what Plain is for.
 	Tuning *Tuning
@@ -70,7 +72,7 @@ func (h *Handle) Move(l Link, to *Handle, c Change) (Link, error) {
 
 func (l Link) moved(index int, c Change) Link {
 	m := Link{
-		Index: index, Name: c.Name, Kind: l.Kind, AltNames: l.AltNames, MAC: l.MAC, PermMAC: l.PermMAC, MTU: l.MTU,
+		Index: index, Name: c.Name, Kind: l.Kind, PCI: l.PCI, AltNames: l.AltNames, MAC: l.MAC, PermMAC: l.PermMAC, MTU: l.MTU,
 		Alias: l.Alias, ParentIndex: l.ParentIndex, ParentNSID: SameNamespace, Tuning: l.Tuning,
 		tsoSize: l.tsoSize, tsoSegs: l.tsoSegs,
 	}
@@ -149,6 +151,9 @@ func (c Change) request(l Link) *nl.NetlinkRequest {
 	if c.Plain {
 		msg.Change |= unix.IFF_PROMISC | unix.IFF_ALLMULTI | oddFlags | unix.IFF_MULTICAST
 		msg.Flags |= unix.IFF_MULTICAST
+	}
+	if c.Deaf {
+		msg.Change |= unix.IFF_PROMISC
 	}
 	req.AddData(msg)
 	if c.Name != "" {

@@ -35,7 +35,11 @@ type Link struct {
 	AltNames []string
 	// Kind is the driver's word, such as "veth"; empty for hardware.
 	Kind string
-	MAC  nic.MAC
+	// PCI is the address of the function that the link is the interface of, such as
+	// 0000:03:10.1. It is empty for what is no PCI function itself, such as a
+	// virtio NIC, and on kernels before 5.14.
+	PCI string
+	MAC nic.MAC
 	// PermMAC is the address burnt in; zero where the driver knows none.
 	PermMAC nic.MAC
 	MTU     int
@@ -59,6 +63,8 @@ type Link struct {
 	AllMulti bool
 	XDP      XDP
 	Tuning   Tuning
+	Bond     *BondState   // of a bond
+	Member   *MemberState // of a bond's member
 
 	tsoSize, tsoSegs int // what the driver can do at most
 }
@@ -135,6 +141,12 @@ func (h *Handle) ByAlias(alias string) ([]Link, error) {
 }
 
 func (h *Handle) one(msg *nl.IfInfomsg, attrs ...*nl.RtAttr) (Link, error) {
+	l, _, err := h.oneRaw(msg, attrs...)
+	return l, err
+}
+
+// oneRaw is one with the kernel's whole answer.
+func (h *Handle) oneRaw(msg *nl.IfInfomsg, attrs ...*nl.RtAttr) (Link, []byte, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
 	req.AddData(msg)
 	for _, a := range attrs {
@@ -142,12 +154,13 @@ func (h *Handle) one(msg *nl.IfInfomsg, attrs ...*nl.RtAttr) (Link, error) {
 	}
 	msgs, err := h.get(req)
 	if errors.Is(err, unix.ENODEV) || err == nil && len(msgs) == 0 {
-		return Link{}, ErrNotFound
+		return Link{}, nil, ErrNotFound
 	}
 	if err != nil {
-		return Link{}, err
+		return Link{}, nil, err
 	}
-	return parse(msgs[0])
+	l, err := parse(msgs[0])
+	return l, msgs[0], err
 }
 
 // NSID is the number by which links of this namespace refer to other in their
@@ -204,6 +217,7 @@ func parse(m []byte) (Link, error) {
 		AllMulti:   head.Flags&unix.IFF_ALLMULTI != 0,
 		Tuning:     Tuning{Odd: head.Flags&oddFlags != 0 || head.Flags&unix.IFF_MULTICAST == 0},
 	}
+	bus := ""
 	for _, a := range attrs {
 		switch a.Attr.Type &^ unix.NLA_F_NESTED {
 		case unix.IFLA_IFNAME:
@@ -224,6 +238,11 @@ func parse(m []byte) (Link, error) {
 			l.ParentNSID = number(a.Value)
 		case unix.IFLA_LINKINFO:
 			l.Kind = text(child(a.Value, nl.IFLA_INFO_KIND))
+			l.parseBonding(a.Value)
+		case unix.IFLA_PARENT_DEV_NAME:
+			l.PCI = text(a.Value)
+		case unix.IFLA_PARENT_DEV_BUS_NAME:
+			bus = text(a.Value)
 		case unix.IFLA_OPERSTATE:
 			l.Carries = len(a.Value) > 0 && a.Value[0] == operUp
 		case unix.IFLA_XDP:
@@ -233,6 +252,9 @@ func parse(m []byte) (Link, error) {
 		default:
 			l.parseTuning(a.Attr.Type, a.Value)
 		}
+	}
+	if bus != "pci" {
+		l.PCI = ""
 	}
 	return l, nil
 }

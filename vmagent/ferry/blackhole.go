@@ -29,7 +29,7 @@ func metadataAddrs() []netip.Prefix {
 // nobody is there; what holds is guardMetadata.
 func settleMetadata(inside *link.Handle, table int, allowed bool, u *undo.Stack) error {
 	have, err := inside.Blackholes()
-	if err != nil {
+	if err != nil || !guarding {
 		return err
 	}
 	have = slices.DeleteFunc(have, func(r link.Route) bool { return r.Table != table })
@@ -65,7 +65,7 @@ func dig(inside *link.Handle, hole link.Route) error {
 // no privilege since Linux 5.7: the kernel takes the address for on-link then, and
 // a cloud answers there. It does not stop a container that may set up the network.
 func guardMetadata(inside *link.Handle, l link.Link, allowed bool) error {
-	if allowed {
+	if allowed || !guarding {
 		return inside.UnblockEgress(l)
 	}
 	var to []netip.Addr
@@ -85,7 +85,7 @@ func guardMetadata(inside *link.Handle, l link.Link, allowed bool) error {
 // sends while the kernel makes the place for the filter.
 func guardInUse(inside *link.Handle, l link.Link, allowed bool) error {
 	if l.Up && !allowed {
-		if has, err := inside.HasEgress(l); err != nil || !has {
+		if has, err := inside.HasFilterPlace(l); err != nil || !has {
 			return err
 		}
 	}

@@ -2,6 +2,9 @@
 
 package ferry
 
-// wiping is switched off by the build tag weak, for a test that shows that the
-// tests for F31 notice.
-const wiping = true
+// wiping and guarding are switched off by the build tag weak, for a test that shows
+// that the tests for F31 and S15 notice.
+const (
+	wiping   = true
+	guarding = true
+)

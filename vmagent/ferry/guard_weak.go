@@ -2,4 +2,7 @@
 
 package ferry
 
-const wiping = false
+const (
+	wiping   = false
+	guarding = false
+)
