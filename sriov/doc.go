@@ -1,4 +1,8 @@
-// Package sriov will choose a virtual function for a NIC: what a physical
-// function offers, which of its VFs is taken, names and bonds. It is pure; what
-// reads and writes the machine will live below it and be linked by the agent only.
+// Package sriov knows physical and virtual functions, names them, and chooses
+// which to take. It is pure; what reads and writes the machine lives below it and
+// is linked by the agent only.
+//
+// A card with SR-IOV is a physical function, PF, that can be cut into virtual
+// functions, VFs: PCI devices of their own with interfaces of their own. VFs are
+// numbered from 0 by the kernel and in selectors, and from 1 in names.
 package sriov
