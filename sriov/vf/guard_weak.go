@@ -1,0 +1,8 @@
+//go:build linux && weak
+
+package vf
+
+const (
+	oneAtATime = false
+	oneOwner   = false
+)
