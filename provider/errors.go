@@ -49,6 +49,12 @@ type Error struct {
 	Err error
 }
 
+// Errorf is an error of that kind, with its cause in the format's words. Whose call
+// has failed, and how far that reaches, is for who returns it to add.
+func Errorf(kind error, format string, args ...any) error {
+	return &Error{Kind: kind, Err: fmt.Errorf(format, args...)}
+}
+
 // Error reads "local: attach nic-…: exhausted: 4 of 4 slots in use".
 func (e *Error) Error() string {
 	var b strings.Builder

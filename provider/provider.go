@@ -128,6 +128,13 @@ type Placer interface {
 	Place(ctx context.Context, spec nic.Spec, node nic.Node) (nic.Spec, error)
 }
 
+// A Fitter is a Placer that keeps for a NIC what it has chosen for it, until Delete,
+// which is to be called also for one that was never created. Fits is Place for whom it
+// is enough to know that there is a choice.
+type Fitter interface {
+	Fits(ctx context.Context, spec nic.Spec, node nic.Node) error
+}
+
 // An AddrAssigner can give a NIC addresses beside the one that it was made with,
 // and take an address from one NIC to another. Addresses are always named: a
 // number of them, asked for twice, would be twice as many. Get tells what is where;
@@ -137,7 +144,8 @@ type AddrAssigner interface {
 	// no error. An address that is on the NIC from is taken from it, at once and
 	// whatever uses it there: only the caller can know that nothing does. On any
 	// other NIC: ErrElsewhere. from may be empty. No such NIC: ErrNotFound. No room
-	// for more: ErrExhausted.
+	// for more: ErrExhausted. Of one IPv4 address, any error but ErrUnknown and ErrBusy
+	// says that nothing was done.
 	Assign(ctx context.Context, id nic.ID, addrs []netip.Addr, from nic.ID) error
 	// Unassign takes the addresses from the NIC. What it has not is no error; the
 	// one that it was made with is ErrInvalid.
@@ -159,6 +167,16 @@ type Publisher interface {
 	Unpublish(ctx context.Context, claim nic.ClaimID) error
 	// Published are the claims of this cluster that have one, and theirs.
 	Published(ctx context.Context) (map[nic.ClaimID]netip.Addr, error)
+}
+
+// A Roomy is a provider that remembers for a moment what its machines have room for,
+// and so need not be asked about them for each NIC.
+type Roomy interface {
+	// Room is Limits for whoever needs room for so many NICs. Where it says that there
+	// is, it may be a minute old, and miss what others than the caller have plugged in
+	// since: an attach has the last word. Where it says that there is not, it is as
+	// exact as Limits.
+	Room(ctx context.Context, instance nic.InstanceID, want int) (Limits, error)
 }
 
 // Unwrapper is a decorator around another provider.

@@ -27,6 +27,9 @@ const (
 	OpList   = "list"
 	OpLimits = "limits"
 	OpOff    = "off"
+
+	OpAssign   = "assign"
+	OpUnassign = "unassign"
 )
 
 // Options shape a fake. All are optional; the zero Options are a world where
@@ -51,6 +54,8 @@ type Options struct {
 	// NICsPerInstance is how many NICs one holds, foreign ones included;
 	// default 8.
 	NICsPerInstance int
+	// AddrsPerNIC is how many IPv4 addresses a NIC can have; default 1.
+	AddrsPerNIC int
 	// Slot is what Limits calls a slot, and Bus where attached NICs are said to
 	// be; default is nothing.
 	Slot, Bus string
@@ -72,8 +77,9 @@ type Options struct {
 	Device func(spec nic.Spec, mac nic.MAC) nic.Device
 }
 
-// Latency is the time of each transition.
-type Latency struct{ Create, Attach, Detach, Delete time.Duration }
+// Latency is the time of each transition. Assign is how long an address that goes
+// to another NIC is shown where it was.
+type Latency struct{ Create, Attach, Detach, Delete, Assign time.Duration }
 
 // A Provider is a fake. It computes every state from timestamps when it is
 // asked: it has no goroutines and leaves no timers. Its clock is package time,
@@ -102,6 +108,7 @@ func New(o Options) *Provider {
 	o.Name = cmp.Or(o.Name, "fake")
 	o.Travel = cmp.Or(o.Travel, provider.Carry)
 	o.NICsPerInstance = cmp.Or(o.NICsPerInstance, 8)
+	o.AddrsPerNIC = cmp.Or(o.AddrsPerNIC, 1)
 	if o.Device == nil {
 		o.Device = func(_ nic.Spec, mac nic.MAC) nic.Device { return nic.Device{Kind: nic.Found, MAC: mac} }
 	}

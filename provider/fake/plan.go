@@ -16,7 +16,7 @@ func (p *Provider) Plan(ctx context.Context, spec nic.Spec, kind string) (plan p
 	err = p.call(ctx, Call{Op: OpPlan}, func(now time.Time) (bool, error) {
 		plan = provider.Plan{Calls: []string{OpCreate, OpAttach}}
 		if n, ok := p.opts.Types[kind]; ok {
-			plan.Fresh = provider.Limits{NICs: n, AddrsPerNIC: 1, Free: n, Slot: p.opts.Slot}
+			plan.Fresh = provider.Limits{NICs: n, AddrsPerNIC: p.opts.AddrsPerNIC, Free: n, Slot: p.opts.Slot}
 		} else if kind != "" {
 			return false, invalid("there is no type %q", kind)
 		}

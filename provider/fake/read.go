@@ -70,7 +70,7 @@ func (p *Provider) Limits(ctx context.Context, instance nic.InstanceID) (provide
 			return false, notFound()
 		}
 		n := p.opts.NICsPerInstance
-		limits = provider.Limits{NICs: n, AddrsPerNIC: 1, Free: max(0, n-p.used(instance, now)), Slot: p.opts.Slot}
+		limits = provider.Limits{NICs: n, AddrsPerNIC: p.opts.AddrsPerNIC, Free: max(0, n-p.used(instance, now)), Slot: p.opts.Slot}
 		return false, nil
 	})
 	return limits, err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
@@ -23,6 +24,9 @@ type record struct {
 	until      time.Time // when the transition that state names ends
 	stuck      bool      // detaching does not end
 	bounce     bool      // the next attaching ends in available
+	// shown are the addresses that are told until lags.
+	shown []netip.Addr
+	lags  time.Time
 }
 
 // advance ends the transition whose time has come and says whether the NIC
@@ -57,7 +61,10 @@ func (r *record) seen(o Options) nic.Seen {
 	seen := nic.Seen{
 		NIC: r.spec.NIC, ProviderID: r.providerID,
 		State: r.state, Place: r.place,
-		MAC: r.mac, Addrs: r.addrs, Subnets: subnetsOf(o, r.spec.Cloud.Subnet),
+		MAC: r.mac, Addrs: slices.Clone(r.addrs), Subnets: subnetsOf(o, r.spec.Cloud.Subnet), Subnet: r.spec.Cloud.Subnet,
+	}
+	if time.Now().Before(r.lags) {
+		seen.Addrs = slices.Clone(r.shown)
 	}
 	if r.state == nic.StateAttached || r.state == nic.StateDetaching {
 		seen.Device, seen.Bus = o.Device(r.spec, r.mac), o.Bus

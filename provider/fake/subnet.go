@@ -20,7 +20,7 @@ type Subnet struct {
 	// Prefix is IPv4, Prefix6 what NICs with IPv6 get one of besides; optional.
 	Prefix, Prefix6 netip.Prefix
 	Gateway         netip.Addr
-	// NICs is how many it has addresses for; default is any number.
+	// NICs is for how many it has addresses, each with one; default is any number.
 	NICs int
 }
 
@@ -67,7 +67,7 @@ func (p *Provider) choose(c nic.CloudSpec, zone string, now time.Time) (chosen S
 			continue
 		}
 		any = true
-		if free := p.free(s, now); free > most {
+		if free := p.free(s, now) - c.Secondary; free > most {
 			chosen, most = s, free
 		}
 		if c.Pick == nic.PickOrdered && most > 0 {
@@ -83,27 +83,41 @@ func (p *Provider) choose(c nic.CloudSpec, zone string, now time.Time) (chosen S
 	return chosen, nil
 }
 
-// free is for how many further NICs the subnet has addresses.
+// free is how many further addresses the subnet has.
 func (p *Provider) free(s Subnet, now time.Time) int {
 	free := cmp.Or(s.NICs, 1<<16)
 	for id := range p.nics {
 		if r := p.find(id, now); r != nil && r.spec.Cloud.Subnet == s.ID {
-			free--
+			for _, a := range r.addrs {
+				if a.Is4() {
+					free--
+				}
+			}
 		}
 	}
 	return free
 }
 
+// anySubnet gives addresses for seats where there are no subnets.
+func anySubnet() netip.Prefix { return netip.MustParsePrefix("100.64.0.0/16") }
+
 // address gives a NIC that is being made its addresses.
 func (p *Provider) address(spec nic.Spec, now time.Time) ([]netip.Addr, error) {
+	if 1+spec.Cloud.Secondary > p.opts.AddrsPerNIC {
+		return nil, invalid("asks for %d addresses; a NIC has %d at most", 1+spec.Cloud.Secondary, p.opts.AddrsPerNIC)
+	}
 	if len(p.opts.Subnets) == 0 {
-		return spec.Addrs, nil
+		addrs := slices.Clone(spec.Addrs)
+		for len(addrs) < 1+spec.Cloud.Secondary && spec.Cloud.Secondary > 0 {
+			addrs = append(addrs, p.next(anySubnet(), now, addrs...))
+		}
+		return addrs, nil
 	}
 	s, ok := p.subnet(spec.Cloud.Subnet)
 	if !ok {
 		return nil, invalid("there is no subnet %q", spec.Cloud.Subnet)
 	}
-	if p.free(s, now) <= 0 {
+	if p.free(s, now) <= spec.Cloud.Secondary {
 		return nil, exhausted(provider.ScopeSubnet, "no free address in subnet %s", s.ID)
 	}
 	addrs := slices.Clone(spec.Addrs)
@@ -118,19 +132,23 @@ func (p *Provider) address(spec nic.Spec, now time.Time) ([]netip.Addr, error) {
 	if !slices.ContainsFunc(addrs, netip.Addr.Is4) {
 		addrs = append(addrs, p.next(s.Prefix, now))
 	}
+	for range spec.Cloud.Secondary {
+		addrs = append(addrs, p.next(s.Prefix, now, addrs...))
+	}
 	if spec.Cloud.IPv6 && s.Prefix6.IsValid() && !slices.ContainsFunc(addrs, netip.Addr.Is6) {
 		addrs = append(addrs, p.next(s.Prefix6, now))
 	}
 	return addrs, nil
 }
 
-// next is the first free address; a cloud keeps the first four for itself.
-func (p *Provider) next(prefix netip.Prefix, now time.Time) netip.Addr {
+// next is the first free address but for those; a cloud keeps the first four for
+// itself.
+func (p *Provider) next(prefix netip.Prefix, now time.Time, but ...netip.Addr) netip.Addr {
 	a := prefix.Addr()
 	for range 4 {
 		a = a.Next()
 	}
-	for p.holds(a, now) {
+	for p.holds(a, now) || slices.Contains(but, a) {
 		a = a.Next()
 	}
 	return a

@@ -84,7 +84,7 @@ func (h History) Newest() int {
 
 // Unreadable is the error for a newest step that the provider makes nothing of.
 func (h History) Unreadable() error {
-	return kindf(provider.ErrInvalid, "ledger record %q says %q; was it written by a newer nicferry?",
+	return provider.Errorf(provider.ErrInvalid, "ledger record %q says %q; was it written by a newer nicferry?",
 		stepKey(h.ID, h.Newest()), h.Last.Do)
 }
 
@@ -121,7 +121,7 @@ func (l Log) readPrefix(ctx context.Context, prefix string) (map[nic.ID]*History
 	for key, value := range records {
 		id, n, err := parseKey(key)
 		if err != nil {
-			return nil, kindf(provider.ErrInvalid, "ledger record %q: %v; was it written by a newer nicferry?", key, err)
+			return nil, provider.Errorf(provider.ErrInvalid, "ledger record %q: %v; was it written by a newer nicferry?", key, err)
 		}
 		h := all[id]
 		if h == nil {
@@ -131,7 +131,7 @@ func (l Log) readPrefix(ctx context.Context, prefix string) (map[nic.ID]*History
 		if n == 0 {
 			h.Known = true
 			if err := json.Unmarshal(value, &h.Spec); err != nil {
-				return nil, kindf(provider.ErrInvalid, "ledger record %q: %v", key, err)
+				return nil, provider.Errorf(provider.ErrInvalid, "ledger record %q: %v", key, err)
 			}
 			continue
 		}
@@ -144,7 +144,7 @@ func (l Log) readPrefix(ctx context.Context, prefix string) (map[nic.ID]*History
 		h := all[id]
 		slices.Sort(h.steps)
 		if err := json.Unmarshal(value, &h.Last); err != nil {
-			return nil, kindf(provider.ErrInvalid, "ledger record %q: %v", stepKey(id, h.Newest()), err)
+			return nil, provider.Errorf(provider.ErrInvalid, "ledger record %q: %v", stepKey(id, h.Newest()), err)
 		}
 	}
 	return all, nil
@@ -166,8 +166,4 @@ func parseKey(key string) (nic.ID, int, error) {
 		return "", 0, errors.New("no such kind of record")
 	}
 	return id, n, nil
-}
-
-func kindf(kind error, format string, args ...any) error {
-	return &provider.Error{Kind: kind, Err: fmt.Errorf(format, args...)}
 }

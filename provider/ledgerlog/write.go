@@ -14,7 +14,7 @@ import (
 const maxTries = 8
 
 // ErrContended is for a NIC that is changed by others faster than one can decide.
-var ErrContended = kindf(provider.ErrBusy, "other callers keep changing it")
+var ErrContended = provider.Errorf(provider.ErrBusy, "other callers keep changing it")
 
 // Record puts the spec of a NIC if there is none, and returns the history. A
 // spec that differs from the recorded one is ErrInvalid; a NIC that is being
@@ -26,7 +26,7 @@ func (l Log) Record(ctx context.Context, spec nic.Spec) (History, error) {
 	}
 	if !h.Known {
 		if h.Erased() {
-			return History{}, kindf(provider.ErrBusy, "is being deleted; repeat the delete until the NIC is not found")
+			return History{}, provider.Errorf(provider.ErrBusy, "is being deleted; repeat the delete until the NIC is not found")
 		}
 		value, err := json.Marshal(spec)
 		if err != nil {
@@ -44,9 +44,9 @@ func (l Log) Record(ctx context.Context, spec nic.Spec) (History, error) {
 	case err != nil:
 		return History{}, err
 	case !h.Known || h.Last.Do == Erase:
-		return History{}, kindf(provider.ErrBusy, "is being deleted")
+		return History{}, provider.Errorf(provider.ErrBusy, "is being deleted")
 	case !same:
-		return History{}, kindf(provider.ErrInvalid, "the NIC was made with other parameters; a new one needs a new id")
+		return History{}, provider.Errorf(provider.ErrInvalid, "the NIC was made with other parameters; a new one needs a new id")
 	}
 	return h, nil
 }

@@ -81,7 +81,7 @@ type plan struct {
 
 func (p *Provider) planAttach(h ledgerlog.History, domains []virt.Domain, uuid string, place nic.Place) (plan, error) {
 	if h.Last.Do == ledgerlog.Erase {
-		return plan{}, kindf(provider.ErrNotFound, "is being deleted")
+		return plan{}, provider.Errorf(provider.ErrNotFound, "is being deleted")
 	}
 	var d virt.Domain
 	var here site
@@ -96,15 +96,15 @@ func (p *Provider) planAttach(h ledgerlog.History, domains []virt.Domain, uuid s
 	sites := find(domains, h.ID, h.Spec.MAC)
 	for _, s := range sites {
 		if s.domain.UUID != uuid {
-			return plan{}, kindf(provider.ErrElsewhere, "in %s; detach it there first", s)
+			return plan{}, provider.Errorf(provider.ErrElsewhere, "in %s; detach it there first", s)
 		}
 		here = s
 	}
 	if len(sites) == 0 && underway(h.Last, domains) && h.Last.Machine != uuid {
-		return plan{}, kindf(provider.ErrElsewhere, "being plugged into %s", h.Last.Place.Instance)
+		return plan{}, provider.Errorf(provider.ErrElsewhere, "being plugged into %s", h.Last.Place.Instance)
 	}
 	if here.live != nil && leaving(h.Last, d, p.lastAsked(h.ID)) {
-		return plan{}, kindf(provider.ErrBusy, "is on its way out of %s, whose guest has not let it go", d.Name)
+		return plan{}, provider.Errorf(provider.ErrBusy, "is on its way out of %s, whose guest has not let it go", d.Name)
 	}
 	next := plan{id: h.ID, uuid: uuid, card: card(h.Spec)}
 	switch {
@@ -145,10 +145,10 @@ func hasRoom(d virt.Domain, h ledgerlog.History) error {
 		for _, c := range cards {
 			ourAlias, ourMAC := c.Alias == alias(h.ID), c.MAC == h.Spec.MAC
 			if ourAlias && !ourMAC {
-				return kindf(provider.ErrInvalid, "%s has another card, with the MAC %s, under the alias %s; take it out with virsh detach-device", d.Name, c.MAC, c.Alias)
+				return provider.Errorf(provider.ErrInvalid, "%s has another card, with the MAC %s, under the alias %s; take it out with virsh detach-device", d.Name, c.MAC, c.Alias)
 			}
 			if ourMAC && !ourAlias {
-				return kindf(provider.ErrInvalid, "%s has another card, with the alias %q, under the MAC %s", d.Name, c.Alias, c.MAC)
+				return provider.Errorf(provider.ErrInvalid, "%s has another card, with the alias %q, under the MAC %s", d.Name, c.Alias, c.MAC)
 			}
 		}
 	}
@@ -230,7 +230,7 @@ func (p *Provider) attached(ctx context.Context, hv Hypervisor, plan plan) (nic.
 		return nic.Seen{}, err
 	}
 	if !h.Known || h.Last.Machine != plan.uuid {
-		err := kindf(provider.ErrBusy, "another controller has changed it meanwhile")
+		err := provider.Errorf(provider.ErrBusy, "another controller has changed it meanwhile")
 		return nic.Seen{}, also(err, p.takeOut(ctx, hv, plan))
 	}
 	d, err := p.domain(ctx, hv, plan.uuid)

@@ -89,13 +89,13 @@ func (p *Provider) planDetach(ctx context.Context, hv Hypervisor, h ledgerlog.Hi
 	s, here := under(sites, h.Last, instance)
 	switch {
 	case !here && len(sites) > 0:
-		return site{}, nil, kindf(provider.ErrElsewhere, "in %s", list(sites))
+		return site{}, nil, provider.Errorf(provider.ErrElsewhere, "in %s", list(sites))
 	case !here && h.Last.Do == ledgerlog.Attach && h.Last.Place.Instance == instance:
 		// Gone, or the plug of another controller is under way: it will find
 		// that the NIC is not wanted there any more.
 		return site{}, &ledgerlog.Step{Do: ledgerlog.Detach, Place: h.Last.Place, Machine: h.Last.Machine, At: time.Now()}, nil
 	case !here && underway(h.Last, domains):
-		return site{}, nil, kindf(provider.ErrElsewhere, "being plugged into %s", h.Last.Place.Instance)
+		return site{}, nil, provider.Errorf(provider.ErrElsewhere, "being plugged into %s", h.Last.Place.Instance)
 	case !here, h.Last.Do == ledgerlog.Erase, h.Last.Do == ledgerlog.Detach && h.Last.Machine == s.domain.UUID:
 		return s, nil, nil
 	}
@@ -109,7 +109,7 @@ func (p *Provider) planDetach(ctx context.Context, hv Hypervisor, h ledgerlog.Hi
 func (p *Provider) unplug(ctx context.Context, hv Hypervisor, id nic.ID, s site, fresh bool) error {
 	last, ok := p.mayAsk(id, s, fresh)
 	if !ok && last.refused {
-		return kindf(provider.ErrBusy, "the guest of %s took no request at %s, and is asked again soon", s.domain.Name, last.at.Format(time.TimeOnly))
+		return provider.Errorf(provider.ErrBusy, "the guest of %s took no request at %s, and is asked again soon", s.domain.Name, last.at.Format(time.TimeOnly))
 	}
 	if !ok {
 		return nil
@@ -122,7 +122,7 @@ func (p *Provider) unplug(ctx context.Context, hv Hypervisor, id nic.ID, s site,
 		p.noteRefusal(id) // so that nobody takes it for asked
 		return err
 	case errors.Is(err, virt.ErrTaken):
-		return kindf(provider.ErrBusy, "the domain has changed meanwhile: %s", err)
+		return provider.Errorf(provider.ErrBusy, "the domain has changed meanwhile: %s", err)
 	case !fresh || !refused(err):
 		return err
 	}

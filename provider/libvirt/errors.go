@@ -92,10 +92,6 @@ func ended(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-func kindf(kind error, format string, args ...any) error {
-	return &provider.Error{Kind: kind, Err: fmt.Errorf(format, args...)}
-}
-
 // busyFor says when it may be otherwise.
 func busyFor(wait time.Duration, format string, args ...any) error {
 	return &provider.Error{Kind: provider.ErrBusy, Scope: provider.ScopeNode, RetryAfter: wait, Err: fmt.Errorf(format, args...)}

@@ -54,9 +54,9 @@ func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
 		sites := find(domains, id, h.Spec.MAC)
 		switch {
 		case len(sites) > 0:
-			return kindf(provider.ErrBusy, "is plugged into %s", list(sites))
+			return provider.Errorf(provider.ErrBusy, "is plugged into %s", list(sites))
 		case underway(h.Last, domains):
-			return kindf(provider.ErrBusy, "is being plugged into %s", h.Last.Place.Instance)
+			return provider.Errorf(provider.ErrBusy, "is being plugged into %s", h.Last.Place.Instance)
 		}
 		return nil
 	}

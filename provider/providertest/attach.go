@@ -60,6 +60,21 @@ func attachElsewhere(b *bench) {
 	}
 }
 
+// attachBound: what is made of a node's own is nowhere else, and stays as it is when
+// it is wanted there.
+func attachBound(b *bench) {
+	if !b.bound() {
+		return
+	}
+	id := b.created()
+	_, err := b.Provider.Attach(b.ctx, id, b.Places[1])
+	b.wantKind(opAttach, id, err, provider.ErrInvalid)
+	if seen := b.until(id, nic.StateAvailable); seen.Place != (nic.Place{}) {
+		b.t.Errorf("a refused Attach left %+v", seen)
+	}
+	b.attach(id, b.Places[0])
+}
+
 func attachUnknown(b *bench) {
 	for _, id := range []nic.ID{nic.NewID(), "nic-/", "../nic"} {
 		_, err := b.Provider.Attach(b.ctx, id, b.Places[0])
@@ -83,7 +98,11 @@ func attachSurvivesRestart(b *bench) {
 func attachAgain(b *bench) {
 	id := b.created()
 	mac := b.until(id, nic.StateAvailable).MAC
-	for _, place := range []nic.Place{b.Places[0], b.Places[0], b.Places[1], b.Places[0]} {
+	places := []nic.Place{b.Places[0], b.Places[0], b.Places[1], b.Places[0]}
+	if b.bound() {
+		places[2] = b.Places[0]
+	}
+	for _, place := range places {
 		seen := b.attach(id, place)
 		if seen.Place != place || seen.MAC != mac || seen.Device.MAC != mac {
 			b.t.Fatalf("attached as %+v; want MAC %s at %+v", seen, mac, place)
@@ -125,6 +144,9 @@ func slotLimit(b *bench) {
 	_, err = b.Provider.Attach(b.ctx, plugged[0], at)
 	b.must(err) // a full instance does not forget what it has
 	b.detach(plugged[0], at.Instance)
+	if b.bound() {
+		b.must(b.remove(plugged[0]))
+	}
 	if free := b.free(at.Instance); free != 1 {
 		b.t.Errorf("%d slots free after one NIC left a full instance; want 1", free)
 	}

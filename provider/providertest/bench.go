@@ -47,12 +47,21 @@ func (b *bench) sweep() {
 	}
 }
 
+// bound says whether a NIC is made of what one node has.
+func (b *bench) bound() bool { return b.SpecAt != nil }
+
 // newID mints an id and remembers its spec, because Spec may draw a MAC.
-func (b *bench) newID() nic.ID {
+func (b *bench) newID() nic.ID { return b.newIDAt(b.Places[0]) }
+
+func (b *bench) newIDAt(place nic.Place) nic.ID {
 	id := nic.NewID()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.specs[id] = b.Spec(id)
+	if b.bound() {
+		b.specs[id] = b.SpecAt(id, place)
+	} else {
+		b.specs[id] = b.Spec(id)
+	}
 	return id
 }
 
@@ -65,7 +74,12 @@ func (b *bench) spec(id nic.ID) nic.Spec {
 // created returns a NIC that has been made and is available.
 func (b *bench) created() nic.ID {
 	b.t.Helper()
-	id := b.newID()
+	return b.createdAt(b.Places[0])
+}
+
+func (b *bench) createdAt(place nic.Place) nic.ID {
+	b.t.Helper()
+	id := b.newIDAt(place)
 	_, err := b.Provider.Create(b.ctx, b.spec(id))
 	b.must(err)
 	b.until(id, nic.StateAvailable, nic.StateCreating)
@@ -75,7 +89,7 @@ func (b *bench) created() nic.ID {
 // attached returns a NIC that is plugged in at place.
 func (b *bench) attached(place nic.Place) nic.ID {
 	b.t.Helper()
-	id := b.created()
+	id := b.createdAt(place)
 	b.attach(id, place)
 	return id
 }

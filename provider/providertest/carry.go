@@ -14,6 +14,12 @@ func carried(b *bench) { carry(b, func() {}) }
 func carriedAcrossRestarts(b *bench) { carry(b, b.restart) }
 
 func carry(b *bench, between func()) {
+	if b.bound() {
+		if b.info.Travel != provider.Rebuild {
+			b.t.Errorf("travel %q of a NIC that cannot be elsewhere; want %q", b.info.Travel, provider.Rebuild)
+		}
+		return
+	}
 	id := b.newID()
 	spec := b.spec(id)
 	spec.Node = b.Places[0].Node

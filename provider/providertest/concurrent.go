@@ -21,7 +21,7 @@ func concurrentNICs(b *bench) {
 	for i := range callers {
 		wg.Go(func() {
 			for range rounds {
-				if err := b.life(b.newID(), b.Places[i%2]); err != nil {
+				if err := b.life(b.newIDAt(b.Places[i%2]), b.Places[i%2]); err != nil {
 					b.t.Error(err)
 					return
 				}
@@ -102,6 +102,9 @@ func (b *bench) poke(id nic.ID, n int, place nic.Place) error {
 		_, err = b.Provider.Create(b.ctx, b.spec(id))
 	case 1:
 		op = opAttach
+		if b.bound() {
+			allowed = append(allowed, provider.ErrInvalid) // there
+		}
 		var seen nic.Seen
 		if seen, err = b.Provider.Attach(b.ctx, id, place); err == nil && seen.Place != place {
 			return fmt.Errorf("attach at %+v says %+v", place, seen)

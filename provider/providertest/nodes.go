@@ -39,6 +39,15 @@ func (n *Nodes) SetClean(instance nic.InstanceID, id nic.ID, clean bool) {
 	n.clean[cleanKey{instance, id}] = clean
 }
 
+// SetCards sets the cards that the instance's node tells of.
+func (n *Nodes) SetCards(instance nic.InstanceID, cards []nic.Card) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	node := n.nodes[instance]
+	node.Inventory.Cards = cards
+	n.nodes[instance] = node
+}
+
 // Node implements provider.Nodes.
 func (n *Nodes) Node(ctx context.Context, instance nic.InstanceID) (nic.Node, error) {
 	n.mu.Lock()

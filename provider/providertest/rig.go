@@ -20,8 +20,12 @@ type Rig struct {
 	// Places are two different instances that each have a free slot or more
 	// (few, because one case fills the first); required.
 	Places [2]nic.Place
-	// Spec returns a fully placed spec, as the allocator would give it; required.
+	// Spec returns a fully placed spec, as the allocator would give it; required,
+	// unless there is SpecAt.
 	Spec func(id nic.ID) nic.Spec
+	// SpecAt is Spec for one of the Places, where a NIC is made of what its node has:
+	// it can be plugged in nowhere else, and has its slot until it is deleted; optional.
+	SpecAt func(id nic.ID, at nic.Place) nic.Spec
 	// Other returns the same spec with other parameters; optional, the default
 	// is another MTU.
 	Other func(spec nic.Spec) nic.Spec
@@ -110,6 +114,7 @@ func cases() []testCase {
 		{"AttachSaysPlaceAndRecipe", attachSays},
 		{"AttachTwiceIsOneAttachment", attachTwice},
 		{"AttachElsewhere", attachElsewhere},
+		{"AttachOnlyWhereItIsMade", attachBound},
 		{"AttachUnknownNIC", attachUnknown},
 		{"AttachSurvivesRestart", attachSurvivesRestart},
 		{"F23_SlotLimit", slotLimit},
