@@ -6,25 +6,17 @@ package local
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
-	"github.com/nicferry/nicferry/provider/ledgerlog"
+	"github.com/nicferry/nicferry/provider/made"
 )
 
 // Kind is the driver's name in the config.
 const Kind = "local"
 
-const (
-	defaultNICsPerNode = 128
-	// addrsPerNIC is ours: the kernel has no limit.
-	addrsPerNIC = 64
-	// worstCall covers a few commits to a ledger on a slow disk.
-	worstCall = 10 * time.Second
-)
+const defaultNICsPerNode = 128
 
 // Options configure a local provider.
 type Options struct {
@@ -39,59 +31,51 @@ type Options struct {
 }
 
 // A Provider is a local provider. Several on one ledger, as with two
-// controllers, see and respect each other's work.
+// controllers, see and respect each other's work. Two leaders at once may exceed
+// the limit, which is only a guard against leaks here.
 type Provider struct {
-	opts Options
-	log  ledgerlog.Log
-	// plugging is held from counting a node's slots to taking one. It does not
-	// bind another controller: two leaders at once may exceed the limit, which
-	// is only a guard against leaks here.
-	plugging chan struct{}
+	*made.NICs
+	name  string
+	slots int
 }
 
 // New returns a provider, or an error that names a missing option.
 func New(o Options) (*Provider, error) {
-	var faults nic.Faults
-	faults.AddErr("name", nic.CheckName("provider", o.Name))
-	if o.Ledger == nil {
-		faults.Add("ledger", "is missing")
-	}
-	if o.Nodes == nil {
-		faults.Add("nodes", "is missing")
-	}
+	p := &Provider{name: o.Name, slots: cmp.Or(o.NICsPerNode, defaultNICsPerNode)}
+	base := made.Options{Name: o.Name, Ledger: o.Ledger, Nodes: o.Nodes, Shape: checkShape, Room: p.room}
+	faults := base.Check()
 	if o.NICsPerNode < 0 {
 		faults.Add("nicsPerNode", "is %d: want 1 or more, or 0 for %d", o.NICsPerNode, defaultNICsPerNode)
 	}
 	if err := faults.Err(); err != nil {
 		return nil, fmt.Errorf("make local provider: %w", err)
 	}
-	o.NICsPerNode = cmp.Or(o.NICsPerNode, defaultNICsPerNode)
-	return &Provider{opts: o, log: ledgerlog.Log{Ledger: o.Ledger}, plugging: make(chan struct{}, 1)}, nil
+	p.NICs = made.New(base)
+	return p, nil
 }
 
 // Info implements provider.Provider.
 func (p *Provider) Info() provider.Info {
-	return provider.Info{Name: p.opts.Name, Kind: Kind, Travel: provider.Rebuild, WorstCall: worstCall}
+	return provider.Info{Name: p.name, Kind: Kind, Travel: provider.Rebuild, WorstCall: made.WorstCall}
 }
 
 // Limits implements provider.Provider. A slot is taken from Attach until the
 // node has reported the NIC clean.
 func (p *Provider) Limits(ctx context.Context, instance nic.InstanceID) (provider.Limits, error) {
-	fail := p.failing("limits", "")
-	if _, err := p.node(ctx, instance, provider.ErrNotFound); err != nil {
+	fail := p.Failing("limits", "")
+	if _, err := p.Node(ctx, instance, provider.ErrNotFound); err != nil {
 		return provider.Limits{}, fail(err)
 	}
 	used, err := p.used(ctx, instance)
 	if err != nil {
 		return provider.Limits{}, fail(err)
 	}
-	n := p.opts.NICsPerNode
-	return provider.Limits{NICs: n, AddrsPerNIC: addrsPerNIC, Free: max(0, n-used)}, nil
+	return provider.Limits{NICs: p.slots, AddrsPerNIC: made.AddrsPerNIC, Free: max(0, p.slots-used)}, nil
 }
 
 // used counts the NICs that hold a slot on the instance.
 func (p *Provider) used(ctx context.Context, instance nic.InstanceID) (int, error) {
-	all, err := p.log.ReadAll(ctx)
+	all, err := p.Log().ReadAll(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -100,7 +84,7 @@ func (p *Provider) used(ctx context.Context, instance nic.InstanceID) (int, erro
 		if !h.Known || h.Last.Place.Instance != instance {
 			continue
 		}
-		state, err := p.state(ctx, *h)
+		state, err := p.State(ctx, *h)
 		if err != nil {
 			return 0, err
 		}
@@ -111,20 +95,19 @@ func (p *Provider) used(ctx context.Context, instance nic.InstanceID) (int, erro
 	return n, nil
 }
 
-// node returns the node that is the instance. One that is not ours is an error
-// of the kind missing.
-func (p *Provider) node(ctx context.Context, instance nic.InstanceID, missing error) (nic.Node, error) {
-	node, err := p.opts.Nodes.Node(ctx, instance)
-	if errors.Is(err, provider.ErrNotFound) {
-		return nic.Node{}, &provider.Error{
-			Kind: missing, Scope: provider.ScopeNode,
-			Err: fmt.Errorf("no node is the instance %q of this provider", instance),
+// room refuses a node that is full.
+func (p *Provider) room(ctx context.Context, _ nic.Spec, at nic.Place) error {
+	used, err := p.used(ctx, at.Instance)
+	if err != nil {
+		return err
+	}
+	if used >= p.slots {
+		return &provider.Error{
+			Kind: provider.ErrExhausted, Scope: provider.ScopeNode,
+			Err: fmt.Errorf("%d of %d NICs are on node %s", used, p.slots, at.Node),
 		}
 	}
-	if err != nil {
-		return nic.Node{}, fmt.Errorf("read node of instance %q: %w", instance, err)
-	}
-	return node, nil
+	return nil
 }
 
 var (

@@ -1,18 +1,17 @@
-package local
+package made
 
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 )
 
-// failing returns the function that makes any error of an op a
+// Failing returns the function that makes any error of an op of the provider a
 // *provider.Error of one kind. A refusal of the ledger or the nodes keeps its
 // kind. Anything else is ErrUnknown, because a record may have been written.
-func (p *Provider) failing(op string, id nic.ID) func(error) error {
+func (n *NICs) Failing(op string, id nic.ID) func(error) error {
 	return func(err error) error {
 		e := provider.Error{Kind: refusal(err), Err: opaque(err)}
 		if said, ok := errors.AsType[*provider.Error](err); ok {
@@ -21,7 +20,7 @@ func (p *Provider) failing(op string, id nic.ID) func(error) error {
 		if e.Scope == "" {
 			e.Scope = provider.ScopeNIC
 		}
-		e.Provider, e.Op, e.ID = p.opts.Name, op, id
+		e.Provider, e.Op, e.ID = n.opts.Name, op, id
 		return &e
 	}
 }
@@ -44,8 +43,4 @@ func opaque(err error) error {
 		}
 	}
 	return errors.New(err.Error())
-}
-
-func kindf(kind error, format string, args ...any) error {
-	return &provider.Error{Kind: kind, Err: fmt.Errorf(format, args...)}
 }

@@ -1,4 +1,4 @@
-package local
+package made
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 // NIC under it. Each time one of them got on, so more means a live-lock.
 const maxTries = 8
 
-// state is what a known NIC's records and its node's report say. A node that
+// State is what a known NIC's records and its node's report say. A node that
 // is not ours any more has not reported: silence is not clean.
-func (p *Provider) state(ctx context.Context, h ledgerlog.History) (nic.State, error) {
+func (n *NICs) State(ctx context.Context, h ledgerlog.History) (nic.State, error) {
 	switch h.Last.Do {
 	case "", ledgerlog.Left:
 		return nic.StateAvailable, nil
@@ -25,7 +25,7 @@ func (p *Provider) state(ctx context.Context, h ledgerlog.History) (nic.State, e
 	case ledgerlog.Erase:
 		return nic.StateDeleting, nil
 	case ledgerlog.Detach:
-		clean, err := p.opts.Nodes.Clean(ctx, h.Last.Place.Instance, h.ID)
+		clean, err := n.opts.Nodes.Clean(ctx, h.Last.Place.Instance, h.ID)
 		switch {
 		case err != nil && !errors.Is(err, provider.ErrNotFound):
 			return "", fmt.Errorf("ask whether instance %q is clean: %w", h.Last.Place.Instance, err)
@@ -44,21 +44,22 @@ func seenAs(h ledgerlog.History, state nic.State) nic.Seen {
 		State: state, MAC: h.Spec.MAC, Addrs: h.Spec.Addrs,
 	}
 	if state == nic.StateAttached || state == nic.StateDetaching {
-		seen.Place, seen.Device = h.Last.Place, recipe(h.Spec)
+		seen.Place, seen.Device = h.Last.Place, Recipe(h.Spec)
+		seen.MAC = seen.Device.MAC
 	}
 	return seen
 }
 
 // Get implements provider.Provider.
-func (p *Provider) Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen, error) {
-	fail := p.failing("get", "")
+func (n *NICs) Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen, error) {
+	fail := n.Failing("get", "")
 	got := make(map[nic.ID]nic.Seen, len(ids))
 	for _, id := range ids {
-		h, err := p.log.Read(ctx, id)
+		h, err := n.log.Read(ctx, id)
 		if err != nil {
 			return nil, fail(err)
 		}
-		seen, known, err := p.look(ctx, h)
+		seen, known, err := n.look(ctx, h)
 		if err != nil {
 			return nil, fail(err)
 		}
@@ -70,15 +71,15 @@ func (p *Provider) Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen,
 }
 
 // List implements provider.Provider.
-func (p *Provider) List(ctx context.Context) ([]nic.Seen, error) {
-	fail := p.failing("list", "")
-	histories, err := p.log.ReadAll(ctx)
+func (n *NICs) List(ctx context.Context) ([]nic.Seen, error) {
+	fail := n.Failing("list", "")
+	histories, err := n.log.ReadAll(ctx)
 	if err != nil {
 		return nil, fail(err)
 	}
 	all := make([]nic.Seen, 0, len(histories))
 	for _, h := range histories {
-		seen, known, err := p.look(ctx, *h)
+		seen, known, err := n.look(ctx, *h)
 		if err != nil {
 			return nil, fail(err)
 		}
@@ -92,26 +93,26 @@ func (p *Provider) List(ctx context.Context) ([]nic.Seen, error) {
 // look says what there is to see. When the node has reported the NIC clean it
 // records that, so that available, once said, stays so when the node is told
 // something new and its report is reset.
-func (p *Provider) look(ctx context.Context, h ledgerlog.History) (seen nic.Seen, known bool, err error) {
+func (n *NICs) look(ctx context.Context, h ledgerlog.History) (seen nic.Seen, known bool, err error) {
 	for range maxTries {
 		if !h.Known {
 			return nic.Seen{}, false, nil
 		}
-		state, err := p.state(ctx, h)
+		state, err := n.State(ctx, h)
 		if err != nil {
 			return nic.Seen{}, false, err
 		}
 		if h.Last.Do != ledgerlog.Detach || state != nic.StateAvailable {
 			return seenAs(h, state), true, nil
 		}
-		added, err := p.log.Add(ctx, h, ledgerlog.Step{Do: ledgerlog.Left})
+		added, err := n.log.Add(ctx, h, ledgerlog.Step{Do: ledgerlog.Left})
 		if err != nil {
 			return nic.Seen{}, false, err
 		}
 		if added {
 			return seenAs(h, state), true, nil
 		}
-		if h, err = p.log.Read(ctx, h.ID); err != nil {
+		if h, err = n.log.Read(ctx, h.ID); err != nil {
 			return nic.Seen{}, false, err
 		}
 	}
