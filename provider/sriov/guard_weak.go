@@ -1,0 +1,5 @@
+//go:build weak
+
+package sriov
+
+const setsAside = false
