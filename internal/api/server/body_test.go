@@ -13,38 +13,18 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/nicferry/nicferry/internal/pipenet"
 )
 
-// pipes is a listener whose connections are in memory, where time is virtual.
-type pipes struct {
-	conns chan net.Conn
-	done  context.Context
-	close context.CancelFunc
-}
-
-func newPipes() *pipes {
-	p := &pipes{conns: make(chan net.Conn)}
-	p.done, p.close = context.WithCancel(context.Background())
-	return p
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case conn := <-p.conns:
-		return conn, nil
-	case <-p.done.Done():
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { p.close(); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
-
 // dial is a new connection to whoever accepts.
-func (p *pipes) dial() net.Conn {
-	ours, theirs := net.Pipe()
-	p.conns <- theirs
-	return ours
+func dial(t *testing.T, ln *pipenet.Listener) net.Conn {
+	t.Helper()
+	conn, err := ln.Dial(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }
 
 // Whoever announces a body and sends none, or no end of headers, is hung up on
@@ -64,9 +44,9 @@ func TestNobodyHoldsAConnection(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				log := slog.New(slog.DiscardHandler)
 				ctx, cancel := context.WithCancel(t.Context())
-				ln, done := newPipes(), make(chan error, 1)
+				ln, done := pipenet.Listen(), make(chan error, 1)
 				go func() { done <- Run(ctx, ln, New(Options{Log: log}), log) }()
-				conn := ln.dial()
+				conn := dial(t, ln)
 				defer conn.Close()
 				go io.WriteString(conn, sent)
 				conn.SetReadDeadline(time.Now().Add(5 * time.Minute))
@@ -101,9 +81,9 @@ func TestSlowHandlersKeepTheirContext(t *testing.T) {
 			}
 			fmt.Fprintf(w, "%s %v %v", body, err, r.Context().Err())
 		})
-		ln, done := newPipes(), make(chan error, 1)
+		ln, done := pipenet.Listen(), make(chan error, 1)
 		go func() { done <- Run(ctx, ln, slow, log) }()
-		conn := ln.dial()
+		conn := dial(t, ln)
 		defer conn.Close()
 		go io.WriteString(conn, "POST / HTTP/1.1\r\nHost: c\r\nConnection: close\r\nContent-Length: 4\r\n\r\nhere")
 		answer, err := io.ReadAll(conn)

@@ -11,14 +11,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/pipenet"
 	"github.com/nicferry/nicferry/internal/relay"
 )
 
 // sockets are pipes whose callers are admins, as on the controller's socket.
-type sockets struct{ *pipes }
+type sockets struct{ *pipenet.Listener }
 
 func (s sockets) Accept() (net.Conn, error) {
-	conn, err := s.pipes.Accept()
+	conn, err := s.Listener.Accept()
 	return local{conn}, err
 }
 
@@ -37,10 +38,10 @@ func newHarbour(t *testing.T) *harbour {
 	log := slog.New(slog.DiscardHandler)
 	h := &harbour{Relay: relay.New(relay.Options{})}
 	ctx, cancel := context.WithCancel(t.Context())
-	ln, done := newPipes(), make(chan error, 1)
+	ln, done := pipenet.Listen(), make(chan error, 1)
 	go func() { done <- Run(ctx, sockets{ln}, New(Options{Log: log, Streams: h.Relay}), log) }()
 	h.Transport = &http.Transport{
-		DialContext:           func(context.Context, string, string) (net.Conn, error) { return ln.dial(), nil },
+		DialContext:           ln.Dial,
 		ExpectContinueTimeout: time.Minute,
 	}
 	h.stop = func() {
