@@ -50,6 +50,7 @@ docs/cloudsim.md tells more.`,
 	flags := cmd.Flags()
 	flags.StringVar(&c.opts.Listen, "listen", "127.0.0.1:0", "where EC2's API listens; port 0 is any that is free")
 	flags.StringVar(&c.opts.Control, "control", "127.0.0.1:0", "where the control of faults and log listens, without authentication")
+	flags.StringVar(&c.opts.Metadata, "metadata", "", "where all instances have their metadata besides, such as 169.254.169.254:80 in a network of their own: each is known by the address that it asks from")
 	flags.IntVar(&c.opts.Instances, "instances", 2, "how many instances there are, 0 to 10000")
 	flags.StringVar(&c.opts.Type, "type", "m5.large", "what type they are of")
 	flags.StringVar(&c.opts.Faults, "faults", "", "a file with faults, in YAML, taken over anew whenever it changes")
@@ -79,7 +80,7 @@ func (c *cloudCommand) run(cmd *cobra.Command, _ []string) error {
 		c.opts.Cloud.Latency = cloudsim.ObservedLatency()
 	}
 	if c.throttle {
-		c.opts.Cloud.Buckets = cloudsim.DocumentedBuckets()
+		c.opts.Cloud.Buckets = cloudsim.KnownBuckets()
 	}
 	c.opts.Cloud.Lag.Describe.Max = c.lag
 	c.opts.Log = daemon.Logger(os.Stderr, slog.LevelInfo, "text")

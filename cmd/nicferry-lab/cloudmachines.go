@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -22,11 +25,13 @@ import (
 type cloudMachines struct {
 	uri, bridge string
 	domains     []string
+	asks        []string // NAME=ADDRESS
 }
 
 func (m *cloudMachines) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&m.domains, "domain", nil, "a domain of libvirt that has an instance: what is attached to that is plugged into it; may be repeated")
 	f.StringVar(&m.uri, "libvirt", "qemu:///system", "the libvirt that has the domains")
+	f.StringArrayVar(&m.asks, "asks-from", nil, "DOMAIN=ADDRESS that a domain asks for its metadata from, besides its interfaces' addresses; may be repeated")
 	f.StringVar(&m.bridge, "bridge", "", "the bridge that their network cards are plugged into, which stands for all subnets")
 }
 
@@ -37,7 +42,22 @@ func (m *cloudMachines) check() error {
 	case len(m.domains) == 0 && m.bridge != "":
 		return daemon.UsageError{Err: errors.New("--bridge needs --domain: instances without a machine are in memory alone")}
 	}
-	return nil
+	_, err := m.addresses()
+	return err
+}
+
+// addresses are those that domains ask for their metadata from.
+func (m *cloudMachines) addresses() (map[string]netip.Addr, error) {
+	all := map[string]netip.Addr{}
+	for _, each := range m.asks {
+		name, text, _ := strings.Cut(each, "=")
+		addr, err := netip.ParseAddr(text)
+		if err != nil || !slices.Contains(m.domains, name) {
+			return nil, daemon.UsageError{Err: fmt.Errorf("--asks-from %q: want one of --domain, =, and an address", each)}
+		}
+		all[name] = addr
+	}
+	return all, nil
 }
 
 // clearTime bounds the taking out of cards at the beginning and at the end.
@@ -53,6 +73,10 @@ func (m *cloudMachines) open(ctx context.Context, o *site.Options, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
+	asks, err := m.addresses()
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	domains := map[string]string{}
 	for _, name := range m.domains {
 		id := plug.InstanceID(name)
@@ -60,7 +84,7 @@ func (m *cloudMachines) open(ctx context.Context, o *site.Options, log *slog.Log
 			return nil, errors.Join(daemon.UsageError{Err: fmt.Errorf("--domain %s: it is said twice", name)}, conn.Close())
 		}
 		domains[id] = name
-		o.Machines = append(o.Machines, site.Machine{ID: id, Name: name})
+		o.Machines = append(o.Machines, site.Machine{ID: id, Name: name, Addr: asks[name]})
 	}
 	backend := plug.NewLibvirt(plug.LibvirtOptions{
 		Hypervisor: conn, Domains: domains, Log: log,

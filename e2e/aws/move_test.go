@@ -14,7 +14,7 @@ import (
 func TestF03_AMoveWhileRepliesAreLost(t *testing.T) {
 	t.Parallel()
 	// An interface stays in its zone, and each second machine is in the other one.
-	r := start(t, options{agents: 3, kind: "m5.xlarge", cloud: cloudsim.Options{Buckets: cloudsim.DocumentedBuckets()}})
+	r := start(t, options{agents: 3, kind: "m5.xlarge", cloud: cloudsim.Options{Buckets: cloudsim.KnownBuckets()}})
 	vm1, vm3 := r.Agents[0], r.Agents[2]
 	r.run(vm1, "web", "vpc")
 	eni := r.cardIs(vm1, "web")

@@ -109,13 +109,7 @@ var addressFilters = filterTable[Address]{
 func (c *Cloud) DescribeAddresses(ctx context.Context, call Call, d Describe) (Page[Address], error) {
 	return describe(ctx, c, call, d, listing[Address]{
 		api: "DescribeAddresses", filters: addressFilters, tags: func(a *Address) Tags { return a.Tags },
-		all: func(*turn) []numbered[Address] {
-			var all []numbered[Address]
-			for _, p := range c.eips {
-				all = append(all, numbered[Address]{p.n, p.id, new(p.seen())})
-			}
-			return all
-		},
+		all: every(c.eips, func(p *eip) numbered[Address] { return numbered[Address]{p.n, p.id, new(p.seen())} }),
 		missing: func(id string) error {
 			if !strings.HasPrefix(id, "eipalloc-") {
 				return refuse("value", "Invalid value '"+id+"' for allocationId.")

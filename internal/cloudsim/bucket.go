@@ -22,7 +22,7 @@ type Buckets map[string]Bucket
 //go:embed buckets.tsv
 var bucketText string
 
-var documented = sync.OnceValue(func() Buckets {
+var known = sync.OnceValue(func() Buckets {
 	all := Buckets{}
 	for _, f := range rows(bucketText, 4) {
 		burst, err1 := strconv.ParseFloat(f[1], 64)
@@ -35,10 +35,11 @@ var documented = sync.OnceValue(func() Buckets {
 	return all
 })
 
-// DocumentedBuckets are EC2's, as far as known; each with its source.
-func DocumentedBuckets() Buckets {
+// KnownBuckets are EC2's as far as they are known: AWS documents one of them, and
+// the others are general knowledge. Each says its source.
+func KnownBuckets() Buckets {
 	all := Buckets{}
-	for k, b := range documented() {
+	for k, b := range known() {
 		all[k] = b
 	}
 	return all

@@ -40,6 +40,17 @@ type numbered[T any] struct {
 	v  *T
 }
 
+// every has all resources of a kind for candidates, each as it is shown.
+func every[R, T any](all map[string]R, show func(R) numbered[T]) func(*turn) []numbered[T] {
+	return func(*turn) []numbered[T] {
+		list := make([]numbered[T], 0, len(all))
+		for _, r := range all {
+			list = append(list, show(r))
+		}
+		return list
+	}
+}
+
 // describe lists by ids or filters, and page by page.
 func describe[T any](ctx context.Context, c *Cloud, call Call, d Describe, l listing[T]) (Page[T], error) {
 	o := op{

@@ -15,7 +15,7 @@ import (
 // request throttling); the numbers are the table's.
 func TestBucketsRunDryAndRefill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, cloudsim.Options{Buckets: cloudsim.DocumentedBuckets()})
+		w := newWorld(t, cloudsim.Options{Buckets: cloudsim.KnownBuckets()})
 		served := func(n int, do func() error) int {
 			ok := 0
 			for range n {
@@ -37,7 +37,7 @@ func TestBucketsRunDryAndRefill(t *testing.T) {
 		if n := w.Counts()["CreateNetworkInterface"]; n.Calls != 200 || n.Throttled != 95 || n.Effects != 105 {
 			t.Errorf("the log counts %+v", n)
 		}
-		for name, b := range cloudsim.DocumentedBuckets() {
+		for name, b := range cloudsim.KnownBuckets() {
 			if b.Source == "" {
 				t.Errorf("%s has no source", name)
 			}

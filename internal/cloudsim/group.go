@@ -19,6 +19,12 @@ type group struct {
 	n int
 }
 
+func (g *group) seen() SecurityGroup {
+	seen := g.SecurityGroup
+	seen.Tags = g.Tags.clone()
+	return seen
+}
+
 // A Group is a security group as interfaces name it.
 type Group struct{ ID, Name string }
 
@@ -77,15 +83,7 @@ var groupFilters = filterTable[SecurityGroup]{
 func (c *Cloud) DescribeSecurityGroups(ctx context.Context, call Call, d Describe) (Page[SecurityGroup], error) {
 	return describe(ctx, c, call, d, listing[SecurityGroup]{
 		api: "DescribeSecurityGroups", filters: groupFilters, tags: func(g *SecurityGroup) Tags { return g.Tags },
-		all: func(*turn) []numbered[SecurityGroup] {
-			var all []numbered[SecurityGroup]
-			for _, g := range c.groups {
-				seen := g.SecurityGroup
-				seen.Tags = g.Tags.clone()
-				all = append(all, numbered[SecurityGroup]{g.n, g.ID, &seen})
-			}
-			return all
-		},
+		all:     every(c.groups, func(g *group) numbered[SecurityGroup] { return numbered[SecurityGroup]{g.n, g.ID, new(g.seen())} }),
 		missing: func(id string) error { return refuse("group.unknown", id) },
 	})
 }

@@ -1,6 +1,8 @@
 package cloudsim
 
 import (
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/retry"
@@ -82,4 +84,19 @@ func (c *Cloud) guest(i *instance, at time.Time) Guest {
 		g.Interfaces = append(g.Interfaces, in)
 	}
 	return g
+}
+
+// InstanceAt is the instance that has an interface with the address; empty where
+// none has.
+func (c *Cloud) InstanceAt(addr netip.Addr) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.agenda.catchUp(time.Now())
+	for _, e := range c.enis {
+		has := slices.ContainsFunc(e.now.IPv4, func(p PrivateIP) bool { return p.Addr == addr }) || slices.Contains(e.now.IPv6, addr)
+		if has && e.now.Attachment != nil && e.now.Attachment.Status != Attaching {
+			return e.now.Attachment.Instance
+		}
+	}
+	return ""
 }

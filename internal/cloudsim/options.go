@@ -19,7 +19,7 @@ type Options struct {
 	// Quotas default to DefaultQuotas.
 	Quotas Quotas
 	// Buckets are how often each API may be called, by API name; default is
-	// any number. DocumentedBuckets are EC2's.
+	// any number. KnownBuckets are EC2's, as far as known.
 	Buckets Buckets
 	// Types are the instance types there are; default InstanceTypes.
 	Types []InstanceType

@@ -92,13 +92,7 @@ var subnetFilters = filterTable[Subnet]{
 func (c *Cloud) DescribeSubnets(ctx context.Context, call Call, d Describe) (Page[Subnet], error) {
 	return describe(ctx, c, call, d, listing[Subnet]{
 		api: "DescribeSubnets", filters: subnetFilters, tags: func(s *Subnet) Tags { return s.Tags },
-		all: func(*turn) []numbered[Subnet] {
-			var all []numbered[Subnet]
-			for _, s := range c.subnets {
-				all = append(all, numbered[Subnet]{s.n, s.ID, new(s.seen())})
-			}
-			return all
-		},
+		all:     every(c.subnets, func(s *subnet) numbered[Subnet] { return numbered[Subnet]{s.n, s.ID, new(s.seen())} }),
 		missing: func(id string) error { return refuse("subnet.missing", id) },
 	})
 }

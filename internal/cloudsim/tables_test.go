@@ -18,7 +18,7 @@ func TestEveryRowHasASource(t *testing.T) {
 			unsure[table]++
 		}
 	}
-	refusals, buckets, types := cloudsim.Refusals(), cloudsim.DocumentedBuckets(), cloudsim.InstanceTypes()
+	refusals, buckets, types := cloudsim.Refusals(), cloudsim.KnownBuckets(), cloudsim.InstanceTypes()
 	for k, r := range refusals {
 		tell("refusals", k, r.Source)
 	}

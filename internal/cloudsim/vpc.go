@@ -20,6 +20,12 @@ type vpc struct {
 	standard string
 }
 
+func (v *vpc) seen() VPC {
+	seen := v.VPC
+	seen.Tags = v.Tags.clone()
+	return seen
+}
+
 // AddVPC makes a VPC, with a default security group as EC2 does.
 func (c *Cloud) AddVPC(v VPC) (VPC, error) {
 	c.mu.Lock()
@@ -53,15 +59,7 @@ var vpcFilters = filterTable[VPC]{
 func (c *Cloud) DescribeVPCs(ctx context.Context, call Call, d Describe) (Page[VPC], error) {
 	return describe(ctx, c, call, d, listing[VPC]{
 		api: "DescribeVpcs", filters: vpcFilters, tags: func(v *VPC) Tags { return v.Tags },
-		all: func(*turn) []numbered[VPC] {
-			var all []numbered[VPC]
-			for _, v := range c.vpcs {
-				seen := v.VPC
-				seen.Tags = v.Tags.clone()
-				all = append(all, numbered[VPC]{v.n, v.ID, &seen})
-			}
-			return all
-		},
+		all:     every(c.vpcs, func(v *vpc) numbered[VPC] { return numbered[VPC]{v.n, v.ID, new(v.seen())} }),
 		missing: func(id string) error { return refuse("vpc.missing", id) },
 	})
 }

@@ -104,7 +104,7 @@ func TestHarmOfAnInstance(t *testing.T) {
 		"with a role":  {nil, ec2("web-role"), `OK metadata: other containers are kept from the keys of the role "web-role" by the hop limit alone`, ""},
 		"off":          {nil, ec2("", off), "WARN metadata: a role's credentials and the region come from there", "--http-endpoint enabled --http-tokens required"},
 		"off, a node":  {nil, with(ec2("", off), nodeOnly), "OK metadata: the agent needs no metadata service, and has none", ""},
-		"a portal":     {nil, with(ec2("", imds.Fault{Verb: imds.HTML}), nodeOnly), "WARN metadata: something else answers for the metadata service", "ip route get 169.254.169.254"},
+		"a portal":     {nil, with(ec2("", imds.Fault{Verb: cloudsim.HTML}), nodeOnly), "WARN metadata: something else answers for the metadata service", "ip route get 169.254.169.254"},
 		"silent":       {nil, with(hurry, ec2("", imds.Fault{Verb: imds.Silent})), "said nothing for 300ms", "--http-endpoint enabled"},
 		"no network":   {nil, with(ec2(""), func(p *patient) { p.Network = nil }), "WARN metadata: cannot look: the metadata service is not asked here", ""},
 		"closed":       {nil, with(ec2(""), runs(routes4+blackhole4, blackhole6+routes6)), "OK metadata: 1 containers with NICs of their own have no way to the metadata service", ""},

@@ -5,14 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/nicferry/nicferry/nic"
 )
-
-// maxNICs bounds how many NICs an instance is believed to have.
-const maxNICs = 256
 
 // EC2 is AWS's dialect, in its second version, where a token must be asked for.
 func EC2() Dialect {
@@ -20,7 +16,7 @@ func EC2() Dialect {
 		cloud: "EC2", base: "http://169.254.169.254", tokenPath: "/latest/api/token",
 		ttlHeader: "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", tokenHeader: "X-Aws-Ec2-Metadata-Token", echoesTTL: true,
 		rolePath: "/latest/meta-data/iam/security-credentials/",
-		identity: ec2Identity, interfaces: ec2Interfaces,
+		identity: ec2Identity,
 	}
 }
 
@@ -50,45 +46,6 @@ func ec2Identity(ctx context.Context, c *Client) (Identity, error) {
 		}
 	}
 	return id, nil
-}
-
-func ec2Interfaces(ctx context.Context, c *Client) (all []Interface, err error) {
-	const dir = "/latest/meta-data/network/interfaces/macs/"
-	root := &items{ctx: ctx, c: c, dir: dir}
-	lines := root.lines("")
-	if len(lines) > maxNICs {
-		return nil, fmt.Errorf("%w: %d NICs", ErrStrange, len(lines))
-	}
-	for _, line := range lines {
-		mac, err := nic.ParseMAC(strings.TrimSuffix(line, "/"))
-		if err != nil {
-			return nil, fmt.Errorf("%w: in %s: %w", ErrStrange, dir, err)
-		}
-		one := &items{ctx: ctx, c: c, dir: dir + mac.String() + "/"}
-		n, ok := ec2Interface(one)
-		if one.err != nil {
-			return nil, one.err
-		}
-		if n.MAC = mac; ok {
-			all = append(all, n)
-		}
-	}
-	return all, root.err
-}
-
-// ec2Interface reads one; false if it is not told whole.
-func ec2Interface(r *items) (n Interface, ok bool) {
-	n.ID = r.word("interface-id")
-	n.Device, ok = r.number("device-number")
-	if n.ID == "" || !ok {
-		return n, false
-	}
-	n.Card, _ = r.number("network-card") // absent where there is but one
-	n.Subnet = r.word("subnet-id")
-	n.Subnets = slices.Concat(r.prefixes("subnet-ipv4-cidr-block"), r.prefixes("subnet-ipv6-cidr-blocks"))
-	n.IPv4s, n.IPv6s = r.addrs("local-ipv4s"), r.addrs("ipv6s")
-	n.Prefixes = slices.Concat(r.prefixes("ipv4-prefix"), r.prefixes("ipv6-prefix"))
-	return n, true
 }
 
 // EC2Endpoint is where AWS's own tools are told that the service is, by the

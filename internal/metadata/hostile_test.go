@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/cloudsim/imds"
 	"github.com/nicferry/nicferry/internal/metadata"
 )
@@ -68,33 +69,6 @@ func TestIdentityOfWhatIsNoService(t *testing.T) {
 	})
 }
 
-func TestInterfacesThatCannotBe(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const dir = "/latest/meta-data/network/interfaces/macs/"
-		for item, text := range map[string]string{
-			"": "not-a-mac/", "device-number": "-1", "network-card": "one", "interface-id": "eni-1 eni-2", "subnet-id": "<html>",
-			"local-ipv4s": "10.0.0.300", "ipv6s": "[2001:db8::1]", "ipv4-prefix": "10.0.0.0", "subnet-ipv4-cidr-block": "10.0.0.0/33", "subnet-ipv6-cidr-blocks": "x",
-		} {
-			one := dir + "02:00:00:00:00:01/"
-			paths := map[string]string{dir: "02:00:00:00:00:01/", one + "interface-id": "eni-1", one + "device-number": "1"}
-			if item == "" {
-				paths[dir] = text
-			} else {
-				paths[one+item] = text
-			}
-			c, _ := newClient(t, says(paths), nil)
-			if nics, err := c.Interfaces(t.Context()); !errors.Is(err, metadata.ErrStrange) || !strings.Contains(err.Error(), item) || nics != nil {
-				t.Errorf("%s %q: %+v, %v", item, text, nics, err)
-			}
-		}
-		c, _ := newClient(t, says(map[string]string{dir: strings.Repeat("02:00:00:00:00:01/\n", 257)}), nil)
-		if _, err := c.Interfaces(t.Context()); !errors.Is(err, metadata.ErrStrange) {
-			t.Errorf("257 NICs: %v", err)
-		}
-	})
-}
-
 // Version 1 asks without a token: whoever can make a program on the instance
 // send a GET can use it. We never do, whatever the answer to asking for one.
 func TestNeverWithoutAToken(t *testing.T) {
@@ -112,7 +86,7 @@ func TestNeverWithoutAToken(t *testing.T) {
 			if _, err := c.Identity(t.Context()); err == nil {
 				t.Errorf("%d: no error", code)
 			}
-			if _, err := c.Interfaces(t.Context()); err == nil {
+			if _, err := c.Role(t.Context()); err == nil {
 				t.Errorf("%d: no error", code)
 			}
 		}
@@ -123,7 +97,7 @@ func TestNeverWithoutAToken(t *testing.T) {
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, service := newModel(imds.Options{})
+		service := newService(imds.Options{})
 		if err := service.Inject(imds.Fault{Verb: imds.Silent}); err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +128,7 @@ func TestNobodyAnswers(t *testing.T) {
 func TestWaitingForTheTurnEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		_, service := newModel(imds.Options{})
+		service := newService(imds.Options{})
 		if err := service.Inject(imds.Fault{Verb: imds.Silent, Count: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +138,7 @@ func TestWaitingForTheTurnEnds(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := c.Interfaces(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "wait to ask") {
+		if _, err := c.Role(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "wait to ask") {
 			t.Errorf("%v", err)
 		}
 		if err := <-done; !errors.Is(err, metadata.ErrNone) {
@@ -179,9 +153,9 @@ func TestWaitingForTheTurnEnds(t *testing.T) {
 // A throttled or broken answer is asked for again, within the patience.
 func TestTriesAgain(t *testing.T) {
 	t.Parallel()
-	for verb, count := range map[imds.Verb]int{imds.Throttle: 2, imds.Reset: 2} {
+	for verb, count := range map[cloudsim.Verb]int{cloudsim.Throttle: 2, cloudsim.Reset: 2} {
 		synctest.Test(t, func(t *testing.T) {
-			_, service := newModel(imds.Options{})
+			service := newService(imds.Options{})
 			c, asked := newClient(t, service.Handler(self), nil)
 			if err := service.Inject(imds.Fault{Verb: verb, Count: count}); err != nil {
 				t.Fatal(err)
@@ -195,9 +169,9 @@ func TestTriesAgain(t *testing.T) {
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		_, service := newModel(imds.Options{})
+		service := newService(imds.Options{})
 		c, _ := newClient(t, service.Handler(self), nil)
-		if err := service.Inject(imds.Fault{Verb: imds.Throttle}); err != nil {
+		if err := service.Inject(imds.Fault{Verb: cloudsim.Throttle}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := c.Identity(t.Context()); !errors.Is(err, metadata.ErrRefused) || !strings.Contains(err.Error(), "too often") {
@@ -209,7 +183,7 @@ func TestTriesAgain(t *testing.T) {
 // A proxy would be asked for somebody else's metadata, or hand ours on.
 func TestNoProxyIsAsked(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://192.0.2.1:3128")
-	_, service := newModel(imds.Options{})
+	service := newService(imds.Options{})
 	c, _ := newClient(t, service.Handler(self), func(o *metadata.Options) {
 		dial := o.Dial
 		o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -231,7 +205,7 @@ func TestRefusedConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, service := newModel(imds.Options{})
+	service := newService(imds.Options{})
 	l, err := service.Listen(t.Context(), self, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +227,7 @@ func TestRefusedConnection(t *testing.T) {
 // Region heeds what AWS's own tools are told, and its error says what to do.
 func TestRegion(t *testing.T) {
 	t.Parallel()
-	m, service := newModel(imds.Options{})
+	service := newService(imds.Options{})
 	l, err := service.Listen(t.Context(), self, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -262,8 +236,8 @@ func TestRegion(t *testing.T) {
 	env := map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": l.URL + "/"}
 	getenv := func(name string) string { return env[name] }
 	log := slog.New(slog.DiscardHandler)
-	if got, err := metadata.Region(t.Context(), getenv, log); got != m.g.Region || err != nil {
-		t.Errorf("%q, %v; want %q", got, err, m.g.Region)
+	if got, err := metadata.Region(t.Context(), getenv, log); got != region || err != nil {
+		t.Errorf("%q, %v; want %q", got, err, region)
 	}
 	env["AWS_EC2_METADATA_DISABLED"] = "TRUE"
 	if _, err := metadata.Region(t.Context(), getenv, log); !errors.Is(err, metadata.ErrRefused) || !strings.Contains(err.Error(), "set aws.region") {

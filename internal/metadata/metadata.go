@@ -3,7 +3,7 @@
 // What it reads may be old: the service lags behind the cloud's own calls by
 // seconds, and sometimes by an hour. It is good for finding out where we are, and
 // no reason to delete, detach or release anything; an import rule keeps it away
-// from all that does (F05).
+// from all that does (F05). So which NICs the instance has is not asked for.
 package metadata
 
 import (
@@ -13,9 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -32,20 +30,6 @@ type Identity struct {
 	Account  string // empty where the cloud does not say
 }
 
-// An Interface is one NIC of the instance that asks, as far as the service knows
-// it by now. What is absent there is empty here.
-type Interface struct {
-	MAC    nic.MAC
-	ID     string // the cloud's own
-	Device int    // its index; 0 is the instance's first NIC
-	Card   int    // the network card's index; 0 where there is one card
-	Subnet string // the cloud's id of it
-	// Subnets are the subnet's prefixes, of IPv4 and IPv6.
-	Subnets      []netip.Prefix
-	IPv4s, IPv6s []netip.Addr   // the first is the primary one
-	Prefixes     []netip.Prefix // those delegated to it
-}
-
 // Options are the parts of a Client.
 type Options struct {
 	Dialect Dialect      // required: EC2()
@@ -56,14 +40,11 @@ type Options struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Patience bounds each request with what is tried again of it; optional, 2 s.
 	Patience time.Duration
-	// Keep is for how long NICs are not asked for again; optional, 5 s.
-	Keep time.Duration
 }
 
 const (
 	defaultPatience = 2 * time.Second
-	defaultKeep     = 5 * time.Second
-	// wholeCall bounds Identity and Interfaces, in patiences.
+	// wholeCall bounds Identity and Role, in patiences.
 	wholeCall = 5
 	retries   = 3
 )
@@ -78,15 +59,12 @@ type Client struct {
 	token    string
 	tokenEnd time.Time
 	identity *Identity // once known; an instance stays what it is while we run
-	nics     []Interface
-	nicsEnd  time.Time
 }
 
 // New makes a client; the error is about the options. Close ends its connections.
 func New(opts Options) (*Client, error) {
 	opts.BaseURL = strings.TrimSuffix(cmp.Or(opts.BaseURL, opts.Dialect.base), "/")
 	opts.Patience = cmp.Or(opts.Patience, defaultPatience)
-	opts.Keep = cmp.Or(opts.Keep, defaultKeep)
 	u, err := url.Parse(opts.BaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("address of the metadata service: %w", err)
@@ -124,30 +102,6 @@ func (c *Client) Identity(ctx context.Context) (Identity, error) {
 	return id, nil
 }
 
-// Interfaces lists this instance's NICs, in the order of their indexes. One that
-// the service does not yet tell whole is left out. It may be an answer of up to
-// Options.Keep ago, besides being as old as the service's own. The slices are
-// not to be changed.
-func (c *Client) Interfaces(ctx context.Context) ([]Interface, error) {
-	ctx, done, err := c.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	if time.Now().Before(c.nicsEnd) {
-		return slices.Clone(c.nics), nil
-	}
-	nics, err := c.Dialect.interfaces(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("ask for this instance's NICs: %w", err)
-	}
-	slices.SortStableFunc(nics, func(a, b Interface) int {
-		return cmp.Or(cmp.Compare(a.Card, b.Card), cmp.Compare(a.Device, b.Device))
-	})
-	c.nics, c.nicsEnd = nics, time.Now().Add(c.Keep)
-	return slices.Clone(nics), nil
-}
-
 // Role is the name of the role whose keys the service gives to whoever reaches
 // it; empty if the instance has none. The keys themselves are never asked for.
 func (c *Client) Role(ctx context.Context) (string, error) {
@@ -156,10 +110,9 @@ func (c *Client) Role(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer done()
-	r := &items{ctx: ctx, c: c, dir: c.Dialect.rolePath}
-	role := r.word("")
-	if r.err != nil {
-		return "", fmt.Errorf("ask for this instance's role: %w", r.err)
+	role, err := c.word(ctx, c.Dialect.rolePath)
+	if err != nil {
+		return "", fmt.Errorf("ask for this instance's role: %w", err)
 	}
 	return role, nil
 }

@@ -42,7 +42,7 @@ func TestConformanceOnLoopback(t *testing.T) {
 func TestConformanceWithLatency(t *testing.T) {
 	t.Parallel()
 	providertest.RunBubble(t, func(t *testing.T) *providertest.Rig {
-		return open(t, cloudsim.Options{Latency: cloudsim.ObservedLatency(), Buckets: cloudsim.DocumentedBuckets(), EmptyPages: true}).rig()
+		return open(t, cloudsim.Options{Latency: cloudsim.ObservedLatency(), Buckets: cloudsim.KnownBuckets(), EmptyPages: true}).rig()
 	})
 }
 

@@ -123,7 +123,7 @@ func (w *world) instance(kind string) nic.InstanceID {
 func TestF08_Storm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := open(t, cloudsim.Options{Buckets: cloudsim.DocumentedBuckets(), Latency: cloudsim.ObservedLatency()})
+		w := open(t, cloudsim.Options{Buckets: cloudsim.KnownBuckets(), Latency: cloudsim.ObservedLatency()})
 		const nodes, nics = 20, 200
 		var places []nic.Place
 		for n := range nodes {

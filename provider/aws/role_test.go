@@ -22,8 +22,8 @@ func TestTheRoleIsReadWithTokensAlone(t *testing.T) {
 	}{
 		"as it is":            {works: true},
 		"a token is refused":  {fault: imds.Fault{Verb: imds.Off, Path: "/latest/api/token"}},
-		"nothing for a token": {fault: imds.Fault{Verb: imds.Empty, Path: "/latest/api/token"}},
-		"a page for a token":  {fault: imds.Fault{Verb: imds.HTML, Path: "/latest/api/token"}},
+		"nothing for a token": {fault: imds.Fault{Verb: cloudsim.Empty, Path: "/latest/api/token"}},
+		"a page for a token":  {fault: imds.Fault{Verb: cloudsim.HTML, Path: "/latest/api/token"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex

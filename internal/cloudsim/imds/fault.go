@@ -8,30 +8,31 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/nic"
 )
 
-// A Verb is what goes wrong with requests. That answers are stale, late or
-// refused is the model's, by its faults on API Metadata.
-type Verb string
-
-// The verbs.
+// The verbs besides those that the service shares with the cloud's other door.
+// That answers are stale, late or refused is the model's, by its faults on API
+// Metadata.
 const (
-	Throttle Verb = "throttle" // answers 503
-	Silent   Verb = "silent"   // never answers, as behind one hop too many
-	Reset    Verb = "reset"    // breaks the connection
-	HTML     Verb = "html"     // answers 200 and a portal's page
-	Empty    Verb = "empty"    // answers 200 and nothing
-	Off      Verb = "off"      // answers 403, as where an instance's HttpEndpoint is disabled
-	Forget   Verb = "forget"   // answers 401 to a token that is right
-	OldKeys  Verb = "old-keys" // gives out credentials that have ended
+	Silent  cloudsim.Verb = "silent"   // never answers, as behind one hop too many
+	Off     cloudsim.Verb = "off"      // answers 403, as where an instance's HttpEndpoint is disabled
+	Forget  cloudsim.Verb = "forget"   // answers 401 to a token that is right
+	OldKeys cloudsim.Verb = "old-keys" // gives out credentials that have ended
 )
 
-func verbs() []Verb { return []Verb{Throttle, Silent, Reset, HTML, Empty, Off, Forget, OldKeys} }
+// verbs are all that go wrong here: throttle answers 503, reset breaks the
+// connection, html answers 200 and a portal's page, and empty 200 and nothing.
+func verbs() []cloudsim.Verb {
+	return []cloudsim.Verb{
+		cloudsim.Throttle, Silent, cloudsim.Reset, cloudsim.HTML, cloudsim.Empty, Off, Forget, OldKeys,
+	}
+}
 
 // A Fault meets requests until it is spent or cleared.
 type Fault struct {
-	Verb Verb `json:"verb" yaml:"verb"`
+	Verb cloudsim.Verb `json:"verb" yaml:"verb"`
 	// Instance and Path say whose requests and which; empty is all. Path is
 	// their beginning, such as /latest/api/token.
 	Instance string `json:"instance,omitempty" yaml:"instance,omitempty"`
@@ -94,7 +95,7 @@ func (s *Service) Clear() int {
 }
 
 // met finds the fault that meets a request, and counts it; empty if there is none.
-func (s *Service) met(id string, r *http.Request) Verb {
+func (s *Service) met(id string, r *http.Request) cloudsim.Verb {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()

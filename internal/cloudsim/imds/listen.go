@@ -7,11 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"syscall"
 	"time"
 )
 
-// A Listener serves one instance at an address of its own.
+// A Listener serves one instance at an address of its own, or all at one.
 type Listener struct {
 	// URL is where: for metadata.Options.BaseURL, or for the environment
 	// variable AWS_EC2_METADATA_SERVICE_ENDPOINT.
@@ -22,18 +23,39 @@ type Listener struct {
 
 // Listen serves an instance at an address such as 127.0.0.1:0, until Close.
 func (s *Service) Listen(ctx context.Context, instance, address string) (*Listener, error) {
+	return s.listen(ctx, instance, address, s.Handler(instance))
+}
+
+// ListenToAll serves all instances at one address, as EC2 does at 169.254.169.254,
+// until Close. Who knows the instance that an address is of; whoever is none, which
+// who says by an empty text, gets no answer.
+func (s *Service) ListenToAll(ctx context.Context, address string, who func(netip.Addr) (instance string)) (*Listener, error) {
+	return s.listen(ctx, "all instances", address, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		instance := ""
+		if err == nil {
+			instance = who(from.Addr().Unmap().WithZone(""))
+		}
+		if instance == "" {
+			panic(http.ErrAbortHandler) // it is nobody's metadata
+		}
+		s.serve(instance, w, r)
+	}))
+}
+
+func (s *Service) listen(ctx context.Context, whose, address string, h http.Handler) (*Listener, error) {
 	var lc net.ListenConfig
 	if s.HopLimit > 0 {
 		lc.Control = s.limitHops
 	}
 	ln, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("serve metadata of %s: %w", instance, err)
+		return nil, fmt.Errorf("serve metadata of %s: %w", whose, err)
 	}
 	l := &Listener{
 		URL: "http://" + ln.Addr().String(), done: make(chan error, 1),
 		srv: &http.Server{
-			Handler: s.Handler(instance), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+			Handler: h, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
 			ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 		},
 	}

@@ -42,19 +42,19 @@ func (s *Service) serve(id string, w http.ResponseWriter, r *http.Request) {
 	seen.Fault = s.met(id, r)
 	var a answer
 	switch seen.Fault {
-	case Silent, Reset:
+	case Silent, cloudsim.Reset:
 		if seen.Fault == Silent {
 			<-r.Context().Done()
 		}
 		s.tell(seen)
 		panic(http.ErrAbortHandler) // closes the connection without a word
-	case Throttle:
+	case cloudsim.Throttle:
 		a = refusal(http.StatusServiceUnavailable)
 	case Off:
 		a = refusal(http.StatusForbidden)
-	case HTML:
+	case cloudsim.HTML:
 		a = plain(portal)
-	case Empty:
+	case cloudsim.Empty:
 		a = plain("")
 	default:
 		a = s.answer(id, r, seen.Fault)
@@ -80,7 +80,7 @@ func (s *Service) tell(r Request) {
 var versions = regexp.MustCompile(`^(latest|1\.0|20\d\d-\d\d-\d\d)$`)
 
 // answer finds what to say to a request that meets no fault of the wire.
-func (s *Service) answer(id string, r *http.Request, fault Verb) answer {
+func (s *Service) answer(id string, r *http.Request, fault cloudsim.Verb) answer {
 	if !s.spend(id) {
 		return refusal(http.StatusServiceUnavailable)
 	}

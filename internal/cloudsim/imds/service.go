@@ -47,8 +47,8 @@ type Options struct {
 type Request struct {
 	Time                   time.Time
 	Instance, Method, Path string
-	Status                 int  // 0 if there was no answer
-	Fault                  Verb // that met it, if any
+	Status                 int           // 0 if there was no answer
+	Fault                  cloudsim.Verb // what met it, if anything
 }
 
 // A Service tells instances about themselves. It may be used concurrently.

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/cloudsim/imds"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -161,7 +162,7 @@ func (c *client) inject(faults ...imds.Fault) {
 
 func TestFaultsThatAnswer(t *testing.T) {
 	t.Parallel()
-	for verb, want := range map[imds.Verb]int{imds.Throttle: 503, imds.Off: 403, imds.HTML: 200, imds.Empty: 200, imds.Forget: 401} {
+	for verb, want := range map[cloudsim.Verb]int{cloudsim.Throttle: 503, imds.Off: 403, cloudsim.HTML: 200, cloudsim.Empty: 200, imds.Forget: 401} {
 		var seen []imds.Request
 		c := newClient(t, imds.Options{Seen: func(r imds.Request) { seen = append(seen, r) }})
 		c.inject(imds.Fault{Verb: verb, Instance: one, Path: "/latest/meta-data", Count: 2})
@@ -172,11 +173,11 @@ func TestFaultsThatAnswer(t *testing.T) {
 			}
 		}
 		c.want("/latest/meta-data/instance-id", 200, one)
-		var met []imds.Verb
+		var met []cloudsim.Verb
 		for _, r := range seen {
 			met = append(met, r.Fault)
 		}
-		if !slices.Equal(met, []imds.Verb{"", "", verb, verb, ""}) || seen[2].Status != want || seen[2].Path != "/latest/meta-data/instance-id" || seen[2].Method != "GET" || seen[2].Instance != one {
+		if !slices.Equal(met, []cloudsim.Verb{"", "", verb, verb, ""}) || seen[2].Status != want || seen[2].Path != "/latest/meta-data/instance-id" || seen[2].Method != "GET" || seen[2].Instance != one {
 			t.Errorf("%s: seen %+v", verb, seen)
 		}
 	}
@@ -186,7 +187,7 @@ func TestFaultsOfOneInstanceEndWithTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, imds.Options{})
-		c.inject(imds.Fault{Verb: imds.Off, Instance: two}, imds.Fault{Verb: imds.Throttle, Instance: one, For: nic.Duration(time.Minute)})
+		c.inject(imds.Fault{Verb: imds.Off, Instance: two}, imds.Fault{Verb: cloudsim.Throttle, Instance: one, For: nic.Duration(time.Minute)})
 		c.want("/latest/meta-data/instance-id", 503, "")
 		time.Sleep(time.Minute - 1)
 		c.want("/latest/meta-data/instance-id", 503, "")
@@ -203,7 +204,7 @@ func TestFaultsOfOneInstanceEndWithTime(t *testing.T) {
 // Reset answers nothing at once, Silent nothing until who asks gives up.
 func TestFaultsThatDoNotAnswer(t *testing.T) {
 	t.Parallel()
-	for _, verb := range []imds.Verb{imds.Reset, imds.Silent} {
+	for _, verb := range []cloudsim.Verb{cloudsim.Reset, imds.Silent} {
 		synctest.Test(t, func(t *testing.T) {
 			var seen []imds.Request
 			c := newClient(t, imds.Options{Seen: func(r imds.Request) { seen = append(seen, r) }})
@@ -223,7 +224,7 @@ func TestFaultsThatDoNotAnswer(t *testing.T) {
 				}()
 				c.service.Handler(one).ServeHTTP(nil, r)
 			}()
-			if took, want := time.Since(begun), map[imds.Verb]time.Duration{imds.Silent: time.Hour}[verb]; took != want {
+			if took, want := time.Since(begun), map[cloudsim.Verb]time.Duration{imds.Silent: time.Hour}[verb]; took != want {
 				t.Errorf("%s: ended after %s, want %s", verb, took, want)
 			}
 			if last := seen[len(seen)-1]; last.Status != 0 || last.Fault != verb {

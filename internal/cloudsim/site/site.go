@@ -31,6 +31,10 @@ type Options struct {
 	// Machines are instances besides, of Type too, that stand for machines: all in
 	// the first zone, so that what is attached to one can be attached to another.
 	Machines []Machine
+	// Metadata is where all instances have their metadata besides, as EC2's have it
+	// at 169.254.169.254:80: each is known by the address that it asks from, which is
+	// one of its interfaces' or its Machine's. Empty is nowhere.
+	Metadata string
 	// Faults is a file with a plan, which is watched.
 	Faults string
 	// Keys are others that may sign, by access key.
@@ -45,6 +49,8 @@ type Options struct {
 type Machine struct {
 	// ID is the instance's; Name is in its tag of that name. Both are required.
 	ID, Name string
+	// Addr is what it asks its metadata from where that is no interface's. Optional.
+	Addr netip.Addr
 }
 
 // The key that everybody may sign with.
@@ -110,7 +116,9 @@ func Start(ctx context.Context, o Options) (*Site, error) {
 		o.Cloud.Quotas.Interfaces = cloudsim.DefaultQuotas().Interfaces + o.Instances + len(o.Machines)
 	}
 	cloud := cloudsim.New(o.Cloud)
-	s := &Site{Cloud: cloud, keys: o.Keys, Metadata: imds.New(imds.Options{Source: cloud, Tags: true, Seed: o.Cloud.Seed, Role: func(string) string { return "node" }})}
+	s := &Site{Cloud: cloud, keys: o.Keys, Metadata: imds.New(imds.Options{
+		Source: cloud, Tags: true, Seed: o.Cloud.Seed, Role: func(string) string { return "node" }, HopLimit: hopLimit,
+	})}
 	s.close = sync.OnceValue(s.shut)
 	s.About = About{Region: cloud.Region(), Account: cloud.Account(), AccessKey: accessKey, SecretKey: secretKey, Instances: []Instance{}}
 	if err := s.open(ctx, o); err != nil {
@@ -119,11 +127,12 @@ func Start(ctx context.Context, o Options) (*Site, error) {
 	return s, nil
 }
 
-// open furnishes the cloud and opens its doors.
-func (s *Site) open(ctx context.Context, o Options) error {
-	if err := s.furnish(o); err != nil {
-		return err
-	}
+// hopLimit is what EC2 gives answers of metadata unless it is told otherwise: they
+// get no farther than the instance.
+const hopLimit = 1
+
+// openMetadata opens the instances' metadata.
+func (s *Site) openMetadata(ctx context.Context, o Options) error {
 	for i := range s.About.Instances {
 		instance := &s.About.Instances[i]
 		listener, err := s.Metadata.Listen(ctx, instance.ID, "127.0.0.1:0")
@@ -132,6 +141,31 @@ func (s *Site) open(ctx context.Context, o Options) error {
 		}
 		s.closers = append(s.closers, listener.Close)
 		instance.Metadata = listener.URL
+	}
+	if o.Metadata == "" {
+		return nil
+	}
+	listener, err := s.Metadata.ListenToAll(ctx, o.Metadata, func(addr netip.Addr) string {
+		for _, m := range o.Machines {
+			if m.Addr == addr {
+				return m.ID
+			}
+		}
+		return s.Cloud.InstanceAt(addr)
+	})
+	if err == nil {
+		s.closers = append(s.closers, listener.Close)
+	}
+	return err
+}
+
+// open furnishes the cloud and opens its doors.
+func (s *Site) open(ctx context.Context, o Options) error {
+	if err := s.furnish(o); err != nil {
+		return err
+	}
+	if err := s.openMetadata(ctx, o); err != nil {
+		return err
 	}
 	api, err := listen(ctx, "EC2's API", o.Listen)
 	if err != nil {

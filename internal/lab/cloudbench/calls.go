@@ -20,6 +20,7 @@ const (
 	crowdMeasure = "1,000 nodes"
 	crowdSteps   = "1,000 nodes, by step"
 	unitCalls    = "calls"
+	unitCPU      = "ms of CPU"
 	whatMutating = "mutating"
 	whatReads    = "describes"
 )
@@ -32,7 +33,7 @@ const settled = 1500 * time.Millisecond
 func (b *bench) calls(ctx context.Context) (err error) {
 	b.opts.Tell("calls of a start: %d cold and %d warm ones", b.opts.Rounds, b.opts.Rounds)
 	r, err := start(ctx, b.opts.Bin, b.opts.Out, world{
-		nodes: 1, kind: "m5.large", cloud: cloudsim.Options{Seed: 1, Latency: latency(), Buckets: cloudsim.DocumentedBuckets()},
+		nodes: 1, kind: "m5.large", cloud: cloudsim.Options{Seed: 1, Latency: latency(), Buckets: cloudsim.KnownBuckets()},
 	})
 	if err != nil {
 		return err

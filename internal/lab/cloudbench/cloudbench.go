@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/nicferry/nicferry/internal/bench/figures"
 )
@@ -51,6 +52,8 @@ func Run(ctx context.Context, opts Options) error {
 	if err != nil {
 		return fmt.Errorf("measure a cloud: %w", err)
 	}
+	// The emulator and the nodes share the processors with what is measured.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	path := filepath.Join(opts.Out, figuresName)
 	m, err := figures.Measure(path, opts.Commit, func(f *figures.File) error {
 		b := &bench{opts: opts, file: f}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nicferry/nicferry/internal/cloudsim"
 )
 
@@ -33,10 +35,11 @@ func (b *bench) crowd(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	for round := range min(3, b.opts.Rounds) {
-		before, used := len(r.site.Cloud.Log(0)), cpuNow(r)
+		before, used, own := len(r.site.Cloud.Log(0)), cpuNow(r), ownCPU()
 		begin := time.Now()
 		all := startAll(ctx, slices.Repeat(r.nodes, crowdClaims/crowdNodes), cold, crowdCallers)
 		took := time.Since(begin)
+		used, own = cpuNow(r)-used, ownCPU()-own
 		failed := 0
 		for _, s := range all {
 			if s.err != nil {
@@ -53,7 +56,8 @@ func (b *bench) crowd(ctx context.Context) (err error) {
 		b.file.Add(crowdMeasure, "claims per second", round, int64(float64(len(all)-failed)/took.Seconds()), "claims/s", err)
 		b.file.Add(crowdMeasure, whatMutating, round, int64(t.mutating), unitCalls, nil)
 		b.file.Add(crowdMeasure, whatReads, round, int64(t.describes), unitCalls, nil)
-		b.file.Add(crowdMeasure, "the controller's processor time", round, (cpuNow(r) - used).Milliseconds(), "ms of CPU", nil)
+		b.file.Add(crowdMeasure, "the controller's processor time", round, used.Milliseconds(), unitCPU, nil)
+		b.file.Add(crowdMeasure, "the emulator's and the nodes' processor time", round, own.Milliseconds(), unitCPU, nil)
 		b.steps(ctx, all, round)
 		b.opts.Tell("%.0f claims/s, %d describes for %d claims", float64(len(all))/took.Seconds(), t.describes, len(all))
 		if err := r.endAll(ctx, all, 0); err != nil {
@@ -87,6 +91,16 @@ func cpuNow(r *rig) time.Duration {
 		return 0
 	}
 	return d
+}
+
+// ownCPU is the processor time that this process has used: the emulator's and the
+// nodes'; 0 if it cannot be read.
+func ownCPU() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // cpuOf is the processor time in a process's stat, in user mode and in the kernel.

@@ -24,7 +24,7 @@ const (
 	mostMutating  = 4    // of a cold start
 	mostThrottled = 0.01 // of all calls
 	leastClaims   = 200  // per second
-	mostReads     = 0.5  // describes per claim of a crowd: less than one for each
+	mostReads     = 0.1  // describes per claim of a crowd: some in a second, however many claims
 )
 
 const methods = `A real nicferryd with its store on the disk and the AWS SDK, over HTTP on loopback to the emulator of EC2

@@ -29,7 +29,7 @@ const waitNodes = 20
 // which are like it; and with one.
 func (b *bench) wait(ctx context.Context) (err error) {
 	b.opts.Tell("from start to ready: %d rounds of %d nodes", b.opts.Rounds, waitNodes)
-	like := cloudsim.Options{Latency: latency(), Buckets: cloudsim.DocumentedBuckets()}
+	like := cloudsim.Options{Latency: latency(), Buckets: cloudsim.KnownBuckets()}
 	r, err := start(ctx, b.opts.Bin, b.opts.Out, world{nodes: waitNodes, kind: crowdType, cloud: like})
 	if err != nil {
 		return err
