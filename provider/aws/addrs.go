@@ -15,7 +15,8 @@ import (
 
 // Assign implements provider.AddrAssigner. EC2 takes an IPv4 address from any
 // interface of the subnet if it may; so it may only where a look has shown that
-// the address is on the NIC that it is to be taken from.
+// the address is on the NIC that it is to be taken from, or on this one: EC2 takes
+// what is there already for no error.
 func (p *Provider) Assign(ctx context.Context, id nic.ID, addrs []netip.Addr, from nic.ID) error {
 	fail := p.failing("assign", id)
 	ids := []nic.ID{id}
@@ -31,11 +32,14 @@ func (p *Provider) Assign(ctx context.Context, id nic.ID, addrs []netip.Addr, fr
 		return fail(errNotFound("EC2 shows no interface with its tag"))
 	}
 	source := all[from]
+	for _, of := range ids {
+		defer p.recent.acts(of)()
+	}
 	var taken, fresh []netip.Addr
 	for _, a := range addrs {
 		switch {
-		case slices.Contains(to.addrs, a):
-		case slices.Contains(source.addrs, a):
+		case slices.Contains(to.addrs, a) && (from == "" || a.Is6()):
+		case slices.Contains(to.addrs, a), slices.Contains(source.addrs, a): // what is shown may be of before the last order
 			taken = append(taken, a)
 		default:
 			fresh = append(fresh, a)
@@ -66,6 +70,7 @@ func (p *Provider) Unassign(ctx context.Context, id nic.ID, addrs []netip.Addr) 
 	if !ok {
 		return fail(errNotFound("EC2 shows no interface with its tag"))
 	}
+	defer p.recent.acts(id)()
 	has := slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(f.addrs, a) })
 	if err := p.takeFrom(ctx, f, fours(has), sixes(has)); err != nil {
 		return fail(err)
@@ -77,7 +82,7 @@ func (p *Provider) giveTo(ctx context.Context, f iface, four, six []netip.Addr, 
 	if len(four) > 0 {
 		_, err := call(ctx, p, apiAssign4, p.api.AssignPrivateIpAddresses, &ec2.AssignPrivateIpAddressesInput{
 			NetworkInterfaceId: aws.String(f.id), PrivateIpAddresses: texts(four), AllowReassignment: aws.Bool(move),
-		})
+		}, once) // of several attempts the first could be done, and the last refused
 		if err != nil {
 			return err
 		}

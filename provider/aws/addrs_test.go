@@ -92,6 +92,22 @@ func TestAssignLostReplies(t *testing.T) {
 	})
 }
 
+// TestF03_AnAddressIsAskedForOnce: what was done, its reply lost, is not called refused
+// because EC2 would not hear it again.
+func TestF03_AnAddressIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, cloudsim.Options{})
+		w.created(id(0))
+		moving := texted("10.80.0.100")
+		w.inject(cloudsim.Fault{Verb: cloudsim.LoseReply, API: apiAssign4})
+		w.inject(cloudsim.Fault{Verb: cloudsim.Throttle, API: apiAssign4, Nth: 2, Count: attempts})
+		if err := w.Assign(t.Context(), id(0), moving, ""); !errors.Is(err, provider.ErrUnknown) || !w.has(id(0), moving...) {
+			t.Errorf("%v; want that it is not known", err)
+		}
+	})
+}
+
 // TestPublish: a claim's public address passes from NIC to NIC with it, and goes
 // with it.
 func TestPublish(t *testing.T) {
@@ -167,6 +183,33 @@ func TestPublishLostReply(t *testing.T) {
 		w.must(w.Unpublish(t.Context(), testClaim))
 		if all, err := w.elastic(t.Context(), ""); err != nil || len(all) != 0 {
 			t.Errorf("%v, %v; want none left", all, err)
+		}
+	})
+}
+
+// TestF03_TwinPublicAddress: EC2 has an address of the claim that it did not show when
+// it was asked for another, as after a lost reply. The claim keeps the one that it
+// works with, whichever comes first, and the other costs nobody money.
+func TestF03_TwinPublicAddress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, cloudsim.Options{})
+		w.created(id(0))
+		w.created(id(1))
+		var addr netip.Addr
+		w.insist(func() (err error) { addr, err = w.Publish(t.Context(), testClaim, id(0)); return err })
+		for range 4 { // some come before the claim's own by their ids
+			tags := cloudsim.Tags{tagClaim: string(testClaim), tagCluster: w.opts.Cluster}
+			_, err := w.cloud.AllocateAddress(t.Context(), cloudsim.Call{Caller: "test"}, tags)
+			w.must(err)
+		}
+		for _, n := range []int{0, 1} {
+			if now, err := w.Publish(t.Context(), testClaim, id(n)); now != addr || err != nil {
+				t.Errorf("on NIC %d it is %s, %v; it was %s", n, now, err, addr)
+			}
+		}
+		if all, err := w.elastic(t.Context(), testClaim); err != nil || len(all) != 1 {
+			t.Errorf("%d addresses, %v; want the claim's alone", len(all), err)
 		}
 	})
 }

@@ -18,11 +18,11 @@ import (
 // nextIndex is when another index can be tried: at once.
 const nextIndex = 20 * time.Millisecond
 
-// Attach implements provider.Provider. It looks first: EC2 knows no token for
-// attaching.
+// Attach implements provider.Provider. It looks first, or goes by a look a moment ago:
+// EC2 knows no token for attaching, but attaches nothing that is attached.
 func (p *Provider) Attach(ctx context.Context, id nic.ID, place nic.Place) (nic.Seen, error) {
 	fail := p.failing("attach", id)
-	f, err := p.have(ctx, id)
+	f, err := p.at(ctx, id, nic.StateAvailable)
 	if err != nil {
 		return nic.Seen{}, fail(err)
 	}
@@ -56,6 +56,17 @@ func (p *Provider) have(ctx context.Context, id nic.ID) (iface, error) {
 	return iface{}, errNotFound("EC2 shows no interface with its tag")
 }
 
+// at is have, or what EC2 said a moment ago if the NIC was in that state by then.
+func (p *Provider) at(ctx context.Context, id nic.ID, state nic.State) (iface, error) {
+	d := p.recent.of(id)
+	if f, ok := d.seen(); ok {
+		if now, _ := stateOf(f, d); now == state {
+			return f, nil
+		}
+	}
+	return p.have(ctx, id)
+}
+
 // mayAttach says whether the NIC is plugged in there already, and why it cannot be
 // plugged in at present.
 func (p *Provider) mayAttach(f iface, place nic.Place) (there bool, err error) {
@@ -66,41 +77,23 @@ func (p *Provider) mayAttach(f iface, place nic.Place) (there bool, err error) {
 	case state == nic.StateDeleting:
 		return false, errNotFound("it is deleted")
 	case at.Instance != "" && at.Instance != place.Instance:
-		return false, kindf(provider.ErrElsewhere, "%s is %s on %s", f.id, state, at.Instance)
+		return false, provider.Errorf(provider.ErrElsewhere, "%s is %s on %s", f.id, state, at.Instance)
 	case state == nic.StateAttached:
 		return true, nil
 	}
-	return false, kindf(provider.ErrBusy, "%s is %s", f.id, state)
+	return false, provider.Errorf(provider.ErrBusy, "%s is %s", f.id, state)
 }
 
 // plugIn has EC2 attach the interface, at the lowest index that is free.
 func (p *Provider) plugIn(ctx context.Context, f iface, place nic.Place) (iface, error) {
-	m, err := p.machineOf(ctx, place.Instance, provider.ErrInvalid)
-	if err == nil {
-		err = m.takes(place.Instance)
-	}
+	m, index, err := p.indexOn(ctx, place.Instance, f.nic)
 	if err != nil {
 		return f, err
 	}
-	limit, err := p.limitsOf(ctx, m.kind)
-	if err != nil {
-		return f, err
-	}
+	defer p.recent.acts(f.nic)()
 	if err := p.name(ctx, &f, place.Node); err != nil {
+		p.indexes.free(place.Instance, index)
 		return f, err
-	}
-	index, ok, later := p.indexes.hold(place.Instance, f.nic, m.used, limit.nics)
-	switch {
-	case later:
-		return f, &provider.Error{
-			Kind: provider.ErrBusy, Scope: provider.ScopeNode, RetryAfter: time.Second,
-			Err: fmt.Errorf("the last free interfaces of %s are being attached, or may be", place.Instance),
-		}
-	case !ok:
-		return f, &provider.Error{
-			Kind: provider.ErrExhausted, Scope: provider.ScopeNode,
-			Err: fmt.Errorf("%d of %d interfaces of network card 0 of %s (%s) are in use", len(m.used), limit.nics, place.Instance, m.kind),
-		}
 	}
 	out, err := call(ctx, p, apiAttachInterface, p.api.AttachNetworkInterface, &ec2.AttachNetworkInterfaceInput{
 		NetworkInterfaceId: aws.String(f.id), InstanceId: aws.String(string(place.Instance)),
@@ -109,11 +102,48 @@ func (p *Provider) plugIn(ctx context.Context, f iface, place nic.Place) (iface,
 		NetworkCardIndex: aws.Int32(0),
 	})
 	if err != nil {
+		p.known.drop(place.Instance)
 		return p.notAttached(ctx, f, place, m, index, err)
 	}
 	f.plug = &plug{id: aws.ToString(out.AttachmentId), instance: place.Instance, status: types.AttachmentStatusAttaching, index: index}
 	p.recent.attached(f.nic, place)
 	return f, nil
+}
+
+// indexOn holds an index of the instance for the NIC: by what is remembered of the
+// instance if there is one by that, or else by a look.
+func (p *Provider) indexOn(ctx context.Context, instance nic.InstanceID, id nic.ID) (m machine, index int, err error) {
+	if m, known := p.known.get(instance); known && m.takes(instance) == nil {
+		if limit, err := p.limitsOf(ctx, m.kind); err == nil {
+			if index, ok, _ := p.indexes.hold(instance, id, m.used, limit.nics); ok {
+				return m, index, nil
+			}
+		}
+	}
+	if m, err = p.machineOf(ctx, instance, provider.ErrInvalid); err == nil {
+		err = m.takes(instance)
+	}
+	if err != nil {
+		return m, 0, err
+	}
+	limit, err := p.limitsOf(ctx, m.kind)
+	if err != nil {
+		return m, 0, err
+	}
+	index, ok, later := p.indexes.hold(instance, id, m.used, limit.nics)
+	switch {
+	case later:
+		err = &provider.Error{
+			Kind: provider.ErrBusy, Scope: provider.ScopeNode, RetryAfter: time.Second,
+			Err: fmt.Errorf("the last free interfaces of %s are being attached, or may be", instance),
+		}
+	case !ok:
+		err = &provider.Error{
+			Kind: provider.ErrExhausted, Scope: provider.ScopeNode,
+			Err: fmt.Errorf("%d of %d interfaces of network card 0 of %s (%s) are in use", len(m.used), limit.nics, instance, m.kind),
+		}
+	}
+	return m, index, err
 }
 
 // name has the node's name on the interface, so that whoever sees it plugged in

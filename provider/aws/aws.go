@@ -66,7 +66,10 @@ type Provider struct {
 
 	interfaces *batcher[nic.ID, []iface]
 	machines   *batcher[nic.InstanceID, machine]
-	places     *cache[nic.InstanceID, spot]
+	zones      *cache[nic.InstanceID, string]
+	kinds      *batcher[string, typeLimits]
+	nets       *batcher[string, subnet]
+	known      *cache[nic.InstanceID, machine]
 	subnets    *cache[string, subnet]
 	types      *cache[string, typeLimits]
 }
@@ -95,7 +98,10 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	}
 	p.interfaces = newBatcher(maxFilter, p.admit(apiDescribeInterfaces), p.describeNICs)
 	p.machines = newBatcher(maxFilter, p.admit(apiDescribeInstances), p.describeMachines)
-	p.places = newCache[nic.InstanceID, spot](placeKept)
+	p.zones = newCache[nic.InstanceID, string](zoneKept)
+	p.kinds = newBatcher(maxFilter, p.admit(apiDescribeTypes), p.describeTypes)
+	p.nets = newBatcher(maxFilter, p.admit(apiDescribeSubnets), p.describeSubnets)
+	p.known = newCache[nic.InstanceID, machine](machineKept)
 	p.subnets = newCache[string, subnet](subnetKept)
 	p.types = newCache[string, typeLimits](typeKept)
 	return p, nil
@@ -119,6 +125,7 @@ func (p *Provider) Info() provider.Info {
 var (
 	_ provider.Provider     = (*Provider)(nil)
 	_ provider.Placer       = (*Provider)(nil)
+	_ provider.Roomy        = (*Provider)(nil)
 	_ provider.Powered      = (*Provider)(nil)
 	_ provider.AddrAssigner = (*Provider)(nil)
 	_ provider.Publisher    = (*Provider)(nil)

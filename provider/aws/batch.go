@@ -9,8 +9,11 @@ import (
 )
 
 const (
-	// gather is how long a question waits for others to go along with it.
-	gather = 5 * time.Millisecond
+	// gather is how long a question waits for others to go along with it, and spacing
+	// how far apart calls are at least: a crowd's questions make ten calls in a second,
+	// however many they are.
+	gather  = 5 * time.Millisecond
+	spacing = 100 * time.Millisecond
 	// maxFilter is how many values a filter takes.
 	maxFilter = 200
 )
@@ -26,6 +29,7 @@ type batcher[K comparable, V any] struct {
 	mu      sync.Mutex
 	next    *batch[K, V]
 	running bool
+	last    time.Time // when the last call began
 }
 
 // A batch is one call and those that wait for it.
@@ -88,7 +92,10 @@ func (b *batcher[K, V]) join(ctx context.Context, keys []K) *batch[K, V] {
 // run makes calls as long as there are questions.
 func (b *batcher[K, V]) run(ctx context.Context) {
 	for {
-		time.Sleep(gather)
+		b.mu.Lock()
+		wait := max(gather, time.Until(b.last.Add(spacing)))
+		b.mu.Unlock()
+		time.Sleep(wait)
 		b.one(ctx)
 		b.mu.Lock()
 		if b.next == nil {
@@ -106,7 +113,7 @@ func (b *batcher[K, V]) one(ctx context.Context) {
 	refused := b.admit(ctx) // first, so that all that come until then go along
 	b.mu.Lock()
 	now := b.next
-	b.next = nil
+	b.next, b.last = nil, time.Now()
 	b.mu.Unlock()
 	defer close(now.done)
 	if now.err = refused; refused != nil {

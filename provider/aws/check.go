@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -34,7 +35,7 @@ func (p *Provider) Check(ctx context.Context, networks []nic.Network) []provider
 	for _, n := range networks {
 		c.network(n)
 	}
-	c.ours()
+	c.ours(slices.ContainsFunc(networks, func(n nic.Network) bool { return n.Cloud.Seats() }))
 	return c.found
 }
 
@@ -113,7 +114,7 @@ func (c *checking) reads() bool {
 // to make a NIC in each subnet.
 func (c *checking) network(n nic.Network) {
 	vpcs := map[string]bool{}
-	all, err := c.subnets(n.Cloud.Subnets)
+	all, err := c.p.nets.ask(c.ctx, n.Cloud.Subnets...)
 	if err != nil {
 		c.add(provider.Unknown, n.Name, "subnets", "%s", err)
 	}
@@ -123,13 +124,13 @@ func (c *checking) network(n nic.Network) {
 		case err != nil:
 		case !ok:
 			c.add(provider.Bad, n.Name, "subnet "+id, "there is none: is it of this region and account?")
-		case aws.ToInt32(s.AvailableIpAddressCount) == 0:
-			c.add(provider.Bad, n.Name, "subnet "+id, "in zone %s no address is free", aws.ToString(s.AvailabilityZone))
+		case s.free == 0:
+			c.add(provider.Bad, n.Name, "subnet "+id, "in zone %s no address is free", s.zone)
 		default:
-			c.add(provider.Good, n.Name, "subnet "+id, "in zone %s, %d addresses are free", aws.ToString(s.AvailabilityZone), aws.ToInt32(s.AvailableIpAddressCount))
+			c.add(provider.Good, n.Name, "subnet "+id, "in zone %s, %d addresses are free", s.zone, s.free)
 		}
 		if ok {
-			vpcs[aws.ToString(s.VpcId)] = true
+			vpcs[s.vpc] = true
 			c.create(n, id)
 		}
 	}
@@ -137,20 +138,6 @@ func (c *checking) network(n nic.Network) {
 		c.add(provider.Bad, n.Name, "subnets", "are of %d VPCs; want one, as NICs have the same groups everywhere", len(vpcs))
 	}
 	c.groups(n, vpcs)
-}
-
-func (c *checking) subnets(ids []string) (map[string]types.Subnet, error) {
-	all := map[string]types.Subnet{}
-	out, err := call(c.ctx, c.p, apiDescribeSubnets, c.p.api.DescribeSubnets, &ec2.DescribeSubnetsInput{
-		Filters: []types.Filter{{Name: aws.String("subnet-id"), Values: ids}},
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range out.Subnets {
-		all[aws.ToString(s.SubnetId)] = s
-	}
-	return all, nil
 }
 
 // create tries to make a NIC as the network's are, in the subnet.
@@ -191,9 +178,9 @@ func (c *checking) groups(n nic.Network, vpcs map[string]bool) {
 	}
 }
 
-// ours tries on a NIC of ours what is done to NICs; before there is any, that cannot
-// be tried.
-func (c *checking) ours() {
+// ours tries on a NIC of ours what is done to NICs, and whether it may be given addresses
+// where these move; before there is any, that cannot be tried.
+func (c *checking) ours(moves bool) {
 	p, ctx := c.p, c.ctx
 	byNIC, err := p.describe(ctx)
 	if err != nil {
@@ -207,6 +194,9 @@ func (c *checking) ours() {
 			DryRun: dryRun, NetworkInterfaceId: id, SourceDestCheck: &types.AttributeBooleanValue{Value: aws.Bool(f.checked)},
 		})
 		c.permitted("", apiModifyInterface, err)
+		if moves {
+			c.assign(f)
+		}
 		if f.plug == nil {
 			_, err = p.api.DeleteNetworkInterface(ctx, &ec2.DeleteNetworkInterfaceInput{DryRun: dryRun, NetworkInterfaceId: id})
 			c.permitted("", apiDeleteInterface, err)
@@ -216,9 +206,36 @@ func (c *checking) ours() {
 		c.permitted("", apiDetachInterface, err)
 		return
 	}
-	for _, api := range []string{apiAttachInterface, apiDetachInterface, apiModifyInterface, apiDeleteInterface} {
+	later := []string{apiAttachInterface, apiDetachInterface, apiModifyInterface, apiDeleteInterface}
+	if moves {
+		later = append(later, apiAssign4)
+	}
+	for _, api := range later {
 		c.add(provider.Unknown, "", "permission ec2:"+api, "cannot be tried before there is a NIC of this controller")
 	}
+}
+
+// assign tries to give a NIC of ours an address. EC2 has no dry run for that, so it is
+// the one of the subnet's router, which no interface can have: EC2 asks whether it is
+// permitted first.
+func (c *checking) assign(f iface) {
+	about := "permission ec2:" + apiAssign4
+	s, err := c.p.subnetOf(c.ctx, f.subnet)
+	i := slices.IndexFunc(s.prefixes, func(p netip.Prefix) bool { return p.Addr().Is4() })
+	if err != nil || i < 0 {
+		c.add(provider.Unknown, "", about, "subnet %s has no router that is known: %v", f.subnet, err)
+		return
+	}
+	_, err = c.p.api.AssignPrivateIpAddresses(c.ctx, &ec2.AssignPrivateIpAddressesInput{
+		NetworkInterfaceId: aws.String(f.id), PrivateIpAddresses: texts([]netip.Addr{router(s.prefixes[i])}),
+	})
+	if err != nil {
+		if e := c.p.classify(c.ctx, apiAssign4, err); errors.Is(e, provider.ErrInvalid) && e.Scope == provider.ScopeAddress {
+			c.add(provider.Good, "", about, "tried by an address that EC2 gives to no interface")
+			return
+		}
+	}
+	c.permitted("", apiAssign4, err)
 }
 
 var _ provider.Checker = (*Provider)(nil)

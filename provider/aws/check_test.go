@@ -2,6 +2,7 @@ package aws
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,6 +84,40 @@ func TestCheckNamesWhatIsNotPermitted(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s: making a NIC is %q, want %q", policies, got, want)
+		}
+	}
+}
+
+// Where addresses move, the right to assign them is tried on a NIC of ours: none gets
+// one by that. Without such a NIC it cannot be tried, and where none moves it is not.
+func TestCheckTriesToAssign(t *testing.T) {
+	t.Parallel()
+	for policies, want := range map[string]provider.Verdict{"read-only dynamic-eni": provider.Bad, "read-only dynamic-eni secondary-ip": provider.Good} {
+		w := openGuarded(t, cloudsim.Options{}, strings.Fields(policies)...)
+		found := func(such nic.Cloud) (all []provider.Verdict) {
+			such.Subnets, such.Groups = w.subnets[:1], []string{w.group}
+			for _, f := range w.Check(t.Context(), []nic.Network{{Name: "vpc", Cloud: such}}) {
+				if f.About == "permission ec2:AssignPrivateIpAddresses" {
+					all = append(all, f.Verdict)
+				}
+			}
+			return all
+		}
+		if got := found(nic.Cloud{Shared: true}); !slices.Equal(got, []provider.Verdict{provider.Unknown}) {
+			t.Errorf("%s: before there is a NIC it is %q", policies, got)
+		}
+		before := w.created(id(0)).Addrs
+		if got := found(nic.Cloud{}); len(got) > 0 {
+			t.Errorf("%s: where no address moves it is %q", policies, got)
+		}
+		for _, such := range []nic.Cloud{{Shared: true}, {Movable: true}} {
+			if got := found(such); !slices.Equal(got, []provider.Verdict{want}) {
+				t.Errorf("%s: for %+v it is %q, want %q", policies, such, got, want)
+			}
+		}
+		all, err := w.Get(t.Context(), id(0))
+		if w.must(err); !slices.Equal(all[id(0)].Addrs, before) {
+			t.Errorf("%s: the NIC had %v, and has %v", policies, before, all[id(0)].Addrs)
 		}
 	}
 }

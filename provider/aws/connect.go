@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -25,6 +26,9 @@ const (
 	attempts    = 3
 	attemptTime = 8 * time.Second
 	maxBackoff  = time.Second
+	// idleConns are kept for further calls: as many as are out at a time in a crowd of
+	// starts, which shall not each shake hands anew.
+	idleConns = 64
 )
 
 // ErrNoRegion: neither Options nor what the SDK looks at say one.
@@ -41,7 +45,9 @@ func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
 	}
 	role := &role{}
 	with = append(with, config.WithEC2RoleCredentialOptions(func(ro *ec2rolecreds.Options) { ro.Client = role }))
-	with = append(with, config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTime)))
+	with = append(with, config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTime).WithTransportOptions(func(t *http.Transport) {
+		t.MaxIdleConnsPerHost = idleConns
+	})))
 	with = append(with, config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
 		o.Log.Debug("the SDK has a remark", "message", s.strike(fmt.Sprintf(format, args...)))
 	})))

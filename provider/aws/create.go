@@ -23,14 +23,18 @@ import (
 
 // Create implements provider.Provider. The NIC's id is the creation token, which
 // EC2 keeps for some time, and a tag, which it keeps for good: a look at that comes
-// first. What belongs to a NIC besides the call that makes it is done by whichever
+// first, unless it has only just been placed. What belongs to a NIC besides the call that makes it is done by whichever
 // Create finds it undone.
 func (p *Provider) Create(ctx context.Context, spec nic.Spec) (nic.Seen, error) {
 	fail := p.failing("create", spec.NIC)
 	if err := check(spec); err != nil {
 		return nic.Seen{}, fail(err)
 	}
-	f, err := p.found(ctx, spec)
+	var f iface
+	var err error
+	if !p.recent.of(spec.NIC).isNew() {
+		f, err = p.found(ctx, spec)
+	}
 	if err == nil && f.id == "" {
 		f, err = p.make(ctx, spec)
 	}
@@ -52,13 +56,15 @@ func check(spec nic.Spec) error {
 	four := slices.ContainsFunc(spec.Addrs, netip.Addr.Is4)
 	switch {
 	case err != nil:
-		return kindf(provider.ErrInvalid, "%s", err)
+		return provider.Errorf(provider.ErrInvalid, "%s", err)
 	case !spec.MAC.IsZero():
-		return kindf(provider.ErrInvalid, "asks for MAC %s, but EC2 draws MACs itself", spec.MAC)
+		return provider.Errorf(provider.ErrInvalid, "asks for MAC %s, but EC2 draws MACs itself", spec.MAC)
 	case spec.Cloud.Subnet == "":
-		return kindf(provider.ErrInvalid, "no subnet is chosen")
+		return provider.Errorf(provider.ErrInvalid, "no subnet is chosen")
 	case spec.Cloud.Prefixes > 0 && four && len(spec.Addrs) > 1:
-		return kindf(provider.ErrInvalid, "asks for prefixes and for more addresses than the first: EC2 gives one or the other")
+		return provider.Errorf(provider.ErrInvalid, "asks for prefixes and for more addresses than the first: EC2 gives one or the other")
+	case spec.Cloud.Secondary > 0 && (spec.Cloud.Prefixes > 0 || len(spec.Addrs) > 0):
+		return provider.Errorf(provider.ErrInvalid, "asks for %d further addresses, and for prefixes or for certain addresses: EC2 gives one or the other", spec.Cloud.Secondary)
 	}
 	return nil
 }
@@ -74,10 +80,10 @@ func (p *Provider) found(ctx context.Context, spec nic.Spec) (iface, error) {
 		return iface{}, nil
 	}
 	if d := p.recent.of(spec.NIC); gone(fs[0], d) {
-		return iface{}, kindf(provider.ErrBusy, "is being deleted")
+		return iface{}, provider.Errorf(provider.ErrBusy, "is being deleted")
 	}
 	if _, mark, ok := strings.Cut(fs[0].description, markWord); ok && mark != markOf(spec) {
-		return iface{}, kindf(provider.ErrInvalid, "%s was made with other parameters: another NIC needs another id", fs[0].id)
+		return iface{}, provider.Errorf(provider.ErrInvalid, "%s was made with other parameters: another NIC needs another id", fs[0].id)
 	}
 	return fs[0], nil
 }
@@ -111,18 +117,22 @@ func (p *Provider) make(ctx context.Context, spec nic.Spec) (iface, error) {
 	if c.Prefixes > 0 {
 		in.Ipv4PrefixCount = aws.Int32(int32(c.Prefixes)) //nolint:gosec // the config bounds it
 	}
+	if c.Secondary > 0 { // by number: the token keeps it from being twice as many
+		in.SecondaryPrivateIpAddressCount = aws.Int32(int32(c.Secondary)) //nolint:gosec // the type's limit bounds it
+	}
 	address(in, spec.Addrs, c.IPv6)
+	p.recent.acts(spec.NIC)
 	out, err := call(ctx, p, apiCreateInterface, p.api.CreateNetworkInterface, in)
 	if err != nil {
 		return p.notMade(ctx, spec, err)
 	}
 	if out.NetworkInterface == nil || aws.ToString(out.NetworkInterface.NetworkInterfaceId) == "" {
-		return iface{}, kindf(provider.ErrUnknown, "%s: the answer has no interface in it", apiCreateInterface)
+		return iface{}, provider.Errorf(provider.ErrUnknown, "%s: the answer has no interface in it", apiCreateInterface)
 	}
 	f := ifaceOf(*out.NetworkInterface)
 	f.nic, f.node, f.checked = spec.NIC, spec.Node, true // as made, should the answer not repeat it
 	p.recent.made(spec.NIC, f)
-	p.spend(c.Subnet)
+	p.spend(c.Subnet, 1+c.Secondary)
 	return f, nil
 }
 
@@ -203,6 +213,7 @@ func (p *Provider) finish(ctx context.Context, spec nic.Spec, f iface) error {
 	if !spec.Cloud.Forwards || !f.checked || p.recent.of(spec.NIC).unchecked {
 		return nil
 	}
+	defer p.recent.acts(spec.NIC)()
 	_, err := call(ctx, p, apiModifyInterface, p.api.ModifyNetworkInterfaceAttribute, &ec2.ModifyNetworkInterfaceAttributeInput{
 		NetworkInterfaceId: aws.String(f.id), SourceDestCheck: &types.AttributeBooleanValue{Value: aws.Bool(false)},
 	})

@@ -31,6 +31,7 @@ func TestCreate(t *testing.T) {
 		"prefixes, an address": {func(s *nic.Spec) { s.Cloud.Prefixes, s.Addrs = 1, texted("10.80.0.50") }, func(i cloudsim.Interface) bool {
 			return len(i.IPv4Prefixes) == 1 && i.IPv4[0].Addr == addr("10.80.0.50")
 		}},
+		"seats":    {func(s *nic.Spec) { s.Cloud.Secondary = 3 }, func(i cloudsim.Interface) bool { return len(i.IPv4) == 4 && i.IPv4[0].Primary }},
 		"forwards": {func(s *nic.Spec) { s.Cloud.Forwards = true }, func(i cloudsim.Interface) bool { return !i.SourceDestCheck }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // NIC until an operator says otherwise.
 func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceID) error {
 	fail := p.failing("detach", id)
-	f, err := p.have(ctx, id)
+	f, err := p.at(ctx, id, nic.StateAttached)
 	if err != nil {
 		return fail(err)
 	}
@@ -26,12 +26,13 @@ func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceI
 	case at.Instance == "":
 		return nil
 	case at.Instance != instance:
-		return fail(kindf(provider.ErrElsewhere, "%s is %s on %s", f.id, state, at.Instance))
+		return fail(provider.Errorf(provider.ErrElsewhere, "%s is %s on %s", f.id, state, at.Instance))
 	case state == nic.StateDetaching:
 		return nil
 	case state != nic.StateAttached:
-		return fail(kindf(provider.ErrBusy, "%s is %s", f.id, state))
+		return fail(provider.Errorf(provider.ErrBusy, "%s is %s", f.id, state))
 	}
+	defer p.recent.acts(id)()
 	_, err = call(ctx, p, apiDetachInterface, p.api.DetachNetworkInterface, &ec2.DetachNetworkInterfaceInput{
 		AttachmentId: aws.String(f.plug.id), Force: aws.Bool(false),
 	})
@@ -40,6 +41,7 @@ func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceI
 	}
 	p.recent.ended(id, f.plug.id)
 	p.indexes.free(instance, f.plug.index)
+	p.known.drop(instance) // it still has the interface for a while, and no index of ours says so
 	return nil
 }
 
@@ -59,9 +61,10 @@ func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
 	}
 	for _, f := range fs {
 		if state, at := stateOf(f, d); state != nic.StateAvailable && state != nic.StateCreating {
-			return fail(kindf(provider.ErrBusy, "%s is %s on %s", f.id, state, at.Instance))
+			return fail(provider.Errorf(provider.ErrBusy, "%s is %s on %s", f.id, state, at.Instance))
 		}
 	}
+	defer p.recent.acts(id)()
 	// The others first: as long as the NIC is there, Delete is called again.
 	for i := len(fs) - 1; i >= 0; i-- {
 		_, err = call(ctx, p, apiDeleteInterface, p.api.DeleteNetworkInterface, &ec2.DeleteNetworkInterfaceInput{

@@ -206,10 +206,6 @@ func (p *Provider) failing(op string, id nic.ID) func(error) error {
 
 func throttled(err error) bool { return errors.Is(err, provider.ErrThrottled) }
 
-func kindf(kind error, format string, args ...any) error {
-	return &provider.Error{Kind: kind, Err: fmt.Errorf(format, args...)}
-}
-
 // busyInstead makes an answer of EC2 one that comes of asking too soon: nothing has
 // been done, and it may be otherwise after wait.
 func busyInstead(err error, wait time.Duration) error {

@@ -62,6 +62,19 @@ func (x *indexes) hold(instance nic.InstanceID, id nic.ID, listed map[int]bool, 
 	return 0, false, later
 }
 
+// used is how many of an instance's indexes are used, listed or not.
+func (x *indexes) used(instance nic.InstanceID, listed map[int]bool) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n, now := len(listed), time.Now()
+	for i, h := range x.held[instance] {
+		if !listed[i] && now.Before(h.until) {
+			n++
+		}
+	}
+	return n
+}
+
 // free gives an index back.
 func (x *indexes) free(instance nic.InstanceID, index int) {
 	x.mu.Lock()

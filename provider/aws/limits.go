@@ -55,21 +55,27 @@ func (p *Provider) Limits(ctx context.Context, instance nic.InstanceID) (provide
 	return provider.Limits{NICs: l.nics, AddrsPerNIC: l.addrs, Free: max(0, l.nics-len(m.used)), Slot: slotName}, nil
 }
 
+// Room implements provider.Roomy. What it remembers is a look and what we have plugged
+// in since; an instance that we have unplugged something from is forgotten.
+func (p *Provider) Room(ctx context.Context, instance nic.InstanceID, want int) (provider.Limits, error) {
+	if m, ok := p.known.get(instance); ok && m.state == types.InstanceStateNameRunning {
+		l, ok := p.types.get(m.kind)
+		if free := l.nics - p.indexes.used(instance, m.used); ok && free >= want {
+			return provider.Limits{NICs: l.nics, AddrsPerNIC: l.addrs, Free: free, Slot: slotName}, nil
+		}
+	}
+	return p.Limits(ctx, instance)
+}
+
 // limitsOf is what EC2 says of a type, or else the shipped table.
 func (p *Provider) limitsOf(ctx context.Context, kind string) (typeLimits, error) {
 	if l, ok := p.types.get(kind); ok {
 		return l, nil
 	}
-	out, err := call(ctx, p, apiDescribeTypes, p.api.DescribeInstanceTypes, &ec2.DescribeInstanceTypesInput{
-		Filters: []types.Filter{{Name: aws.String("instance-type"), Values: []string{kind}}},
-	})
-	if err == nil {
-		for _, t := range out.InstanceTypes {
-			if l, ok := limitsFrom(t); ok && string(t.InstanceType) == kind {
-				p.types.put(kind, l)
-				return l, nil
-			}
-		}
+	all, err := p.kinds.ask(ctx, kind)
+	if l, ok := all[kind]; ok {
+		p.types.put(kind, l)
+		return l, nil
 	}
 	if ctx.Err() != nil {
 		return typeLimits{}, unknown(ctx.Err())
@@ -83,7 +89,24 @@ func (p *Provider) limitsOf(ctx context.Context, kind string) (typeLimits, error
 	case err != nil:
 		return typeLimits{}, err
 	}
-	return typeLimits{}, kindf(provider.ErrInvalid, "EC2 knows no instance type %q", kind)
+	return typeLimits{}, provider.Errorf(provider.ErrInvalid, "EC2 knows no instance type %q", kind)
+}
+
+// describeTypes is one batch of limitsOf.
+func (p *Provider) describeTypes(ctx context.Context, kinds []string) (map[string]typeLimits, error) {
+	out, err := send(ctx, p, apiDescribeTypes, p.api.DescribeInstanceTypes, &ec2.DescribeInstanceTypesInput{
+		Filters: []types.Filter{{Name: aws.String("instance-type"), Values: kinds}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]typeLimits{}
+	for _, t := range out.InstanceTypes {
+		if l, ok := limitsFrom(t); ok {
+			all[string(t.InstanceType)] = l
+		}
+	}
+	return all, nil
 }
 
 func limitsFrom(t types.InstanceTypeInfo) (typeLimits, bool) {

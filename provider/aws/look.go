@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -103,7 +104,7 @@ func (p *Provider) describe(ctx context.Context, filters ...types.Filter) (map[n
 		Filters:    append(filters, types.Filter{Name: aws.String("tag:" + tagCluster), Values: []string{p.opts.Cluster}}),
 		MaxResults: aws.Int32(maxPage),
 	}
-	got := map[nic.ID][]iface{}
+	got, asked := map[nic.ID][]iface{}, time.Now()
 	err := p.pages(ctx, apiDescribeInterfaces, func(token *string) (*string, error) {
 		in.NextToken = token
 		out, err := send(ctx, p, apiDescribeInterfaces, p.api.DescribeNetworkInterfaces, in)
@@ -117,7 +118,6 @@ func (p *Provider) describe(ctx context.Context, filters ...types.Filter) (map[n
 				continue
 			}
 			got[f.nic] = append(got[f.nic], f)
-			p.recent.shown(f.nic)
 		}
 		return out.NextToken, nil
 	})
@@ -126,6 +126,7 @@ func (p *Provider) describe(ctx context.Context, filters ...types.Filter) (map[n
 	}
 	for id, fs := range got {
 		p.choose(id, fs)
+		p.recent.shown(fs[0], asked)
 	}
 	return got, nil
 }
@@ -141,7 +142,7 @@ func (p *Provider) pages(ctx context.Context, api string, page func(token *strin
 			return err
 		}
 		if tokens[*next] {
-			return kindf(provider.ErrUnknown, "%s: EC2 gave the same page token twice after %d pages: the list cannot be read to its end", api, len(tokens)+1)
+			return provider.Errorf(provider.ErrUnknown, "%s: EC2 gave the same page token twice after %d pages: the list cannot be read to its end", api, len(tokens)+1)
 		}
 		tokens[*next] = true
 		token = next
@@ -172,7 +173,7 @@ func (p *Provider) choose(id nic.ID, fs []iface) {
 // seen says what there is of an interface in the contract's words.
 func (p *Provider) seen(ctx context.Context, f iface) (nic.Seen, error) {
 	d := p.recent.of(f.nic)
-	s := nic.Seen{NIC: f.nic, ProviderID: f.id, MAC: f.mac, Addrs: slices.Clone(f.addrs)}
+	s := nic.Seen{NIC: f.nic, ProviderID: f.id, MAC: f.mac, Addrs: slices.Clone(f.addrs), Subnet: f.subnet}
 	s.State, s.Place = stateOf(f, d)
 	if s.State == nic.StateAttached || s.State == nic.StateDetaching {
 		s.Device = nic.Device{Kind: nic.Found, MAC: f.mac, MTU: jumbo}

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"time"
 
@@ -13,11 +14,12 @@ import (
 	"github.com/nicferry/nicferry/provider"
 )
 
-// placeKept is for where an instance is, which never changes.
-const placeKept = 24 * time.Hour
+// zoneKept is for the zone that an instance is in, which never changes.
+const zoneKept = 24 * time.Hour
 
-// A spot is where an instance is.
-type spot struct{ zone string }
+// machineKept is how long what EC2 said of an instance may stand for it, where that
+// lets a NIC in: half as long as it is known which indexes were asked for since.
+const machineKept = heldFor / 2
 
 // A machine is an instance, as EC2 described it once.
 type machine struct {
@@ -33,7 +35,7 @@ var instanceID = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
 func noInstance(kind error, id nic.InstanceID) error {
 	return &provider.Error{
 		Kind: kind, Scope: provider.ScopeNode,
-		Err: said{"no instance " + string(id), "is it of this region and account, and is that the id that the config gives its node?"},
+		Err: fmt.Errorf("no instance %s: is it of this region and account, and is that the id that the config gives its node?", id),
 	}
 }
 
@@ -53,16 +55,17 @@ func (p *Provider) machineOf(ctx context.Context, id nic.InstanceID, none error)
 	if !ok {
 		return machine{}, noInstance(none, id)
 	}
-	p.places.put(id, spot{m.zone})
+	p.zones.put(id, m.zone)
+	p.known.put(id, m)
 	return m, nil
 }
 
-func (p *Provider) spotOf(ctx context.Context, id nic.InstanceID) (spot, error) {
-	if at, ok := p.places.get(id); ok {
-		return at, nil
+func (p *Provider) zoneOf(ctx context.Context, id nic.InstanceID) (string, error) {
+	if zone, ok := p.zones.get(id); ok {
+		return zone, nil
 	}
 	m, err := p.machineOf(ctx, id, provider.ErrInvalid)
-	return spot{m.zone}, err
+	return m.zone, err
 }
 
 // describeMachines is one batch of machineOf. It asks by a filter, because one
@@ -120,7 +123,7 @@ func (m machine) takes(id nic.InstanceID) error {
 	case types.InstanceStateNamePending, types.InstanceStateNameStopping:
 		return &provider.Error{
 			Kind: provider.ErrBusy, Scope: provider.ScopeNode, RetryAfter: 2 * time.Second,
-			Err: said{string(id), "is " + string(m.state)},
+			Err: fmt.Errorf("%s is %s", id, m.state),
 		}
 	}
 	return nil

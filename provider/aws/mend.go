@@ -29,6 +29,7 @@ func (p *Provider) mend(ctx context.Context, f iface) {
 	if d.detached == f.plug.id || d.mended == f.plug.id && time.Now().Before(d.mendNext) {
 		return
 	}
+	defer p.recent.acts(f.nic)()
 	_, err := call(ctx, p, apiModifyInterface, p.api.ModifyNetworkInterfaceAttribute, &ec2.ModifyNetworkInterfaceAttributeInput{
 		NetworkInterfaceId: aws.String(f.id),
 		Attachment:         &types.NetworkInterfaceAttachmentChanges{AttachmentId: aws.String(f.plug.id), DeleteOnTermination: aws.Bool(true)},

@@ -20,9 +20,9 @@ func (p *Provider) Place(ctx context.Context, spec nic.Spec, node nic.Node) (nic
 	fail := p.failing("place", spec.NIC)
 	instance, ok := node.Instances[p.opts.Name]
 	if !ok {
-		return nic.Spec{}, fail(kindf(provider.ErrInvalid, "node %s has no instance at this provider", node.Name))
+		return nic.Spec{}, fail(provider.Errorf(provider.ErrInvalid, "node %s has no instance at this provider", node.Name))
 	}
-	at, err := p.spotOf(ctx, instance)
+	zone, err := p.zoneOf(ctx, instance)
 	if err != nil {
 		return nic.Spec{}, fail(err)
 	}
@@ -32,17 +32,18 @@ func (p *Provider) Place(ctx context.Context, spec nic.Spec, node nic.Node) (nic
 		if err != nil {
 			return nic.Spec{}, fail(err)
 		}
-		if s.zone != at.zone {
-			return nic.Spec{}, fail(kindf(provider.ErrInvalid, "subnet %s is in zone %s, and node %s in %s: an interface stays in its zone", s.id, s.zone, node.Name, at.zone))
+		if s.zone != zone {
+			return nic.Spec{}, fail(provider.Errorf(provider.ErrInvalid, "subnet %s is in zone %s, and node %s in %s: an interface stays in its zone", s.id, s.zone, node.Name, zone))
 		}
 	} else {
-		s, err := p.pick(ctx, c, spec.Addrs, at.zone)
+		s, err := p.pick(ctx, c, spec.Addrs, zone)
 		if err != nil {
 			return nic.Spec{}, fail(err)
 		}
 		c.Subnet = s.id
+		p.recent.placed(spec.NIC)
 	}
-	c.Zone, c.Subnets, c.Pick = at.zone, nil, nic.PickMostFree
+	c.Zone, c.Subnets, c.Pick = zone, nil, nic.PickMostFree
 	spec.Cloud, spec.Node = c, node.Name
 	return spec, nil
 }
@@ -69,16 +70,16 @@ func (p *Provider) pick(ctx context.Context, c nic.CloudSpec, addrs []netip.Addr
 		}
 		fit = append(fit, s)
 		left := p.full.blocked(id)
-		if left == 0 && (s.free > 0 || len(addrs) > 0) { // a reserved address is not counted as free
+		if left == 0 && (s.free > c.Secondary || len(addrs) > 0) { // a reserved address is not counted as free
 			open = append(open, s)
 		}
 		wait = max(wait, left)
 	}
 	switch {
 	case len(here) == 0:
-		return subnet{}, kindf(provider.ErrInvalid, "none of the network's subnets (%s) is in zone %s, where the node is", strings.Join(c.Subnets, ", "), zone)
+		return subnet{}, provider.Errorf(provider.ErrInvalid, "none of the network's subnets (%s) is in zone %s, where the node is", strings.Join(c.Subnets, ", "), zone)
 	case len(fit) == 0:
-		return subnet{}, kindf(provider.ErrInvalid, "no subnet in zone %s has the addresses %v", zone, addrs)
+		return subnet{}, provider.Errorf(provider.ErrInvalid, "no subnet in zone %s has the addresses %v", zone, addrs)
 	case len(open) == 0:
 		return subnet{}, &provider.Error{
 			Kind: provider.ErrExhausted, Scope: provider.ScopeSubnet, RetryAfter: wait,
@@ -116,7 +117,7 @@ func (p *Provider) counted(ctx context.Context, ids []string) (map[string]subnet
 	for _, id := range ids {
 		s, ok := p.subnets.get(id)
 		if !ok || time.Since(s.by) > countKept {
-			return p.describeSubnets(ctx, ids)
+			return p.nets.ask(ctx, ids...)
 		}
 		all[id] = s
 	}
@@ -125,9 +126,9 @@ func (p *Provider) counted(ctx context.Context, ids []string) (map[string]subnet
 
 // spend counts down what is free of a subnet between two looks, so that a burst
 // spreads over the subnets.
-func (p *Provider) spend(id string) {
+func (p *Provider) spend(id string, addrs int) {
 	if s, ok := p.subnets.get(id); ok && s.free > 0 {
-		s.free--
+		s.free = max(0, s.free-addrs)
 		p.subnets.put(id, s)
 	}
 }

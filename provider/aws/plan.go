@@ -32,7 +32,7 @@ func (p *Provider) Plan(ctx context.Context, spec nic.Spec, kind string) (provid
 		if !ok {
 			return provider.Plan{}, fail(noSubnet(id))
 		}
-		room += s.free / (1 + addrsOfPrefix*spec.Cloud.Prefixes)
+		room += s.free / (1 + spec.Cloud.Secondary + addrsOfPrefix*spec.Cloud.Prefixes)
 	}
 	plan.Bounds = []provider.Bound{{What: "free address in its subnets, of all zones", Room: room}}
 	return plan, nil

@@ -17,7 +17,8 @@ import (
 
 // Publish implements provider.Publisher by an elastic IP address with the claim's
 // tag. EC2 knows no token for them: after a lost reply there may be two, of which
-// the one with the lower id is used and both are given back.
+// the one that leads somewhere is the claim's, and the other is given back once it
+// is seen; that it cannot be is no failure of what is asked.
 func (p *Provider) Publish(ctx context.Context, claim nic.ClaimID, id nic.ID) (netip.Addr, error) {
 	fail := p.failing("publish", id)
 	f, err := p.have(ctx, id)
@@ -36,6 +37,12 @@ func (p *Provider) Publish(ctx context.Context, claim nic.ClaimID, id nic.ID) (n
 	}
 	if err := p.lead(ctx, e, f); err != nil {
 		return netip.Addr{}, fail(p.perhapsYoung(id, err))
+	}
+	for _, twin := range all[min(1, len(all)):] {
+		if err := p.giveBack(ctx, twin); err != nil { // the claim has what it asked for all the same
+			p.opts.Log.Warn("claim has another public address, which leads nowhere: tried again with the next move or the end of the claim",
+				"claim", claim, "address", aws.ToString(twin.PublicIp), "err", p.failing("publish", id)(err))
+		}
 	}
 	addr, err := netip.ParseAddr(aws.ToString(e.PublicIp))
 	if err != nil {
@@ -57,7 +64,7 @@ func (p *Provider) allocate(ctx context.Context, claim nic.ClaimID) (types.Addre
 		return types.Address{}, err
 	}
 	if aws.ToString(out.AllocationId) == "" {
-		return types.Address{}, kindf(provider.ErrUnknown, "%s: the answer has no address in it", apiAllocateAddress)
+		return types.Address{}, provider.Errorf(provider.ErrUnknown, "%s: the answer has no address in it", apiAllocateAddress)
 	}
 	return types.Address{AllocationId: out.AllocationId, PublicIp: out.PublicIp}, nil
 }
@@ -96,15 +103,23 @@ func (p *Provider) Unpublish(ctx context.Context, claim nic.ClaimID) error {
 		return fail(err)
 	}
 	for _, e := range all {
-		if err := p.unlead(ctx, e); err != nil {
-			return fail(err)
-		}
-		_, err := call(ctx, p, apiReleaseAddress, p.api.ReleaseAddress, &ec2.ReleaseAddressInput{AllocationId: e.AllocationId})
-		if err != nil && !errors.Is(err, provider.ErrNotFound) {
+		if err := p.giveBack(ctx, e); err != nil {
 			return fail(err)
 		}
 	}
 	return nil
+}
+
+// giveBack has a public address lead nowhere, and be the account's no more.
+func (p *Provider) giveBack(ctx context.Context, e types.Address) error {
+	if err := p.unlead(ctx, e); err != nil {
+		return err
+	}
+	_, err := call(ctx, p, apiReleaseAddress, p.api.ReleaseAddress, &ec2.ReleaseAddressInput{AllocationId: e.AllocationId})
+	if errors.Is(err, provider.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // Published implements provider.Publisher.
@@ -124,13 +139,13 @@ func (p *Provider) Published(ctx context.Context) (map[nic.ClaimID]netip.Addr, e
 	return claims, nil
 }
 
-// elastic are this cluster's elastic addresses, of one claim or of all, by id.
-// EC2 lists addresses in one page.
+// elastic are this cluster's elastic addresses, of one claim or of all: those that
+// lead somewhere first, and then by id. EC2 lists addresses in one page.
 func (p *Provider) elastic(ctx context.Context, claim nic.ClaimID) ([]types.Address, error) {
 	filters := []types.Filter{{Name: aws.String("tag:" + tagCluster), Values: []string{p.opts.Cluster}}}
 	if claim != "" {
 		if _, err := nic.ParseClaimID(string(claim)); err != nil {
-			return nil, kindf(provider.ErrInvalid, "%s", err)
+			return nil, provider.Errorf(provider.ErrInvalid, "%s", err)
 		}
 		filters = append(filters, types.Filter{Name: aws.String("tag:" + tagClaim), Values: []string{string(claim)}})
 	}
@@ -139,6 +154,13 @@ func (p *Provider) elastic(ctx context.Context, claim nic.ClaimID) ([]types.Addr
 		return nil, err
 	}
 	slices.SortFunc(out.Addresses, func(a, b types.Address) int {
+		idle := func(e types.Address) bool { return aws.ToString(e.AssociationId) == "" }
+		if idle(a) != idle(b) {
+			if idle(a) {
+				return 1
+			}
+			return -1
+		}
 		return cmp.Compare(aws.ToString(a.AllocationId), aws.ToString(b.AllocationId))
 	})
 	return out.Addresses, nil

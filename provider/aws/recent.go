@@ -7,6 +7,9 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
+// retryYoung is when to ask again for what EC2 does not show yet.
+const retryYoung = time.Second
+
 // recent is what this process has just done to NICs, for as long as EC2 may not
 // show it. It is never needed: whoever starts anew waits a little longer.
 type recent struct {
@@ -26,15 +29,24 @@ type deeds struct {
 	mended     string    // the attachment that was told to go with its instance
 	mendNext   time.Time // when it is told again, should it not show
 	triedAt    time.Time // a create without an answer
-	unchecked  bool      // source and destination are not checked any more
-	deletedAt  time.Time
-	last       time.Time
+	fresh      time.Time // when it was placed for the first time, if nobody has asked for it since
+	// view is what EC2 has last said of it, to a question of that time; actedAt is
+	// when we have last asked for a change of it.
+	view      iface
+	viewedAt  time.Time
+	actedAt   time.Time
+	unchecked bool // source and destination are not checked any more
+	deletedAt time.Time
+	last      time.Time
 }
 
 func (d deeds) deleted() bool { return time.Since(d.deletedAt) < visibleAfter }
 
 // young says whether the NIC was made by us so lately that EC2 may hide it.
 func (d deeds) young() bool { return time.Since(d.madeAt) < visibleAfter && !d.deleted() }
+
+// tried says whether a create went out lately that may have taken place.
+func (d deeds) tried() bool { return time.Since(d.triedAt) < visibleAfter }
 
 func (r *recent) of(id nic.ID) deeds {
 	r.mu.Lock()
@@ -66,19 +78,56 @@ func (r *recent) note(id nic.ID, change func(*deeds)) {
 
 func (r *recent) made(id nic.ID, f iface) {
 	r.note(id, func(d *deeds) {
+		now := time.Now()
 		if d.madeAt.IsZero() {
-			d.madeAt = time.Now()
+			d.madeAt = now
 		}
-		d.made = f
+		d.made, d.view, d.viewedAt = f, f, now
 	})
 }
 
-// shown notes that EC2 shows what we have made.
-func (r *recent) shown(id nic.ID) {
-	if d := r.of(id); d.made.id != "" && !d.shown {
-		r.note(id, func(d *deeds) { d.shown = true })
+// shown notes what EC2 shows of what we have made, to a question of that time.
+func (r *recent) shown(f iface, asked time.Time) {
+	if r.of(f.nic).made.id != "" {
+		r.note(f.nic, func(d *deeds) { d.shown, d.view, d.viewedAt = true, f, asked })
 	}
 }
+
+// freshFor is how long a look, and that nothing was made yet, is taken for what is so
+// by whoever does the next step: EC2's own answers may lag by more.
+const freshFor = 5 * time.Second
+
+// newFor is how long after it was placed a NIC is made without a look: much less than
+// EC2 keeps its token.
+const newFor = 30 * time.Second
+
+// seen is what EC2 said of the NIC's interface a moment ago, where we have not asked
+// for a change of it since.
+func (d deeds) seen() (iface, bool) {
+	return d.view, d.view.id != "" && !d.viewedAt.Before(d.actedAt) && time.Since(d.viewedAt) < freshFor && !d.deleted()
+}
+
+// acts notes that a change is asked for; end that it was. What EC2 said before that,
+// or in between, is of no use afterwards.
+func (r *recent) acts(id nic.ID) (end func()) {
+	note := func() { r.note(id, func(d *deeds) { d.actedAt, d.fresh, d.view = time.Now(), time.Time{}, iface{} }) }
+	note()
+	return note
+}
+
+// placed notes that the NIC was placed, and with that planned, just now.
+func (r *recent) placed(id nic.ID) {
+	r.note(id, func(d *deeds) {
+		if d.actedAt.IsZero() {
+			d.fresh = time.Now()
+		}
+	})
+}
+
+// isNew says whether there can be nothing of the NIC at EC2: it was placed a moment
+// ago, by us, and whoever asks for it does so after that. Should another have, all the
+// same, then the creation token finds it.
+func (d deeds) isNew() bool { return time.Since(d.fresh) < newFor }
 
 func (r *recent) attached(id nic.ID, place nic.Place) {
 	r.note(id, func(d *deeds) { d.place, d.attachedAt = place, time.Now() })
@@ -97,9 +146,3 @@ func (r *recent) mended(id nic.ID, attachment string, done bool) {
 }
 
 func (r *recent) deleted(id nic.ID) { r.note(id, func(d *deeds) { d.deletedAt = time.Now() }) }
-
-// retryYoung is when to ask again for what EC2 does not show yet.
-const retryYoung = time.Second
-
-// tried says whether a create went out lately that may have taken place.
-func (d deeds) tried() bool { return time.Since(d.triedAt) < visibleAfter }

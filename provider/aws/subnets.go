@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"sync"
 	"time"
@@ -25,10 +26,10 @@ const (
 
 // A subnet is one of EC2's.
 type subnet struct {
-	id, zone string
-	prefixes []netip.Prefix
-	free     int // IPv4 addresses, by then
-	by       time.Time
+	id, zone, vpc string
+	prefixes      []netip.Prefix
+	free          int // IPv4 addresses, by then
+	by            time.Time
 }
 
 // router6 is the address at which a VPC's router is reached over IPv6 in each
@@ -72,7 +73,7 @@ func (p *Provider) subnetOf(ctx context.Context, id string) (subnet, error) {
 	if s, ok := p.subnets.get(id); ok {
 		return s, nil
 	}
-	all, err := p.describeSubnets(ctx, []string{id})
+	all, err := p.nets.ask(ctx, id)
 	if err != nil {
 		return subnet{}, err
 	}
@@ -86,15 +87,12 @@ func (p *Provider) subnetOf(ctx context.Context, id string) (subnet, error) {
 func noSubnet(id string) error {
 	return &provider.Error{
 		Kind: provider.ErrInvalid, Scope: provider.ScopeSubnet,
-		Err: said{"no subnet " + id, "is it of this region and account, and may it be described?"},
+		Err: fmt.Errorf("no subnet %s: is it of this region and account, and may it be described?", id),
 	}
 }
 
-// describeSubnets asks anew for subnets, and misses what there is not.
+// describeSubnets is one batch of questions for subnets. It misses what there is not.
 func (p *Provider) describeSubnets(ctx context.Context, ids []string) (map[string]subnet, error) {
-	if err := p.pace.take(ctx, apiDescribeSubnets); err != nil {
-		return nil, err
-	}
 	all := map[string]subnet{}
 	in := &ec2.DescribeSubnetsInput{
 		Filters:    []types.Filter{{Name: aws.String("subnet-id"), Values: ids}},
@@ -122,7 +120,7 @@ func (p *Provider) describeSubnets(ctx context.Context, ids []string) (map[strin
 
 func subnetFrom(s types.Subnet) subnet {
 	got := subnet{
-		id: aws.ToString(s.SubnetId), zone: aws.ToString(s.AvailabilityZone),
+		id: aws.ToString(s.SubnetId), zone: aws.ToString(s.AvailabilityZone), vpc: aws.ToString(s.VpcId),
 		free: int(aws.ToInt32(s.AvailableIpAddressCount)), by: time.Now(),
 	}
 	texts := []*string{s.CidrBlock}

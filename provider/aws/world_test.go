@@ -14,6 +14,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/cloudsim/ec2"
+	"github.com/nicferry/nicferry/internal/pipenet"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/providertest"
@@ -79,42 +80,19 @@ func open(t *testing.T, o cloudsim.Options) *world {
 
 // serve serves a handler on pipes, and returns how to connect.
 func serve(t *testing.T, h http.Handler) func(context.Context, string, string) (net.Conn, error) {
-	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	ln := pipenet.Listen()
 	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	done := make(chan struct{})
-	go func() { _ = server.Serve(p); close(done) }() // it ends by being closed
+	go func() { _ = server.Serve(ln); close(done) }() // it ends by being closed
 	t.Cleanup(func() { _ = server.Close(); <-done })
-	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		here, there := net.Pipe()
-		select {
-		case p.conns <- there:
-			return newEager(here), nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-p.closed:
-			return nil, net.ErrClosed
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := ln.Dial(ctx, network, address)
+		if err != nil {
+			return nil, err
 		}
+		return newEager(conn), nil
 	}
 }
-
-// pipes is a listener within the process.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
 // An eager conn does not wait with its writes until they are read: net/http reads a
 // request's body to its end after the last byte is written, and the SDK closes it
