@@ -1,0 +1,5 @@
+//go:build linux && weak
+
+package portguard
+
+const guarding = false
