@@ -98,6 +98,9 @@ func (m *Maker) mayCarry(p link.Link) error {
 // dropCarrier sets the parent of seats down as it came, once it carries none.
 // The caller holds the lock.
 func (m *Maker) dropCarrier(d nic.Device) error {
+	if d.Parent != "" { // the host's own
+		return nil
+	}
 	p, err := m.plugged(d)
 	if errors.Is(err, hotplug.ErrNotFound) {
 		return nil // unplugged meanwhile

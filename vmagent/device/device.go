@@ -41,6 +41,14 @@ type Maker struct {
 	// shared is held while a port is added to a bridge or a seat to its parent,
 	// and while one that is empty is removed or set down.
 	shared sync.Mutex
+	// functions sets virtual functions; nil where the agent has been given none.
+	functions Functions
+	// rdma moves RDMA devices; nil where they stay.
+	rdma RDMA
+	// at is where on the bus a link's device is.
+	at func(link.Link) string
+	// virtual says whether a PCI function is a virtual one.
+	virtual func(pci string) bool
 }
 
 // New opens a maker. host must stay open until Close.
@@ -49,7 +57,7 @@ func New(host *netns.Namespace) (*Maker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Maker{host: h}, nil
+	return &Maker{host: h, at: func(l link.Link) string { return l.PCI }, virtual: func(string) bool { return false }}, nil
 }
 
 // Messages says what the maker has sent to the kernel so far, for tests.
@@ -78,6 +86,8 @@ func (m *Maker) Ensure(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 		err = m.ensureMacvlan(ctx, id, d, namespaces)
 	case nic.Ipvlan:
 		err = m.ensureIpvlan(ctx, id, d, namespaces)
+	case nic.SRIOV, nic.Bonded:
+		err = m.ensureFunctions(ctx, id, d, namespaces)
 	}
 	if err != nil {
 		return fmt.Errorf("make %s %s: %w", d.Kind, id, err)
@@ -101,6 +111,8 @@ func (m *Maker) Remove(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 		err = m.removeChild(ctx, id, d, namespaces)
 	case nic.Ipvlan:
 		err = m.removeIpvlan(ctx, id, d, namespaces)
+	case nic.SRIOV, nic.Bonded:
+		err = m.removeFunctions(ctx, id, d, namespaces)
 	}
 	if err != nil {
 		return fmt.Errorf("remove %s %s: %w", d.Kind, id, err)
@@ -121,6 +133,15 @@ func (m *Maker) Clean(id nic.ID, d nic.Device) (link.Change, error) {
 	}
 	if onParent(d) {
 		c.Alias = new(string(id))
+	}
+	if d.Kind == nic.SRIOV && d.VF.Name != "" {
+		taken, err := m.isTaken(d.VF)
+		if err != nil {
+			return link.Change{}, err
+		}
+		if !taken {
+			c.Name = d.VF.Name
+		}
 	}
 	if onParent(d) && c.MTU == 0 || d.Kind == nic.Ipvlan {
 		parent, err := m.parent(d)
@@ -186,6 +207,11 @@ func check(ctx context.Context, id nic.ID, d nic.Device) error {
 	case nic.Macvlan:
 		if err := nic.CheckInterfaceName(d.Parent); err != nil {
 			return fmt.Errorf("recipe of %s: parent: %w", id, err)
+		}
+		return nil
+	case nic.SRIOV, nic.Bonded:
+		if err := checkFunctions(d); err != nil {
+			return fmt.Errorf("recipe of %s: %w", id, err)
 		}
 		return nil
 	}

@@ -13,11 +13,16 @@ import (
 )
 
 // ensureIpvlan makes a seat, or puts it right as far as it is at home, and in any
-// case what it is on.
+// case what it is on. An ipvlan on an interface of the host's own is made like one,
+// and that interface is left as it is.
 func (m *Maker) ensureIpvlan(ctx context.Context, id nic.ID, d nic.Device, namespaces []*netns.Namespace) error {
 	m.shared.Lock()
 	defer m.shared.Unlock()
-	parent, err := m.ensureCarrier(d)
+	carrier := m.ensureCarrier
+	if d.Parent != "" {
+		carrier = m.parentUp
+	}
+	parent, err := carrier(d)
 	if err == nil {
 		err = fits(d, parent)
 	}
@@ -60,6 +65,8 @@ func (m *Maker) makeIpvlan(id nic.ID, d nic.Device, parent link.Link) error {
 		return fmt.Errorf("interface %q %w: remove or rename it", name, ErrForeign)
 	case errors.Is(err, link.ErrBusy):
 		return fmt.Errorf("NIC %q carries links of another kind or mode, such as a macvlan: remove those: %w", parent.Name, err)
+	case errors.Is(err, link.ErrUnsupported) && d.Parent != "":
+		return fmt.Errorf("an ipvlan on %s needs the kernel's: install the node's kernel modules, or take ipvlan out of the network's fallback: %w", d.Parent, err)
 	case errors.Is(err, link.ErrUnsupported):
 		return fmt.Errorf("NICs that several containers share need ipvlan: install the node's kernel modules, "+
 			"or give the network a NIC per container (mode: dedicated): %w", err)

@@ -79,3 +79,37 @@ func TestSeatsComeAndGo(t *testing.T) {
 		t.Errorf("host before:\n%s\nafter:\n%s", before, after)
 	}
 }
+
+// An ipvlan on a card that the host itself goes by leaves that as it is, also with the
+// last one. Made or refused, the host is in the end as it was.
+func TestAnIpvlanOnTheHostsOwn(t *testing.T) {
+	t.Parallel()
+	host, m := newMaker(t)
+	netnstest.Run(t, host, "ip", "link", "add", "ens1f0", "type", "veth", "peer", "name", "wire")
+	l := byName(t, m, "ens1f0")
+	id, d := nic.NewID(), nic.Device{Kind: nic.Ipvlan, Parent: "ens1f0", MAC: l.MAC}
+	if err := m.Ensure(t.Context(), id, d); err == nil || !strings.Contains(err.Error(), `"ens1f0" is down: set it up`) {
+		t.Errorf("on one that is down: %v", err)
+	}
+	netnstest.Run(t, host, "ip", "link", "set", "ens1f0", "up", "alias", "uplink")
+	netnstest.Run(t, host, "ip", "addr", "add", "192.0.2.1/24", "dev", "ens1f0")
+	before := netnstest.Run(t, host, "ip", "-d", "addr")
+	err := m.Ensure(t.Context(), id, d)
+	if !errors.Is(err, link.ErrUnsupported) {
+		must(t, err)
+		if made := byName(t, m, id.LinkName("nt")); made.Kind != link.KindIpvlan || made.MAC != l.MAC {
+			t.Errorf("made %+v", made)
+		}
+		must(t, m.Remove(t.Context(), id, d))
+	} else if !strings.Contains(err.Error(), "out of the network's fallback") {
+		t.Errorf("refused with: %v", err)
+	}
+	if after := netnstest.Run(t, host, "ip", "-d", "addr"); after != before {
+		t.Errorf("the host went from:\n%s\nto:\n%s", before, after)
+	}
+	d.Parent = "gone"
+	if err := m.Ensure(t.Context(), id, d); err == nil || !strings.Contains(err.Error(), `"gone" does not exist`) {
+		t.Errorf("on one that is not there: %v", err)
+	}
+	must(t, m.Remove(t.Context(), id, d))
+}

@@ -25,9 +25,10 @@ type Place struct {
 
 // Locate finds the NIC in the host namespace or in one of the others, by what
 // a container cannot change: a veth by its end on the host, a macvlan or ipvlan by
-// its parent and then its index, alias or MAC, a Found NIC by its permanent MAC. A veth
-// in a namespace that was not given is ErrElsewhere; any other NIC there is
-// just not found.
+// its parent and then its index, alias or MAC, a Found NIC by its permanent MAC,
+// virtual functions by their PCI addresses. A bond is where its members are joined, and
+// at home while they are not. A veth in a namespace that was not given is
+// ErrElsewhere; any other NIC there is just not found.
 func (m *Maker) Locate(ctx context.Context, id nic.ID, d nic.Device, namespaces ...*netns.Namespace) (at Place, found bool, err error) {
 	if err := check(ctx, id, d); err != nil {
 		return Place{}, false, err
@@ -37,6 +38,10 @@ func (m *Maker) Locate(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 		at, found, err = m.locateVeth(id, d, namespaces)
 	case nic.Macvlan, nic.Ipvlan:
 		at, found, err = m.search(namespaces, m.childIn(id, d))
+	case nic.SRIOV:
+		at, found, err = m.locateFunction(id, d, namespaces)
+	case nic.Bonded:
+		at, found, err = m.locateBond(id, d, namespaces)
 	default:
 		at, found, err = m.search(namespaces, foundIn(id, d))
 	}
@@ -44,6 +49,16 @@ func (m *Maker) Locate(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 		return Place{}, false, fmt.Errorf("locate %s %s: %w", d.Kind, id, err)
 	}
 	return at, found, nil
+}
+
+// locateFunction looks for a virtual function. One that is not the NIC's, such as before
+// its former settings are known or after they are set back, is found nowhere: whoever has
+// it then, in whatever namespace, is let alone (F39).
+func (m *Maker) locateFunction(id nic.ID, d nic.Device, namespaces []*netns.Namespace) (Place, bool, error) {
+	if owned, err := m.owned(id, d.VF); err != nil || len(owned) == 0 {
+		return Place{}, false, err
+	}
+	return m.search(namespaces, m.functionIn(d.VF.PCI))
 }
 
 // locateVeth asks the end on the host for its peer. The kernel names the

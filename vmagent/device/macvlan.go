@@ -17,12 +17,21 @@ import (
 func onParent(d nic.Device) bool { return d.Kind == nic.Macvlan || d.Kind == nic.Ipvlan }
 
 func (m *Maker) parent(d nic.Device) (link.Link, error) {
-	if d.Kind == nic.Ipvlan {
+	if d.Kind == nic.Ipvlan && d.Parent == "" {
 		return m.plugged(d)
 	}
 	p, err := m.host.ByName(d.Parent)
 	if errors.Is(err, link.ErrNotFound) {
 		return p, fmt.Errorf("parent interface %q does not exist on this node: %w", d.Parent, err)
+	}
+	return p, err
+}
+
+// parentUp is the parent, on the host, of a link that is to be made.
+func (m *Maker) parentUp(d nic.Device) (link.Link, error) {
+	p, err := m.parent(d)
+	if err == nil && !p.Up {
+		return p, fmt.Errorf("parent interface %q is down: set it up", d.Parent)
 	}
 	return p, err
 }
@@ -63,12 +72,9 @@ func fits(d nic.Device, parent link.Link) error {
 }
 
 func (m *Maker) makeMacvlan(id nic.ID, d nic.Device) error {
-	parent, err := m.parent(d)
+	parent, err := m.parentUp(d)
 	if err != nil {
 		return err
-	}
-	if !parent.Up {
-		return fmt.Errorf("parent interface %q is down: set it up", d.Parent)
 	}
 	if err := fits(d, parent); err != nil {
 		return err

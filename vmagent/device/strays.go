@@ -17,7 +17,8 @@ var ownName = regexp.MustCompile(`^(` + hostPrefix + `|` + homePrefix + `)[0-9a-
 // Strays lists the links of the host namespace that look like NICs of ours and
 // are none of the wanted: by our mark, which is a NIC's id as the alias, by a
 // MAC as we draw them, or by a name as we give them. Of a veth it lists the end
-// with the mark alone.
+// with the mark alone, and no virtual function: that stays when its NIC goes, and may
+// have the last MAC until its driver is bound anew.
 func (m *Maker) Strays(ctx context.Context, wanted []nic.Wanted) ([]nic.Stray, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -28,7 +29,7 @@ func (m *Maker) Strays(ctx context.Context, wanted []nic.Wanted) ([]nic.Stray, e
 	}
 	strays := []nic.Stray{}
 	for _, l := range links {
-		if l.Kind == link.KindBridge || !looksOurs(l) || isWanted(l, wanted) || isPeer(l, links) {
+		if l.Kind == link.KindBridge || !looksOurs(l) || m.virtual(m.at(l)) || isWanted(l, wanted) || isPeer(l, links) {
 			continue
 		}
 		s := nic.Stray{Link: l.Name, Kind: l.Kind, MAC: l.MAC, Bridge: nameIn(links, l.Master)}
