@@ -169,7 +169,8 @@ func TestF60_ServerThatProbes(t *testing.T) {
 			start := time.Now()
 			h := w.keep(clientMAC, nil)
 			d.Await("DHCPDISCOVER(", 1)
-			if s := h.State(); s.Bound || s.Err != nil {
+			// On a busy machine it may be over by the time that the server's log says so.
+			if s := h.State(); s.Bound && time.Since(start) < 2*time.Second || s.Err != nil {
 				t.Errorf("state %+v, want waiting without trouble", s)
 			}
 			h.await(time.Time{})

@@ -13,6 +13,9 @@ type Entry struct {
 	// DefaultRoute: the container's default routes may come in by this NIC's
 	// router advertisements, where the mode heeds these.
 	DefaultRoute bool
+	// Isolated: the NIC may send under no address but those that are known, and with
+	// SLAAC the one that goes by its MAC. It makes no others then.
+	Isolated bool
 	// MTU in bytes, where it is not to be the recipe's: a lease may ask for a
 	// lower one. Optional.
 	MTU int
@@ -27,6 +30,6 @@ type Entry struct {
 func NewEntry(name string, want nic.Layer3, metadata bool) Entry {
 	return Entry{
 		Name: name, IPv6: want.IPv6, IPv6Mode: want.IPv6Mode,
-		DefaultRoute: want.DefaultRoute, Metadata: metadata,
+		DefaultRoute: want.DefaultRoute, Metadata: metadata, Isolated: want.Isolated,
 	}
 }

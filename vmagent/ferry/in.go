@@ -50,10 +50,15 @@ func (f *Ferry) In(ctx context.Context, id nic.ID, d nic.Device, target *netns.N
 		return wrap(err)
 	}
 	defer inside.Close()
-	if at.Home {
+	switch {
+	case d.Kind == nic.Bonded:
+		l, err = f.join(ctx, id, d, at, inside, e)
+	case at.Home:
 		l, err = f.carry(ctx, id, d, at.Link, inside, e)
-	} else {
-		l, err = f.adopt(id, d, at.Link, inside, e)
+	default:
+		if err = f.device.Follow(ctx, d, target); err == nil {
+			l, err = f.adopt(id, d, at.Link, inside, e)
+		}
 	}
 	if err != nil {
 		return wrap(err)
@@ -113,6 +118,9 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 	}
 	if err == nil {
 		err = guardMetadata(inside, moved, e.Metadata)
+	}
+	if err == nil {
+		err = f.device.Follow(ctx, d, inside.Namespace())
 	}
 	if err != nil {
 		return link.Link{}, err

@@ -39,6 +39,12 @@ func (f *Ferry) out(ctx context.Context, id nic.ID, d nic.Device, from *netns.Na
 	if from != nil && from.ID() == f.host.Namespace().ID() {
 		from = nil
 	}
+	if d.Kind == nic.Bonded {
+		return f.outBond(ctx, id, d, from, leaves)
+	}
+	if d.VF.UserSpace { // its interface, where it has one for a moment, is not in our hands
+		return nil
+	}
 	at, found, err := f.device.Locate(ctx, id, d, others(from)...)
 	if errors.Is(err, device.ErrElsewhere) {
 		found, err = false, nil
@@ -58,12 +64,15 @@ func (f *Ferry) out(ctx context.Context, id nic.ID, d nic.Device, from *netns.Na
 // home brings a NIC home from where it is and wipes it.
 func (f *Ferry) home(ctx context.Context, id nic.ID, d nic.Device, at device.Place, leaves bool) error {
 	if !at.Home {
+		if err := f.device.Precede(ctx, d, at.Link, at.Namespace); err != nil {
+			return err
+		}
 		l, err := f.fetch(id, d, at.Link, at.Namespace)
 		if err != nil {
 			return err
 		}
 		at.Link = l
-		f.ridden.note(id, l.Index != 0 && !d.Kind.Made())
+		f.ridden.note(id, l.Index != 0 && (!d.Kind.Made() || d.Kind.Functions()))
 	}
 	// Hardware goes to the next tenant as it is: nothing may ride on it in
 	// a namespace that the container made. A link that we made does not.
@@ -173,6 +182,9 @@ func (f *Ferry) wipe(ctx context.Context, id nic.ID, d nic.Device) error {
 	}
 	l := at.Link
 	clean.Tuning = new(l.Untuned())
+	if d.Kind.Functions() { // its PF's to say, which refuses it where its driver has not heeded the PF yet
+		clean.MAC = l.MAC
+	}
 	// A card that was plugged in a moment ago keeps its name. To rename it while
 	// udev works on its arrival has that fail, and networkd then take it for one
 	// that nobody has spoken for (F36).
@@ -196,7 +208,14 @@ func (f *Ferry) wipe(ctx context.Context, id nic.ID, d nic.Device) error {
 				return err
 			}
 		}
-		if err := f.host.Set(l, onlyNew(l, clean)); err != nil {
+		err := f.host.Set(l, onlyNew(l, clean))
+		if err != nil && d.Kind == nic.SRIOV && l.MAC != clean.MAC {
+			// A VF that was not taken so far has a MAC of before, and its driver takes none
+			// but the PF's, which is set back.
+			clean.MAC = l.MAC
+			err = f.host.Set(l, onlyNew(l, clean))
+		}
+		if err != nil {
 			return err
 		}
 		if l, err = f.host.ByIndex(l.Index); err != nil {

@@ -47,6 +47,12 @@ func (s Stray) String() string {
 //
 // The caller must know that no other container has been given the NIC.
 func (f *Ferry) Recover(ctx context.Context, id nic.ID, d nic.Device, from *netns.Namespace) (s Stray, astray bool, err error) {
+	if d.Kind == nic.Bonded {
+		return f.recoverBond(ctx, id, d, from)
+	}
+	if d.VF.UserSpace { // it has no interface that could hide
+		return Stray{}, false, f.Out(ctx, id, d, from)
+	}
 	wrap := func(err error) (Stray, bool, error) {
 		return Stray{}, false, fmt.Errorf("recover %s: %w", id, err)
 	}

@@ -62,6 +62,8 @@ func (w *world) enter(s sharer) link.Link {
 	w.Helper()
 	l, err := w.ferry.In(w.Context(), s.id, s.d, s.ns, NewEntry("eth0", s.l3, false))
 	w.ok(err)
+	// It came with the host's setting, and would be tentative for a second.
+	w.ok(s.ns.SetSysctl("0", "ipv6", "conf", "eth0", "accept_dad"))
 	w.ok(w.ferry.Apply(w.Context(), s.ns, l.Index, s.l3))
 	return l
 }

@@ -39,10 +39,9 @@ func (e Entry) settings() []setting {
 		{"accept_ra_rt_info_max_plen", "0"},
 		{"accept_redirects", "0"},
 	}
-	if e.IPv6Mode == nic.IPv6SLAAC {
-		all = append(all, setting{"autoconf", "1"})
-	} else {
-		all = append(all, setting{"autoconf", "0"}, setting{"use_tempaddr", "0"})
+	all = append(all, setting{"autoconf", onOff(e.IPv6Mode == nic.IPv6SLAAC)})
+	if e.IPv6Mode != nic.IPv6SLAAC || e.Isolated {
+		all = append(all, setting{"use_tempaddr", "0"})
 	}
 	return append(all, setting{"accept_ra", "1"}, setting{"disable_ipv6", "0"})
 }
