@@ -31,6 +31,8 @@ type machine struct {
 	dir    string
 	log    *lines
 	stop   func()
+	with   func(*vmagent.Options) // optional
+	agent  *vmagent.Agent         // the one that was started last
 }
 
 // lines is a log.
@@ -53,7 +55,13 @@ func (l *lines) String() string {
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	m := &machine{Director: vmagenttest.NewDirector(), t: t, host: netnstest.New(t), engine: newEngine(), dir: t.TempDir(), log: &lines{}}
+	return newMachineWith(t, netnstest.New(t), nil)
+}
+
+// newMachineWith is newMachine in a namespace, with other options of its agents.
+func newMachineWith(t *testing.T, host *netns.Namespace, with func(*vmagent.Options)) *machine {
+	t.Helper()
+	m := &machine{Director: vmagenttest.NewDirector(), t: t, host: host, engine: newEngine(), dir: t.TempDir(), log: &lines{}, with: with}
 	m.start()
 	t.Cleanup(func() { m.stop() })
 	return m
@@ -62,14 +70,19 @@ func newMachine(t *testing.T) *machine {
 // start starts an agent over what an earlier one has left.
 func (m *machine) start() {
 	m.t.Helper()
-	agent, err := vmagent.New(vmagent.Options{
+	opts := vmagent.Options{
 		Node: "here", Inventory: nic.Inventory{Boot: "b"}, Controller: m.Director, Engine: m.engine, Host: m.host, RunDir: m.dir,
 		Log:        slog.New(slog.NewTextHandler(m.log, nil)),
 		Superseded: func(error) bool { return false },
-	})
+	}
+	if m.with != nil {
+		m.with(&opts)
+	}
+	agent, err := vmagent.New(opts)
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	m.agent = agent
 	ctx, cancel := context.WithCancel(m.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- errors.Join(agent.Run(ctx), agent.Close()) }()
@@ -131,7 +144,7 @@ func onLAN(card nic.ID, mac nic.MAC, n int) nic.Wanted {
 		NIC: card, Claim: "clm-0000000000000001", Epoch: 1, Network: "lan", Container: fmt.Sprintf("c%04d", n), Turn: 1,
 		Device: nic.Device{Kind: nic.Veth, MAC: mac, Bridge: nic.Bridge{Name: "nf-lan", Owned: true, Uplinks: []string{"up0"}}},
 		Owner:  nic.Owner{Node: "here", Kind: nic.OwnerContainer, Sandbox: id(n), Interface: "eth0"},
-		Layer3: nic.Layer3{DHCP: true, DefaultRoute: true, IPv6: true, IPv6Mode: nic.IPv6DHCP},
+		Layer3: nic.Layer3{DHCP: true, DefaultRoute: true, IPv6: true, IPv6Mode: nic.IPv6DHCP, Isolated: true},
 	}
 }
 

@@ -30,13 +30,13 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 	said.State = nic.ObservedMade
 	p.pass(nic.StepFound)
 	var at link.Link
-	err := a.step(p, stepEnter, func() (err error) { at, err = a.enter(ctx, p.ns, w, wishes); return err })
+	err := a.step(p, stepEnter, func() (err error) { at, err = a.enter(ctx, p, w, wishes, said); return err })
 	if err != nil {
 		return err
 	}
 	p.show(w, at.Index)
 	p.pass(nic.StepMoved)
-	l3, err := a.address(p, at.Index, w, said)
+	l3, err := a.address(ctx, p, at.Index, w, said)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 
 // enter brings the NIC into the container. One that hides in a third namespace,
 // where an earlier container of this claim left it, is recovered first.
-func (a *Agent) enter(ctx context.Context, ns *netns.Namespace, w nic.Wanted, wishes []nic.Wanted) (link.Link, error) {
+func (a *Agent) enter(ctx context.Context, p *plug, w nic.Wanted, wishes []nic.Wanted, said *nic.Observed) (link.Link, error) {
 	// Any NIC of the container lifts the blackholes; they are the namespace's.
 	metadata := slices.ContainsFunc(staying(wishes), func(w nic.Wanted) bool { return w.Layer3.Metadata })
 	entry := ferry.NewEntry(w.Owner.Interface, w.Layer3, metadata)
@@ -74,14 +74,20 @@ func (a *Agent) enter(ctx context.Context, ns *netns.Namespace, w nic.Wanted, wi
 		return link.Link{}, err
 	}
 	entry.MTU = mtu
-	at, err := a.ferry.In(ctx, w.NIC, w.Device, ns, entry)
+	if err := a.guard(ctx, p, w, said); err != nil {
+		return link.Link{}, err
+	}
+	at, err := a.ferry.In(ctx, w.NIC, w.Device, p.ns, entry)
 	if !errors.Is(err, device.ErrElsewhere) {
 		return at, err
 	}
 	if err := a.recoverStray(ctx, w, nil); err != nil {
 		return at, err
 	}
-	return a.ferry.In(ctx, w.NIC, w.Device, ns, entry)
+	if err := a.guard(ctx, p, w, said); err != nil { // it may have been made anew
+		return at, err
+	}
+	return a.ferry.In(ctx, w.NIC, w.Device, p.ns, entry)
 }
 
 // recoverStray takes a NIC out of wherever it is: its container is dead.

@@ -1,6 +1,7 @@
 package vmagent
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,7 +14,7 @@ import (
 // with the index: what is wanted, with what the DHCP servers have given, without
 // what somebody else on the wire holds. What is waited for, and what is the
 // matter, goes into the report.
-func (a *Agent) address(p *plug, index int, w nic.Wanted, said *nic.Observed) (nic.Layer3, error) {
+func (a *Agent) address(ctx context.Context, p *plug, index int, w nic.Wanted, said *nic.Observed) (nic.Layer3, error) {
 	if p.index != index { // the container destroyed the NIC, and has another one now
 		if err := p.stop(false); err != nil {
 			return nic.Layer3{}, err
@@ -27,6 +28,9 @@ func (a *Agent) address(p *plug, index int, w nic.Wanted, said *nic.Observed) (n
 		return l3, err
 	}
 	if err := a.addLease6(p, w, &l3, said); err != nil {
+		return l3, err
+	}
+	if err := a.guardAgain(ctx, p, w, said); err != nil {
 		return l3, err
 	}
 	state, err := a.watch(p, w, l3)

@@ -50,6 +50,7 @@ type plug struct {
 	layer3   nic.Layer3
 	leaseDNS []nic.DNS
 	saidMTU  int // what the lease was last seen to say
+	guard    guard
 	way      way
 	// done: the NIC has been in its container and configured.
 	done   bool

@@ -118,7 +118,10 @@ func (a *Agent) keepReady(ctx context.Context, w nic.Wanted, said *nic.Observed)
 	if err := a.pullOut(ctx, w, dead); err != nil {
 		return err
 	}
-	return a.makeReady(ctx, w, said)
+	if err := a.makeReady(ctx, w, said); err != nil {
+		return err
+	}
+	return a.guard(ctx, a.plugs.of(w), w, said) // what its last container might send is off its port
 }
 
 // watchArrivals looks out for NICs that are plugged in, until ctx ends.

@@ -142,7 +142,9 @@ func (a *Agent) serveClaim(ctx context.Context, p *plug, c *containers.Container
 	switch {
 	case said.Unstarted:
 		p.way.early = true
-		err = a.makeReady(ctx, w, said)
+		if err = a.makeReady(ctx, w, said); err == nil {
+			err = a.guard(ctx, p, w, said)
+		}
 	case !said.Running:
 		p.way.early = true
 		err = a.pullOut(ctx, w, dead)

@@ -21,6 +21,10 @@ type Director struct {
 	at      map[nic.ID]time.Time // when it was said
 	heard   chan struct{}        // closes with the next report
 	answer  nic.Claim
+	cards   []nic.Card
+	told    int // how often of cards
+
+	released []nic.ClaimID
 }
 
 // NewDirector makes one that wants nothing.
@@ -55,8 +59,18 @@ func (d *Director) Answer(claim nic.Claim) {
 	d.answer = claim
 }
 
+// Cards are the node's as the agent has told them last, and how often it has.
+func (d *Director) Cards() ([]nic.Card, int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cards, d.told
+}
+
 // Hello begins session 1.
-func (d *Director) Hello(_ context.Context, node string, _ nic.Inventory) (nic.Node, error) {
+func (d *Director) Hello(_ context.Context, node string, inv nic.Inventory) (nic.Node, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cards, d.told = inv.Cards, d.told+1
 	return nic.Node{Name: node, Session: 1}, nil
 }
 
@@ -67,8 +81,20 @@ func (d *Director) Acquire(context.Context, nic.Owner, string, nic.Request) (nic
 	return d.answer, nil
 }
 
-// Release does nothing.
-func (d *Director) Release(context.Context, nic.ClaimID, uint64) error { return nil }
+// Release notes what is released.
+func (d *Director) Release(_ context.Context, id nic.ClaimID, _ uint64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.released = append(d.released, id)
+	return nil
+}
+
+// Released are the claims that the agent has released so far.
+func (d *Director) Released() []nic.ClaimID {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.released)
+}
 
 // Report notes what is said.
 func (d *Director) Report(_ context.Context, _ string, report nic.NodeReport) error {
@@ -76,6 +102,9 @@ func (d *Director) Report(_ context.Context, _ string, report nic.NodeReport) er
 	defer d.mu.Unlock()
 	for _, o := range report.NICs {
 		d.said[o.NIC], d.at[o.NIC] = o, time.Now()
+	}
+	if report.Cards != nil {
+		d.cards, d.told = *report.Cards, d.told+1
 	}
 	close(d.heard)
 	d.heard = make(chan struct{})
@@ -106,6 +135,13 @@ func (d *Director) Watch(ctx context.Context, _ string, after uint64, changed fu
 		case <-next:
 		}
 	}
+}
+
+// Said is what the node has said last of a NIC; zero for nothing.
+func (d *Director) Said(id nic.ID) nic.Observed {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.said[id]
 }
 
 // Await waits up to 15 s until the node says so of a NIC, in the wish's epoch and
