@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/sriov"
 	"github.com/nicferry/nicferry/vmagent/containers"
 )
 
@@ -23,7 +24,7 @@ func (a *Agent) acquire(ctx context.Context, c containers.Container, wishes []ni
 		if served {
 			continue
 		}
-		req.Unstarted = c.Unstarted
+		req.Unstarted, req.NUMA = c.Unstarted, a.nearTo(c)
 		refuseDockers(c, &req)
 		owner := nic.Owner{Node: a.opts.Node, Kind: nic.OwnerContainer, Sandbox: c.ID, Interface: req.Interface}
 		claim, err := a.opts.Controller.Acquire(ctx, owner, c.Name, req)
@@ -41,6 +42,26 @@ func (a *Agent) acquire(ctx context.Context, c containers.Container, wishes []ni
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// nearTo is the NUMA node of the processors that the container is bound to; nil where
+// it is bound to none, or to as many of two. It makes a claim no worse not to know.
+func (a *Agent) nearTo(c containers.Container) *int {
+	if c.Processors == "" || a.opts.Processors == nil {
+		return nil
+	}
+	nodes, err := a.opts.Processors()
+	node := sriov.None
+	if err == nil {
+		node, err = sriov.NUMAOf(c.Processors, nodes)
+	}
+	if err != nil {
+		a.opts.Log.Debug("processors of a container not told from each other", "container", c.Name, "err", err)
+	}
+	if err != nil || node == sriov.None || len(nodes) < 2 {
+		return nil
+	}
+	return &node
 }
 
 // refuseDockers notes in the request what Docker's own network of the container

@@ -29,12 +29,18 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 	}
 	said.State = nic.ObservedMade
 	p.pass(nic.StepFound)
+	if inUserSpace(w) {
+		return handOver(p, c, said)
+	}
 	var at link.Link
 	err := a.step(p, stepEnter, func() (err error) { at, err = a.enter(ctx, p, w, wishes, said); return err })
 	if err != nil {
 		return err
 	}
 	p.show(w, at.Index)
+	if err := a.audit(ctx, p, w, said); err != nil {
+		return err
+	}
 	p.pass(nic.StepMoved)
 	l3, err := a.address(ctx, p, at.Index, w, said)
 	if err != nil {
@@ -54,6 +60,9 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 		return err
 	}
 	p.watcher.Applied()
+	if err := a.leaves(ctx, p, w, at.Index, said); err != nil {
+		return err
+	}
 	said.Addrs = l3.Addrs
 	if none := !l3.DHCP && len(w.Layer3.Addrs) == 0; none || len(l3.Addrs) > 0 {
 		said.State = nic.ObservedIn
@@ -92,6 +101,9 @@ func (a *Agent) enter(ctx context.Context, p *plug, w nic.Wanted, wishes []nic.W
 
 // recoverStray takes a NIC out of wherever it is: its container is dead.
 func (a *Agent) recoverStray(ctx context.Context, w nic.Wanted, from *netns.Namespace) error {
+	if !a.brought(w) {
+		return a.ferry.Out(ctx, w.NIC, w.Device, from)
+	}
 	stray, astray, err := a.ferry.Recover(ctx, w.NIC, w.Device, from)
 	if err == nil && astray {
 		a.opts.Log.Warn("NIC recovered from where its container had hidden it", "nic", w.NIC, "claim", w.Claim, "was", stray.String())
@@ -121,6 +133,10 @@ func (a *Agent) hold(ctx context.Context, p *plug, c containers.Container, w nic
 			return errors.Join(err, ns.Close())
 		}
 	}
+	if w.Device.Kind.Functions() { // an earlier agent may have seen it
+		h := a.homeOf(c.ID, w.NIC)
+		p.functions.left = h.Left && h.PID == c.PID && h.Namespace == ns.ID()
+	}
 	a.settle(p, c.ID, c.PID, ns, w.NIC)
 	return nil
 }
@@ -148,6 +164,9 @@ func (a *Agent) pullOut(ctx context.Context, w nic.Wanted, isDead bool) error {
 			out = a.ferry.Leave
 		}
 		err = errors.Join(err, out(ctx, w.NIC, w.Device, p.ns))
+		if err == nil && w.Gone {
+			err = a.unhide(ctx, w)
+		}
 	}
 	if was {
 		a.opts.Observer.Ferried(stepOut, time.Since(start), err)

@@ -15,6 +15,7 @@ type home struct {
 	Sandbox   string   // the container's id
 	PID       int      // as the agent sees it; 0 in none
 	Namespace netns.ID // its network namespace
+	Left      bool     // a frame was seen to leave the NIC there
 }
 
 // errLives means that the engine does not know a container whose process lives.
@@ -84,7 +85,7 @@ func (a *Agent) homeOf(sandbox string, id nic.ID) home {
 // settle remembers, beyond the agent's end, where a NIC is brought in.
 func (a *Agent) settle(p *plug, sandbox string, pid int, ns *netns.Namespace, id nic.ID) {
 	p.ns, p.sandbox, p.pid = ns, sandbox, pid
-	if err := a.cache.saveHome(id, home{Sandbox: sandbox, PID: pid, Namespace: ns.ID()}); err != nil {
+	if err := a.cache.saveHome(id, home{Sandbox: sandbox, PID: pid, Namespace: ns.ID(), Left: p.functions.left}); err != nil {
 		a.opts.Log.Warn("cache not written", "nic", id, "claim", a.wishes.claimOf(id), "err", err)
 	}
 }

@@ -19,6 +19,11 @@ type Observer interface {
 	AskFailed(ask string)
 	// Leased: something has become of a DHCP lease.
 	Leased(protocol, event string)
+	// SetByHand: a field of a VF that a container has was set otherwise by somebody, and
+	// was put right.
+	SetByHand(field string)
+	// MemberFailed: members of a bond have lost their links so many times more.
+	MemberFailed(network string, times int)
 }
 
 // blind observes nothing.
@@ -28,6 +33,8 @@ func (blind) Ferried(string, time.Duration, error) {}
 func (blind) Resynced()                            {}
 func (blind) AskFailed(string)                     {}
 func (blind) Leased(string, string)                {}
+func (blind) SetByHand(string)                     {}
+func (blind) MemberFailed(string, int)             {}
 
 // The steps with a NIC on its node.
 const (

@@ -53,8 +53,9 @@ type plug struct {
 	guard    guard
 	way      way
 	// done: the NIC has been in its container and configured.
-	done   bool
-	inside inside // for others to look at
+	done      bool
+	functions functions
+	inside    inside // for others to look at
 }
 
 // plugs holds the plugs of all NICs. A plug itself belongs to its container's
@@ -118,6 +119,13 @@ func (ps *plugs) of(w nic.Wanted) *plug {
 	return p
 }
 
+// seen is the plug of a NIC, for others than its worker; nil if there is none.
+func (ps *plugs) seen(id nic.ID) *plug {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return ps.all[id]
+}
+
 // dropUnwished lets go of what is held for a key's NICs that nobody wishes for
 // any more: a namespace that is held for nothing would never die. A NIC that is
 // wished for elsewhere by now is left to whoever is to serve it there, who has to
@@ -163,6 +171,7 @@ const stopTime = 5 * time.Second
 // stop ends what works over the link, and gives the leases back to their
 // servers if asked. The NIC may leave its namespace then.
 func (p *plug) stop(release bool) error {
+	p.stopMembers()
 	return errors.Join(p.stopWatcher(), p.stopKeeper(release), p.stopKeeper6(release))
 }
 
@@ -208,6 +217,8 @@ func (p *plug) letGo() error {
 		return nil
 	}
 	p.left, p.leftAt = p.ns.ID(), time.Now()
+	p.stopMembers()
+	p.functions = functions{}
 	err := p.ns.Close()
 	p.ns, p.sandbox, p.pid = nil, "", 0
 	return err

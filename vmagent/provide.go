@@ -27,14 +27,20 @@ func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Want
 	if inside != nil {
 		at = append(at, inside)
 	}
+	if err := a.recorded(ctx, w, said); err != nil {
+		return err
+	}
 	p := a.plugs.of(w)
 	if w.Device.Kind.Made() {
-		err := a.maker.Ensure(ctx, w.NIC, w.Device, at...)
+		err := a.ensure(ctx, p, w, at)
 		if errors.Is(err, hotplug.ErrNotFound) { // it is a seat on one that is not there yet
 			return a.await(p, w, said)
 		}
 		if err == nil && !p.missing.IsZero() {
 			a.arrived(p, w)
+		}
+		if err == nil {
+			err = a.opens(w, said)
 		}
 		return err
 	}

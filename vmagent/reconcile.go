@@ -66,6 +66,9 @@ func (a *Agent) lookUp(ctx context.Context, key string, wishes []nic.Wanted) (*c
 	if ofNIC(key) {
 		return nil, nil
 	}
+	if c := reserved(key, wishes); c != nil {
+		return c, nil
+	}
 	if c := a.waiting(key, wishes); c != nil {
 		return c, nil
 	}
@@ -98,7 +101,8 @@ func (a *Agent) serveNow(ctx context.Context, c *containers.Container, w nic.Wan
 		return 0, nil // whoever is to serve the new one has been woken
 	}
 	err := a.serve(ctx, c, w, wishes)
-	return max(a.nameHolders(w), a.plugs.of(w).untilSearch(w)), err
+	p := a.plugs.of(w)
+	return max(a.nameHolders(w), p.untilSearch(w), p.untilSeen()), err
 }
 
 // serve brings one NIC to where it belongs. wishes are all those of its
@@ -108,7 +112,9 @@ func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted
 	said := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, Turn: w.Turn, MAC: w.Device.MAC, Running: c != nil && c.Running, Unstarted: c != nil && c.Unstarted}
 	switch {
 	case w.Gone:
-		err = a.giveBack(ctx, c, w)
+		if err = a.giveBack(ctx, c, w); err == nil && w.Device.Kind.Functions() {
+			a.lookAtCards() // whoever hears that they are free is to see it
+		}
 		a.writeNames(c, wishes, &said)
 		said.State = nic.ObservedClean
 	case w.Claim == "":
@@ -128,7 +134,7 @@ func (a *Agent) serve(ctx context.Context, c *containers.Container, w nic.Wanted
 		if said.State == nic.ObservedClean || said.State == "" {
 			said.State = nic.ObservedWaiting
 		}
-		nic.SetCondition(&said.Conditions, nic.Condition{Reason: nic.ReasonNodeError, Message: err.Error()})
+		nic.SetCondition(&said.Conditions, nic.Condition{Reason: a.faultOf(w, said, err), Message: err.Error()})
 	}
 	if a.report.say(said) {
 		a.tell(w, said)
@@ -149,7 +155,9 @@ func (a *Agent) serveClaim(ctx context.Context, p *plug, c *containers.Container
 		p.way.early = true
 		err = a.pullOut(ctx, w, dead)
 		said.State = nic.ObservedMade
-		if err == nil && !w.Device.Kind.Made() { // it may have been unplugged meanwhile
+		if err == nil && inUserSpace(w) {
+			err = a.keepBound(ctx, c, w, said)
+		} else if err == nil && !w.Device.Kind.Made() { // it may have been unplugged meanwhile
 			err = a.makeReady(ctx, w, said)
 		}
 	default:

@@ -25,6 +25,11 @@ type reporter struct {
 	unsent map[nic.ID]nic.Observed
 	sent   map[nic.ID]nic.Observed
 	census *nic.Census // the last one, until it is sent
+	// cards are the node's, until they are sent; knownCards what the controller was told
+	// last, and when.
+	cards      *[]nic.Card
+	knownCards []nic.Card
+	cardsSent  time.Time
 }
 
 func newReporter(opts Options) *reporter {
@@ -158,12 +163,12 @@ func (r *reporter) run(ctx context.Context, session uint64) error {
 
 func (r *reporter) flush(ctx context.Context, session uint64) error {
 	r.mu.Lock()
-	batch, census := maps.Clone(r.unsent), r.census
+	batch, census, cards := maps.Clone(r.unsent), r.census, r.cards
 	r.mu.Unlock()
-	if len(batch) == 0 && census == nil {
+	if len(batch) == 0 && census == nil && cards == nil {
 		return nil
 	}
-	report := nic.NodeReport{Session: session, Census: census}
+	report := nic.NodeReport{Session: session, Census: census, Cards: cards}
 	for _, o := range batch {
 		report.NICs = append(report.NICs, sentNow(o))
 	}
@@ -174,6 +179,12 @@ func (r *reporter) flush(ctx context.Context, session uint64) error {
 	defer r.mu.Unlock()
 	if r.census == census {
 		r.census = nil
+	}
+	if cards != nil {
+		r.noteCards(*cards)
+	}
+	if r.cards == cards {
+		r.cards = nil
 	}
 	for id, o := range batch {
 		r.sent[id] = o

@@ -112,7 +112,8 @@ func (m *made) NICs(state nic.ObservedState, _ string, count int) {
 	}
 }
 
-func (*made) Connected(bool)          {}
-func (*made) Workers(int, int)        {}
-func (*made) Asks(int)                {}
-func (*made) Leases(string, int, int) {}
+func (*made) Connected(bool)           {}
+func (*made) Workers(int, int)         {}
+func (*made) Asks(int)                 {}
+func (*made) Leases(string, int, int)  {}
+func (*made) Members(string, int, int) {}

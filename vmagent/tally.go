@@ -15,6 +15,8 @@ type Tally interface {
 	NICs(state nic.ObservedState, network string, count int)
 	// Leases is how many NICs have a lease of a protocol, and wait for one.
 	Leases(protocol string, bound, waiting int)
+	// Members is how many members of bonds of a network have a link, and have none.
+	Members(network string, up, down int)
 }
 
 // The protocols that leases come by.
@@ -56,6 +58,9 @@ func (a *Agent) Tally(to Tally) {
 			} else {
 				to.Leases(protocol, 0, 1)
 			}
+		}
+		if up, down := p.inside.membersUp, p.inside.membersDown; up+down > 0 {
+			to.Members(p.inside.wanted.Network, up, down)
 		}
 		p.inside.mu.Unlock()
 	}

@@ -19,6 +19,8 @@ type inside struct {
 	wanted nic.Wanted
 	// Whether the NIC has a lease of each protocol; absent where it wants none.
 	leases map[string]bool
+	// How many members of a bond have a link and have none.
+	membersUp, membersDown int
 }
 
 // show lets others look at the NIC at index in the namespace that is held.
@@ -45,11 +47,18 @@ func (p *plug) hideLease(protocol string) {
 	delete(p.inside.leases, protocol)
 }
 
+// open says whether the NIC is in a container.
+func (i *inside) open() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.ns != nil
+}
+
 // hide ends the looking, before the namespace is closed.
 func (p *plug) hide() {
 	p.inside.mu.Lock()
 	defer p.inside.mu.Unlock()
-	p.inside.ns, p.inside.leases = nil, nil
+	p.inside.ns, p.inside.leases, p.inside.membersUp, p.inside.membersDown = nil, nil, 0, 0
 }
 
 // A look is one NIC that somebody looks at.

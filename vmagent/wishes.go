@@ -11,7 +11,9 @@ import (
 
 // wishes is what the controller last said it wants, by the worker it concerns.
 type wishes struct {
-	mu    sync.Mutex
+	mu sync.Mutex
+	// fresh: the controller has said it to this agent, and no file of before.
+	fresh bool
 	byKey map[string][]nic.Wanted
 }
 
@@ -81,6 +83,25 @@ func (ws *wishes) holds(w nic.Wanted) bool {
 // owned says whether a container is to have the NIC.
 func (ws *wishes) owned(id nic.ID) bool {
 	return slices.ContainsFunc(ws.all(), func(w nic.Wanted) bool { return w.NIC == id && !w.Gone && w.Owner.Sandbox != "" })
+}
+
+// said notes that the controller has said what is wanted.
+func (ws *wishes) said() {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.fresh = true
+}
+
+// unwanted says whether nothing is wanted of the NIC any more, for certain.
+func (ws *wishes) unwanted(id nic.ID) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for _, list := range ws.byKey {
+		if slices.ContainsFunc(list, func(w nic.Wanted) bool { return w.NIC == id }) {
+			return false
+		}
+	}
+	return ws.fresh
 }
 
 func (ws *wishes) keys() []string {

@@ -22,6 +22,8 @@ type AgentTally interface {
 	NICs(state nic.ObservedState, network string, count int)
 	// Leases is how many NICs have a lease of a DHCP protocol, and wait for one.
 	Leases(protocol string, bound, waiting int)
+	// Members is how many members of bonds of a network have a link, and have none.
+	Members(network string, up, down int)
 }
 
 // AgentOptions are what an agent's metrics are made of.
@@ -46,6 +48,8 @@ type Agent struct {
 	resyncs *prometheus.CounterVec
 	asks    *prometheus.CounterVec
 	leases  *prometheus.CounterVec
+	byHand  *prometheus.CounterVec
+	members *prometheus.CounterVec
 }
 
 // NewAgent makes an agent's metrics.
@@ -60,6 +64,9 @@ func NewAgent(o AgentOptions) *Agent {
 	a.asks = a.counter("nicferry_agent_asks_failed_total", "Calls to the controller that failed, by what was asked. They are tried again.", "ask")
 	a.leases = a.counter("nicferry_dhcp_events_total",
 		"What became of DHCP leases: acquired, verified, renewed, refused (a NAK), expired, declined (another host has the address).", "protocol", "event")
+	a.byHand = a.counter("nicferry_vf_mended_total",
+		"Settings of containers' VFs that somebody else had changed, and that were put right, by setting.", "field")
+	a.members = a.counter("nicferry_bond_member_failures_total", "Times that a member of a container's bond has lost its link.", "network")
 	a.resyncs.WithLabelValues()
 	return a
 }
@@ -82,6 +89,14 @@ func (a *Agent) AskFailed(ask string) { a.asks.WithLabelValues(clean(ask)).Inc()
 // Leased notes what became of a DHCP lease.
 func (a *Agent) Leased(protocol, event string) {
 	a.leases.WithLabelValues(clean(protocol), clean(event)).Inc()
+}
+
+// SetByHand notes a setting of a VF that somebody else had changed.
+func (a *Agent) SetByHand(field string) { a.byHand.WithLabelValues(clean(field)).Inc() }
+
+// MemberFailed notes that members of a bond have lost their links so many times.
+func (a *Agent) MemberFailed(network string, times int) {
+	a.members.WithLabelValues(clean(network)).Add(float64(times))
 }
 
 // Metrics are the names that an agent serves, besides go_* and process_*.

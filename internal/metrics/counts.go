@@ -43,7 +43,7 @@ func (t *counts) Leading(leads bool) { t.leads = leads }
 func (c *Controller) gatherCounts() {
 	claims := c.gathered(Gauge, "nicferry_claims", "Claims, by phase and network. Networks that are not in the config are one: other.", "phase", "network")
 	tenants := c.gathered(Gauge, "nicferry_tenant_claims", "Claims, by phase and tenant.", "phase", "tenant")
-	nics := c.gathered(Gauge, "nicferry_nics", "NICs on record, by phase and network; the pools' are spare and cooling.", "phase", "network")
+	nics := c.gathered(Gauge, "nicferry_nics", "NICs on record, by phase and network; the pools' are spare and cooling, and those that seats are on are carrying.", "phase", "network")
 	nodes := c.gathered(Gauge, "nicferry_nodes", "Nodes, by phase.", "phase")
 	wanted := c.gathered(Gauge, "nicferry_pool_wanted_nics", "NICs that the pools of a network are to have made ahead, over all nodes that are ready.", "network")
 	leads := c.gathered(Gauge, "nicferry_leading", "1 if this controller does the work, 0 if it only answers. Then it counts nothing.")
@@ -86,7 +86,7 @@ func (t *counts) fill() {
 		for _, phase := range []nic.ClaimPhase{nic.ClaimPending, nic.ClaimReady, nic.ClaimBound, nic.ClaimReleasing, nic.ClaimRefused, nic.ClaimMoving, nic.ClaimParked} {
 			t.claims[[2]string{string(phase), label}] += 0
 		}
-		for _, phase := range []nic.Phase{nic.PhasePlanned, nic.PhaseSpare, nic.PhaseHeld, nic.PhaseReturning, nic.PhaseCooling, nic.PhaseRetiring} {
+		for _, phase := range []nic.Phase{nic.PhasePlanned, nic.PhaseSpare, nic.PhaseHeld, nic.PhaseCarrying, nic.PhaseReturning, nic.PhaseCooling, nic.PhaseRetiring} {
 			t.nics[[2]string{string(phase), label}] += 0
 		}
 	}

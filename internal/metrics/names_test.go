@@ -66,6 +66,7 @@ func full() (*metrics.Controller, *metrics.Agent) {
 			t.Asks(3)
 			t.NICs(nic.ObservedIn, "lab", 1)
 			t.Leases("dhcpv4", 1, 1)
+			t.Members("lab", 1, 1)
 		},
 		Traffic: func(_ context.Context, each func(nic.ID, nic.ClaimID, string, nic.Traffic)) {
 			each(nicID, claimID, "lab", nic.Traffic{RxBytes: 1, TxBytes: 2})
@@ -77,6 +78,8 @@ func full() (*metrics.Controller, *metrics.Agent) {
 	a.Resynced()
 	a.AskFailed("hello")
 	a.Leased("dhcpv4", "renewed")
+	a.SetByHand("VLAN")
+	a.MemberFailed("lab", 1)
 	return c, a
 }
 
@@ -203,6 +206,7 @@ func TestHostileNames(t *testing.T) {
 			for _, name := range hostile {
 				to.NICs(nic.ObservedState(name), name, 1)
 				to.Leases(name, 1, 1)
+				to.Members(name, 1, 1)
 			}
 		},
 		Traffic: func(_ context.Context, each func(nic.ID, nic.ClaimID, string, nic.Traffic)) {
@@ -218,6 +222,8 @@ func TestHostileNames(t *testing.T) {
 		c.Requested(name, -1, -1, false)
 		a.Ferried(name, -1, nil)
 		a.Leased(name, name)
+		a.SetByHand(name)
+		a.MemberFailed(name, 1)
 	}
 	for name, source := range map[string]metrics.Source{"controller": c, "agent": a} {
 		code, text := page(t, metrics.Options{Source: source}, "/metrics")

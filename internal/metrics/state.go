@@ -12,6 +12,7 @@ type agentState struct {
 	busy, waiting, asks int
 	nics                map[[2]string]int // by state and network
 	bound, unbound      map[string]int    // by protocol
+	members             map[[2]string]int // by network and state
 }
 
 // Connected implements AgentTally.
@@ -34,6 +35,12 @@ func (s *agentState) Leases(protocol string, bound, waiting int) {
 	s.unbound[clean(protocol)] += waiting
 }
 
+// Members implements AgentTally.
+func (s *agentState) Members(network string, up, down int) {
+	s.members[[2]string{clean(network), "up"}] += up
+	s.members[[2]string{clean(network), "down"}] += down
+}
+
 func (a *Agent) gatherState() {
 	connected := a.gathered(Gauge, "nicferry_agent_connected", "1 if the controller answers this agent, else 0. Containers keep their NICs meanwhile.")
 	workers := a.gathered(Gauge, "nicferry_agent_workers_busy", "Workers that are at a container.")
@@ -42,13 +49,14 @@ func (a *Agent) gatherState() {
 	nics := a.gathered(Gauge, "nicferry_agent_nics", "NICs that are wanted of this node, by how far they are and by network; those that nobody holds have none.", "state", "network")
 	leases := a.gathered(Gauge, "nicferry_dhcp_leases", "Leases that NICs in containers have.", "protocol")
 	unbound := a.gathered(Gauge, "nicferry_dhcp_waiting", "NICs in containers that wait for a lease.", "protocol")
+	members := a.gathered(Gauge, "nicferry_bond_members", "Members of containers' bonds, by whether they have a link.", "network", "state")
 	ends := a.gathered(Gauge, "nicferry_certificate_expiry_timestamp_seconds", "When a certificate of this daemon ends, in seconds since 1970, by what it is for.", "use")
 	a.asked(func(send chan<- prometheus.Metric) {
 		sendExpiry(send, ends, a.opts.Certificates)
 		if a.opts.Tally == nil {
 			return
 		}
-		s := &agentState{nics: map[[2]string]int{}, bound: map[string]int{}, unbound: map[string]int{}}
+		s := &agentState{nics: map[[2]string]int{}, bound: map[string]int{}, unbound: map[string]int{}, members: map[[2]string]int{}}
 		a.opts.Tally(s)
 		send <- gaugeOf(connected, flag(s.connected))
 		send <- gaugeOf(workers, float64(s.busy))
@@ -63,5 +71,8 @@ func (a *Agent) gatherState() {
 		for protocol, n := range s.unbound {
 			send <- gaugeOf(unbound, float64(n), protocol)
 		}
-	}, connected, workers, waiting, asks, nics, leases, unbound, ends)
+		for l, n := range s.members {
+			send <- gaugeOf(members, float64(n), l[:]...)
+		}
+	}, connected, workers, waiting, asks, nics, leases, unbound, members, ends)
 }

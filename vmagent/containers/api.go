@@ -115,7 +115,12 @@ func (d *docker) inspect(ctx context.Context, id string) (Container, error) {
 		ResolvConfPath: ownFile(r.ResolvConfPath, r.ID, "resolv.conf"),
 		HostsPath:      ownFile(r.HostsPath, r.ID, "hosts"),
 		Hostname:       r.Config.Hostname, Domainname: r.Config.Domainname,
-		UserDNS: len(r.HostConfig.DNS) > 0, UserSearch: len(r.HostConfig.DNSSearch) > 0,
+		Processors: r.HostConfig.CpusetCpus,
+		UserDNS:    len(r.HostConfig.DNS) > 0, UserSearch: len(r.HostConfig.DNSSearch) > 0,
+		Privileged: r.HostConfig.Privileged,
+	}
+	for _, d := range r.HostConfig.Devices {
+		c.Devices = append(c.Devices, d.PathOnHost)
 	}
 	if r.NetworkSettings != nil {
 		c.SandboxKey = r.NetworkSettings.SandboxKey

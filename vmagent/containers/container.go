@@ -8,6 +8,8 @@ package containers
 
 import (
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,9 +59,25 @@ type Container struct {
 	// Docker lets any bytes through.
 	Hostname   string
 	Domainname string
+	// Processors are those that it is bound to, as the user gave them, such as 0-3,8;
+	// empty is all.
+	Processors string
 	// UserDNS and UserSearch say that the user gave --dns or --dns-search.
 	UserDNS    bool
 	UserSearch bool
+	// Devices are the machine's, by path, that it may open, as the user gave them: a
+	// directory is all that are in it. Privileged says that it may open every one. From
+	// Get only.
+	Devices    []string
+	Privileged bool
+}
+
+// MayOpen says whether the engine lets the container open a device of the machine.
+func (c Container) MayOpen(device string) bool {
+	return c.Privileged || slices.ContainsFunc(c.Devices, func(given string) bool {
+		given = path.Clean(given)
+		return given == device || strings.HasPrefix(device, given+"/")
+	})
 }
 
 // SharesNetwork says whether the container uses the network namespace of the

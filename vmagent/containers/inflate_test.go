@@ -26,13 +26,14 @@ func zip(t *testing.T, bytesIn int) string {
 // A node must not fill the disk of another by an image that is small on its way.
 func TestImagesThatGrow(t *testing.T) {
 	t.Parallel()
-	const room = 10 << 20
-	small, most, bomb := zip(t, 1<<20), zip(t, 8<<20), zip(t, 64<<20)
+	const unit = 1 << 17 // two chunks, and little for the race detector
+	const room = 10 * unit
+	small, most, bomb := zip(t, unit), zip(t, 8*unit), zip(t, 64*unit)
 	for name, tt := range map[string]struct {
 		parts   []string
 		refused bool
 	}{
-		"plain":         {parts: []string{"{}", "", strings.Repeat("x", 1<<20)}},
+		"plain":         {parts: []string{"{}", "", strings.Repeat("x", unit)}},
 		"compressed":    {parts: []string{small, small, most}},
 		"a bomb":        {parts: []string{bomb}, refused: true},
 		"many":          {parts: []string{most, most}, refused: true},
