@@ -23,6 +23,8 @@ const (
 	FindingNICWithoutClaim FindingKind = "NICWithoutClaim"
 	// A claim's container is not known to the engine of its node, or its node not to us.
 	FindingClaimWithoutContainer FindingKind = "ClaimWithoutContainer"
+	// A NIC that containers share counts other seats than there are.
+	FindingMiscounted FindingKind = "Miscounted"
 	// An index of the store leads nowhere.
 	FindingDangling FindingKind = "Dangling"
 	// A provider has a public address with our tag, and no record says why.

@@ -15,6 +15,9 @@ type NetworkPlan struct {
 	Cold []string `json:"cold"`
 	// Reserve is how many NICs each node has ready, at least and at most.
 	Reserve nic.Pool `json:"reserve"`
+	// Shared: containers share NICs. Cold is what the first on each NIC costs then;
+	// the others cost none.
+	Shared bool `json:"shared,omitempty"`
 }
 
 // A MachinePlan is how many containers one machine can hold on a network.
@@ -49,4 +52,27 @@ func (m MachinePlan) Bounded() MachinePlan {
 		}
 	}
 	return m
+}
+
+// A NodeRoom is what a provider has room for on a node.
+type NodeRoom struct {
+	Provider string         `json:"provider"`
+	Instance nic.InstanceID `json:"instance"`
+	// Slot is what people call what a NIC takes. NICs is how many the instance can
+	// have in all, and Free for how many more there is room.
+	Slot string `json:"slot,omitempty"`
+	NICs int    `json:"nics"`
+	Free int    `json:"free"`
+	// Seats is nil where no containers share NICs.
+	Seats *SeatRoom `json:"seats,omitempty"`
+	// Problem is why nothing can be said of the slots.
+	Problem string `json:"problem,omitempty"`
+}
+
+// A SeatRoom counts the seats on NICs that containers share on a node.
+type SeatRoom struct {
+	Taken int `json:"taken"`
+	// Free are on NICs that are there, and More on those that there is room for.
+	Free int `json:"free"`
+	More int `json:"more"`
 }

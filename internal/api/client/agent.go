@@ -15,10 +15,10 @@ import (
 func (c *Client) Acquire(ctx context.Context, owner nic.Owner, container string, request nic.Request) (nic.Claim, error) {
 	var claim nic.Claim
 	// Never by what is remembered: a controller that has been replaced by a newer
-	// one would take a request without its tenant for the default one's.
+	// one would take a request without a field that it knows for another request.
 	err := c.sendFrom(api.Level, func(level int64) error {
-		in := api.AcquireRequest{Owner: owner, Container: container, Request: requestFor(level, request)}
-		return c.do(ctx, http.MethodPost, "/v1/claims", in, &claim)
+		in := api.AcquireRequest{Owner: owner, Container: container, Request: request}
+		return c.do(ctx, http.MethodPost, "/v1/claims", forLevel(level, in), &claim)
 	})
 	return claim, err
 }
@@ -34,7 +34,11 @@ func (c *Client) Release(ctx context.Context, id nic.ClaimID, epoch uint64) erro
 func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory) (nic.Node, error) {
 	var out nic.Node
 	err := c.sendFrom(api.Level, func(level int64) error {
-		return c.do(ctx, http.MethodPut, nodePath(node)+"/hello", inventoryFor(level, inventory), &out)
+		err := c.do(ctx, http.MethodPut, nodePath(node)+"/hello", forLevel(level, inventory), &out)
+		if err == nil {
+			c.owe(level, append([]nic.Card{}, inventory.Cards...))
+		}
+		return err
 	})
 	if err == nil {
 		c.session.Store(out.Session)
@@ -45,8 +49,20 @@ func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory
 // Report says what has changed on the node. A newer session than the report's
 // exists: conflict.
 func (c *Client) Report(ctx context.Context, node string, report nic.NodeReport) error {
+	if report.NICs == nil {
+		report.NICs = []nic.Observed{}
+	}
+	if report.Cards == nil {
+		report.Cards = c.owed.Load()
+	} else if *report.Cards == nil {
+		report.Cards = &[]nic.Card{}
+	}
 	return c.sendFrom(c.level.Load(), func(level int64) error {
-		return c.do(ctx, http.MethodPost, nodePath(node)+"/report", reportFor(level, report), nil)
+		err := c.do(ctx, http.MethodPost, nodePath(node)+"/report", forLevel(level, report), nil)
+		if err == nil && report.Cards != nil {
+			c.owe(level, *report.Cards)
+		}
+		return err
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 // at any time.
 
 // learn notes what the controller knows, by the header of an answer of its. One of
-// the release before there were levels says nothing.
+// a release before there were levels says nothing.
 func (c *Client) learn(header http.Header) {
 	level, err := strconv.ParseInt(header.Get(api.LevelHeader), 10, 32)
 	if err != nil {
@@ -34,35 +34,32 @@ func (c *Client) sendFrom(level int64, send func(level int64) error) error {
 	return err
 }
 
-// reportFor is the report without what a controller of the level does not know.
-func reportFor(level int64, report nic.NodeReport) nic.NodeReport {
-	if report.NICs == nil {
-		report.NICs = []nic.Observed{}
+// forLevel is a body without what a controller of the level does not know. What is
+// new is left out here, on a copy, with its level.
+func forLevel[B any](level int64, body B) B {
+	if level >= api.LevelCards {
+		return body
 	}
-	if level >= 1 {
-		return report
+	switch b := any(&body).(type) {
+	case *api.AcquireRequest:
+		b.Request.NUMA = nil
+	case *nic.Inventory:
+		b.Cards = nil
+	case *nic.NodeReport:
+		b.Cards, b.NICs = nil, slices.Clone(b.NICs)
+		for i := range b.NICs {
+			b.NICs[i].Former, b.NICs[i].Device = nil, ""
+		}
 	}
-	report.NICs = slices.Clone(report.NICs)
-	for i := range report.NICs {
-		report.NICs[i].Steps = nil
-	}
-	return report
+	return body
 }
 
-// requestFor is the request without what a controller of the level does not know.
-// Such a one knows no tenants: all is its default one's.
-func requestFor(level int64, request nic.Request) nic.Request {
-	if level < 1 {
-		request.Tenant = ""
+// owe notes which cards were kept from an older controller, or that none were. The one
+// that comes after it hears no new hello, and is told them with the next report.
+func (c *Client) owe(level int64, cards []nic.Card) {
+	if level >= api.LevelCards {
+		c.owed.Store(nil)
+	} else {
+		c.owed.Store(&cards)
 	}
-	return request
-}
-
-// inventoryFor is the inventory without what a controller of the level does not
-// know. Such a one gives no orders.
-func inventoryFor(level int64, inventory nic.Inventory) nic.Inventory {
-	if level < 1 {
-		inventory.Moves = false
-	}
-	return inventory
 }

@@ -64,6 +64,14 @@ func (c *Client) PlanNetwork(ctx context.Context, name, kind string) (api.Networ
 	return plan, err
 }
 
+// NodeRoom says what each provider has room for on a node.
+func (c *Client) NodeRoom(ctx context.Context, node string) ([]api.NodeRoom, error) {
+	if err := nameable(node); err != nil {
+		return nil, err
+	}
+	return all[api.NodeRoom](ctx, c, "/v1/nodes/"+url.PathEscape(node)+"/room")
+}
+
 // Version says which program answers.
 func (c *Client) Version(ctx context.Context) (api.Version, error) {
 	return one[api.Version](ctx, c, "/v1/", "version")
