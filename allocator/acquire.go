@@ -40,7 +40,7 @@ func (a *Allocator) Acquire(ctx context.Context, owner nic.Owner, container stri
 // acquirer is the node that a NIC is asked for, if it may have one. The edit
 // passes only while the node's record is the same.
 func acquirer(e *edit, name string) (nic.Node, error) {
-	node, rev, found, err := get[nic.Node](e, nodeKey(name))
+	node, rev, found, err := peek[nic.Node](e, nodeKey(name))
 	if err != nil {
 		return node, err
 	}

@@ -132,6 +132,7 @@ type Allocator struct {
 	censuses *censuses
 	tallies  *tallies
 	crowds   *crowds
+	glances  *glances
 	// publishes: there are claims with public addresses, or there may be.
 	publishes atomic.Bool
 
@@ -182,6 +183,7 @@ func New(opts Options) (*Allocator, error) {
 		spares:   newSpares(),
 		tallies:  newTallies(own, opts.Observer),
 		crowds:   newCrowds(),
+		glances:  newGlances(),
 		born:     own.now(),
 	}
 	a.trips = newTrips(a.machineOn)

@@ -15,9 +15,10 @@ import (
 // commit which passes was decided on the truth.
 type edit struct {
 	clock
-	ctx   context.Context
-	store store.Store
-	ops   []store.Op
+	ctx     context.Context
+	store   store.Store
+	glances *glances
+	ops     []store.Op
 	// fences are checked along with ops, if there are any.
 	fences []store.Op
 	// undo takes back what was done in memory along with ops, if they are not
@@ -101,19 +102,17 @@ func (a *Allocator) asLeader(ctx context.Context, decide func(*edit) error) erro
 
 // get reads a record; found is false if there is none.
 func get[T any](e *edit, key string) (v T, rev store.Rev, found bool, err error) {
-	v, rev, err = store.GetJSON[T](e.ctx, e.store, key)
-	if errors.Is(err, store.ErrNotFound) {
-		return v, 0, false, nil
-	}
-	if err == nil {
+	v, rev, found, err = peek[T](e, key)
+	if found {
+		v = own(&e.glances.copier, v)
 		e.keep(&e.read, key, v)
 	}
-	return v, rev, err == nil, err
+	return v, rev, found, err
 }
 
 // reader is an edit that only reads.
 func (a *Allocator) reader(ctx context.Context) *edit {
-	return &edit{clock: a.clock, ctx: ctx, store: a.opts.Store}
+	return &edit{clock: a.clock, ctx: ctx, store: a.opts.Store, glances: a.glances}
 }
 
 func (e *edit) create(key string, v any)                { e.put(key, v, 0) }

@@ -28,7 +28,7 @@ func stale(what string, node nic.Node, session uint64) error {
 // fenceNode is fence for whoever has not read the node's record, and refuses a
 // node that has been revoked. The edit passes only while the record is the same.
 func fenceNode(e *edit, what, name string) error {
-	node, rev, found, err := get[nic.Node](e, nodeKey(name))
+	node, rev, found, err := peek[nic.Node](e, nodeKey(name))
 	if err != nil || !found {
 		return err
 	}

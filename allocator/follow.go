@@ -72,12 +72,14 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 		case err != nil:
 			return fmt.Errorf("watch the store: %w", err)
 		}
+		store.Once(events)
 		a.seeAddresses(events)
 		a.wakePools(events)
 		for _, e := range events {
 			a.tallies.see(e)
 			a.crowds.see(e)
 			a.trips.see(e)
+			a.glances.see(e)
 			if a.changes.see(e) {
 				a.queue.Wake(e.Key)
 			}

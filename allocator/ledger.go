@@ -90,6 +90,15 @@ type nodes struct {
 }
 
 func (ns nodes) Node(ctx context.Context, instance nic.InstanceID) (nic.Node, error) {
+	// Most are called as their node is. Then the others, with all their cards, need not
+	// be read.
+	named, _, err := store.GetJSON[nic.Node](ctx, ns.store, nodeKey(string(instance)))
+	if err == nil && instanceOf(named, ns.provider) == instance {
+		return named, nil
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nic.Node{}, err
+	}
 	all, _, err := store.ListJSON[nic.Node](ctx, ns.store, nodePrefix, "", 0)
 	if err != nil {
 		return nic.Node{}, err

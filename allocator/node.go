@@ -121,7 +121,7 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 		return fmt.Errorf("report of node %s: %w: of %d NICs, at most %d", name, ErrInvalid, len(report.NICs), maxReported)
 	}
 	err := a.atomically(ctx, func(e *edit) error {
-		node, rev, found, err := get[nic.Node](e, nodeKey(name))
+		node, rev, found, err := peek[nic.Node](e, nodeKey(name))
 		switch {
 		case err != nil:
 			return err

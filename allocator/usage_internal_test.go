@@ -32,7 +32,7 @@ func TestWhatCoolsDownIsCounted(t *testing.T) {
 		u.see([]store.Event{{Record: store.Record{Key: "addr/default/" + addr, Value: data, Rev: rev}}})
 	}
 	take := func(tenant, addr string) (fill, *edit, bool) {
-		e := &edit{ctx: t.Context(), store: s, clock: now}
+		e := &edit{ctx: t.Context(), store: s, clock: now, glances: newGlances()}
 		of, undo, err := u.take(e, tenant, 1, "addr/default/"+addr)
 		if err != nil {
 			t.Fatal(err)

@@ -114,7 +114,7 @@ func (a *Allocator) Nodes(ctx context.Context) ([]nic.Node, error) {
 
 // Node returns one node, or ErrNotFound.
 func (a *Allocator) Node(ctx context.Context, name string) (nic.Node, error) {
-	node, _, found, err := get[nic.Node](a.reader(ctx), nodeKey(name))
+	node, _, found, err := peek[nic.Node](a.reader(ctx), nodeKey(name))
 	if err != nil || !found {
 		return nic.Node{}, orNotFound(err, "node %q", name)
 	}

@@ -76,7 +76,7 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 		return nic.Wanted{}, false, err
 	}
 	w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: deviceOf(n), Network: n.Network, Again: n.Again, Turn: n.Turn}
-	claim, _, found, err := get[nic.Claim](e, claimKey(n.Holder))
+	claim, _, found, err := peek[nic.Claim](e, claimKey(n.Holder))
 	if err == nil && found && claim.NIC == n.ID && onMove(claim) {
 		a.wantedMoving(&w, n, claim)
 		return w, !planned || w.Claim != "", nil

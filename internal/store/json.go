@@ -46,11 +46,27 @@ func ListJSON[T any](ctx context.Context, s Store, prefix, after string, limit i
 
 // DecodeJSON decodes one record, such as that of an Event.
 func DecodeJSON[T any](rec Record) (T, error) {
+	if rec.once != nil {
+		if v, ok := (*rec.once).(*T); ok {
+			return *v, nil
+		}
+	}
 	var v T
 	if err := json.Unmarshal(rec.Value, &v); err != nil {
 		return v, fmt.Errorf("decode record %q (revision %d): %w", rec.Key, rec.Rev, err)
 	}
+	if rec.once != nil {
+		*rec.once = &v
+	}
 	return v, nil
+}
+
+// Once has DecodeJSON decode each event once, however many of its readers ask, one
+// after the other. They share what it points to, and none of them may change that.
+func Once(events []Event) {
+	for i := range events {
+		events[i].once = new(any)
+	}
 }
 
 // CreateJSON is Create with an encoded value.

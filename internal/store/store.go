@@ -35,6 +35,8 @@ type Record struct {
 	Key   string
 	Value []byte
 	Rev   Rev
+
+	once *any // a pointer to what it was decoded to, see Once
 }
 
 // A Store keeps records. All methods may be called concurrently.
