@@ -96,6 +96,8 @@ func (a *Allocator) asLeader(ctx context.Context, decide func(*edit) error) erro
 			return err
 		}
 		e.ops = append(e.ops, a.term.Check())
+		end := a.spares.writes(e.written)
+		e.undo, e.after = append(e.undo, func() { end(0) }), append(e.after, end)
 		return nil
 	})
 }

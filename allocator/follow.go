@@ -27,9 +27,9 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	if err := a.recoverPublic(ctx); err != nil {
 		return nil, err
 	}
+	a.spares.learn(nics, rev)
 	for _, n := range nics {
 		a.changes.learn(n.Value)
-		a.spares.learn(n.Value)
 		a.queue.Wake(n.Key)
 	}
 	for _, c := range claims {

@@ -165,6 +165,7 @@ func (a *Allocator) wakePools(events []store.Event) {
 			a.queue.Wake(poolRoot + node)
 		}
 	}
+	a.spares.reached(events[len(events)-1].Rev)
 }
 
 // pooled says whether any network has a pool.

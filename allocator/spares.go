@@ -1,6 +1,8 @@
 package allocator
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,9 +16,27 @@ import (
 // networks have spares that come to nothing there. It is the leader's memory
 // alone.
 type spares struct {
-	mu     sync.Mutex
-	nics   map[nic.ID]spareMark
-	pauses map[spareOf]pause
+	mu   sync.Mutex
+	nics map[nic.ID]spareMark // as of the revision seen
+	seen store.Rev
+	// ahead is what the leader has written itself and not seen yet: who has heard of
+	// a spare may ask for it before the watch has come that far. Writing are those in
+	// reserve that it is about to write: the store has one before we know.
+	ahead   map[nic.ID]aheadMark
+	writing map[spareAt]int
+	pauses  map[spareOf]pause
+}
+
+// A spareAt is a NIC on a node.
+type spareAt struct {
+	node string
+	id   nic.ID
+}
+
+// An aheadMark is what a NIC is from a revision on.
+type aheadMark struct {
+	spareMark
+	at store.Rev
 }
 
 // A spareMark is what of a NIC matters to the pools of its node.
@@ -48,7 +68,9 @@ type pause struct {
 }
 
 func newSpares() *spares {
-	return &spares{nics: map[nic.ID]spareMark{}, pauses: map[spareOf]pause{}}
+	return &spares{
+		nics: map[nic.ID]spareMark{}, ahead: map[nic.ID]aheadMark{}, writing: map[spareAt]int{}, pauses: map[spareOf]pause{},
+	}
 }
 
 // failed notes a spare that has come to nothing.
@@ -67,23 +89,90 @@ func (s *spares) came(n nic.NIC) {
 	delete(s.pauses, spareOf{n.Node, n.Network})
 }
 
-// learn notes where a NIC is that was there before the watch.
-func (s *spares) learn(n nic.NIC) {
+// learn notes where the NICs are that there are at a revision, from which on they are
+// watched.
+func (s *spares) learn(nics []store.JSON[nic.NIC], at store.Rev) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.nics[n.ID] = spareMarkOf(n)
+	clear(s.nics)
+	for _, n := range nics {
+		s.nics[n.Value.ID] = spareMarkOf(n.Value)
+	}
+	s.reach(at)
 }
 
-// on are a node's NICs that nobody holds.
+// writes notes what the leader is about to commit; end says at which revision it has,
+// which the watch may not have come to yet, or 0 if it has not.
+func (s *spares) writes(records []remembered) (end func(at store.Rev)) {
+	var nics []nic.NIC
+	for _, r := range records {
+		if n, ok := r.v.(nic.NIC); ok {
+			nics = append(nics, n)
+		}
+	}
+	count := func(by int) {
+		for _, n := range nics {
+			key := spareAt{n.Node, n.ID}
+			if !spareMarkOf(n).idle(n.Node) {
+				continue
+			}
+			if s.writing[key] += by; s.writing[key] == 0 {
+				delete(s.writing, key)
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	count(1)
+	return func(at store.Rev) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		count(-1)
+		for _, n := range nics {
+			if at > s.seen && at >= s.ahead[n.ID].at {
+				s.ahead[n.ID] = aheadMark{spareMarkOf(n), at}
+			}
+		}
+	}
+}
+
+// reached notes that all has been seen up to a revision.
+func (s *spares) reached(at store.Rev) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reach(at)
+}
+
+func (s *spares) reach(at store.Rev) {
+	s.seen = at
+	maps.DeleteFunc(s.ahead, func(_ nic.ID, m aheadMark) bool { return m.at <= at })
+}
+
+// on are a node's NICs that nobody holds, with those that are about to be.
 func (s *spares) on(node string) (ids []nic.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, m := range s.nics {
-		if m.node == node && (m.state == pool.Making || m.state == pool.Spare || m.state == pool.Cooling) {
+		if _, later := s.ahead[id]; !later && m.idle(node) {
 			ids = append(ids, id)
 		}
 	}
+	for id, m := range s.ahead {
+		if m.idle(node) {
+			ids = append(ids, id)
+		}
+	}
+	for key := range s.writing {
+		if key.node == node && !slices.Contains(ids, key.id) {
+			ids = append(ids, key.id)
+		}
+	}
 	return ids
+}
+
+// idle says whether it is a NIC in reserve on the node.
+func (m spareMark) idle(node string) bool {
+	return m.node == node && (m.state == pool.Making || m.state == pool.Spare || m.state == pool.Cooling)
 }
 
 func (s *spares) pausedFor(node, network string) time.Duration {
