@@ -2,7 +2,9 @@ package allocator_test
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,5 +105,40 @@ func TestF20_ACardThatIsTornOutOfAContainerComesBack(t *testing.T) {
 		if n := r.cloud.Counts()[fake.OpAttach].Calls - before; n != 1 {
 			t.Errorf("asked %d times; want once", n)
 		}
+	})
+}
+
+// overtaken refuses the second attach, which takes so long that a look has found
+// meanwhile that the first one has worked.
+type overtaken struct {
+	*careless
+	asked atomic.Int32
+}
+
+func (o *overtaken) Attach(ctx context.Context, id nic.ID, at nic.Place) (nic.Seen, error) {
+	if o.asked.Add(1) != 2 {
+		return o.careless.Attach(ctx, id, at)
+	}
+	o.mu.Lock()
+	o.lost[id] = false
+	o.mu.Unlock()
+	time.Sleep(time.Second)
+	return nic.Seen{}, &provider.Error{Kind: provider.ErrUnsupported, Err: errors.New("it is there already")}
+}
+
+// F09: an attach that is insisted on and refused takes no NIC away that has been
+// plugged in meanwhile.
+func TestF09_ALateRefusalTakesNothingAway(t *testing.T) {
+	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {
+		o := &overtaken{careless: newCareless(r)}
+		o.lose = 1
+		r.via = o
+		r.crash()
+		claim := r.acquire("0001", "lab")
+		r.wait(30 * time.Second)
+		if got := r.claim(claim.ID); o.asked.Load() != 2 || got.Phase != nic.ClaimReady || len(got.Setbacks) != 0 {
+			t.Errorf("asked %d times: %+v", o.asked.Load(), got)
+		}
+		r.count(nic.PhaseHeld, 1)
 	})
 }

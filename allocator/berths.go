@@ -24,10 +24,13 @@ type berths struct {
 	since   map[nic.ID]time.Time      // of who waits
 }
 
-// newBerths leaves half of the workers to the other machines.
+// mostBerths is how many NICs of one machine are worked on at a time, at most.
+const mostBerths = 4
+
+// newBerths leaves half of the workers to the other machines, or more.
 func newBerths(workers int, wake func(nic.ID)) *berths {
 	return &berths{
-		most: max(1, workers/2), wake: wake,
+		most: max(1, min(workers/2, mostBerths)), wake: wake,
 		taken: map[pool.Machine]int{}, waiting: map[pool.Machine][]nic.ID{}, since: map[nic.ID]time.Time{},
 	}
 }

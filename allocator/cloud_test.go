@@ -1,6 +1,7 @@
 package allocator_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/fake"
@@ -69,7 +71,7 @@ func TestACloudsNIC(t *testing.T) {
 		cloudBubble(t, inTheCloud(), func(n *nic.Network) { n.MTU = mtu }, func(t *testing.T, r *rig) {
 			claim := r.wants(r.acquire("0001", "vpc").ID, nic.ClaimReady, time.Second)
 			spec := r.placed(claim).Cloud
-			want := "{Subnets:[] Pick: Zone:a Subnet:subnet-a1 Groups:[sg-1] IPv6:true Prefixes:0 PublicIP:false Forwards:false Tags:map[team:web]}"
+			want := "{Subnets:[] Pick: Zone:a Subnet:subnet-a1 Groups:[sg-1] IPv6:true Prefixes:0 PublicIP:false Forwards:false Tags:map[team:web] Secondary:0}"
 			if got := fmt.Sprintf("%+v", spec); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
@@ -203,6 +205,58 @@ func TestACloudsNICStaysInItsZone(t *testing.T) {
 			if got := fmt.Sprint(room.Refusals); strings.Contains(got, "zone") != refused || len(room.Refusals) > 0 != refused {
 				t.Errorf("to %s: %+v", node, room.Refusals)
 			}
+		}
+	})
+}
+
+// A cloud's NIC whose record was lost gets one from which it is known as what it is:
+// it stays in its subnet's zone, and its cloud is not asked for the MAC that it drew.
+func TestACloudsNICIsRestored(t *testing.T) {
+	cloudBubble(t, inTheCloud(), func(*nic.Network) {}, func(t *testing.T, r *rig) {
+		claim := r.bound("a001", "vpc")
+		defer r.answers(allOf(claim))()
+		r.drop("nic/" + string(claim.NIC))
+		r.audit(true, api.FindingClaimWithoutNIC)
+		r.wait(5 * time.Second)
+		if spec := r.placed(claim); spec.Cloud.Subnet != "subnet-a1" || spec.Cloud.Subnets != nil || !spec.MAC.IsZero() || spec.NIC != claim.NIC {
+			t.Errorf("its spec is %+v", spec)
+		}
+		r.joinVM2()
+		room, err := r.alloc.MoveRoom(t.Context(), []nic.ClaimID{claim.ID}, "vm2")
+		if err != nil || !strings.Contains(fmt.Sprint(room.Refusals), "zone") {
+			t.Errorf("a move to another zone: %+v, %v", room.Refusals, err)
+		}
+		r.remove(claim.ID)
+		r.wait(time.Minute)
+		r.empty()
+	})
+}
+
+// A cloud's NIC that was deleted by hand cannot be had again. Its node is asked to look,
+// which is no failure; it misses the NIC, and the claim gets another.
+func TestACloudsNICIsDeletedByHand(t *testing.T) {
+	cloudBubble(t, inTheCloud(), func(*nic.Network) {}, func(t *testing.T, r *rig) {
+		claim := r.bound("a001", "vpc")
+		defer r.answers(allOf(claim))()
+		err := errors.Join(r.cloud.Detach(t.Context(), claim.NIC, "vm1"), r.cloud.Delete(t.Context(), claim.NIC))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.audit(true, api.FindingNotAtProvider)
+		wanted, _, err := r.alloc.Wanted(t.Context(), "vm1", 0)
+		if err != nil || len(wanted) != 1 || wanted[0].Again == 0 {
+			t.Fatalf("the node was not asked to look: %+v, %v", wanted, err)
+		}
+		err = r.alloc.Report(t.Context(), "vm1", nic.NodeReport{Session: r.node.Session, NICs: []nic.Observed{{
+			NIC: claim.NIC, Claim: claim.ID, Epoch: claim.Epoch, State: nic.ObservedWaiting, Running: true,
+			Conditions: []nic.Condition{{Reason: nic.ReasonWaitingForNIC}},
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.wait(time.Minute)
+		if now := r.claim(claim.ID); now.Phase != nic.ClaimPending || !strings.Contains(fmt.Sprint(now.Conditions), "knows nothing of the NIC") {
+			t.Errorf("the claim is %+v", now)
 		}
 	})
 }

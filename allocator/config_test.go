@@ -85,6 +85,29 @@ func TestAWaitThatIsOverIsNotShown(t *testing.T) {
 	})
 }
 
+// Nor does one whose node has said that the NIC is out and clean wait for the node, while
+// its provider takes its time.
+func TestTheNodesWordEndsTheWaitForIt(t *testing.T) {
+	slow := fake.Options{Latency: fake.Latency{Detach: 5 * time.Minute}}
+	bubble(t, slow, func(t *testing.T, r *rig) {
+		claim := r.wants(r.acquire("0001", "web").ID, nic.ClaimReady, time.Second)
+		claim = r.release(claim.ID)
+		r.wait(time.Second)
+		if got := r.claim(claim.ID); reason(got) != nic.ReasonWaitingForNode {
+			t.Fatalf("claim says %+v, want WaitingForNode", got.Conditions)
+		}
+		r.report(claim, nic.ObservedClean, false)
+		r.wait(time.Second)
+		if got := r.claim(claim.ID); len(got.Conditions) != 0 {
+			t.Errorf("claim says %+v; it waits for its provider, and not for long yet", got.Conditions)
+		}
+		r.wait(time.Minute)
+		if got := r.claim(claim.ID); len(got.Conditions) != 1 || reason(got) != nic.ReasonWaitingForProvider {
+			t.Errorf("claim says %+v, want WaitingForProvider", got.Conditions)
+		}
+	})
+}
+
 // A claim without a NIC ends: its node must hear of it, or it goes on
 // releasing it for ever.
 func TestTheNodeHearsOfAClaimsEnd(t *testing.T) {

@@ -138,21 +138,7 @@ func (a *Allocator) restore(ctx context.Context, f finding) error {
 		if err != nil {
 			return err
 		}
-		now := a.now()
-		network := a.networks[claim.Request.Network]
-		n := nic.NIC{
-			Schema: nic.Schema, ID: f.NIC, Tenant: claim.Tenant, Network: claim.Request.Network, Provider: f.Provider,
-			Node: claim.Owner.Node, Instance: f.seen.Place.Instance, Phase: nic.PhaseHeld, Placed: true, Holder: claim.ID,
-			Seen: f.seen, Layer3: layer3(network, claim, f.seen.Subnets), Created: now, Since: now,
-			Spec: nic.Spec{
-				NIC: f.NIC, Network: claim.Request.Network, Tenant: claim.Tenant, Node: claim.Owner.Node, MAC: f.seen.MAC,
-				Addrs: f.seen.Addrs, MTU: network.MTU, Device: f.seen.Device, Port: network.Port,
-				Cloud: network.Cloud.Spec(),
-			},
-		}
-		if !n.Seen.Device.Kind.Made() {
-			n.Spec.Device = nic.Device{}
-		}
+		n := a.asMade(f, claim)
 		if claim.Phase == nic.ClaimReleasing || claim.Phase == nic.ClaimPending {
 			n.Phase = nic.PhaseReturning // it was on its way home
 		}
@@ -160,6 +146,28 @@ func (a *Allocator) restore(ctx context.Context, f finding) error {
 		e.create(nicKey(n.ID), n)
 		return e.ensure(onKey(n.Node, n.ID), n.ID)
 	})
+}
+
+// asMade is the record of a NIC that a claim has, by what its provider and its network
+// say of it now: what it was asked for is lost with its record.
+func (a *Allocator) asMade(f finding, claim nic.Claim) nic.NIC {
+	network := a.networks[claim.Request.Network]
+	n := a.newNIC(network, nic.Node{Name: claim.Owner.Node}, claim.Tenant, f.seen.MAC)
+	n.ID, n.Network, n.Provider, n.Instance = f.NIC, claim.Request.Network, f.Provider, f.seen.Place.Instance
+	n.Phase, n.Placed, n.Holder, n.Seen = nic.PhaseHeld, true, claim.ID, f.seen
+	n.Layer3 = layer3(network, claim, f.seen.Subnets)
+	n.Spec.NIC, n.Spec.Network, n.Spec.Addrs, n.Spec.Device = f.NIC, n.Network, f.seen.Addrs, nic.Device{}
+	n.Spec.Functions = nic.Functions{}
+	if f.seen.Device.Kind.Made() {
+		n.Spec.Device = f.seen.Device
+	}
+	if a.opts.Providers[f.Provider].Info().DrawsMACs { // and is never asked for one
+		n.Spec.MAC = nic.MAC{}
+	}
+	if f.seen.Subnet != "" {
+		n.Spec.Cloud.Subnets, n.Spec.Cloud.Pick, n.Spec.Cloud.Subnet = nil, "", f.seen.Subnet
+	}
+	return n
 }
 
 // unplugElsewhere has the provider unplug a NIC from every node but its own:
@@ -208,16 +216,24 @@ func (a *Allocator) plugAgain(ctx context.Context, f finding) error {
 	if err != nil || !found || !inUse(n) {
 		return errors.Join(err, errMoved)
 	}
-	if !p.Info().DrawsMACs { // else it would be another one, and its node does not miss this one yet
+	draws := p.Info().DrawsMACs
+	if !draws { // else it would be another one
 		if _, err := p.Create(ctx, n.Spec); err != nil {
 			return fmt.Errorf("make %s known to provider %s again: %w", n.ID, n.Provider, err)
 		}
 	}
 	_, err = p.Attach(ctx, n.ID, nic.Place{Node: n.Node, Instance: n.Instance})
-	if err != nil && !errors.Is(err, provider.ErrBusy) {
+	gone := draws && errors.Is(err, provider.ErrNotFound) // for good: its node looks, misses it, and gives it back
+	if err != nil && !gone && !errors.Is(err, provider.ErrBusy) {
 		return fmt.Errorf("plug %s in again: %w", n.ID, err)
 	}
-	return a.change(ctx, n.ID, func(n *nic.NIC) bool { n.Again++; return true })
+	return a.change(ctx, n.ID, func(n *nic.NIC) bool {
+		if gone && n.Carries && isSpare(*n) { // no node is told of it, and can miss it
+			return a.homeward(n)
+		}
+		n.Again++
+		return true
+	})
 }
 
 // renew takes a NIC that is nowhere from its claim, which gets another.

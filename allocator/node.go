@@ -231,7 +231,10 @@ func moveClaim(e *edit, o nic.Observed, missing *nic.Condition) (bound bool, err
 	case missing != nil:
 		changed = nic.SetCondition(&claim.Conditions, *missing) || changed
 	case claim.Phase == nic.ClaimReady || claim.Phase == nic.ClaimBound:
-		changed = nic.ClearCondition(&claim.Conditions, nic.ReasonWaitingForNIC) || changed
+		changed = nic.ClearCondition(&claim.Conditions, nic.ReasonWaitingForNIC, nic.ReasonVFUnusable) || changed
+	}
+	if o.State == nic.ObservedClean { // from here on its NIC waits for the provider
+		changed = nic.ClearCondition(&claim.Conditions, nic.ReasonWaitingForNode) || changed
 	}
 	switch {
 	case o.State == nic.ObservedIn && claim.Phase == nic.ClaimReady:

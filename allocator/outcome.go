@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 )
@@ -21,18 +22,37 @@ func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err erro
 		return a.failed(ctx, n, err)
 	}
 	a.reached(n.Provider, nil)
-	return 0, a.change(ctx, n.ID, func(n *nic.NIC) bool {
-		if n.Turn > 0 && seen.Device.Kind == "" {
-			seen.Device = n.Seen.Device // the node may have been told: see land
+	plugged := false
+	err = a.asLeader(ctx, func(e *edit) error {
+		plugged = false
+		now, rev, found, err := get[nic.NIC](e, nicKey(n.ID))
+		if err != nil || !found {
+			return err
 		}
-		if n.Phase != nic.PhasePlanned || reflect.DeepEqual(n.Seen, seen) {
-			return false
+		if now.Turn > 0 && seen.Device.Kind == "" {
+			seen.Device = now.Seen.Device // the node may have been told: see land
 		}
-		n.Seen = seen
-		a.seenSteps(n)
-		nic.ClearCondition(&n.Conditions, nic.ReasonProviderError, nic.ReasonWaitingForTurn)
-		return true
+		if now.Phase != nic.PhasePlanned || reflect.DeepEqual(now.Seen, seen) {
+			return nil
+		}
+		now.Seen = seen
+		a.seenSteps(&now)
+		nic.ClearCondition(&now.Conditions, nic.ReasonProviderError, nic.ReasonWaitingForTurn)
+		switch {
+		case seen.State == nic.StateAttached && seen.Place.Instance == now.Instance:
+			n, plugged = now, true
+			return a.handOver(e, now, rev)
+		case seen.State == nic.StateCreating || seen.State == nic.StateAttaching:
+			return noteIn(e, now, rev, waitsForProvider(now))
+		}
+		e.update(nicKey(now.ID), now, rev)
+		return nil
 	})
+	if err != nil || !plugged {
+		return 0, err
+	}
+	a.landed(n.ID)
+	return 0, a.logged(n, "NIC plugged in", nil)
 }
 
 // failed sorts a provider's error: what can never work is given up and told to
@@ -86,15 +106,23 @@ func retryAfter(err error) time.Duration {
 }
 
 // giveUp takes a NIC back that cannot be plugged in, and refuses its claim. One on
-// the move is not given up: its move decides.
+// the move is not given up: its move decides. Neither is one that a look has found
+// plugged in meanwhile: an attach that was insisted on may be refused because an
+// earlier one has worked.
 func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) error {
 	var held error
+	given := false
 	err := a.asLeader(ctx, func(e *edit) error {
+		held, given = nil, false
+		now, _, there, err := get[nic.NIC](e, nicKey(n.ID))
+		if err != nil || !there || now.Phase != nic.PhasePlanned {
+			return err
+		}
 		claim, rev, found, err := get[nic.Claim](e, claimKey(n.Holder))
 		if err != nil {
 			return err
 		}
-		if held = nil; found && claim.NIC == n.ID && onMove(claim) {
+		if found && claim.NIC == n.ID && onMove(claim) {
 			held = fmt.Errorf("plug in a NIC on the move: %s", why.Message)
 			return a.stumble(e, claim, rev, n, *why)
 		}
@@ -105,12 +133,13 @@ func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) e
 			a.refuse(&claim, *why)
 			e.update(claimKey(claim.ID), claim, rev)
 		}
+		given = true
 		return takeBack(e, n.ID)
 	})
 	if err == nil && held != nil {
 		return held // it is tried again, less and less often
 	}
-	if err == nil {
+	if err == nil && given {
 		if n.Holder == "" {
 			a.spares.failed(n)
 		}
@@ -129,31 +158,43 @@ func (a *Allocator) pluggedIn(ctx context.Context, n nic.NIC) error {
 		if err != nil || !found || n.Phase != nic.PhasePlanned {
 			return err
 		}
-		nic.ClearCondition(&n.Conditions)
-		if n.Holder == "" {
-			a.setPhase(&n, nic.PhaseSpare)
-			e.update(nicKey(n.ID), n, rev)
-			return nil
-		}
-		a.setPhase(&n, nic.PhaseHeld)
-		claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
-		if err != nil {
-			return err
-		}
-		switch {
-		case !found || claim.NIC != n.ID:
-		case onMove(claim):
-			a.takeGiven(&claim, &n)
-			clearWaits(&claim)
-			e.update(claimKey(claim.ID), claim, claimRev)
-		case claim.Phase == nic.ClaimPending:
-			a.hand(&claim, &n)
-			e.update(claimKey(claim.ID), claim, claimRev)
-		}
-		e.update(nicKey(n.ID), n, rev)
-		return nil
+		return a.handOver(e, n, rev)
 	})
 	return a.logged(n, "NIC plugged in", err)
+}
+
+// handOver is pluggedIn within an edit, which has the NIC to write.
+func (a *Allocator) handOver(e *edit, n nic.NIC, rev store.Rev) error {
+	nic.ClearCondition(&n.Conditions)
+	if n.Holder == "" {
+		next := nic.PhaseSpare
+		if n.Carries && n.Seats > 0 {
+			next = nic.PhaseCarrying
+		}
+		if n.Carries { // its node is not told of it, and will not say that it has it
+			a.spares.came(n)
+		}
+		a.setPhase(&n, next)
+		e.update(nicKey(n.ID), n, rev)
+		return nil
+	}
+	a.setPhase(&n, nic.PhaseHeld)
+	claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+	if err != nil {
+		return err
+	}
+	switch {
+	case !found || claim.NIC != n.ID:
+	case onMove(claim):
+		a.takeGiven(&claim, &n)
+		clearWaits(&claim)
+		e.update(claimKey(claim.ID), claim, claimRev)
+	case claim.Phase == nic.ClaimPending:
+		a.hand(&claim, &n)
+		e.update(claimKey(claim.ID), claim, claimRev)
+	}
+	e.update(nicKey(n.ID), n, rev)
+	return nil
 }
 
 // logged logs a step of a NIC's life, once it is stored.
@@ -188,6 +229,20 @@ func (a *Allocator) note(ctx context.Context, id nic.ID, c *nic.Condition, over 
 		}
 		return nil
 	})
+}
+
+// noteIn is note within an edit that writes the NIC in any case.
+func noteIn(e *edit, n nic.NIC, rev store.Rev, c nic.Condition) error {
+	nic.SetCondition(&n.Conditions, c)
+	e.update(nicKey(n.ID), n, rev)
+	claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
+	if err != nil || !found || claim.NIC != n.ID || claim.Phase == nic.ClaimRefused {
+		return err
+	}
+	if nic.SetCondition(&claim.Conditions, c) {
+		e.update(claimKey(claim.ID), claim, claimRev)
+	}
+	return nil
 }
 
 // unnote drops waits and troubles that are over from a NIC, and from its claim.

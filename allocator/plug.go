@@ -53,21 +53,27 @@ func (a *Allocator) plug(ctx context.Context, p provider.Provider, n nic.NIC) (t
 		return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError, "provider %s: NIC is %s: %s", n.Provider, n.Seen.State, n.Seen.Reason))
 	}
 	a.lookAt(n, n.Seen.State) // creating, attaching, detaching: the poller looks
-	end := began.Add(within)
-	if err := a.note(ctx, n.ID, &nic.Condition{
-		Reason:   nic.ReasonWaitingForProvider,
-		Message:  fmt.Sprintf("provider %s says that the NIC is %s", n.Provider, n.Seen.State),
-		Since:    n.Since,
-		Deadline: end,
-	}); err != nil {
+	wait := waitsForProvider(n)
+	if err := a.note(ctx, n.ID, &wait); err != nil { // where it was not noted along with the state
 		return 0, err
 	}
-	left := a.until(end) + time.Second
+	left := a.until(wait.Deadline) + time.Second
 	if n.Seen.State == nic.StateAttaching {
 		again, err := a.insist(ctx, p, n)
 		return min(again, left), err
 	}
 	return left, nil
+}
+
+// waitsForProvider is what a NIC waits for that its provider has begun to bring.
+func waitsForProvider(n nic.NIC) nic.Condition {
+	began, within := plugWithin(n)
+	return nic.Condition{
+		Reason:   nic.ReasonWaitingForProvider,
+		Message:  fmt.Sprintf("provider %s says that the NIC is %s", n.Provider, n.Seen.State),
+		Since:    n.Since,
+		Deadline: began.Add(within),
+	}
 }
 
 // plugWithin is how long a plugging may last from when on: from when the NIC was

@@ -2,8 +2,10 @@ package allocator
 
 import (
 	"context"
+	"sync"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/gate"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 )
@@ -91,10 +93,9 @@ func (a *Allocator) poll(ctx context.Context, name string) {
 		case <-timer.C:
 		case <-a.pokes[name]:
 		}
-		begin := time.Now()
-		if due := a.due(name, begin); len(due) > 0 {
-			a.pollOne(ctx, name, due)
-			if a.pause(ctx, time.Since(begin)) != nil {
+		if due := a.due(name, time.Now()); len(due) > 0 {
+			took := a.pollOne(ctx, name, due)
+			if a.pause(ctx, took) != nil {
 				return
 			}
 		}
@@ -140,8 +141,14 @@ func (a *Allocator) untilNext(name string) time.Duration {
 	return max(0, wait)
 }
 
-func (a *Allocator) pollOne(ctx context.Context, name string, due map[nic.ID]flight) {
-	p := a.opts.Providers[name]
+// storedAtOnce is how many answers are stored at a time: commits that come together
+// are one write to the disk.
+const storedAtOnce = 32
+
+// pollOne looks at those that are due, stores what there is to be seen, and returns how
+// long the provider took to answer.
+func (a *Allocator) pollOne(ctx context.Context, name string, due map[nic.ID]flight) (took time.Duration) {
+	p, begin := a.opts.Providers[name], time.Now()
 	ctx, cancel := context.WithTimeout(ctx, worstCall(p))
 	defer cancel()
 	ids := make([]nic.ID, 0, len(due))
@@ -149,13 +156,16 @@ func (a *Allocator) pollOne(ctx context.Context, name string, due map[nic.ID]fli
 		ids = append(ids, id)
 	}
 	all, err := p.Get(ctx, ids...)
+	took = time.Since(begin)
 	a.reached(name, err)
 	if err != nil {
 		if ctx.Err() == nil {
 			a.opts.Log.Warn("provider did not answer", "provider", name, "nics", len(ids), "err", err)
 		}
-		return
+		return took
 	}
+	var wg sync.WaitGroup
+	storing := gate.New(storedAtOnce)
 	for id, f := range due {
 		seen, ok := all[id]
 		if !ok {
@@ -168,10 +178,18 @@ func (a *Allocator) pollOne(ctx context.Context, name string, due map[nic.ID]fli
 			}
 			continue
 		}
-		if _, err := a.seen(ctx, nic.NIC{ID: id}, seen, nil); err != nil {
-			a.opts.Log.Warn("could not store what a provider said", "nic", id, "claim", a.ClaimOf(id), "err", err)
-		}
+		wg.Go(func() {
+			err := storing.Pass(func() error {
+				_, err := a.seen(ctx, nic.NIC{ID: id, Provider: name}, seen, nil)
+				return err
+			})
+			if err != nil {
+				a.opts.Log.Warn("could not store what a provider said", "nic", id, "claim", a.ClaimOf(id), "err", err)
+			}
+		})
 	}
+	wg.Wait()
+	return took
 }
 
 // listen passes the provider's hints on to its poller, where it gives any.
