@@ -250,6 +250,9 @@ func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node ni
 	case network.Pool.Max == 0: // otherwise others may have it later
 		n.Spec.Addrs = addrsOf(claim.Identity)
 	}
+	if !network.Functions.IsZero() { // of all others no choice depends on it
+		n.Spec.NUMA, n.Spec.Failed = claim.Request.NUMA, failedVFs(*claim)
+	}
 	n.Layer3 = layer3(network, *claim, nil)
 	claim.NIC = n.ID
 	e.create(nicKey(n.ID), n)
@@ -267,7 +270,7 @@ func (k clock) newNIC(network nic.Network, node nic.Node, tenant string, mac nic
 	n.Spec = nic.Spec{
 		NIC: n.ID, Network: network.Name, Tenant: tenant, Node: node.Name,
 		MAC: mac, MTU: network.MTU, Device: network.Device, Port: network.Port,
-		Cloud: network.Cloud.Spec(),
+		Cloud: network.Cloud.Spec(), Functions: network.Functions,
 	}
 	if n.Spec.Device.Kind != "" {
 		n.Spec.Device.MAC, n.Spec.Device.MTU = mac, network.MTU

@@ -135,6 +135,8 @@ type Allocator struct {
 	glances  *glances
 	// publishes: there are claims with public addresses, or there may be.
 	publishes atomic.Bool
+	// promoting is held while a claim is promoted.
+	promoting sync.Mutex
 
 	mu       sync.Mutex           // guards what follows
 	lastSeen map[string]time.Time // by node

@@ -127,7 +127,7 @@ func (a *Allocator) bringAnew(e *edit, claim nic.Claim, rev store.Rev, why nic.C
 	if err != nil || !found {
 		return err
 	}
-	a.setBack(&claim, why)
+	a.setBack(&claim, why, failing(n)...)
 	nic.SetCondition(&claim.Conditions, why)
 	e.update(claimKey(claim.ID), claim, rev)
 	if e.homeward(&n) && a.carries(n) && n.Node == claim.Move.At {

@@ -44,10 +44,14 @@ type mark struct {
 	reuse         bool
 	going         string
 	turn          uint64
+	former        string
 }
 
 func markOf(n nic.NIC) mark {
-	return mark{n.Node, n.Phase, n.Placed, n.Clean, unseen(n) != nil, n.Seen.State, n.Seen.Device.Kind, n.Again, n.Holder, n.Reuse, n.Going, n.Turn}
+	return mark{
+		n.Node, n.Phase, n.Placed, n.Clean, unseen(n) != nil, n.Seen.State, n.Seen.Device.Kind, n.Again, n.Holder, n.Reuse, n.Going, n.Turn,
+		formerMark(n.Former),
+	}
 }
 
 func newChanges() *changes {
@@ -151,7 +155,7 @@ func (c *changes) seeNIC(id nic.ID, e store.Event) bool {
 
 // wishMark is what of a mark a node is told.
 func wishMark(m mark) mark {
-	return mark{node: m.node, phase: m.phase, device: m.device, again: m.again, holder: m.holder, going: m.going, turn: m.turn}
+	return mark{node: m.node, phase: m.phase, device: m.device, again: m.again, holder: m.holder, going: m.going, turn: m.turn, former: m.former}
 }
 
 // newWish notes a claim, and reports whether its node may be told another thing of

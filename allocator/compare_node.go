@@ -102,7 +102,8 @@ func (c *comparison) onNodes() {
 
 func (c *comparison) strayOn(node string, s nic.Stray) {
 	f := finding{stray: s, Finding: api.Finding{Kind: api.FindingLeftOnNode, NIC: s.NIC, Node: node, Link: s.Link}}
-	made := nic.DeviceKind(s.Kind).Made()
+	kind := nic.DeviceKind(s.Kind)
+	made := kind.Made() && !kind.Functions() // whose recipe no mark tells
 	switch {
 	case s.NIC == "":
 		f.Kind = api.FindingForeign

@@ -83,6 +83,9 @@ func (a *Allocator) keepSlots(ctx context.Context, what string, ids []nic.ClaimI
 	room, free, held := candidacy{}, map[pool.Machine]int{}, map[pool.Machine]map[nic.ID]pool.Machine{}
 	spares, need := map[pool.Machine][]nic.ID{}, map[pool.Machine]int{}
 	for _, id := range ids {
+		if fallsBack(a.networks[network[id]].Functions) { // it needs no slot
+			continue
+		}
 		m := a.machineOn(network[id], to)
 		if _, known := a.opts.Providers[m.Provider]; !known {
 			continue // which is against the move, and is said so below

@@ -148,21 +148,17 @@ func (c *candidacy) judgeOne(claim nic.Claim) error {
 // place asks the provider whether it could place the claim's NIC on the node, or
 // another such where it is not carried, if it has anything to say of that.
 func (c *candidacy) place(p provider.Provider, network nic.Network, claim nic.Claim, now nic.NIC) bool {
-	placer, ok := provider.As[provider.Placer](p)
-	if !ok {
-		return true
-	}
 	ctx, cancel := context.WithTimeout(c.e.ctx, worstCall(p))
 	defer cancel()
 	trial := c.a.newNIC(network, c.node, claim.Tenant, claim.Identity.MAC)
 	if now.Spec.Cloud.Subnet != "" && c.a.carries(now) { // which no NIC leaves
 		trial.Spec.Cloud = now.Spec.Cloud
 	}
-	_, err := placer.Place(ctx, trial.Spec, c.node)
+	err := fits(ctx, p, trial.Spec, c.node)
 	if err != nil {
 		c.against("network", "", "provider %s has no place for %s on node %s: %s", network.Provider, claim.Owner.Interface, c.to, err)
 	}
-	return err == nil
+	return err == nil && !fallsBack(network.Functions)
 }
 
 // unmovable says what of the claim is against any move; "" if nothing is.

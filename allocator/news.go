@@ -31,7 +31,8 @@ const (
 func waits(r nic.Reason) bool {
 	switch r {
 	case nic.ReasonWaitingForProvider, nic.ReasonWaitingForNode, nic.ReasonWaitingForNIC, nic.ReasonWaitingForDHCP,
-		nic.ReasonCheckingAddress, nic.ReasonWaitingForFormer, nic.ReasonWaitingForSlot, nic.ReasonWaitingForTurn:
+		nic.ReasonCheckingAddress, nic.ReasonWaitingForFormer, nic.ReasonWaitingForSlot, nic.ReasonWaitingForTurn,
+		nic.ReasonWaitingForRecord, nic.ReasonNothingLeaves:
 		return true
 	}
 	return false
@@ -182,6 +183,11 @@ func (n news) nic(op store.Op) {
 	}
 	if now.Phase != was.Phase {
 		n.add(n.ofNIC(now), "NIC"+nic.Reason(capital(string(now.Phase))), "%s", phaseText(now.Phase))
+	}
+	if now.Placed && !was.Placed && n.a.fellBack(now) {
+		of := n.ofNIC(now)
+		of.Type = api.EventWarning
+		n.add(of, nic.ReasonFellBack, "no VF of network %s is free on node %s: it gets %s instead", now.Network, now.Node, shapeOf(now.Spec.Device))
 	}
 	n.conditions(n.ofNIC(now), was.Conditions, now.Conditions)
 }

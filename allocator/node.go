@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/nicferry/nicferry/allocator/pool"
@@ -22,6 +24,7 @@ func (a *Allocator) Hello(ctx context.Context, name string, inv nic.Inventory) (
 	if !mayJoin {
 		return nic.Node{}, fmt.Errorf("node %q: %w: it is not among the nodes of the controller's config", name, ErrRefused)
 	}
+	inv.Cards = boundedCards(inv.Cards)
 	var node nic.Node
 	err := a.atomically(ctx, func(e *edit) error {
 		old, rev, known, err := get[nic.Node](e, nodeKey(name))
@@ -120,6 +123,7 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 	if len(report.NICs) > maxReported {
 		return fmt.Errorf("report of node %s: %w: of %d NICs, at most %d", name, ErrInvalid, len(report.NICs), maxReported)
 	}
+	freed := 0 // VFs
 	err := a.atomically(ctx, func(e *edit) error {
 		node, rev, found, err := peek[nic.Node](e, nodeKey(name))
 		switch {
@@ -143,13 +147,17 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 			if err := fenceEpoch(e, o); err != nil {
 				return err
 			}
-			if err := a.observe(e, name, o); err != nil {
+			if err := a.observe(e, node, o); err != nil {
 				return err
 			}
 		}
+		dealt := false
+		dealt, freed = deal(&node, report.Cards)
 		switch {
 		case node.Phase == nic.NodeLost: // it is not
 			node.Phase = nic.NodeReady
+			e.update(nodeKey(name), node, rev)
+		case dealt:
 			e.update(nodeKey(name), node, rev)
 		case len(e.ops) > 0:
 			e.check(nodeKey(name), rev) // a newer session must not be overtaken
@@ -159,15 +167,39 @@ func (a *Allocator) Report(ctx context.Context, name string, report nic.NodeRepo
 	if err == nil && report.Census != nil {
 		a.censuses.put(name, boundedCensus(*report.Census))
 	}
+	if err == nil && freed > 0 {
+		return a.lift(ctx, name, freed)
+	}
 	return err
+}
+
+// deal notes a node's cards as it tells them, and says whether they are others, and how
+// many VFs are free that were not.
+func deal(node *nic.Node, cards *[]nic.Card) (news bool, freed int) {
+	if cards == nil {
+		return false, 0
+	}
+	now := boundedCards(*cards)
+	same := func(a, b nic.Card) bool { return reflect.DeepEqual(a, b) }
+	if slices.EqualFunc(now, node.Inventory.Cards, same) {
+		return false, 0
+	}
+	before := freeVFs(node.Inventory.Cards)
+	for pci := range freeVFs(now) {
+		if !before[pci] {
+			freed++
+		}
+	}
+	node.Inventory.Cards = now
+	return true, freed
 }
 
 // observe takes one NIC's report: its own record, and what follows for the
 // NIC and its claim.
-func (a *Allocator) observe(e *edit, node string, o nic.Observed) error {
+func (a *Allocator) observe(e *edit, node nic.Node, o nic.Observed) error {
 	o = bounded(o)
 	n, rev, found, err := get[nic.NIC](e, nicKey(o.NIC))
-	if err != nil || !found || n.Node != node || n.Turn != o.Turn {
+	if err != nil || !found || n.Node != node.Name || n.Turn != o.Turn {
 		return err
 	}
 	cleaned := n.Phase == nic.PhaseReturning && o.State == nic.ObservedClean && !n.Clean
@@ -178,7 +210,8 @@ func (a *Allocator) observe(e *edit, node string, o nic.Observed) error {
 	if stateOf(n) == pool.Spare && o.State == nic.ObservedMade {
 		a.spares.came(n)
 	}
-	news := a.noteUnseen(&n, o) || cleaned
+	former := noteFormer(&n, o, node.Inventory.Boot)
+	news := a.noteUnseen(&n, o) || cleaned || former
 	old, oldRev, _, err := get[nic.Observed](e, observedKey(o.NIC))
 	if err != nil {
 		return err

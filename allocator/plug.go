@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nicferry/nicferry/allocator/pool"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 )
@@ -149,21 +150,10 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 		}()
 	}
 	m := machineOf(n)
-	before := a.slots.on(m)
-	limits, err := p.Limits(ctx, n.Instance)
-	if err != nil {
-		return a.failed(ctx, n, err)
-	}
-	if limits.Free <= 0 {
-		a.admitNext(m) // it shall hear the same
-		return 0, a.giveUp(ctx, n, a.because(nic.ReasonExhausted, "%s: 0 of %d %ss free for NICs of provider %s",
-			n.Node, limits.NICs, cmp.Or(limits.Slot, "slot"), n.Provider))
-	}
-	if !a.slots.promise(n.ID, n.Holder, m, limits.Free, before) {
-		return slotAgain, a.note(ctx, n.ID, &nic.Condition{
-			Reason: nic.ReasonWaitingForSlot, Since: n.Since, Deadline: later(n.Since, n.Asked).Add(plugDeadline),
-			Message: fmt.Sprintf("%d slots are free on %s at provider %s, and promised to NICs before this one", limits.Free, n.Node, n.Provider),
-		}, nic.ReasonWaitingForTurn)
+	if !fallsBack(n.Spec.Functions) {
+		if _, promised, again, err := a.promised(ctx, p, n, m); !promised || err != nil {
+			return again, err
+		}
 	}
 	if again, err := a.book(ctx, p, &n); again > 0 || err != nil { // which it has, if it was booked above
 		return again, err
@@ -178,7 +168,7 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 			return a.failed(ctx, n, err)
 		}
 	}
-	err = a.change(ctx, n.ID, func(n *nic.NIC) bool {
+	err := a.change(ctx, n.ID, func(n *nic.NIC) bool {
 		if n.Phase != nic.PhasePlanned || n.Placed {
 			return false
 		}
@@ -189,6 +179,37 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 	})
 	placed = err == nil
 	return 0, err
+}
+
+// promised has the NIC get one of its machine's free slots. Where there is none for it
+// now, it has been noted why, and again is when to ask anew.
+func (a *Allocator) promised(ctx context.Context, p provider.Provider, n nic.NIC, m pool.Machine) (limits provider.Limits, ok bool, again time.Duration, err error) {
+	before := a.slots.on(m)
+	limits, err = roomFor(ctx, p, n.Instance, len(before)+1)
+	if err != nil {
+		again, err = a.failed(ctx, n, err)
+		return limits, false, again, err
+	}
+	if limits.Free <= 0 {
+		a.admitNext(m) // it shall hear the same
+		return limits, false, 0, a.giveUp(ctx, n, a.because(nic.ReasonExhausted, "%s: 0 of %d %ss free for NICs of provider %s",
+			n.Node, limits.NICs, cmp.Or(limits.Slot, "slot"), n.Provider))
+	}
+	if !a.slots.promise(n.ID, n.Holder, m, limits.Free, before) {
+		return limits, false, slotAgain, a.note(ctx, n.ID, &nic.Condition{
+			Reason: nic.ReasonWaitingForSlot, Since: n.Since, Deadline: later(n.Since, n.Asked).Add(plugDeadline),
+			Message: fmt.Sprintf("%d slots are free on %s at provider %s, and promised to NICs before this one", limits.Free, n.Node, n.Provider),
+		}, nic.ReasonWaitingForTurn)
+	}
+	return limits, true, 0, nil
+}
+
+// roomFor is what the instance has room for, to plug in so many NICs more.
+func roomFor(ctx context.Context, p provider.Provider, instance nic.InstanceID, want int) (provider.Limits, error) {
+	if roomy, ok := provider.As[provider.Roomy](p); ok {
+		return roomy.Room(ctx, instance, want)
+	}
+	return p.Limits(ctx, instance)
 }
 
 // told says whether the node may have been told of the NIC: it is, once the

@@ -18,10 +18,10 @@ const (
 	tryGap      = 5 * time.Second
 )
 
-// setBack notes that a NIC was made for the claim in vain.
-func (k clock) setBack(claim *nic.Claim, why nic.Condition) {
+// setBack notes that a NIC was made for the claim in vain, maybe of VFs.
+func (k clock) setBack(claim *nic.Claim, why nic.Condition, vfs ...string) {
 	k.dropOldSetbacks(claim)
-	claim.Setbacks = append(slices.Clip(claim.Setbacks), nic.Setback{At: k.now(), Reason: why.Reason, Message: why.Message})
+	claim.Setbacks = append(slices.Clip(claim.Setbacks), nic.Setback{At: k.now(), Reason: why.Reason, Message: why.Message, VFs: vfs})
 	claim.Setbacks = claim.Setbacks[max(0, len(claim.Setbacks)-maxSetbacks):]
 }
 
@@ -59,6 +59,15 @@ func (k clock) overtried(claim *nic.Claim) *nic.Condition {
 	last := claim.Setbacks[len(claim.Setbacks)-1]
 	return k.because(last.Reason, "NICs made in vain within the hour: %d, the next is made at %s; the last: %s",
 		len(claim.Setbacks), nextTry(*claim).Format("15:04:05 MST"), last.Message)
+}
+
+// failedVFs are those that NICs were made of for the claim in vain.
+func failedVFs(claim nic.Claim) []string {
+	var all []string
+	for _, back := range claim.Setbacks {
+		all = append(all, back.VFs...)
+	}
+	return all
 }
 
 // startAfresh forgets the setbacks of a node's claims: it has booted, and what

@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,38 +13,67 @@ import (
 )
 
 // noteUnseen takes a node's word on whether a NIC that is plugged in has come
-// up there, and reports whether that is news. The deadline is by our clock.
+// up there, or can be made of its VFs, and reports whether that is news. The deadline
+// is by our clock.
 func (a *Allocator) noteUnseen(n *nic.NIC, o nic.Observed) bool {
-	waits := inUse(*n) && o.State == nic.ObservedWaiting &&
-		slices.ContainsFunc(o.Conditions, func(c nic.Condition) bool { return c.Reason == nic.ReasonWaitingForNIC })
+	i := slices.IndexFunc(o.Conditions, notThere)
 	switch {
-	case !waits:
-		return nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForNIC)
+	case i < 0 || !inUse(*n) || o.State != nic.ObservedWaiting:
+		return nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForNIC, nic.ReasonVFUnusable)
 	case unseen(*n) != nil:
 		return false
 	}
-	now := a.now()
-	return nic.SetCondition(&n.Conditions, nic.Condition{
-		Reason: nic.ReasonWaitingForNIC, Message: "plugged in, says the provider: " + halfThatFailed(*n, n.Seen, nil),
-		Since: now, Deadline: now.Add(a.opts.UnseenAfter),
-	})
+	said := o.Conditions[i]
+	if said.Reason == nic.ReasonWaitingForNIC {
+		said.Message = "plugged in, says the provider: " + halfThatFailed(*n, n.Seen, nil)
+	}
+	said.Since = a.now()
+	said.Deadline = said.Since.Add(a.opts.UnseenAfter)
+	return nic.SetCondition(&n.Conditions, said)
+}
+
+// notThere says whether a condition is of a NIC that is not on its node.
+func notThere(c nic.Condition) bool {
+	return c.Reason == nic.ReasonWaitingForNIC || c.Reason == nic.ReasonVFUnusable
 }
 
 // inUse says whether the NIC is to be seen on its node: in a container or ready
 // for one.
-func inUse(n nic.NIC) bool { return n.Phase == nic.PhaseHeld || n.Phase == nic.PhaseSpare }
+func inUse(n nic.NIC) bool {
+	return n.Phase == nic.PhaseHeld || n.Phase == nic.PhaseSpare || n.Phase == nic.PhaseCarrying
+}
 
-// unseen is the condition of a NIC that its node waits for; nil without.
+// pluggedOf is the NIC that the provider plugs in for it: its own, or its carrier's.
+func pluggedOf(n nic.NIC) nic.ID { return cmp.Or(n.Carrier, n.ID) }
+
+// unseen is the condition of a NIC that its node waits for, or cannot make; nil
+// without.
 func unseen(n nic.NIC) *nic.Condition {
-	for i := range n.Conditions {
-		if n.Conditions[i].Reason == nic.ReasonWaitingForNIC {
-			return &n.Conditions[i]
-		}
+	if i := slices.IndexFunc(n.Conditions, notThere); i >= 0 {
+		return &n.Conditions[i]
 	}
 	return nil
 }
 
-// awaitSight takes back a NIC that its node does not get to see in time (F09).
+// failing are the addresses of the VFs that its node cannot make the NIC of.
+func failing(n nic.NIC) []string {
+	c := unseen(n)
+	if c == nil || c.Reason != nic.ReasonVFUnusable {
+		return nil
+	}
+	d := n.Seen.Device
+	if d.Kind == nic.SRIOV {
+		return []string{d.VF.PCI}
+	}
+	var all []string
+	for _, v := range d.Bond.Members {
+		all = append(all, v.PCI)
+	}
+	return all
+}
+
+// awaitSight takes back a NIC that its node does not get to see in time (F09), or
+// cannot make of its VFs.
 func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
 	c := unseen(n)
 	if c == nil {
@@ -52,9 +82,8 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 	if left := a.until(c.Deadline); left > 0 {
 		return a.replug(ctx, p, n, left), nil
 	}
-	all, err := p.Get(ctx, n.ID)
-	why := a.because(nic.ReasonWaitingForNIC, "not seen within %s: %s", a.opts.UnseenAfter, halfThatFailed(n, all[n.ID], err))
-	err = a.asLeader(ctx, func(e *edit) error {
+	why := a.whyMissing(ctx, p, n, *c)
+	err := a.asLeader(ctx, func(e *edit) error {
 		now, _, found, err := get[nic.NIC](e, nicKey(n.ID))
 		if err != nil || !found || !inUse(now) || unseen(now) == nil {
 			return err
@@ -67,7 +96,7 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 			return a.bringAnew(e, claim, rev, *why)
 		}
 		if found && claim.NIC == n.ID && claim.Phase != nic.ClaimReleasing {
-			a.setBack(&claim, *why)
+			a.setBack(&claim, *why, failing(now)...)
 			a.setClaimPhase(&claim, nic.ClaimPending)
 			nic.SetCondition(&claim.Conditions, *why)
 			e.update(claimKey(claim.ID), claim, rev)
@@ -78,10 +107,19 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 		if n.Holder == "" {
 			a.spares.failed(n)
 		}
-		a.opts.Log.Warn("NIC taken back, its node has not seen it", "nic", n.ID, "claim", n.Holder, "network", n.Network,
+		a.opts.Log.Warn("NIC taken back, its node does not have it", "nic", n.ID, "claim", n.Holder, "network", n.Network,
 			"node", n.Node, "message", why.Message)
 	}
 	return 0, err
+}
+
+// whyMissing says why a NIC is taken back of which its node has said c for too long.
+func (a *Allocator) whyMissing(ctx context.Context, p provider.Provider, n nic.NIC, c nic.Condition) *nic.Condition {
+	if c.Reason == nic.ReasonVFUnusable {
+		return a.because(c.Reason, "node %s could not make it within %s: %s", n.Node, a.opts.UnseenAfter, c.Message)
+	}
+	all, err := p.Get(ctx, pluggedOf(n))
+	return a.because(c.Reason, "not seen within %s: %s", a.opts.UnseenAfter, halfThatFailed(n, all[pluggedOf(n)], err))
 }
 
 // halfThatFailed says whether it is the provider that has not plugged the NIC
@@ -89,7 +127,7 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 func halfThatFailed(n nic.NIC, seen nic.Seen, err error) string {
 	switch {
 	case err != nil && !errors.Is(err, provider.ErrNotFound):
-		return fmt.Sprintf("the guest %s has not seen MAC %s, and provider %s does not say why: %s", n.Node, n.Seen.MAC, n.Provider, err)
+		return fmt.Sprintf("the guest %s has not seen MAC %s, and provider %s does not say why: %s", n.Node, macOf(n), n.Provider, err)
 	case seen.State == "":
 		return fmt.Sprintf("provider %s has not plugged it in: it knows nothing of the NIC any more", n.Provider)
 	case seen.State != nic.StateAttached:
@@ -99,5 +137,13 @@ func halfThatFailed(n nic.NIC, seen nic.Seen, err error) string {
 	if seen.Bus != "" {
 		where = " at " + seen.Bus
 	}
-	return fmt.Sprintf("provider %s says attached%s, the guest %s has not seen MAC %s", n.Provider, where, n.Node, seen.MAC)
+	return fmt.Sprintf("provider %s says attached%s, the guest %s has not seen MAC %s", n.Provider, where, n.Node, macOf(n))
+}
+
+// macOf is the MAC by which the node finds the NIC.
+func macOf(n nic.NIC) nic.MAC {
+	if n.Seen.MAC.IsZero() {
+		return n.Seen.Device.MAC
+	}
+	return n.Seen.MAC
 }

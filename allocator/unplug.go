@@ -106,7 +106,7 @@ func (a *Allocator) retireFrom(ctx context.Context, was nic.NIC) error {
 // retire deletes a NIC until the provider says that it is gone, then ends its
 // record.
 func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
-	if n.Placed {
+	if _, keeps := provider.As[provider.Fitter](p); n.Placed || keeps { // else it was never asked
 		err := p.Delete(ctx, n.ID)
 		switch {
 		case err == nil:
@@ -124,6 +124,9 @@ func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) 
 		}
 	}
 	err := a.asLeader(ctx, func(e *edit) error { return a.end(e, n.ID) })
+	if freed := functionsOf(n.Spec.Device); err == nil && freed > 0 {
+		err = a.lift(ctx, n.Node, freed)
+	}
 	return 0, a.logged(n, "NIC deleted", err)
 }
 

@@ -56,6 +56,9 @@ func (a *Allocator) claimView(ctx context.Context, claim nic.Claim) (api.ClaimVi
 		return api.ClaimView{Claim: claim, Observed: observed}, nil
 	}
 	n, _, _, err := get[nic.NIC](a.reader(ctx), nicKey(claim.NIC))
+	if fell := a.fallenBack(claim, n); fell != nil {
+		claim.Conditions = append(claim.Conditions, *fell)
+	}
 	return api.ClaimView{Claim: claim, Observed: observed, Steps: api.Waterfall(n.Steps)}, err
 }
 

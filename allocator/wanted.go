@@ -87,6 +87,7 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 	if err == nil && found && claim.NIC == n.ID && claim.Owner.Node == n.Node { // else it has moved on, and the NIC is nobody's there
 		w.Claim, w.Epoch, w.Owner, w.Container = claim.ID, claim.Epoch, claim.Owner, claim.Container
 		w.Layer3 = a.layer3Of(n, claim)
+		w.Moves = w.Gone && goesOn(claim) && a.fellBack(n) // to its next NIC, with its leases
 	}
 	return w, true, err
 }
@@ -98,7 +99,7 @@ func deviceOf(n nic.NIC) nic.Device {
 	if d.Kind == nic.Found && n.Spec.MTU != 0 {
 		d.MTU = n.Spec.MTU
 	}
-	return d
+	return withFormer(d, n.Former)
 }
 
 func (a *Allocator) layer3Of(n nic.NIC, claim nic.Claim) nic.Layer3 {
@@ -199,6 +200,8 @@ func layer3(network nic.Network, claim nic.Claim, given []nic.Subnet) nic.Layer3
 		Silent:           network.Silent,
 		UncheckedGateway: network.UncheckedGateway,
 		Metadata:         network.Metadata,
+		Isolated:         network.Isolated,
+		AlsoAddrs:        network.AlsoAddrs,
 	}
 	for _, p := range l3.Addrs {
 		if s, ok := subnetOf(network, given, p.Addr()); ok && s.Gateway != (netip.Addr{}) {

@@ -15,6 +15,8 @@ const (
 	maxSaidConditions = 16
 	maxSaidReason     = 64      // bytes
 	maxSaidMessage    = 2 << 10 // bytes
+	maxSaidFormer     = 8       // VFs
+	maxCardText       = 64      // bytes of what is said of a VF
 )
 
 // How many links a node's census may say that are nobody's, and how many NICs a
@@ -30,6 +32,7 @@ const (
 func bounded(o nic.Observed) nic.Observed {
 	o.Addrs = o.Addrs[:min(len(o.Addrs), maxSaidAddrs)]
 	o.Conditions = slices.Clone(o.Conditions[:min(len(o.Conditions), maxSaidConditions)])
+	o.Former = o.Former[:min(len(o.Former), maxSaidFormer)]
 	for i := range o.Conditions {
 		c := &o.Conditions[i]
 		c.Reason, c.Message = nic.Reason(cut(string(c.Reason), maxSaidReason)), cut(c.Message, maxSaidMessage)
@@ -46,6 +49,22 @@ func boundedCensus(c nic.Census) nic.Census {
 		}
 	}
 	return c
+}
+
+// boundedCards is the same for a node's cards. How many there are is bounded where they
+// come in.
+func boundedCards(cards []nic.Card) []nic.Card {
+	cards = slices.Clone(cards)
+	for i := range cards {
+		c := &cards[i]
+		c.Name, c.Master, c.VFs = cut(c.Name, maxCardText), cut(c.Master, maxCardText), slices.Clone(c.VFs)
+		for j := range c.VFs {
+			for _, text := range []*string{&c.VFs[j].Name, &c.VFs[j].Used, &c.VFs[j].By} {
+				*text = cut(*text, maxCardText)
+			}
+		}
+	}
+	return cards
 }
 
 // roomForStrays is nil if more of what the node says that is there may be taken on.

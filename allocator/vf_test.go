@@ -1,0 +1,119 @@
+package allocator_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+)
+
+// vfsOf are the VFs of all NICs that a claim holds, by their address; no two have one.
+func (r *rig) vfsOf() map[string]nic.ID {
+	r.t.Helper()
+	all, _, err := store.ListJSON[nic.NIC](r.t.Context(), r.store, "nic/", "", 0)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	whose := map[string]nic.ID{}
+	for _, n := range all {
+		pci := n.Value.Seen.Device.VF.PCI
+		if pci == "" {
+			continue
+		}
+		if other, taken := whose[pci]; taken {
+			r.t.Errorf("VF %s is of NIC %s and of NIC %s", pci, other, n.Value.ID)
+		}
+		whose[pci] = n.Value.ID
+	}
+	return whose
+}
+
+// in counts the claims by phase.
+func (r *rig) in(claims []nic.Claim) map[nic.ClaimPhase][]nic.Claim {
+	phases := map[nic.ClaimPhase][]nic.Claim{}
+	for _, c := range claims {
+		now := r.claim(c.ID)
+		phases[now.Phase] = append(phases[now.Phase], now)
+	}
+	return phases
+}
+
+// TestF40_ManyClaimsFewVFs: of more claims than VFs, at once, as many are served as
+// there are VFs, each with its own. The others are told why, and served as VFs come
+// back; in the end nothing is left.
+func TestF40_ManyClaimsFewVFs(t *testing.T) {
+	t.Parallel()
+	const count, takers = 7, 32
+	vfs(t, count, func(t *testing.T, r *rig) {
+		claims := make([]nic.Claim, takers)
+		for i := range claims {
+			claims[i] = r.acquire(fmt.Sprintf("%04x", i), "strict")
+		}
+		served := 0
+		for served < takers {
+			r.wait(2 * time.Minute)
+			now := r.in(claims)
+			want := min(count, takers-served)
+			if ready, refused := len(now[nic.ClaimReady]), len(now[nic.ClaimRefused]); ready != want || ready+refused != takers-served {
+				t.Fatalf("%d claims are served and %d refused; want %d served of %d", ready, refused, want, takers-served)
+			}
+			if got := r.vfsOf(); len(got) != want {
+				t.Errorf("VFs given out: %v; want %d", got, want)
+			}
+			for _, c := range now[nic.ClaimRefused] {
+				if len(c.Conditions) == 0 || c.Conditions[0].Reason != nic.ReasonExhausted || !strings.Contains(c.Conditions[0].Message, "VF") {
+					t.Errorf("refused with %+v; want that no VF is free", c.Conditions)
+				}
+			}
+			for _, c := range now[nic.ClaimReady] {
+				r.report(c, nic.ObservedIn, true)
+				r.giveBack(c)
+			}
+			r.wait(2 * time.Minute)
+			if got := r.vfsOf(); len(got) != want { // silence is not clean
+				t.Errorf("before the node has said that they are clean, %d VFs are given out; want %d", len(got), want)
+			}
+			for _, c := range now[nic.ClaimReady] {
+				r.report(r.claim(c.ID), nic.ObservedClean, false)
+			}
+			served += want
+		}
+		r.wait(time.Minute)
+		left, _, err := r.store.List(t.Context(), "", "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rec := range left {
+			if !strings.HasPrefix(rec.Key, "node/") && !strings.HasPrefix(rec.Key, "leader/") {
+				t.Errorf("left in the store: %s = %s", rec.Key, rec.Value)
+			}
+		}
+	})
+}
+
+// What processors a container is bound to decides which of two cards its VF is of.
+func TestAContainersProcessorsAreTold(t *testing.T) {
+	t.Parallel()
+	vfs(t, 4, func(t *testing.T, r *rig) {
+		cards := twoCards(4)
+		cards[0].NUMA, cards[1].NUMA = 0, 1
+		node, err := r.alloc.Hello(t.Context(), "vm1", nic.Inventory{Boot: "b1", Cards: cards})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.node = node
+		for i, near := range []int{1, 1, 0} {
+			claim, err := r.alloc.Acquire(t.Context(), owner(fmt.Sprintf("%04x", i)), "c", nic.Request{Interface: "eth0", Network: "either", NUMA: new(near)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			claim = r.wants(claim.ID, nic.ClaimReady, time.Minute)
+			if got := r.wanted(claim).Device.VF.PF; got != cards[near].PCI {
+				t.Errorf("a container near node %d gets a VF of %s; want one of %s", near, got, cards[near].PCI)
+			}
+		}
+	})
+}
