@@ -68,12 +68,18 @@ func (a *Allocator) acquire(e *edit, node nic.Node, owner nic.Owner, container s
 		if claim, decided, err := a.elsewhere(e, owner, container); decided || err != nil {
 			return claim, err
 		}
+		if claim, adopted, err := a.adopt(e, owner, container, req); adopted || err != nil {
+			return claim, err
+		}
 		if err := a.crowds.room(owner.Node, a.opts.MaxClaims); err != nil {
 			return nic.Claim{}, err
 		}
 		claim := nic.Claim{
 			Schema: nic.Schema, ID: nic.NewClaimID(), Owner: owner, Container: container,
 			Request: req, Phase: nic.ClaimPending, Epoch: 1, Created: now, Since: now,
+		}
+		if err := a.reserve(e, &claim); err != nil {
+			return nic.Claim{}, err
 		}
 		e.create(ownerKey(owner), claim.ID)
 		if err := a.grant(e, &claim, node); err != nil {

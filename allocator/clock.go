@@ -116,6 +116,9 @@ func (c clock) nicAhead(n *nic.NIC) bool {
 
 func (c clock) claimAhead(claim *nic.Claim) bool {
 	ahead := c.back(&claim.Created, &claim.Since, &claim.StoppedAt)
+	if latest := c.now().Add(reservedFor); claim.ReservedUntil.After(latest) {
+		claim.ReservedUntil, ahead = latest, true
+	}
 	for i := range claim.Setbacks {
 		ahead = c.back(&claim.Setbacks[i].At) || ahead
 	}

@@ -69,5 +69,8 @@ func (a *Allocator) endClaim(e *edit, claim nic.Claim, rev store.Rev) error {
 	if found && holder == claim.ID {
 		e.delete(ownerKey(claim.Owner), ownerRev)
 	}
+	if err := unreserve(e, claim); err != nil {
+		return err
+	}
 	return a.letGo(e, claim)
 }

@@ -21,6 +21,7 @@ import (
 //	numberof/KIND/SCOPE/OWNER   the number that OWNER has
 //	kept/NODE/IF/NAME           nic.Kept: what a container name has
 //	moving/NODE/IF/NAME         the id of the claim on its way to a container of that name
+//	reserved/NODE/IF/NAME       the id of the claim that waits for a container of that name
 //	moved/NODE/SANDBOX/IF       moved: what a container has given away
 //	on/NODE/ID                  the NIC's id: what a node has or is to have
 //	node/NAME                   nic.Node
@@ -42,6 +43,7 @@ const (
 	keptPrefix     = "kept/"
 	movingPrefix   = "moving/"
 	movedPrefix    = "moved/"
+	reservedPrefix = "reserved/"
 	observedPrefix = "observed/"
 	publicPrefix   = "public/"
 )

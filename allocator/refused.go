@@ -205,7 +205,7 @@ func (a *Allocator) makeRoom(ctx context.Context, short map[pool.Machine]int) er
 		gave := false
 		err := a.asLeader(ctx, func(e *edit) error {
 			claim, rev, found, err := get[nic.Claim](e, claimKey(n.Holder))
-			if gave = found && claim.NIC == n.ID && isAhead(claim); err != nil || !gave {
+			if gave = found && claim.NIC == n.ID && isAhead(claim) && claim.ReservedUntil.IsZero(); err != nil || !gave {
 				return err
 			}
 			return lapse(e, claim, rev)

@@ -10,13 +10,18 @@ import (
 )
 
 // workOnClaim gives back the NIC of a container that does not run, once its
-// network's hold or preplug is over, and sees to it that refused claims are
+// network's hold or preplug is over, unless the container has its device; and sees to it that refused claims are
 // tried again when that may help.
 func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time.Duration, err error) {
-	retry := false
+	retry, keeps := false, false
 	err = a.asLeader(ctx, func(e *edit) error {
 		claim, rev, found, err := get[nic.Claim](e, claimKey(id))
 		again, retry = 0, !found // it may have been in the way of others
+		keeps = false
+		if err == nil && claim.NIC != "" && !onMove(claim) {
+			n, _, _, nicErr := peek[nic.NIC](e, nicKey(claim.NIC))
+			err, keeps = nicErr, a.keepsDevice(claim, n)
+		}
 		switch {
 		case err != nil || !found || claim.Phase == nic.ClaimReleasing:
 			return err
@@ -25,11 +30,11 @@ func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time
 			return err
 		case claim.Phase == nic.ClaimMoving || claim.Phase == nic.ClaimParked:
 			return a.forgottenMove(e, claim, rev)
-		case isAhead(claim):
+		case isAhead(claim) && !keeps:
 			if again = a.aheadLeft(claim); again == 0 {
-				return lapse(e, claim, rev)
+				return a.unstarted(e, claim, rev)
 			}
-		case claim.NIC != "" && !claim.StoppedAt.IsZero() && claim.Phase != nic.ClaimPending: // pending: on its way back already
+		case claim.NIC != "" && !claim.StoppedAt.IsZero() && claim.Phase != nic.ClaimPending && !keeps: // pending: on its way back already
 			if again = a.holdLeft(claim); again == 0 {
 				a.setClaimPhase(&claim, nic.ClaimPending)
 				e.update(claimKey(id), claim, rev)
@@ -83,9 +88,15 @@ func lapse(e *edit, claim nic.Claim, rev store.Rev) error {
 	return takeBack(e, claim.NIC)
 }
 
-// aheadLeft is how long a container that was never started is still waited for.
+// aheadLeft is how long a container that was never started is still waited for, and one
+// that was never made for as long as was said.
 func (a *Allocator) aheadLeft(claim nic.Claim) time.Duration {
-	return max(0, a.until(claim.Created.Add(a.networks[claim.Request.Network].Preplug.D())))
+	reserved := max(0, a.until(claim.ReservedUntil))
+	if claim.Owner.Kind == nic.OwnerReservation {
+		return reserved
+	}
+	end := claim.Created.Add(a.networks[claim.Request.Network].Preplug.D())
+	return max(reserved, a.until(end))
 }
 
 // awaitsFormer says whether the claim waits for the last container of its name.
