@@ -194,6 +194,9 @@ func (a *Allocator) grant(e *edit, claim *nic.Claim, node nic.Node) error {
 		return nil
 	}
 	a.forgetGiven(claim, network)
+	if network.Cloud.Seats() {
+		return a.seat(e, claim, network, node, asked)
+	}
 	if took, err := a.takeSpare(e, claim, network, node, asked); took || err != nil {
 		return err
 	}
@@ -225,6 +228,12 @@ func (a *Allocator) admit(claim *nic.Claim) (nic.Network, *nic.Condition) {
 	case network.Addressing == nic.AddrDHCP && len(req.Addrs) > 0:
 		return nic.Network{}, a.because(nic.ReasonBadRequest,
 			"network %s gets its addresses by DHCP: reserve %s at the DHCP server, or use a network with addressing ipam", network.Name, req.Addrs[0])
+	case network.Cloud.Seats() && !network.Cloud.Shared && len(req.Addrs) > 0:
+		return nic.Network{}, a.because(nic.ReasonBadRequest,
+			"containers of network %s get an address that the cloud picks; remove the label, or use a network with movable nic", network.Name)
+	case network.Cloud.Shared && len(req.Addrs) > 0:
+		return nic.Network{}, a.because(nic.ReasonBadRequest,
+			"containers of network %s share NICs, and get an address that these have already; remove the label, or use a network with mode dedicated", network.Name)
 	case !req.MAC.IsZero() && a.opts.Providers[network.Provider].Info().DrawsMACs:
 		return nic.Network{}, a.because(nic.ReasonBadRequest,
 			"the provider of network %s draws the MACs; remove the label", network.Name)

@@ -63,9 +63,10 @@ func (a *Allocator) replug(ctx context.Context, p provider.Provider, n nic.NIC, 
 	if wait := attachAgain - (a.opts.UnseenAfter - left); wait > 0 {
 		return min(wait, left)
 	}
-	all, err := p.Get(ctx, n.ID)
-	if err == nil && all[n.ID].State == nic.StateAttaching {
-		_, err = p.Attach(ctx, n.ID, nic.Place{Node: n.Node, Instance: n.Instance})
+	id := pluggedOf(n)
+	all, err := p.Get(ctx, id)
+	if err == nil && all[id].State == nic.StateAttaching {
+		_, err = p.Attach(ctx, id, nic.Place{Node: n.Node, Instance: n.Instance})
 		if err == nil {
 			a.opts.Log.Warn("NIC was lost by its provider, and is plugged in again", "nic", n.ID, "claim", n.Holder, "node", n.Node)
 		}

@@ -135,6 +135,7 @@ type Allocator struct {
 	glances  *glances
 	// publishes: there are claims with public addresses, or there may be.
 	publishes atomic.Bool
+	seating   *seating
 	// promoting is held while a claim is promoted.
 	promoting sync.Mutex
 
@@ -185,6 +186,7 @@ func New(opts Options) (*Allocator, error) {
 		spares:   newSpares(),
 		tallies:  newTallies(own, opts.Observer),
 		crowds:   newCrowds(),
+		seating:  newSeating(),
 		glances:  newGlances(),
 		born:     own.now(),
 	}

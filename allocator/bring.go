@@ -129,6 +129,8 @@ func (a *Allocator) planMoving(e *edit, claim *nic.Claim) (bool, error) {
 		return false, err
 	case !found || !serves(node):
 		return nic.SetCondition(&claim.Conditions, *a.because(nic.ReasonWaitingForNode, "no NIC is made for node %s, which is lost or revoked", claim.Move.At)), nil
+	case claim.Move.ByAddress: // which has gone with its NIC
+		return nic.SetCondition(&claim.Conditions, *a.because(nic.ReasonProviderError, "its address is lost, with the NIC that it was on: give the move up, and it gets another")), nil
 	case !known:
 		return nic.SetCondition(&claim.Conditions, *a.because(nic.ReasonUnknownNetwork, "no network %q in the controller's config", claim.Request.Network)), nil
 	}

@@ -26,7 +26,7 @@ func (a *Allocator) PlanNetwork(ctx context.Context, name, kind string) (api.Net
 	defer cancel()
 	p := a.opts.Providers[network.Provider]
 	plan := api.NetworkPlan{
-		Network: name, Provider: network.Provider, Kind: p.Info().Kind, Reserve: network.Pool,
+		Network: name, Provider: network.Provider, Kind: p.Info().Kind, Reserve: network.Pool, Shared: network.Cloud.Shared,
 		Machines: []api.MachinePlan{}, Cold: []string{opCreate, opAttach},
 	}
 	said := provider.Plan{}
@@ -34,6 +34,9 @@ func (a *Allocator) PlanNetwork(ctx context.Context, name, kind string) (api.Net
 	switch {
 	case plans:
 		spec := a.newNIC(network, nic.Node{}, "", nic.MAC{}).Spec
+		if network.Cloud.Movable && !network.Cloud.Shared { // each NIC has an address of its own besides
+			spec.Cloud.Secondary = 1
+		}
 		var err error
 		if said, err = planner.Plan(ctx, spec, kind); err != nil {
 			return plan, fmt.Errorf("plan network %s: %w", name, err)
@@ -47,7 +50,7 @@ func (a *Allocator) PlanNetwork(ctx context.Context, name, kind string) (api.Net
 		return plan, err
 	}
 	if kind != "" {
-		fresh := api.MachinePlan{Type: kind, Bounds: append([]api.Bound{slotBound(said.Fresh, 0)}, shared...)}
+		fresh := api.MachinePlan{Type: kind, Bounds: bounds(network, said.Fresh, 0, shared)}
 		plan.Machines = append(plan.Machines, fresh.Bounded())
 		return plan, nil
 	}
@@ -69,8 +72,20 @@ func (a *Allocator) sharedBounds(ctx context.Context, network nic.Network, said 
 	return all, err
 }
 
-func slotBound(l provider.Limits, ready int) api.Bound {
-	return api.Bound{What: cmp.Or(l.Slot, "slot"), Room: max(0, l.Free) + ready}
+// bounds are what bounds one machine, and all of them: its slots, with what is ready
+// there. Where containers share NICs, ready are seats; each slot is for as many as a
+// NIC has addresses besides its first, all of which it takes at once.
+func bounds(network nic.Network, l provider.Limits, ready int, shared []api.Bound) []api.Bound {
+	slot := cmp.Or(l.Slot, "slot")
+	if !network.Cloud.Shared {
+		return append([]api.Bound{{What: slot, Room: max(0, l.Free) + ready}}, shared...)
+	}
+	seats := max(0, l.AddrsPerNIC-1)
+	all := []api.Bound{{What: "seat on its " + slot + "s", Room: max(0, l.Free)*seats + ready}}
+	for _, b := range shared {
+		all = append(all, api.Bound{What: b.What, Room: b.Room/max(1, l.AddrsPerNIC)*seats + ready})
+	}
+	return all
 }
 
 // planNodes asks for each node, several at a time.
@@ -87,6 +102,8 @@ func (a *Allocator) planNodes(ctx context.Context, network nic.Network, shared [
 	for _, r := range nics {
 		switch n := r.Value; {
 		case n.Network != network.Name:
+		case n.Carries: // all seats that can be had there, as far as they are known
+			ready[n.Node] += freeSeats(n)
 		case n.Holder != "":
 			held[n.Node]++
 		case inReserve(n):
@@ -103,7 +120,7 @@ func (a *Allocator) planNodes(ctx context.Context, network nic.Network, shared [
 			err := asking.Pass(func() error {
 				limits, err := a.limits(ctx, at)
 				limits.Free -= len(a.slots.on(at))
-				m.Bounds = append([]api.Bound{slotBound(limits, ready[node.Name])}, shared...)
+				m.Bounds = bounds(network, limits, ready[node.Name], shared)
 				return err
 			})
 			if m = m.Bounded(); err != nil {

@@ -57,6 +57,20 @@ func TestPlanNetwork(t *testing.T) {
 	})
 }
 
+// Where containers share NICs, seats are counted: those on NICs that are there, and
+// those on NICs that there are slots and addresses for.
+func TestPlanNetworkOfSeats(t *testing.T) {
+	shared(t, 4, 0, func(t *testing.T, r *rig) {
+		if got, want := r.planned("vpc", ""), "[create attach] vm1 0 of 8 by seat on its network interfaces"; got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+		r.seats(10*time.Second, "0001", "0002", "0003")
+		if got, want := r.planned("vpc", ""), "[create attach] vm1 3 of 8 by seat on its network interfaces"; got != want {
+			t.Errorf("with three of them: got  %s\nwant %s", got, want)
+		}
+	})
+}
+
 // A machine that does not answer is told, and the others are planned.
 func TestPlanNetworkOfAnUnknownMachine(t *testing.T) {
 	bubble(t, fake.Options{DrawsMACs: true, Instances: []nic.InstanceID{"vm1"}}, func(t *testing.T, r *rig) {

@@ -47,6 +47,11 @@ func (a *Allocator) carry(ctx context.Context, n nic.NIC, seen nic.Seen) (time.D
 			}
 			e.create(onKey(n.Going, n.ID), n.ID)
 		}
+		if n.Carrier != "" {
+			if err := turnSeat(e, &n); err != nil {
+				return err
+			}
+		}
 		a.land(&n, node, seen)
 		e.update(nicKey(n.ID), n, rev)
 		return nil
@@ -64,7 +69,7 @@ func (a *Allocator) land(n *nic.NIC, node nic.Node, seen nic.Seen) {
 	n.Turn++
 	n.Clean, n.Asked = false, a.now()
 	seen.Place, seen.Device = nic.Place{}, nic.Device{}
-	if n.Seen.Device.Kind == nic.Found { // it is found by the same, and the node may be told ahead
+	if n.Seen.Device.Kind == nic.Found && n.Carrier == "" { // it is found by the same, and the node may be told ahead
 		seen.Device = n.Seen.Device
 	}
 	n.Seen = seen

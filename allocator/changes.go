@@ -44,13 +44,14 @@ type mark struct {
 	reuse         bool
 	going         string
 	turn          uint64
+	astray        int
 	former        string
 }
 
 func markOf(n nic.NIC) mark {
 	return mark{
 		n.Node, n.Phase, n.Placed, n.Clean, unseen(n) != nil, n.Seen.State, n.Seen.Device.Kind, n.Again, n.Holder, n.Reuse, n.Going, n.Turn,
-		formerMark(n.Former),
+		len(n.Astray), formerMark(n.Former),
 	}
 }
 

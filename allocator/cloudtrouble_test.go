@@ -1,6 +1,10 @@
 package allocator_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +65,48 @@ func TestF16_ACloudThatRefusesIsAskedSeldom(t *testing.T) {
 		}
 		if got := r.claim(claim.ID); got.Phase != nic.ClaimRefused || len(got.Conditions) != 1 || got.Conditions[0].Reason != nic.ReasonProviderError || got.Conditions[0].Deadline.IsZero() {
 			t.Errorf("the user is told %s %+v", got.Phase, got.Conditions)
+		}
+	})
+}
+
+// A strict provider does not take what is asked of one machine any more.
+type strict struct {
+	*fake.Provider
+	machine nic.InstanceID
+}
+
+func (p strict) Limits(ctx context.Context, of nic.InstanceID) (provider.Limits, error) {
+	if of == p.machine {
+		return provider.Limits{}, &provider.Error{Provider: "fake", Op: "limits", Kind: provider.ErrInvalid, Scope: provider.ScopeNode, Err: errors.New("the parameter cannot be used with the others")}
+	}
+	return p.Provider.Limits(ctx, of)
+}
+
+// F19: a provider is stricter of a sudden. What it refuses of one node is told there;
+// the other's containers have their NICs, and so they do after the controller's next
+// start, which waits for nothing.
+func TestF19_AStricterProviderDegradesOneNode(t *testing.T) {
+	cloudBubble(t, inTheCloud(), func(*nic.Network) {}, func(t *testing.T, r *rig) {
+		r.via = strict{r.cloud, "vm1"}
+		r.crash()
+		r.joinVM2()
+		for _, name := range []string{"a001", "a002"} {
+			refused := r.acquire(name, "vpc")
+			well, err := r.alloc.Acquire(t.Context(), onVM2(name), name, nic.Request{Interface: "eth0", Network: "vpc", DefaultRoute: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.wants(well.ID, nic.ClaimReady, time.Second)
+			if got := r.claim(refused.ID); got.Phase != nic.ClaimRefused || !strings.Contains(fmt.Sprint(got.Conditions), "cannot be used with the others") {
+				t.Errorf("vm1's claim is %s: %+v", got.Phase, got.Conditions)
+			}
+			r.crash()
+		}
+		r.via = nil
+		r.crash()
+		r.wait(time.Minute)
+		if got := r.acquire("a001", "vpc"); got.Phase != nic.ClaimReady {
+			t.Errorf("once it takes what it took, vm1's claim is %s: %+v", got.Phase, got.Conditions)
 		}
 	})
 }

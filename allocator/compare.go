@@ -67,6 +67,7 @@ func (f facts) compare() []finding {
 	c.indexes()
 	c.leftBehind()
 	c.publicAddresses()
+	c.shared()
 	return c.out
 }
 
@@ -101,8 +102,9 @@ func (c *comparison) atProvider(name string) {
 			c.unrecorded(name, s, id)
 		}
 	}
+	seats := seatsIn(c.after.nics)
 	for _, n := range sortedNICs(c.after.nics) {
-		if n.Provider == name && c.wasAndIsInUse(n) {
+		if n.Provider == name && !seats[n.ID] && c.wasAndIsInUse(n) {
 			c.plugged(name, s, n)
 		}
 	}

@@ -156,6 +156,11 @@ func (c *comparison) indexes() {
 			add(key, fmt.Sprintf("is reserved for claim %s, which has no record", r.Claim))
 		}
 	}
+	for _, key := range slices.Sorted(maps.Keys(c.after.reserved)) {
+		if of := carrierIn(key); of != "" && c.after.nics[of].ID == "" {
+			add(key, "is of a seat on a NIC that has no record")
+		}
+	}
 	for _, key := range slices.Sorted(maps.Keys(c.after.on)) {
 		n, ok := c.after.nics[c.after.on[key]]
 		if node, _, _ := strings.Cut(strings.TrimPrefix(key, onRoot), "/"); !ok && !c.claimed(c.after.on[key]) || ok && n.Node != node {

@@ -10,10 +10,9 @@ import (
 	"github.com/nicferry/nicferry/provider/fake"
 )
 
-// The release before this one knows no moves: what it writes of a claim on the way is
-// without its move. Back with this one, the claim serves its container again, and may
-// move.
-func TestF54_AMoveIsForgottenByTheReleaseBefore(t *testing.T) {
+// A release from before moves writes a claim that is on the way without its move. Back
+// with this one, the claim serves its container again, and may move.
+func TestF54_AMoveIsForgottenByAnOlderRelease(t *testing.T) {
 	travels(t, fake.Options{Travel: provider.Carry}, func(t *testing.T, tr *trip) {
 		tr.begin()
 		tr.stop()

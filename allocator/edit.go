@@ -33,6 +33,8 @@ type edit struct {
 	holder nic.ClaimID
 	// spare is the NIC in reserve whose MAC the edit's claim gets, if it gets one's.
 	spare nic.ID
+	// turns are the nodes whose turn the edit has; see seating.
+	turns []string
 }
 
 // rollBack ends an edit that is not committed.
@@ -143,6 +145,17 @@ func (e *edit) drop(key string) error {
 	}
 	e.delete(key, r.Rev)
 	return nil
+}
+
+// dropForGood is drop, and makes sure that nobody writes the record meanwhile: for what
+// others only write while they see the record that goes along with it.
+func (e *edit) dropForGood(key string) error {
+	before := len(e.ops)
+	err := e.drop(key)
+	if err == nil && len(e.ops) == before {
+		e.check(key, 0)
+	}
+	return err
 }
 
 // ensure puts a NIC's index record if it is not there.

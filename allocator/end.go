@@ -1,6 +1,8 @@
 package allocator
 
 import (
+	"errors"
+
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -8,22 +10,37 @@ import (
 // end removes the NIC's record and settles its holder: a releasing claim ends
 // with it, one whose container runs again gets a new NIC.
 func (a *Allocator) end(e *edit, id nic.ID) error {
+	return a.endWith(e, id, func(*nic.Claim) {})
+}
+
+// endWith is end, and does something to the holder before it is settled.
+func (a *Allocator) endWith(e *edit, id nic.ID, do func(*nic.Claim)) error {
 	n, rev, found, err := get[nic.NIC](e, nicKey(id))
 	if err != nil || !found {
 		return err
 	}
 	e.delete(nicKey(id), rev)
-	for _, key := range []string{onKey(n.Node, id), observedKey(id)} {
-		if err := e.drop(key); err != nil {
-			return err
-		}
+	if err := errors.Join(e.drop(onKey(n.Node, id)), e.dropForGood(observedKey(id))); err != nil {
+		return err
 	}
 	if err := a.letMACGo(e, n); err != nil {
+		return err
+	}
+	if n.Carrier != "" {
+		err = a.unseat(e, n)
+	} else if n.Carries {
+		err = a.uncarry(e, n)
+	}
+	if err != nil {
 		return err
 	}
 	claim, claimRev, found, err := get[nic.Claim](e, claimKey(n.Holder))
 	if err != nil || !found || claim.NIC != id {
 		return err
+	}
+	do(&claim)
+	if n.Carrier != "" {
+		claim.Identity = nic.Identity{} // it was the seat's
 	}
 	return a.settle(e, claim, claimRev)
 }
@@ -42,7 +59,9 @@ func (a *Allocator) settle(e *edit, claim nic.Claim, rev store.Rev) error {
 	if claim.Phase != nic.ClaimRefused {
 		nic.ClearCondition(&claim.Conditions) // they were about the NIC
 	}
-	if claim.Phase == nic.ClaimPending && claim.StoppedAt.IsZero() {
+	// A seat that has just ended and the next are in one record, which one commit
+	// writes once: work on the claim, which this wakes, gets it the next.
+	if claim.Phase == nic.ClaimPending && claim.StoppedAt.IsZero() && !a.lacksSeat(claim) {
 		node, nodeRev, found, err := get[nic.Node](e, nodeKey(claim.Owner.Node))
 		if err != nil {
 			return err

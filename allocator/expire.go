@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
@@ -32,6 +33,9 @@ func (a *Allocator) expire(ctx context.Context) (time.Duration, error) {
 			}
 			return nil
 		})
+		if slices.ContainsFunc(batch, func(key string) bool { return strings.HasPrefix(key, seatRoot) }) {
+			a.queue.Wake(refusedKey) // there are seats again
+		}
 		if err != nil {
 			return 0, fmt.Errorf("end reservations that are over: %w", err)
 		}

@@ -29,7 +29,7 @@ type reading struct {
 	owners   map[string]nic.ClaimID     // by key
 	on       map[string]nic.ID          // by key
 	moved    map[string]moved           // by key
-	reserved map[string]nic.Reservation // of addresses and MACs, by key
+	reserved map[string]nic.Reservation // of addresses, MACs and seats, by key
 	public   map[nic.ClaimID]nic.Publication
 }
 
@@ -70,7 +70,7 @@ func (a *Allocator) read(ctx context.Context) (reading, error) {
 			err = into(r.observed, nic.ID(rest), record)
 		case ownerRoot:
 			err = into(r.owners, record.Key, record)
-		case addrPrefix, macPrefix:
+		case addrPrefix, macPrefix, seatRoot:
 			err = into(r.reserved, record.Key, record)
 		case onRoot:
 			err = into(r.on, record.Key, record)
@@ -143,9 +143,10 @@ func (f facts) doubts(name string) (ids []nic.ID) {
 			ids = append(ids, id)
 		}
 	}
+	seats := seatsIn(f.after.nics)
 	for id, n := range f.after.nics {
-		right := list[id].State == nic.StateAttached && list[id].Place.Instance == n.Instance
-		if n.Provider == name && f.wasAndIsInUse(n) && !right {
+		right := list[id].State == nic.StateAttached && list[id].Place.Instance == n.Instance && (!n.Carries || len(lacks(n, list[id])) == 0)
+		if n.Provider == name && !seats[id] && f.wasAndIsInUse(n) && !right {
 			ids = append(ids, id)
 		}
 	}

@@ -202,10 +202,26 @@ func giveUpNIC(e *edit, id nic.ID) error {
 	if err != nil || !found {
 		return err
 	}
-	_, _, moves, err := moverOf(e, n)
-	going := n.Going
-	if err != nil || n.Phase == nic.PhaseRetiring || n.Phase == nic.PhaseReturning && n.Clean && !n.Reuse && (moves || going == "") {
+	if n.Carries && n.Seats > 0 { // it goes with the last of them
+		if !n.Closed {
+			n.Closed = true
+			e.update(nicKey(id), n, rev)
+		}
+		return nil
+	}
+	claim, _, moves, err := moverOf(e, n)
+	if err != nil {
 		return err
+	}
+	if holdsAddr(n, claim) {
+		node, _, found, err := get[nic.Node](e, nodeKey(n.Node))
+		if err != nil || found && node.Phase != nic.NodeLost { // seized, and it may run
+			return err
+		}
+	}
+	going := n.Going
+	if n.Phase == nic.PhaseRetiring || n.Phase == nic.PhaseReturning && n.Clean && !n.Reuse && (moves || going == "") {
+		return nil
 	}
 	if !e.homeward(&n) { // it is on its way already
 		nic.ClearCondition(&n.Conditions)

@@ -24,6 +24,9 @@ import (
 //	reserved/NODE/IF/NAME       the id of the claim that waits for a container of that name
 //	moved/NODE/SANDBOX/IF       moved: what a container has given away
 //	on/NODE/ID                  the NIC's id: what a node has or is to have
+//	seat/NIC/ADDRESS            nic.Reservation: who has the seat with that address on the NIC, or is to
+//	seat/NIC/ID                 nic.Reservation: who waits for a seat on the NIC
+//	carriers/NODE/NETWORK/TENANT  carriers: the NICs that they share there
 //	node/NAME                   nic.Node
 //	observed/ID                 nic.Observed, by NIC
 //	public/ID                   nic.Publication, by claim
@@ -46,6 +49,8 @@ const (
 	reservedPrefix = "reserved/"
 	observedPrefix = "observed/"
 	publicPrefix   = "public/"
+	seatRoot       = "seat/"
+	carriersPrefix = "carriers/"
 )
 
 func nicKey(id nic.ID) string        { return nicPrefix + string(id) }
@@ -60,6 +65,18 @@ func publicKey(id nic.ClaimID) string { return publicPrefix + string(id) }
 
 func addrKey(space string, addr netip.Addr) string {
 	return addrPrefix + space + "/" + addr.String()
+}
+
+func seatsOf(carrier nic.ID) string { return seatRoot + string(carrier) + "/" }
+
+// seatKey is where it is said who has the seat with an address.
+func seatKey(carrier nic.ID, addr netip.Addr) string { return seatsOf(carrier) + addr.String() }
+
+// waitKey is where it is said that a NIC waits for a seat.
+func waitKey(carrier, seat nic.ID) string { return seatsOf(carrier) + string(seat) }
+
+func carriersKey(node, network, tenant string) string {
+	return carriersPrefix + node + "/" + network + "/" + nic.TenantOf(tenant)
 }
 
 func onPrefix(node string) string           { return onRoot + node + "/" }

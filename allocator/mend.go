@@ -16,7 +16,7 @@ import (
 // errMoved is for a finding that is not so any more at the moment of acting.
 var errMoved = errors.New("it has changed meanwhile; nothing was done")
 
-// mend acts upon a finding. All but plugAgain is a record that the life cycle
+// mend acts upon a finding. All but plugAgain and reassign is a record that the life cycle
 // works on then, as on any other: nothing is deleted here.
 func (a *Allocator) mend(ctx context.Context, f finding) error {
 	switch f.does {
@@ -38,6 +38,10 @@ func (a *Allocator) mend(ctx context.Context, f finding) error {
 		return a.releaseFound(ctx, f)
 	case dropIndex:
 		return a.dropIndex(ctx, f)
+	case recount:
+		return a.recount(ctx, f)
+	case reassign:
+		return a.reassign(ctx, f)
 	case adopt:
 		return a.adoptPublic(ctx, f)
 	case republish:
@@ -85,7 +89,10 @@ func (a *Allocator) strayRecord(f finding) nic.NIC {
 		return n
 	}
 	n.Seen.Device = a.recipeOf(f.stray)
-	n.Seen.MAC, n.Spec.MAC, n.Spec.Device = n.Seen.Device.MAC, n.Seen.Device.MAC, n.Seen.Device
+	n.Spec.Device = n.Seen.Device
+	if n.Spec.Device.Kind != nic.Ipvlan { // whose MAC is another's
+		n.Seen.MAC, n.Spec.MAC = n.Seen.Device.MAC, n.Seen.Device.MAC
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.networks)) {
 		network := a.networks[name]
 		if d := network.Device; d.Kind == n.Seen.Device.Kind && d.Bridge.Name == n.Seen.Device.Bridge.Name && d.Parent == n.Seen.Device.Parent {

@@ -139,9 +139,47 @@ func TestTheSourceOfAMoveIsRevoked(t *testing.T) {
 		}
 		tr.stopAndStart()
 		tr.bring("vm2")
+		if tr.now().Move.ByAddress { // its provider does not
+			tr.gone("vm1")
+		}
 		tr.until("in on vm2", tr.in("vm2"))
 		tr.finish()
 	})
+}
+
+// P1: what a revoked node has is seized while its address is to move. The NIC stays
+// plugged in there, as it has the address still, so the address stays, too, until
+// somebody knows that nothing runs on the node.
+func TestP1_ASeizedNodeKeepsAnAddressThatMoves(t *testing.T) {
+	t.Parallel()
+	for _, before := range []bool{false, true} {
+		byAddress(t, fake.Options{}, nic.Cloud{Movable: true, Shared: true}, func(t *testing.T, tr *trip) {
+			was := tr.now()
+			tr.begin()
+			tr.mute["vm1"] = true
+			if before { // the node is told to be done with it, and hangs
+				tr.leave()
+				tr.wait(time.Second)
+			}
+			if _, err := tr.alloc.RevokeNode(t.Context(), "vm1", true, false); err != nil {
+				t.Fatal(err)
+			}
+			if !before {
+				tr.leave()
+			}
+			for range 100 {
+				tr.obey()
+				tr.wait(time.Second)
+			}
+			if c := tr.cloud.Counts()[fake.OpAssign]; c.Calls != 0 || tr.at().Node != "vm1" {
+				t.Fatalf("assigned %+v, it is %+v", c, tr.at())
+			}
+			tr.gone("vm1")
+			tr.until("in on vm2", tr.in("vm2"))
+			tr.finish()
+			tr.sameIdentity(was)
+		})
+	}
 }
 
 // A powered fake says of machines whether they are off.

@@ -1,6 +1,7 @@
 package allocator_test
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -22,6 +23,7 @@ import (
 type trip struct {
 	*rig
 	move     nic.MoveID
+	second   string // a network for a second NIC
 	claims   []nic.ClaimID
 	sessions map[string]uint64
 	runs     map[string]bool // sandboxes whose containers run
@@ -34,16 +36,20 @@ type trip struct {
 // travels runs test with a container web that is bound on vm1, and another node.
 func travels(t *testing.T, cloud fake.Options, test func(t *testing.T, tr *trip)) {
 	t.Helper()
-	bubble(t, cloud, func(t *testing.T, r *rig) { test(t, onTheRoad(r)) })
+	if cloud.Travel == provider.Readdress {
+		byAddress(t, cloud, nic.Cloud{Movable: true}, test)
+		return
+	}
+	bubble(t, cloud, func(t *testing.T, r *rig) { test(t, onTheRoad(r, "web")) })
 }
 
-func onTheRoad(r *rig) *trip {
+func onTheRoad(r *rig, network string) *trip {
 	tr := &trip{
-		rig: r, move: nic.NewMoveID(), sessions: map[string]uint64{"vm1": r.node.Session, "vm2": r.joinVM2().Session},
+		rig: r, move: nic.NewMoveID(), second: "lab", sessions: map[string]uint64{"vm1": r.node.Session, "vm2": r.joinVM2().Session},
 		runs: map[string]bool{sandbox("a001"): true}, mute: map[string]bool{}, frozen: map[string]bool{}, last: map[nic.ID]nic.Wanted{},
 		links: map[string]map[nic.MAC]invariant.Link{"vm1": {}, "vm2": {}},
 	}
-	claim := r.acquire("a001", "web")
+	claim := r.acquire("a001", network)
 	tr.claims = []nic.ClaimID{claim.ID}
 	tr.until("bound", func() bool { return tr.now().Phase == nic.ClaimBound })
 	return tr
@@ -52,7 +58,7 @@ func onTheRoad(r *rig) *trip {
 // kinds of provider by how they travel, both of which each test is for.
 func bothWays(t *testing.T, test func(t *testing.T, tr *trip)) {
 	t.Helper()
-	for _, travel := range []provider.Travel{provider.Carry, provider.Rebuild} {
+	for _, travel := range []provider.Travel{provider.Carry, provider.Rebuild, provider.Readdress} {
 		t.Run(string(travel), func(t *testing.T) {
 			travels(t, fake.Options{Travel: travel, Latency: fake.Latency{
 				Create: 100 * time.Millisecond, Attach: time.Second, Detach: time.Second, Delete: 100 * time.Millisecond,
@@ -101,7 +107,7 @@ func (tr *trip) obeyUnsound() {
 				delete(tr.links[node], w.Device.MAC)
 				report.NICs = append(report.NICs, said)
 				continue
-			case w.Device.Kind == nic.Found && !tr.plugged(w.NIC, node): // it is told ahead
+			case w.Device.Kind == nic.Found && !tr.plugged(w, node): // it is told ahead
 				said.State = nic.ObservedWaiting
 				report.NICs = append(report.NICs, said)
 				continue
@@ -123,14 +129,20 @@ func (tr *trip) obeyUnsound() {
 	synctest.Wait()
 }
 
-// plugged says whether the cloud has the NIC plugged into the node.
-func (tr *trip) plugged(id nic.ID, node string) bool {
+// plugged says whether the card that a node was told of is there. What it was told
+// may be of before its seat went to another card.
+func (tr *trip) plugged(w nic.Wanted, node string) bool {
 	tr.t.Helper()
+	n, err := tr.alloc.NIC(tr.t.Context(), w.NIC)
+	if err != nil {
+		tr.t.Fatal(err)
+	}
+	id := cmp.Or(n.Carrier, w.NIC)
 	all, err := tr.cloud.Get(tr.t.Context(), id)
 	if err != nil {
 		tr.t.Fatal(err)
 	}
-	return all[id].State == nic.StateAttached && all[id].Place.Node == node
+	return all[id].State == nic.StateAttached && all[id].Place.Node == node && all[id].Device.MAC == w.Device.MAC
 }
 
 // sound wants all that must always hold, of the cloud as well.
@@ -151,7 +163,7 @@ func (tr *trip) sound() {
 	}
 	world := invariant.World{
 		Now: time.Now(), Records: again, Before: &records,
-		Providers: map[string]invariant.Provider{"fake": {NICs: all, Public: publicOf(tr.cloud)}},
+		Providers: map[string]invariant.Provider{"fake": {NICs: all, DrawsMACs: tr.cloud.Info().DrawsMACs, Public: publicOf(tr.cloud)}},
 		Nodes:     map[string]invariant.Node{},
 	}
 	for node := range tr.sessions { // one that is forgotten is off
@@ -169,7 +181,7 @@ func (tr *trip) sound() {
 // until has the agents work until all is as wanted.
 func (tr *trip) until(what string, is func() bool) {
 	tr.t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !is(); tr.wait(100 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !is(); tr.wait(200 * time.Millisecond) {
 		if time.Now().After(end) {
 			at, err := tr.alloc.Whereabouts(tr.t.Context(), tr.claims)
 			tr.t.Fatalf("not %s: %+v, %v; the claim is %+v", what, at, err, tr.now())

@@ -14,6 +14,9 @@ import (
 func TestWhatIsMovedWithoutBeingStartedGetsNoNICAnew(t *testing.T) {
 	bothWays(t, func(t *testing.T, tr *trip) {
 		was := tr.now()
+		if was.Identity.Given { // it has given its address back with the seat, and does not move
+			return
+		}
 		tr.runs[sandbox("a001")] = false
 		tr.until("the hold is over", func() bool { return tr.now().NIC == "" })
 		tr.begin()

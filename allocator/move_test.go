@@ -142,7 +142,7 @@ func TestAContainerWithSeveralNICsMoves(t *testing.T) {
 	bothWays(t, func(t *testing.T, tr *trip) {
 		second := owner("a001")
 		second.Interface = "eth1"
-		claim, err := tr.alloc.Acquire(t.Context(), second, "a001", nic.Request{Interface: "eth1", Network: "lab"})
+		claim, err := tr.alloc.Acquire(t.Context(), second, "a001", nic.Request{Interface: "eth1", Network: tr.second})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +177,7 @@ func TestAMoveTakesTheKeptNameAlong(t *testing.T) {
 		r.stop()
 		r.networks[0].Keep, r.networks[0].Cooldown = nic.Duration(time.Hour), nic.Duration(time.Second)
 		r.start()
-		tr := onTheRoad(r)
+		tr := onTheRoad(r, "web")
 		was := tr.now()
 		tr.begin()
 		tr.leave()
@@ -282,10 +282,14 @@ func TestP1_NobodyGetsWhatMoves(t *testing.T) {
 			}
 			return got
 		}
-		theirs := nic.Request{Interface: "eth0", Network: "web", Addrs: []netip.Addr{was.Identity.Addrs[0].Addr()}}
+		reason := nic.ReasonAddressTaken
+		if was.Identity.Given { // the cloud picks them
+			reason = nic.ReasonBadRequest
+		}
+		theirs := nic.Request{Interface: "eth0", Network: was.Request.Network, Addrs: []netip.Addr{was.Identity.Addrs[0].Addr()}}
 		for i := range 40 {
 			tr.obey()
-			if got := ask(owner("c001"), "thief", theirs); got.Phase != nic.ClaimRefused || got.Conditions[0].Reason != nic.ReasonAddressTaken {
+			if got := ask(owner("c001"), "thief", theirs); got.Phase != nic.ClaimRefused || got.Conditions[0].Reason != reason {
 				t.Fatalf("another container gets %+v", got)
 			}
 			for _, again := range []nic.Claim{ask(was.Owner, "a001", was.Request), ask(onVM2("b001"), "web-b", was.Request), ask(onVM2("b001"), "renamed", was.Request)} {

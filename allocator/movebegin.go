@@ -26,6 +26,9 @@ func (a *Allocator) BeginMove(ctx context.Context, move nic.MoveID, ids []nic.Cl
 	if begun, err := a.begun(ctx, move, ids); begun != nil || err != nil {
 		return begun, err
 	}
+	if err := a.letPlacesGo(ctx, ids); err != nil {
+		return nil, err
+	}
 	forget, err := a.keepSlots(ctx, what, ids, to)
 	if err != nil {
 		return nil, err
@@ -78,12 +81,16 @@ func (a *Allocator) keepSlots(ctx context.Context, what string, ids []nic.ClaimI
 		if err != nil || !found {
 			return nil, orNotFound(err, "claim %s", id)
 		}
-		network[id] = claim.Request.Network
+		if there, err := a.hasPlace(ctx, claim, to); err != nil {
+			return nil, err
+		} else if !there {
+			network[id] = claim.Request.Network
+		}
 	}
 	room, free, held := candidacy{}, map[pool.Machine]int{}, map[pool.Machine]map[nic.ID]pool.Machine{}
 	spares, need := map[pool.Machine][]nic.ID{}, map[pool.Machine]int{}
 	for _, id := range ids {
-		if fallsBack(a.networks[network[id]].Functions) { // it needs no slot
+		if network[id] == "" || fallsBack(a.networks[network[id]].Functions) { // it needs no slot
 			continue
 		}
 		m := a.machineOn(network[id], to)
@@ -248,6 +255,9 @@ func (a *Allocator) fenceClaim(e *edit, r store.JSON[nic.Claim], move nic.MoveID
 		}
 		if found && said.Claim == claim.ID {
 			claim.Move.Last = said.Addrs
+		}
+		if err := a.keepPlace(e, &claim); err != nil {
+			return claim, err
 		}
 	}
 	claim.Epoch++

@@ -123,6 +123,9 @@ func (c *candidacy) judgeOne(claim nic.Claim) error {
 	if err != nil {
 		return err
 	}
+	if n.Carrier != "" {
+		return c.judgeSeat(p, network, claim, n)
+	}
 	if !has || !a.carries(n) {
 		if p.Info().DrawsMACs {
 			c.against("network", "", "%s would get another MAC: provider %s draws them, and cannot carry this NIC", of, network.Provider)
@@ -151,7 +154,11 @@ func (c *candidacy) place(p provider.Provider, network nic.Network, claim nic.Cl
 	ctx, cancel := context.WithTimeout(c.e.ctx, worstCall(p))
 	defer cancel()
 	trial := c.a.newNIC(network, c.node, claim.Tenant, claim.Identity.MAC)
-	if now.Spec.Cloud.Subnet != "" && c.a.carries(now) { // which no NIC leaves
+	switch {
+	case now.Spec.Cloud.Subnet == "" || !c.a.carries(now):
+	case now.Carries:
+		inSubnetOf(&trial, now)
+	default: // which no NIC leaves
 		trial.Spec.Cloud = now.Spec.Cloud
 	}
 	err := fits(ctx, p, trial.Spec, c.node)

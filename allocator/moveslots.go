@@ -70,7 +70,7 @@ func (t *trips) see(e store.Event) {
 func (t *trips) learn(claim nic.Claim) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !onMove(claim) {
+	if !onMove(claim) || claim.Move.ByAddress {
 		delete(t.claims, claim.ID)
 		return
 	}

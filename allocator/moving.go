@@ -71,9 +71,12 @@ func (a *Allocator) changeMove(ctx context.Context, what string, move nic.MoveID
 	})
 }
 
-// carries says whether the NIC itself goes to another node; otherwise another one
-// is made there with the same MAC and addresses.
+// carries says whether the NIC itself goes to another node, or is a seat, whose
+// address goes; otherwise another one is made there with the same MAC and addresses.
 func (a *Allocator) carries(n nic.NIC) bool {
+	if n.Carrier != "" {
+		return true
+	}
 	p, ok := a.opts.Providers[n.Provider]
 	return ok && n.Placed && p.Info().Travel == provider.Carry
 }
@@ -91,9 +94,8 @@ func moverOf(e *edit, n nic.NIC) (claim nic.Claim, rev store.Rev, moves bool, er
 func serves(node nic.Node) bool { return node.Phase != nic.NodeLost && node.Revoked.IsZero() }
 
 // forgottenMove has a claim serve its container again that is on no move any more
-// and has the phase of one: the release before this one knows no moves, and drops what
-// a claim says of its own. A NIC that is elsewhere goes home. The move itself finds
-// that, and goes back.
+// and has the phase of one: a release from before moves drops what a claim says of its
+// own. A NIC that is elsewhere goes home. The move itself finds that, and goes back.
 func (a *Allocator) forgottenMove(e *edit, claim nic.Claim, rev store.Rev) error {
 	targets, _, err := store.ListJSON[nic.ClaimID](e.ctx, a.opts.Store, movingPrefix, "", 0)
 	if err != nil {

@@ -212,6 +212,8 @@ func phaseText(p nic.Phase) string {
 		return "it is plugged in, and nobody holds it"
 	case nic.PhaseHeld:
 		return "it is plugged in, and its claim holds it"
+	case nic.PhaseCarrying:
+		return "it is plugged in, and serves as many claims as it has addresses"
 	case nic.PhaseReturning:
 		return "it is being taken out, wiped and unplugged"
 	case nic.PhaseCooling:

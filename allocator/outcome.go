@@ -32,6 +32,9 @@ func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err erro
 		if now.Turn > 0 && seen.Device.Kind == "" {
 			seen.Device = now.Seen.Device // the node may have been told: see land
 		}
+		if now.Carries { // no node is to be told of it, by a release that knows of no seats neither
+			seen.Device.Kind = ""
+		}
 		if now.Phase != nic.PhasePlanned || reflect.DeepEqual(now.Seen, seen) {
 			return nil
 		}
@@ -82,7 +85,9 @@ func (a *Allocator) failed(ctx context.Context, n nic.NIC, err error) (time.Dura
 	if noteErr := a.note(ctx, n.ID, a.because(nic.ReasonProviderError, "%s", err), nic.ReasonWaitingForTurn); noteErr != nil {
 		return 0, errors.Join(err, noteErr)
 	}
-	a.lookLater(n)
+	if n.Carrier == "" { // no provider knows of a seat
+		a.lookLater(n)
+	}
 	if again := retryAfter(err); again > 0 {
 		return again, nil
 	}
@@ -110,6 +115,9 @@ func retryAfter(err error) time.Duration {
 // plugged in meanwhile: an attach that was insisted on may be refused because an
 // earlier one has worked.
 func (a *Allocator) giveUp(ctx context.Context, n nic.NIC, why *nic.Condition) error {
+	if n.Carries {
+		return a.giveUpCarrier(ctx, n, why)
+	}
 	var held error
 	given := false
 	err := a.asLeader(ctx, func(e *edit) error {

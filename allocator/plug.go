@@ -150,15 +150,27 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 		}()
 	}
 	m := machineOf(n)
+	var limits provider.Limits
 	if !fallsBack(n.Spec.Functions) {
-		if _, promised, again, err := a.promised(ctx, p, n, m); !promised || err != nil {
+		var again time.Duration
+		var promised bool
+		var err error
+		if limits, promised, again, err = a.promised(ctx, p, n, m); !promised || err != nil {
 			return again, err
 		}
 	}
 	if again, err := a.book(ctx, p, &n); again > 0 || err != nil { // which it has, if it was booked above
 		return again, err
 	}
-	spec := n.Spec
+	spec, room := n.Spec, 0
+	if n.Carries {
+		if limits.AddrsPerNIC < 2 {
+			a.admitNext(m)
+			return 0, a.giveUp(ctx, n, a.because(nic.ReasonProviderError,
+				"a NIC of %s has %d address, none of which a container could share: give the network mode dedicated, and movable nic", n.Node, limits.AddrsPerNIC))
+		}
+		spec.Cloud.Secondary, room = furtherAddrs(n, limits), limits.AddrsPerNIC-1
+	}
 	if placer, ok := provider.As[provider.Placer](p); ok {
 		node, _, found, err := get[nic.Node](a.reader(ctx), nodeKey(n.Node))
 		if err != nil || !found {
@@ -172,7 +184,7 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 		if n.Phase != nic.PhasePlanned || n.Placed {
 			return false
 		}
-		n.Spec, n.Placed, n.Asked = spec, true, a.now()
+		n.Spec, n.Placed, n.Asked, n.Room = spec, true, a.now(), room
 		a.stepped(n, nic.StepPlaced)
 		nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForSlot, nic.ReasonWaitingForTurn)
 		return true
@@ -210,6 +222,14 @@ func roomFor(ctx context.Context, p provider.Provider, instance nic.InstanceID, 
 		return roomy.Room(ctx, instance, want)
 	}
 	return p.Limits(ctx, instance)
+}
+
+// furtherAddrs is how many addresses a NIC for seats is made with besides its first.
+func furtherAddrs(n nic.NIC, limits provider.Limits) int {
+	if n.Alone {
+		return 1 - n.Arrives
+	}
+	return limits.AddrsPerNIC - 1 - n.Arrives
 }
 
 // told says whether the node may have been told of the NIC: it is, once the

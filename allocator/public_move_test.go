@@ -14,6 +14,9 @@ import (
 func TestF64_APublicAddressMovesAlong(t *testing.T) {
 	t.Parallel()
 	bothWays(t, func(t *testing.T, tr *trip) {
+		if tr.now().Identity.Given { // a claim whose address goes alone has none
+			return
+		}
 		tr.change("web", func(n *nic.Network) { n.Cloud.PublicIP = true })
 		tr.until("public", func() bool { return tr.now().Identity.Public.IsValid() })
 		addr := tr.public(tr.claims[0])

@@ -16,13 +16,13 @@ import (
 // holds them against what must always hold.
 func ReadRecords(ctx context.Context, s store.Store) (invariant.Records, error) {
 	r := invariant.Records{
-		Owners: map[string]string{}, MACs: map[string]string{}, Addrs: map[string]string{}, On: map[string]string{},
+		Owners: map[string]string{}, MACs: map[string]string{}, Addrs: map[string]string{}, On: map[string]string{}, Seats: map[string]string{},
 	}
 	all, _, err := s.List(ctx, "", "", 0)
 	if err != nil {
 		return r, fmt.Errorf("read all records: %w", err)
 	}
-	indexes := map[string]map[string]string{ownerRoot: r.Owners, macPrefix: r.MACs, addrPrefix: r.Addrs, onRoot: r.On}
+	indexes := map[string]map[string]string{ownerRoot: r.Owners, macPrefix: r.MACs, addrPrefix: r.Addrs, onRoot: r.On, seatRoot: r.Seats}
 	for _, record := range all {
 		kind, rest, _ := strings.Cut(record.Key, "/")
 		switch kind += "/"; kind {

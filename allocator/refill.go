@@ -149,7 +149,14 @@ func (a *Allocator) waitingForSlots(e *edit, node string) ([]pool.Demand, error)
 	}
 	var demand []pool.Demand
 	for _, r := range claims {
-		if c := r.Value; c.Phase == nic.ClaimRefused && a.lacksSlot(c) && a.mayGrant(c) {
+		c := r.Value
+		alike := func(d pool.Demand) bool {
+			return d.Network == c.Request.Network && nic.TenantOf(d.Tenant) == nic.TenantOf(c.Tenant)
+		}
+		if a.networks[c.Request.Network].Cloud.Shared && slices.ContainsFunc(demand, alike) {
+			continue // one NIC does for many of them
+		}
+		if c.Phase == nic.ClaimRefused && a.lacksSlot(c) && a.mayGrant(c) {
 			demand = append(demand, pool.Demand{
 				Claim: c.ID, Network: c.Request.Network, Tenant: c.Tenant, MAC: c.Identity.MAC, Ahead: c.Request.Unstarted,
 			})

@@ -63,7 +63,7 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 	var errs []error
 	var slotless []nic.Claim
 	for _, c := range refused { // first those that no machine has to be asked for
-		if _, known := a.networks[c.Request.Network]; known && a.lacksSlot(c) && !a.hasSpare(ctx, c) {
+		if _, known := a.networks[c.Request.Network]; known && a.lacksSlot(c) && !a.hasSpare(ctx, c) && !a.hasSeat(ctx, c) {
 			slotless = append(slotless, c)
 			continue
 		}
@@ -94,6 +94,8 @@ func (a *Allocator) retrySlotless(ctx context.Context, claims []nic.Claim, try f
 		m, ok := at[c.ID]
 		left, answered := free[m]
 		switch {
+		case a.hasSeat(ctx, c): // on a NIC that was planned a moment ago, for the claim before
+			errs = append(errs, try(c))
 		case !ok || !answered:
 		case left > 0:
 			free[m]--
@@ -183,6 +185,9 @@ func (a *Allocator) makeRoom(ctx context.Context, short map[pool.Machine]int) er
 	var held []nic.NIC
 	for _, r := range nics {
 		n := r.Value
+		if n.Carrier != "" || n.Carries && n.Phase != nic.PhaseReturning {
+			continue // no one seat has a slot
+		}
 		switch n.Phase {
 		case nic.PhaseReturning:
 			if n.Seen.State != nic.StateAvailable && n.Seen.State != "" {

@@ -90,7 +90,7 @@ func (a *Allocator) takeBackFor(e *edit, claim nic.Claim) error {
 	if err != nil || !found {
 		return err
 	}
-	reuse := a.networks[n.Network].Pool.Max > 0 && n.Phase == nic.PhaseHeld && n.Seen.State == nic.StateAttached
+	reuse := a.networks[n.Network].Pool.Max > 0 && n.Carrier == "" && n.Phase == nic.PhaseHeld && n.Seen.State == nic.StateAttached
 	if e.homeward(&n) {
 		n.Reuse = reuse
 		e.update(nicKey(n.ID), n, rev)

@@ -44,6 +44,12 @@ func (a *Allocator) reserves(e *edit, name string, ids []nic.ID) (reserves, erro
 		if !found {
 			continue
 		}
+		if n.Carrier != "" { // it takes no slot
+			if stateOf(n) == pool.Held {
+				r.served[n.Holder] = true
+			}
+			continue
+		}
 		it := pool.Item{
 			ID: n.ID, Network: n.Network, Machine: machineOf(n), Tenant: n.Tenant, New: n.Tenant == "" && n.Turn == 0, MAC: n.Spec.MAC,
 			State: stateOf(n), Since: n.Since,

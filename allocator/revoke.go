@@ -131,14 +131,14 @@ func (a *Allocator) verdict(ctx context.Context, node string, seize bool) (api.R
 	verdict := api.NewRevoked(node)
 	for _, c := range all.Claims {
 		n, has := r.nics[r.claims[c.Claim].NIC]
-		if seize && (!has || seizable(n)) {
+		if seize && (!has || seizable(n) && !holdsAddr(n, r.claims[n.Holder])) {
 			verdict.Claims = append(verdict.Claims, c)
 		} else {
 			verdict.Kept = append(verdict.Kept, c)
 		}
 	}
 	for _, id := range all.NICs {
-		if n := r.nics[id]; seize && seizable(n) || n.Phase == nic.PhasePlanned {
+		if n := r.nics[id]; seize && seizable(n) && !holdsAddr(n, r.claims[n.Holder]) || n.Phase == nic.PhasePlanned {
 			verdict.NICs = append(verdict.NICs, id)
 		} else {
 			verdict.KeptNICs = append(verdict.KeptNICs, id)
@@ -165,8 +165,17 @@ func (f farewell) unplan(ctx context.Context, nics []nic.ID) error {
 }
 
 // seizable says whether the NIC's provider can take it out of its node by itself,
-// or the node has not been told of it.
-func seizable(n nic.NIC) bool { return !told(n) || n.Seen.Device.Kind == nic.Found }
+// a seat with what it is on, or the node has not been told of it.
+func seizable(n nic.NIC) bool {
+	return !told(n) || n.Seen.Device.Kind == nic.Found || n.Carrier != ""
+}
+
+// holdsAddr says whether a node has a seat whose claim is on the move, and may be at its
+// address: the NIC that it is on stays plugged in there until the address has left it,
+// so that only the node's word, or its death, frees the address.
+func holdsAddr(n nic.NIC, claim nic.Claim) bool {
+	return n.Carrier != "" && told(n) && claim.NIC == n.ID && onMove(claim)
+}
 
 // revoked is the condition of a node that is, and of its claims.
 func revoked(node nic.Node) nic.Condition {

@@ -101,6 +101,9 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 			nic.SetCondition(&claim.Conditions, *why)
 			e.update(claimKey(claim.ID), claim, rev)
 		}
+		if err := a.closeCarrier(e, now); err != nil {
+			return err
+		}
 		return takeBack(e, n.ID)
 	})
 	if err == nil {

@@ -72,7 +72,7 @@ func (a *Allocator) spareFor(e *edit, claim nic.Claim, network nic.Network, node
 // hasSpare says whether the claim would get a NIC without a further slot.
 func (a *Allocator) hasSpare(ctx context.Context, claim nic.Claim) bool {
 	network, ok := a.networks[claim.Request.Network]
-	if !ok || !claim.Identity.MAC.IsZero() { // a MAC that is a claim's is no spare's
+	if !ok || network.Cloud.Seats() || !claim.Identity.MAC.IsZero() { // a MAC that is a claim's is no spare's
 		return false
 	}
 	_, ok, err := a.spareFor(a.reader(ctx), claim, network, claim.Owner.Node, claim.Identity.MAC)
@@ -236,6 +236,7 @@ func (a *Allocator) makeSpare(ctx context.Context, network nic.Network, name str
 			mac = nic.NewMAC()
 		}
 		n := a.newNIC(network, node, "", mac)
+		n.Carries = network.Cloud.Shared
 		if !mac.IsZero() {
 			e.create(macKey(mac), nic.Reservation{Schema: nic.Schema, Owner: nicKey(n.ID), Network: network.Name})
 		}
@@ -248,6 +249,8 @@ func (a *Allocator) makeSpare(ctx context.Context, network nic.Network, name str
 // stateOf is what a NIC is to its node's pools.
 func stateOf(n nic.NIC) pool.State {
 	switch {
+	case n.Phase == nic.PhaseCarrying, n.Phase == nic.PhasePlanned && n.Seats > 0:
+		return pool.Held // by its seats
 	case n.Phase == nic.PhasePlanned && n.Holder == "":
 		return pool.Making
 	case n.Phase == nic.PhaseSpare:
@@ -269,7 +272,8 @@ func staleFor(n nic.NIC, network nic.Network, at nic.InstanceID) bool {
 		d.Kind != network.Device.Kind || d.Parent != network.Device.Parent || d.Bridge.Name != network.Device.Bridge.Name ||
 		p.Kind != network.Port.Kind || p.Name != network.Port.Name || p.VLAN != network.Port.VLAN || p.Filter != network.Port.Filter ||
 		p.Queues != network.Port.Queues || p.Inbound != network.Port.Inbound || p.Outbound != network.Port.Outbound ||
-		network.Port.Model != "" && p.Model != network.Port.Model || !network.Cloud.Made(n.Spec.Cloud)
+		network.Port.Model != "" && p.Model != network.Port.Model || !network.Cloud.Made(n.Spec.Cloud) ||
+		network.Cloud.Seats() != n.Carries || n.Carries && network.Cloud.Shared == n.Alone
 }
 
 // nicIDOf reads the NIC out of a reservation's owner; "" if it is none's.

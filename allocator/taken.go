@@ -47,7 +47,7 @@ func (t *taken) clear() {
 // noted in between and then forgotten.
 func (t *taken) load(ctx context.Context, s store.Store) error {
 	var all []store.Record
-	for _, prefix := range []string{addrPrefix, numberPrefix, macPrefix, keptPrefix} {
+	for _, prefix := range []string{addrPrefix, numberPrefix, macPrefix, keptPrefix, seatRoot} {
 		records, _, err := s.List(ctx, prefix, "", 0)
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func (t *taken) see(events []store.Event) bool {
 func (t *taken) learn(key string, record store.Record, gone bool) {
 	kind, rest, _ := strings.Cut(key, "/")
 	switch kind + "/" {
-	case addrPrefix, numberPrefix, macPrefix, keptPrefix:
+	case addrPrefix, numberPrefix, macPrefix, keptPrefix, seatRoot:
 	default:
 		return
 	}

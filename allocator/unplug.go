@@ -15,17 +15,8 @@ import (
 // unplug brings a returning NIC home: it waits for the node's word that the
 // NIC is out and clean, has it unplugged, and retires it.
 func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
-	if told(n) && !n.Clean { // also where the provider sees nothing of it: that is one reader's word
-		again, err := a.cleanIfDead(ctx, n)
-		if err != nil {
-			return again, err
-		}
-		return again, a.note(ctx, n.ID, &nic.Condition{
-			Reason:   nic.ReasonWaitingForNode,
-			Message:  fmt.Sprintf("node %s has not reported the NIC out and clean", n.Node),
-			Since:    n.Since,
-			Deadline: n.Since.Add(returnDeadline),
-		})
+	if awaited, again, err := a.awaitClean(ctx, n); awaited || err != nil {
+		return again, err
 	}
 	if !n.Placed {
 		return 0, a.retireFrom(ctx, n) // the provider was never asked
@@ -71,6 +62,24 @@ func (a *Allocator) unplug(ctx context.Context, p provider.Provider, n nic.NIC) 
 // tellAfter is how long a provider may take before people are told what it is at:
 // what is over sooner is not worth a record.
 const tellAfter = 10 * time.Second
+
+// awaitClean waits for the node's word that a returning NIC is out and clean, unless
+// it was never told of it. Of one that seats were on their ends say so. That holds
+// also where the provider sees nothing of the NIC: that is one reader's word.
+func (a *Allocator) awaitClean(ctx context.Context, n nic.NIC) (awaited bool, again time.Duration, err error) {
+	if n.Carries && n.Seats == 0 || !n.Carries && (!told(n) || n.Clean) {
+		return false, 0, nil
+	}
+	if again, err = a.cleanIfDead(ctx, n); err != nil {
+		return true, again, err
+	}
+	return true, again, a.note(ctx, n.ID, &nic.Condition{
+		Reason:   nic.ReasonWaitingForNode,
+		Message:  fmt.Sprintf("node %s has not reported the NIC out and clean", n.Node),
+		Since:    n.Since,
+		Deadline: n.Since.Add(returnDeadline),
+	})
+}
 
 // overdue shows a detach that does not end (F10). It is waited for, however
 // long: what may still be in a guest is not given to anybody else.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/nicferry/nicferry/internal/store"
@@ -54,7 +55,7 @@ func (a *Allocator) listWanted(ctx context.Context, node string) ([]nic.Wanted, 
 	wanted := []nic.Wanted{}
 	listed := map[nic.ClaimID]bool{}
 	for _, r := range records {
-		w, ok, err := a.wantedNIC(e, nic.ID(strings.TrimPrefix(r.Key, onPrefix(node))))
+		w, ok, err := a.wantedNIC(e, node, nic.ID(strings.TrimPrefix(r.Key, onPrefix(node))))
 		if err != nil {
 			return nil, 0, err
 		}
@@ -69,10 +70,10 @@ func (a *Allocator) listWanted(ctx context.Context, node string) ([]nic.Wanted, 
 
 // wantedNIC says what is wanted of a NIC, unless its node has no part in it at
 // present.
-func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
-	n, _, found, err := get[nic.NIC](e, nicKey(id))
+func (a *Allocator) wantedNIC(e *edit, node string, id nic.ID) (nic.Wanted, bool, error) {
+	n, _, found, err := peek[nic.NIC](e, nicKey(id))
 	planned := n.Phase == nic.PhasePlanned
-	if err != nil || !found || !told(n) || planned && n.Turn == 0 || n.Phase == nic.PhaseRetiring {
+	if err != nil || !found || n.Node != node || n.Carries || !told(n) || planned && n.Turn == 0 || n.Phase == nic.PhaseRetiring {
 		return nic.Wanted{}, false, err
 	}
 	w := nic.Wanted{NIC: n.ID, Gone: n.Phase == nic.PhaseReturning, Device: deviceOf(n), Network: n.Network, Again: n.Again, Turn: n.Turn}
@@ -96,6 +97,9 @@ func (a *Allocator) wantedNIC(e *edit, id nic.ID) (nic.Wanted, bool, error) {
 // that its provider says, which not every one can be asked to change.
 func deviceOf(n nic.NIC) nic.Device {
 	d := n.Seen.Device
+	if n.Carries && d.Kind == "" { // see seen
+		d.Kind = nic.Found
+	}
 	if d.Kind == nic.Found && n.Spec.MTU != 0 {
 		d.MTU = n.Spec.MTU
 	}
@@ -204,7 +208,9 @@ func layer3(network nic.Network, claim nic.Claim, given []nic.Subnet) nic.Layer3
 		AlsoAddrs:        network.AlsoAddrs,
 	}
 	for _, p := range l3.Addrs {
-		if s, ok := subnetOf(network, given, p.Addr()); ok && s.Gateway != (netip.Addr{}) {
+		s, ok := subnetOf(network, given, p.Addr())
+		family := func(gw netip.Addr) bool { return gw.Is4() == s.Gateway.Is4() }
+		if ok && s.Gateway.IsValid() && !slices.ContainsFunc(l3.Gateways, family) {
 			l3.Gateways = append(l3.Gateways, s.Gateway)
 		}
 	}

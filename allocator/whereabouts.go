@@ -93,6 +93,7 @@ func whereabouts(e *edit, id nic.ClaimID) (nic.Whereabouts, error) {
 	}
 	at.Conditions = claim.Conditions
 	if claim.NIC == "" {
+		at.AddrLost = onMove(claim) && claim.Move.ByAddress
 		return at, nil
 	}
 	n, _, found, err := get[nic.NIC](e, nicKey(claim.NIC))
@@ -103,6 +104,9 @@ func whereabouts(e *edit, id nic.ClaimID) (nic.Whereabouts, error) {
 	for _, c := range n.Conditions {
 		nic.SetCondition(&at.Conditions, c)
 	}
+	if err := nextOf(e, n, &at); err != nil {
+		return at, err
+	}
 	said, _, found, err := get[nic.Observed](e, observedKey(n.ID))
 	if err != nil || !found || !counts(said, claim, n) || n.Phase == nic.PhasePlanned { // we have not heard that it is plugged in
 		return at, err
@@ -112,6 +116,21 @@ func whereabouts(e *edit, id nic.ClaimID) (nic.Whereabouts, error) {
 		nic.SetCondition(&at.Conditions, c)
 	}
 	return at, nil
+}
+
+// nextOf says how far the NIC is on which a place is kept for the address.
+func nextOf(e *edit, n nic.NIC, at *nic.Whereabouts) error {
+	if n.Next == "" {
+		return nil
+	}
+	next, _, found, err := get[nic.NIC](e, nicKey(n.Next))
+	at.Next, at.NextPhase, at.NextClosed = n.Next, next.Phase, !found || next.Closed
+	if next.Phase == nic.PhasePlanned {
+		for _, c := range next.Conditions {
+			nic.SetCondition(&at.Conditions, c)
+		}
+	}
+	return err
 }
 
 // counts says whether what a node has said of the NIC is of its present stay

@@ -57,6 +57,14 @@ func (a *Allocator) workOnNIC(ctx context.Context, id nic.ID) (time.Duration, er
 		a.queue.Wake(refusedKey) // there may be a slot now
 		return 0, nil
 	}
+	if n.Carrier != "" {
+		return a.workOnSeat(ctx, a.opts.Providers[n.Provider], n)
+	}
+	if n.Carries {
+		if err := a.wakeSeats(ctx, n); err != nil {
+			return 0, err
+		}
+	}
 	if waits, in := a.berths.enter(machineOf(n), id); !in {
 		return slotAgain, a.crowded(ctx, n, waits) // it is woken before that
 	}
@@ -84,6 +92,9 @@ func (a *Allocator) workOnNIC(ctx context.Context, id nic.ID) (time.Duration, er
 	a.wakePublic(n.Holder)
 	if err := a.unnote(ctx, n, nic.ReasonProviderError); err != nil {
 		return 0, err
+	}
+	if again, err := a.seekAstray(ctx, p, n); again > 0 || err != nil {
+		return again, err
 	}
 	return a.awaitSight(ctx, p, n)
 }

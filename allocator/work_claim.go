@@ -13,14 +13,17 @@ import (
 // network's hold or preplug is over, unless the container has its device; and sees to it that refused claims are
 // tried again when that may help.
 func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time.Duration, err error) {
-	retry, keeps := false, false
+	retry, seat, keeps := false, nic.ID(""), false
 	err = a.asLeader(ctx, func(e *edit) error {
 		claim, rev, found, err := get[nic.Claim](e, claimKey(id))
 		again, retry = 0, !found // it may have been in the way of others
-		keeps = false
+		seat, keeps = "", false
 		if err == nil && claim.NIC != "" && !onMove(claim) {
 			n, _, _, nicErr := peek[nic.NIC](e, nicKey(claim.NIC))
-			err, keeps = nicErr, a.keepsDevice(claim, n)
+			if err = nicErr; n.Next != "" {
+				seat = claim.NIC
+			}
+			keeps = a.keepsDevice(claim, n)
 		}
 		switch {
 		case err != nil || !found || claim.Phase == nic.ClaimReleasing:
@@ -30,6 +33,8 @@ func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time
 			return err
 		case claim.Phase == nic.ClaimMoving || claim.Phase == nic.ClaimParked:
 			return a.forgottenMove(e, claim, rev)
+		case a.lacksSeat(claim):
+			return a.grantSeat(e, claim, rev)
 		case isAhead(claim) && !keeps:
 			if again = a.aheadLeft(claim); again == 0 {
 				return a.unstarted(e, claim, rev)
@@ -52,6 +57,9 @@ func (a *Allocator) workOnClaim(ctx context.Context, id nic.ClaimID) (again time
 		}
 		return nil
 	})
+	if seat != "" { // it has moved, or was to, and a place is kept for it still
+		a.queue.Wake(nicKey(seat))
+	}
 	if err == nil && retry {
 		a.queue.Wake(refusedKey)
 	}

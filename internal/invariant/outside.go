@@ -35,9 +35,24 @@ func (c *check) providers() {
 			}
 		}
 		for _, n := range c.Records.NICs {
-			if n.Provider == name && c.stayed(n, nic.PhaseHeld, nic.PhaseSpare) && seen[n.ID].State != nic.StateAttached {
+			if n.Provider == name && n.Carrier == "" && c.stayed(n, nic.PhaseHeld, nic.PhaseSpare, nic.PhaseCarrying) && seen[n.ID].State != nic.StateAttached {
 				c.add(P4, ids(n.ID), "is %s, and %s at provider %s", n.Phase, orAbsent(seen[n.ID].State), name)
 			}
+			c.seatAt(name, n, seen)
+		}
+	}
+}
+
+// seatAt finds a seat whose address is not on the NIC that it is to be on (P1).
+func (c *check) seatAt(provider string, n nic.NIC, seen map[nic.ID]nic.Seen) {
+	before := c.before.nics[n.ID]
+	stayed := n.Provider == provider && n.Carrier != "" && c.stayed(n, nic.PhaseHeld) && before.Turn == n.Turn && before.Carrier == n.Carrier
+	if !stayed || len(seen[n.Carrier].Addrs) == 0 {
+		return
+	}
+	for _, addr := range n.Seen.Addrs {
+		if !slices.Contains(seen[n.Carrier].Addrs, addr) {
+			c.add(P1, ids(n.ID, n.Carrier), "the seat has %s, which is not on the NIC at provider %s", addr, provider)
 		}
 	}
 }
@@ -65,19 +80,25 @@ func (c *check) links() {
 		observed[o.NIC] = o
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Nodes)) {
-		byMAC := map[nic.MAC][]Link{}
+		byMAC, bySeat := map[nic.MAC][]Link{}, map[nic.ID][]Link{}
 		for _, l := range c.Nodes[name].Links {
-			if l.Kind != "bridge" {
+			if l.Kind == seatKind {
+				bySeat[nic.ID(l.Alias)] = append(bySeat[nic.ID(l.Alias)], l)
+			} else if l.Kind != "bridge" {
 				byMAC[l.MAC] = append(byMAC[l.MAC], l)
 			}
 		}
 		for _, n := range c.Records.NICs {
-			if n.Node == name && !macOf(n).IsZero() {
+			links := byMAC[macOf(n)]
+			if n.Carrier != "" && n.Seen.Device.Kind != nic.Found { // it has the MAC of what it is on
+				links = bySeat[n.ID]
+			}
+			if n.Node == name && (!macOf(n).IsZero() || len(links) > 0) {
 				running := observed[n.ID].Running
 				if known := c.Nodes[name].Running; known != nil {
 					running = known[c.now.claims[n.Holder].Owner.Sandbox]
 				}
-				c.linksOf(n, byMAC[macOf(n)], running)
+				c.linksOf(n, links, running)
 			}
 		}
 		c.unknown(name)

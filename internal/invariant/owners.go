@@ -32,7 +32,7 @@ func (c *check) owners() {
 	}
 	cards := map[nic.MAC][]nic.ID{}
 	for _, n := range c.Records.NICs {
-		if mac := macOf(n); !mac.IsZero() {
+		if mac := macOf(n); !mac.IsZero() && n.Carrier == "" { // a seat has that of what it is on
 			cards[mac] = append(cards[mac], n.ID)
 		}
 	}
@@ -47,6 +47,9 @@ func (c *check) owners() {
 func macOf(n nic.NIC) nic.MAC {
 	if !n.Seen.MAC.IsZero() {
 		return n.Seen.MAC
+	}
+	if n.Carrier != "" && n.Seen.Device.Kind == nic.Found { // it has what it is on to itself
+		return n.Seen.Device.MAC
 	}
 	return n.Spec.MAC
 }

@@ -61,6 +61,7 @@ type Records struct {
 	MACs   map[string]string // MAC: claim or NIC
 	Addrs  map[string]string // SPACE/ADDRESS: claim or NIC
 	On     map[string]string // NODE/NIC: NIC
+	Seats  map[string]string // NIC/ADDRESS or NIC/SEAT: claim; empty while an address cools down
 }
 
 // A Provider is what one says.
@@ -90,6 +91,8 @@ type Link struct {
 	MAC       nic.MAC
 	// Kind is the kernel's, such as veth or bridge; empty for hardware.
 	Kind string
+	// Alias is the NIC's id, of what carries its own mark; optional.
+	Alias string
 }
 
 // Strangers are things that are not ours, each under a name of its own, with
@@ -124,6 +127,7 @@ func Check(w World) []Finding {
 	c.reservations()
 	c.pairs()
 	c.lists()
+	c.seats()
 	c.waits()
 	c.trust()
 	c.providers()

@@ -112,6 +112,9 @@ func (a *agent) owner(w nic.Wanted) *container {
 func (a *agent) ferry(w nic.Wanted, of *container) nic.Observed {
 	o := nic.Observed{NIC: w.NIC, Claim: w.Claim, Epoch: w.Epoch, Turn: w.Turn, MAC: w.Device.MAC, State: nic.ObservedMade}
 	link := invariant.Link{Name: w.NIC.LinkName("v"), MAC: w.Device.MAC, Kind: "veth"}
+	if w.Device.Kind == nic.Ipvlan {
+		link.Kind, link.Alias = string(nic.Ipvlan), string(w.NIC)
+	}
 	switch {
 	case w.Gone:
 		delete(a.links, w.NIC)

@@ -32,6 +32,7 @@ type job struct {
 	Local        bool     // the provider is local instead, with its ledger in the store
 	Pool         nic.Pool // of the network life
 	Public       bool     // containers have public addresses
+	Shared       bool     // containers of the network life share NICs
 	Slots        int      // of the node at the local provider; 0 for many
 	Points       string   // a file to which each point is written that is passed
 	Kills        []string // the points to die at, whichever comes first
@@ -78,7 +79,7 @@ func (j job) run(ctx context.Context) error {
 	}
 	alloc, err := allocator.New(allocator.Options{
 		Store: records, Providers: map[string]provider.Provider{cloudName: cloud},
-		Networks: lifeNetworks(j.Pool, j.Public), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Poll: pollEvery,
+		Networks: j.networks(), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Poll: pollEvery,
 	})
 	if err != nil {
 		return err
@@ -103,6 +104,15 @@ func (j job) run(ctx context.Context) error {
 	return alloc.Run(ctx)
 }
 
+func (j job) networks() []nic.Network {
+	all := lifeNetworks(j.Pool, j.Public)
+	if j.Shared {
+		all[0].Addressing, all[0].Subnets, all[0].Device = nic.AddrProvider, nil, nic.Device{}
+		all[0].Cloud.Shared, all[0].Cooldown = true, nic.Duration(lifeCooldown)
+	}
+	return all
+}
+
 func (j job) provider(records store.Store, at func(string)) (provider.Provider, error) {
 	if j.Local {
 		p, err := local.New(local.Options{
@@ -115,5 +125,5 @@ func (j job) provider(records store.Store, at func(string)) (provider.Provider, 
 	if err != nil {
 		return nil, err
 	}
-	return &markedCalls{Provider: &farCloud{client}, at: at}, nil
+	return &markedCalls{Provider: &farCloud{client, j.Shared}, at: at}, nil
 }

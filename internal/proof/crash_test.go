@@ -48,7 +48,7 @@ func TestF50_CrashMatrix(t *testing.T) {
 		var done []string
 		kinds := []kind{{local: local}, {local: local, pooled: true}, {local: local, moved: true}}
 		if !local {
-			kinds = append(kinds, kind{public: true})
+			kinds = append(kinds, kind{public: true}, kind{shared: true}) // a node's own NICs have one address each
 		}
 		for _, of := range kinds {
 			t.Run(of.String(), func(t *testing.T) {
@@ -69,6 +69,7 @@ func crashMatrix(t *testing.T, of kind, done []string) []string {
 	old := func(point string) bool { return slices.Contains(done, point) }
 	steady, chance = slices.DeleteFunc(steady, old), slices.DeleteFunc(chance, old)
 	hits := killAt(t, of, steady, chance)
+	steady, chance = byChanceTwice(t, of, steady, chance, hits)
 	hit, lucky := 0, 0
 	t.Run("points", func(t *testing.T) {
 		for i, point := range slices.Concat(steady, chance) {
@@ -89,6 +90,25 @@ func crashMatrix(t *testing.T, of kind, done []string) []string {
 		t.Errorf("hit %d of %d points", hit, len(steady))
 	}
 	return all
+}
+
+// byChanceTwice looks once more at the points that no life came to: what comes by
+// chance may do so twice on a busy machine, and pass for steady.
+func byChanceTwice(t *testing.T, of kind, steady, chance, hits []string) (stays, comes []string) {
+	t.Helper()
+	missed := func(point string) bool { return !slices.Contains(hits, point) }
+	if !slices.ContainsFunc(steady, missed) {
+		return steady, chance
+	}
+	again, _ := pointsOf(t, of)
+	for _, point := range steady {
+		if missed(point) && !slices.Contains(again, point) {
+			chance = append(chance, point)
+		} else {
+			stays = append(stays, point)
+		}
+	}
+	return stays, chance
 }
 
 // pointsOf lives three whole lives. What one of them alone has passed comes by
@@ -115,7 +135,7 @@ func pointsOf(t *testing.T, of kind) (steady, chance []string) {
 		}
 	}
 	for _, point := range all {
-		if times[point] > 1 && !onlyTells(point) {
+		if times[point] > 1 && !onlyTells(point) && !onlyForgets(point) {
 			steady = append(steady, point)
 		} else {
 			chance = append(chance, point)
@@ -137,6 +157,13 @@ func onlyTells(point string) bool {
 		}
 	}
 	return commits
+}
+
+// onlyForgets says whether the point is at a commit that ends what has cooled down of
+// seats alone: how many of them it ends together is chance.
+func onlyForgets(point string) bool {
+	_, writes, commits := strings.Cut(point, "commit ")
+	return commits && strings.Trim(strings.ReplaceAll(writes, "-seat", ""), " ") == ""
 }
 
 // seenStates are those that a provider's word has.

@@ -58,9 +58,9 @@ func lifeNetworks(pool nic.Pool, public bool) []nic.Network {
 }
 
 // A kind of life: which provider makes the NICs, whether some are kept in
-// reserve, whether the container moves to another node, and whether it has a public
-// address.
-type kind struct{ local, pooled, moved, public bool }
+// reserve, whether the container moves to another node, whether it has a public
+// address, and whether containers share NICs.
+type kind struct{ local, pooled, moved, public, shared bool }
 
 func (k kind) String() string {
 	name := "cloud"
@@ -75,6 +75,9 @@ func (k kind) String() string {
 	}
 	if k.public {
 		name += " in public"
+	}
+	if k.shared {
+		name += " shared"
 	}
 	return name
 }
@@ -106,7 +109,7 @@ func newLife(t *testing.T, of kind, kills ...string) *life {
 	l := &life{kind: of, agent: newAgent("vm1"), kills: kills}
 	l.job = job{
 		Store: filepath.Join(dir, "db"), Serve: filepath.Join(dir, "ctl"), Cloud: filepath.Join(dir, "cloud"),
-		Points: filepath.Join(dir, "points"), Local: of.local, Public: of.public,
+		Points: filepath.Join(dir, "points"), Local: of.local, Public: of.public, Shared: of.shared,
 	}
 	if of.pooled {
 		l.job.Slots = poolSlots
@@ -124,7 +127,11 @@ func newLife(t *testing.T, of kind, kills ...string) *life {
 	if of.local {
 		return l
 	}
-	l.cloud = fake.New(fake.Options{Name: cloudName, NICsPerInstance: l.job.Slots, Latency: fake.Latency{
+	addrs := 1
+	if of.shared {
+		addrs = 3
+	}
+	l.cloud = fake.New(fake.Options{Name: cloudName, NICsPerInstance: l.job.Slots, AddrsPerNIC: addrs, DrawsMACs: of.shared, Latency: fake.Latency{
 		Create: 15 * time.Millisecond, Attach: 15 * time.Millisecond, Detach: 15 * time.Millisecond, Delete: 15 * time.Millisecond,
 	}})
 	if of.moved {
@@ -278,6 +285,8 @@ func (l *life) live() error {
 		lead, made = l.fromPool, 3
 	case l.kind.moved:
 		lead, made = l.toAndFro, 1
+	case l.kind.shared:
+		lead, made = l.onSeats, 3
 	}
 	if err := lead(); err != nil {
 		return err

@@ -92,7 +92,12 @@ func value(kind string, text []byte) string {
 		if n.Reuse {
 			add("reuse")
 		}
-		if n.Holder == "" {
+		switch {
+		case n.Carrier != "":
+			add("seat")
+		case n.Carries:
+			add("carries-%d", n.Seats)
+		case n.Holder == "":
 			add("free")
 		}
 		if n.Going != "" {

@@ -256,7 +256,10 @@ func (s *servedCloud) Published(_ Nothing, r *CloudReply) (err error) {
 }
 
 // farCloud is the cloud as a child sees it.
-type farCloud struct{ client *rpc.Client }
+type farCloud struct {
+	client *rpc.Client
+	draws  bool // MACs
+}
 
 func (f *farCloud) call(method string, args any) (CloudReply, error) {
 	var r CloudReply
@@ -272,7 +275,7 @@ func (f *farCloud) call(method string, args any) (CloudReply, error) {
 }
 
 func (f *farCloud) Info() provider.Info {
-	return provider.Info{Name: cloudName, Kind: fake.Kind, Travel: provider.Carry, WorstCall: time.Second}
+	return provider.Info{Name: cloudName, Kind: fake.Kind, Travel: provider.Carry, WorstCall: time.Second, DrawsMACs: f.draws}
 }
 
 func (f *farCloud) Create(_ context.Context, spec nic.Spec) (nic.Seen, error) {
