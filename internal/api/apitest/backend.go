@@ -222,6 +222,10 @@ func (b *Backend) Report(ctx context.Context, node string, report nic.NodeReport
 	if err := b.fence(ctx, node); err != nil {
 		return err
 	}
+	if report.Cards != nil {
+		n.Inventory.Cards = *report.Cards
+		b.nodes[node] = n
+	}
 	for _, o := range report.NICs {
 		if v, ok := b.nics[o.NIC]; ok {
 			v.Observed = &o

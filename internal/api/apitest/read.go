@@ -83,6 +83,19 @@ func (b *Backend) PlanNetwork(_ context.Context, name, kind string) (api.Network
 	}, nil
 }
 
+// NodeRoom is room for two more NICs, and for seats on them.
+func (b *Backend) NodeRoom(_ context.Context, name string) ([]api.NodeRoom, error) {
+	leave, err := b.enter("NodeRoom")
+	defer leave()
+	n, err := find(b.nodes, name, "node", err)
+	if err != nil {
+		return nil, err
+	}
+	return []api.NodeRoom{{
+		Provider: "local", Instance: nic.InstanceID(n.Name), Slot: "slot", NICs: 4, Free: 2, Seats: &api.SeatRoom{Taken: 3, Free: 1, More: 4},
+	}}, nil
+}
+
 func page[K cmp.Ordered, V any](m map[K]V, after K, limit int) []V {
 	var values []V
 	for _, k := range slices.Sorted(maps.Keys(m)) {

@@ -45,7 +45,7 @@ func accessOf(operation string) access {
 		return itsOwn
 	case "get-claim", "get-nic":
 		return ownersOwn
-	case "list-claims", "list-nics", "list-nodes", "list-networks", "get-network", "plan-network", "status", "events":
+	case "list-claims", "list-nics", "list-nodes", "list-networks", "get-network", "plan-network", "node-room", "status", "events":
 		return viewers
 	case "plan-move", "list-moves", "get-move", "list-drains":
 		return viewers

@@ -61,6 +61,8 @@ type Reader interface {
 	// node, or one of the type, if that is not empty. A type that there is not:
 	// invalid.
 	PlanNetwork(ctx context.Context, name, kind string) (api.NetworkPlan, error)
+	// NodeRoom says what each provider has room for on a node.
+	NodeRoom(ctx context.Context, node string) ([]api.NodeRoom, error)
 }
 
 // Auditor is what operators ask for when things are not as they should be.
@@ -77,6 +79,9 @@ type Auditor interface {
 	// RemoveNode ends a node without claims. One that has some: refused. An unknown
 	// one: not found.
 	RemoveNode(ctx context.Context, node string, dryRun bool) (api.Forgotten, error)
+	// Promote has a claim that fell back get a VF. One that has one, or for which none
+	// is free: refused. An unknown one: not found.
+	Promote(ctx context.Context, claim nic.ClaimID, dryRun bool) (api.Promotion, error)
 	// Status says what keeps the controller from its work; none is well. It
 	// answers within seconds, whatever does not answer it.
 	Status(ctx context.Context) []nic.Condition

@@ -16,6 +16,11 @@ type releaseInput struct {
 	Body api.ReleaseRequest
 }
 
+type promoteInput struct {
+	ID   string `path:"id"`
+	Body api.PromoteRequest
+}
+
 func (s *server) claimRoutes() {
 	acquire := s.operation("acquire", http.MethodPost, "/v1/claims", "Get the claim of a container interface; the same owner gets the same claim")
 	serve(s, acquire, func(ctx context.Context, in *acquireInput) (nic.Claim, error) {
@@ -48,6 +53,15 @@ func (s *server) claimRoutes() {
 			return e
 		}
 		return nil
+	})
+
+	promote := s.operation("promote", http.MethodPost, "/v1/claims/{id}/promote", "Have a claim that fell back get a VF")
+	serve(s, promote, func(ctx context.Context, in *promoteInput) (api.Promotion, error) {
+		id, err := nic.ParseClaimID(in.ID)
+		if err != nil {
+			return api.Promotion{}, notFound(err)
+		}
+		return s.Backend.Promote(ctx, id, in.Body.DryRun)
 	})
 
 	list := s.operation("list-claims", http.MethodGet, "/v1/claims", "List claims by id")

@@ -157,7 +157,7 @@ func (c *crowd) body(operation, node string) string {
 		return `{}`
 	case "audit to mend":
 		return `{"fix":true}`
-	case "forget-node", "revoke-node", "remove-node":
+	case "forget-node", "revoke-node", "remove-node", "promote":
 		return `{"dryRun":true}`
 	case "create-token":
 		return `{"node":"n7"}`

@@ -99,6 +99,8 @@ func TestErrorsOfTheRequest(t *testing.T) {
 		{"POST", "/v1/claims", `{"owner":` + ownerJSON + `,"container":"c","request":{"interface":"eth0","network":"lab","addrs":["10.0.0.1"` + strings.Repeat(`,"10.0.0.1"`, 32) + `]}}`, 422, api.CodeInvalid, "body.request.addrs", 1},
 		{"POST", "/v1/claims", `{"owner":` + ownerJSON + `,"container":"c","request":{"interface":"eth0","network":"lab","faults":[{"field":"","problem":"` + strings.Repeat("x", 9999) + `"}]}}`, 422, api.CodeInvalid, "body.request.faults[0]", 1},
 		{"PUT", "/v1/nodes/n1/hello", `{"boot":"b","kernel":"` + strings.Repeat("k", 257) + `","docker":"d","agentVersion":"v"}`, 422, api.CodeInvalid, "body.kernel", 1},
+		{"PUT", "/v1/nodes/n1/hello", `{"boot":"b","kernel":"k","docker":"d","agentVersion":"v","cards":[{"pci":"../../etc","numa":0},{"pci":"0000:03:00.0","numa":0,"vfs":[{"pci":"0000:03:00.0","index":-1,"used":"free"}]}]}`, 422, api.CodeInvalid, "body.cards[0].pci", 3},
+		{"POST", "/v1/nodes/n1/report", `{"session":1,"nics":[],"cards":[{"pci":"x","numa":0}]}`, 422, api.CodeInvalid, "body.cards[0].pci", 1},
 		{"POST", "/v1/claims/" + claim + "/release", `{"epoch":-1}`, 422, api.CodeInvalid, "body.epoch", 1},
 		{"POST", "/v1/claims/clm-x/release", `{"epoch":1}`, 422, api.CodeInvalid, "path.id", 1},
 		{"GET", "/v1/claims/clm-x", "", 404, api.CodeNotFound, "", 0},

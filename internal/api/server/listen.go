@@ -66,15 +66,29 @@ func checkFree(path string) error {
 	if info.Mode().Type() != os.ModeSocket {
 		return fmt.Errorf("listen on %s: is there and is not a socket; move it away", path)
 	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	switch {
-	case err == nil:
-		conn.Close()
-		return fmt.Errorf("another nicferryd answers on %s; stop it first", path)
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
-		return nil
+	// One that was killed a moment ago takes no more connections, and refuses none
+	// before the kernel has cleared it away.
+	for end := time.Now().Add(leavingTime); ; {
+		conn, err := net.DialTimeout("unix", path, time.Second)
+		switch {
+		case err == nil:
+			conn.Close()
+			return fmt.Errorf("another nicferryd answers on %s; stop it first", path)
+		case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
+			return nil
+		case !isTimeout(err) || time.Now().After(end):
+			return fmt.Errorf("another nicferryd may be on %s: %w", path, err)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	return fmt.Errorf("another nicferryd may be on %s: %w", path, err)
+}
+
+// leavingTime is how long a nicferryd that answers nothing may take to end.
+const leavingTime = 15 * time.Second
+
+func isTimeout(err error) bool {
+	var told net.Error
+	return errors.As(err, &told) && told.Timeout()
 }
 
 // listenPrivately makes the socket where nobody else can reach it and shows it

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/api/server"
 )
@@ -100,6 +101,36 @@ func TestListenReplacesOnlyTheDead(t *testing.T) {
 }
 
 // A predecessor that ends late must not take its successor's socket along.
+// One that was killed may still hold the socket, and take nobody any more.
+func TestListenWaitsForTheDying(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s.sock")
+	dying, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{syscall.Bind(dying, &syscall.SockaddrUnix{Name: path}), syscall.Listen(dying, 0)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	waits, err := net.Dial("unix", path) // there is room for one that nobody takes
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waits.Close()
+	if second, err := net.Dial("unix", path); err == nil {
+		second.Close()
+		t.Fatal("there is room for a second one, so this tests nothing")
+	}
+	time.AfterFunc(200*time.Millisecond, func() { syscall.Close(dying) })
+	ln, err := server.Listen(path, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+}
+
 func TestListenerRemovesOnlyItsOwnSocket(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s.sock")

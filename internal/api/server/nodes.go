@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/nicferry/nicferry/internal/api"
@@ -39,6 +40,15 @@ func (s *server) nodeRoutes() {
 		return s.nodeView(ctx, in.Name)
 	})
 
+	room := s.operation("node-room", http.MethodGet, "/v1/nodes/{name}/room", "Say what providers have room for on a node")
+	serve(s, room, func(ctx context.Context, in *nameInput) (api.List[api.NodeRoom], error) {
+		if err := checkName("node", in.Name); err != nil {
+			return api.List[api.NodeRoom]{}, err
+		}
+		rooms, err := s.Backend.NodeRoom(ctx, in.Name)
+		return api.NewList(rooms, ""), err
+	})
+
 	hello := s.operation("hello", http.MethodPut, "/v1/nodes/{name}/hello", "Say that a node's agent has started, and get its session number")
 	serve(s, hello, func(ctx context.Context, in *helloInput) (nic.Node, error) {
 		if err := nic.CheckName("node", in.Name); err != nil {
@@ -55,6 +65,13 @@ func (s *server) nodeRoutes() {
 	serveEmpty(s, report, func(ctx context.Context, in *reportInput) error {
 		if err := checkName("node", in.Name); err != nil {
 			return err
+		}
+		if in.Body.Cards != nil {
+			var faults nic.Faults
+			checkCards(&faults, *in.Body.Cards)
+			if err := faults.Err(); err != nil {
+				return err
+			}
 		}
 		return s.Backend.Report(ctx, in.Name, in.Body)
 	})
@@ -75,6 +92,9 @@ func (s *server) nodeRoutes() {
 // maxInventory bounds one text of an inventory, in bytes.
 const maxInventory = 256
 
+// maxVFs bounds a node's VFs: they are stored in its one record.
+const maxVFs = 2048
+
 // checkInventory bounds what is stored of a node's own words.
 func checkInventory(v nic.Inventory) error {
 	var faults nic.Faults
@@ -85,5 +105,34 @@ func checkInventory(v nic.Inventory) error {
 			faults.Add("body."+text.field, "%d bytes, at most %d", len(text.value), maxInventory)
 		}
 	}
+	checkCards(&faults, v.Cards)
 	return faults.Err()
+}
+
+// checkCards tells what cannot be of a node's cards: VFs are given out by it. Their
+// PCI addresses become part of paths on the node.
+func checkCards(faults *nic.Faults, cards []nic.Card) {
+	seen, vfs := map[string]bool{}, 0
+	address := func(field, pci string) {
+		faults.AddErr(field, nic.CheckPCI(pci))
+		if seen[pci] {
+			faults.Add(field, "PCI address %.40q twice", pci)
+		}
+		seen[pci] = true
+	}
+	for i, card := range cards {
+		at := fmt.Sprintf("body.cards[%d]", i)
+		if vfs += len(card.VFs); vfs > maxVFs {
+			faults.Add(at+".vfs", "more than %d VFs on one node", maxVFs)
+			return
+		}
+		address(at+".pci", card.PCI)
+		for j, vf := range card.VFs {
+			at := fmt.Sprintf("%s.vfs[%d]", at, j)
+			address(at+".pci", vf.PCI)
+			if vf.Index < 0 {
+				faults.Add(at+".index", "%d: below 0", vf.Index)
+			}
+		}
+	}
 }

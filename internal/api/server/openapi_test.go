@@ -48,9 +48,9 @@ func TestOpenAPIDocument(t *testing.T) {
 	want := []string{
 		"DELETE /v1/tokens/{id}",
 		"GET /v1/claims", "GET /v1/claims/{id}", "GET /v1/drains", "GET /v1/events", "GET /v1/moves", "GET /v1/moves/{id}", "GET /v1/networks", "GET /v1/networks/{name}", "GET /v1/networks/{name}/plan",
-		"GET /v1/nics", "GET /v1/nics/{id}", "GET /v1/nodes", "GET /v1/nodes/{name}",
+		"GET /v1/nics", "GET /v1/nics/{id}", "GET /v1/nodes", "GET /v1/nodes/{name}", "GET /v1/nodes/{name}/room",
 		"GET /v1/nodes/{name}/streams/{stream}", "GET /v1/nodes/{name}/tasks", "GET /v1/nodes/{name}/wanted", "GET /v1/nodes/{name}/watch", "GET /v1/status", "GET /v1/tokens", "GET /v1/version",
-		"POST /v1/audit", "POST /v1/certificates", "POST /v1/claims", "POST /v1/claims/{id}/release", "POST /v1/join",
+		"POST /v1/audit", "POST /v1/certificates", "POST /v1/claims", "POST /v1/claims/{id}/promote", "POST /v1/claims/{id}/release", "POST /v1/join",
 		"POST /v1/moves", "POST /v1/moves/plan", "POST /v1/moves/{id}/abort", "POST /v1/moves/{id}/resume",
 		"POST /v1/nodes/{name}/drain", "POST /v1/nodes/{name}/forget", "POST /v1/nodes/{name}/remove", "POST /v1/nodes/{name}/renew", "POST /v1/nodes/{name}/report", "POST /v1/nodes/{name}/revoke", "POST /v1/nodes/{name}/tasks/{id}/begin", "POST /v1/nodes/{name}/tasks/{id}/finish", "POST /v1/nodes/{name}/tasks/{id}/progress",
 		"POST /v1/nodes/{name}/undrain", "POST /v1/tokens", "PUT /v1/nodes/{name}/hello", "PUT /v1/nodes/{name}/streams/{stream}",
