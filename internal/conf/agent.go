@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/sriov"
 )
 
 // An Agent is agent.yaml, checked and with its defaults filled in.
@@ -30,9 +31,37 @@ type Agent struct {
 	Resync nic.Duration
 	// Moves: the agent carries out the controller's orders to make, start, stop and
 	// remove containers, and to read and write what they have stored.
-	Moves   bool
+	Moves bool
+	// SRIOV is which of the machine's cards are cut into virtual functions.
+	SRIOV   SRIOV
 	Log     Log
 	Metrics Metrics
+}
+
+// SRIOV is which of a machine's cards are cut into virtual functions, VFs, and how
+// these are named.
+type SRIOV struct {
+	// Separator parts the two numbers in all names of VFs.
+	Separator bool `yaml:"separator"`
+	// Cards are numbered from 1 in names; those that are not here come after them.
+	Cards []Card `yaml:"cards"`
+}
+
+// A Card is one that is cut.
+type Card struct {
+	// PF is the name of its interface or its PCI address.
+	PF string `yaml:"pf,required"`
+	// VFs is how many it is to have at least; 0 leaves their number to others.
+	VFs int `yaml:"vfs"`
+}
+
+// Numbering is how the machine's VFs are named.
+func (s SRIOV) Numbering() sriov.Numbering {
+	n := sriov.Numbering{Separator: s.Separator}
+	for _, c := range s.Cards {
+		n.Listed = append(n.Listed, c.PF)
+	}
+	return n
 }
 
 // Given says what an agent's file names.
@@ -62,6 +91,7 @@ type agentFile struct {
 	RunDir      string       `yaml:"runDir"`
 	Resync      nic.Duration `yaml:"resync"`
 	Moves       bool         `yaml:"moves"`
+	SRIOV       SRIOV        `yaml:"sriov"`
 	Log         Log          `yaml:"log"`
 	Metrics     Metrics      `yaml:"metrics"`
 }
@@ -91,6 +121,6 @@ func parseAgent(file string, data []byte, hostname func() (string, error)) (*Age
 	return &Agent{
 		Node: f.Node, Controllers: f.Controllers, TLS: f.TLS, Docker: f.Docker,
 		IdentityDir: f.IdentityDir, Given: Given{Node: d.given("node"), Controllers: d.given("controllers")},
-		RunDir: f.RunDir, Resync: f.Resync, Moves: f.Moves, Log: f.Log, Metrics: f.Metrics,
+		RunDir: f.RunDir, Resync: f.Resync, Moves: f.Moves, SRIOV: f.SRIOV, Log: f.Log, Metrics: f.Metrics,
 	}, nil
 }

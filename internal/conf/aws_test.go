@@ -25,6 +25,7 @@ func TestAWS(t *testing.T) {
 			Subnets: []string{"subnet-01234567", one}, Pick: nic.PickOrdered, Groups: []string{"sg-01234567"}, IPv6: true, Prefixes: 2,
 			PublicIP: true, Forwards: true, Tags: map[string]string{"team": "web", "cost centre": ""},
 		},
+		"{subnets: [" + one + "], mode: shared}":    {Subnets: []string{one}, Shared: true},
 		"{subnets: [" + one + "], pick: random}":    {Subnets: []string{one}, Pick: nic.PickRandom},
 		"{subnets: [" + one + "], pick: most-free}": {Subnets: []string{one}, Pick: nic.PickMostFree},
 	} {
@@ -56,9 +57,13 @@ func TestAWSLimits(t *testing.T) {
 		return "tags: {" + many(n, func(i int) string { return fmt.Sprintf("k%d: v", i) }) + "}"
 	}
 	for good, bad := range map[string]string{
-		groups(16):      groups(17),
-		tags(45):        tags(46),
-		"prefixes: 256": "prefixes: 257",
+		groups(16):                               groups(17),
+		tags(45):                                 tags(46),
+		"prefixes: 256":                          "prefixes: 257",
+		"mode: shared":                           "mode: shared, prefixes: 1",
+		"mode: shared, ipv6: false":              "mode: shared, ipv6: true",
+		"mode: shared}, pool: {min: 1, idle: 1m": "mode: shared}, pool: {min: -1",
+		"mode: dedicated}, pool: {max: 1":        "mode: shard}, pool: {max: 1",
 		"tags: {" + strings.Repeat("ä", 128) + ": " + strings.Repeat("ö", 256) + "}": "tags: {" + strings.Repeat("ä", 129) + ": " + strings.Repeat("ö", 257) + "}",
 	} {
 		if _, err := ParseController("f", awsFile("{subnets: [subnet-01234567], "+good+"}")); err != nil {

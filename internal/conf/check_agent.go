@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/sriov"
 )
 
 func (d *doc) checkVersion(v int) {
@@ -51,6 +52,42 @@ func (d *doc) checkAgent(f *agentFile, hostname func() (string, error)) {
 	if f.Resync.D() < time.Second || f.Resync.D() > time.Hour {
 		d.fault("resync", "%s; want 1s to 1h", f.Resync)
 	}
+	d.checkCards("sriov.cards", f.SRIOV.Cards)
 	d.checkLog(f.Log)
 	d.checkMetrics(f.Metrics)
+}
+
+// checkCards checks the cards that a machine is to cut. The same words in other
+// letters are the same card; an address and a name may be, which shows there.
+func (d *doc) checkCards(path string, cards []Card) {
+	lines := map[string]int{}
+	for i := range cards {
+		c, at := &cards[i], item(path, i)
+		if d.bad[at] {
+			continue
+		}
+		if vfs := under(at, "vfs"); d.good(vfs) && (c.VFs < 0 || c.VFs > lastVF+1) {
+			d.fault(vfs, "%d; want 1 to %d, or 0 to leave their number as it is", c.VFs, lastVF+1)
+		}
+		pf := under(at, "pf")
+		if !d.good(pf) {
+			continue
+		}
+		if strings.Contains(c.PF, ":") {
+			address, err := sriov.ParseAddress(c.PF)
+			if err != nil {
+				d.faultErr(pf, err)
+				continue
+			}
+			c.PF = string(address)
+		} else if err := nic.CheckInterfaceName(c.PF); err != nil {
+			d.faultErr(pf, err)
+			continue
+		}
+		if line, ok := lines[c.PF]; ok {
+			d.fault(pf, "%s is listed already on line %d", quote(c.PF), line)
+			continue
+		}
+		lines[c.PF] = d.line(pf)
+	}
 }

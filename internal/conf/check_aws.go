@@ -19,8 +19,7 @@ import (
 // itself says.
 const (
 	maxAWSMTU     = 9001
-	maxGroups     = 16 // of a NIC; 5 unless the quota is raised
-	usualGroups   = 5
+	maxGroups     = 16  // of a NIC, where the account's quota is raised
 	maxPrefixes   = 256 // what the largest instance has is a fraction of it
 	maxTags       = 50  // of a NIC, with ours
 	ownTags       = 5   // nicferry.io/nic, cluster, node and claim, and Name
@@ -124,6 +123,9 @@ func (d *doc) checkAWSNetwork(path string, n network) {
 	if at := under(path, "subnets"); d.good(at) && len(n.Subnets) > 0 {
 		d.fault(at, "AWS says the prefixes and gateways of its subnets itself: leave it out, and name them in aws: {subnets: …}")
 	}
+	if at := under(path, "pool"); n.AWS != nil && n.AWS.Mode != modeShared && n.AWS.oneAddress() != "" && n.Pool != nil && max(n.Pool.Min, n.Pool.Max) > 0 && !d.bad[at] {
+		d.fault(at, "with %s nothing is kept in reserve: leave it out", n.AWS.oneAddress())
+	}
 	if at := under(path, "ipv6"); n.IPv6 != "" && d.good(at) {
 		d.fault(at, "AWS gives the addresses; want aws: {ipv6: true} instead")
 	}
@@ -137,7 +139,7 @@ func (d *doc) checkAWS(path string, s awsSection) {
 	d.checkIDs(under(path, "subnets"), s.Subnets, subnetID, "subnet-0123456789abcdef0")
 	d.checkIDs(under(path, "groups"), s.Groups, groupID, "sg-0123456789abcdef0")
 	if len(s.Groups) > maxGroups {
-		d.fault(under(path, "groups"), "%d groups; AWS allows a NIC %d, and %d at most where the account's quota is raised", len(s.Groups), usualGroups, maxGroups)
+		d.fault(under(path, "groups"), "%d groups; AWS allows a NIC %d at most, and that only where the account's quota is raised", len(s.Groups), maxGroups)
 	}
 	if s.Prefixes < 0 || s.Prefixes > maxPrefixes {
 		d.fault(under(path, "prefixes"), "%d; want 0 to %d", s.Prefixes, maxPrefixes)
@@ -145,15 +147,32 @@ func (d *doc) checkAWS(path string, s awsSection) {
 	d.checkOneOf(under(path, "pick"), s.Pick, pickMostFree, pickOrdered, pickRandom)
 	d.checkOneOf(under(path, "movable"), s.Movable, movesNIC, movesAddress)
 	d.checkOneOf(under(path, "mode"), s.Mode, modeDedicated, modeShared)
-	if s.Movable == movesAddress {
-		d.fault(under(path, "movable"), "%s is not built yet; want %s, by which the whole NIC goes along", movesAddress, movesNIC)
-	}
-	if s.Mode == modeShared {
-		d.fault(under(path, "mode"), "%s is not built yet; want %s, by which each container has a NIC of its own", modeShared, modeDedicated)
+	if with := s.oneAddress(); with != "" {
+		if s.Prefixes > 0 {
+			d.fault(under(path, "prefixes"), "%d; with %s each container gets one address of the NIC: want 0", s.Prefixes, with)
+		}
+		if s.PublicIP {
+			d.fault(under(path, "publicIP"), "is not built yet for %s; want false", with)
+		}
+		if s.IPv6 {
+			d.fault(under(path, "ipv6"), "is not built yet for %s, whose containers get one IPv4 address each; want false", with)
+		}
 	}
 	if at := under(path, "tags"); !d.bad[at] {
 		d.checkTags(at, s.Tags)
 	}
+}
+
+// oneAddress is the setting by which each container gets one further address of a
+// NIC, as people write it; "" if it gets all of the NIC.
+func (s awsSection) oneAddress() string {
+	switch {
+	case s.Mode == modeShared:
+		return "mode " + modeShared
+	case s.Movable == movesAddress:
+		return "movable " + movesAddress
+	}
+	return ""
 }
 
 // checkIDs wants ids of one kind, each once.

@@ -60,6 +60,26 @@ func (d *doc) checkProviders(providers []Provider) {
 		}
 		d.checkKind(path, p)
 	}
+	d.checkOneOfVFs(providers)
+}
+
+// checkOneOfVFs wants one provider of VFs at most: each has a ledger of its own, and two
+// whose networks name a card by different words would give one VF to two containers.
+func (d *doc) checkOneOfVFs(providers []Provider) {
+	first := -1
+	for i := range providers {
+		path := item("providers", i)
+		at := under(path, "kind")
+		switch {
+		case d.bad[path] || !d.good(at) || providers[i].Kind != KindSRIOV:
+		case first < 0:
+			first = i
+		default:
+			d.fault(at, "provider %s on line %d is of kind %s already, and one serves the cards of all nodes: two would give out the same VFs; put this one's networks on it",
+				quote(providers[first].Name), d.line(item("providers", first)), KindSRIOV)
+			return
+		}
+	}
 }
 
 // checkKind checks what a provider is told under its kind's name, and that it

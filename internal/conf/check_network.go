@@ -31,10 +31,12 @@ func (d *doc) checkNetworks(networks []network, providers providerIndex) {
 		d.checkGiven(path, n, p)
 		d.checkDevice(path, n, p)
 		d.checkCloud(path, n, p)
+		d.checkSRIOV(path, n, p)
 		d.checkCabling(cables, path, n)
 	}
 	d.checkParents(cables, networks)
 	d.checkOverlaps(networks)
+	d.checkVFs(networks)
 }
 
 func (d *doc) checkNetwork(path string, n network) {
@@ -132,7 +134,7 @@ func (d *doc) checkAddressing(path string, n network) {
 
 // checkGiven wants addresses by the provider only from one that gives any.
 func (d *doc) checkGiven(path string, n network, p *Provider) {
-	if p != nil && n.Addressing == string(nic.AddrProvider) && (p.Kind == KindLocal || p.Kind == KindLibvirt) {
+	if p != nil && n.Addressing == string(nic.AddrProvider) && p.Kind != KindAWS && slices.Contains(kinds, p.Kind) {
 		d.fault(under(path, "addressing"), "provider %s of kind %s gives no addresses; want dhcp or ipam", quote(p.Name), p.Kind)
 	}
 }
@@ -210,9 +212,32 @@ func (d *doc) checkDevice(path string, n network, p *Provider) {
 		if len(n.Veth.Uplinks) > 0 && !n.Veth.Owned && !d.bad[under(vethAt, "owned")] {
 			d.fault(under(vethAt, "uplinks"), "only a bridge with owned: true takes uplinks; give your own bridge its ports yourself")
 		}
+		d.checkSources(vethAt, *n.Veth)
 	}
 	if n.Macvlan != nil {
 		d.checkInterface(under(macvlanAt, "parent"), n.Macvlan.Parent)
+	}
+}
+
+// maxSources are given besides a container's own: each lengthens what is done for
+// every packet.
+const maxSources = 32
+
+// checkSources wants addresses only where they count.
+func (d *doc) checkSources(vethAt string, v veth) {
+	at := under(vethAt, "alsoAddrs")
+	if len(v.AlsoAddrs) > 0 && !bool(v.Isolation) && d.good(under(vethAt, "isolation")) {
+		d.fault(at, "without isolation containers may send under any address; leave one of the two out")
+	}
+	if n := len(v.AlsoAddrs); n > maxSources {
+		d.fault(at, "%d; want %d at most: give prefixes", n, maxSources)
+		return
+	}
+	for i, text := range v.AlsoAddrs {
+		if d.good(item(at, i)) {
+			_, err := parseSource(text)
+			d.faultErr(item(at, i), err)
+		}
 	}
 }
 

@@ -44,9 +44,10 @@ const (
 	KindLocal   = "local"   // the node itself makes its NICs
 	KindLibvirt = "libvirt" // a hypervisor plugs them into running VMs
 	KindAWS     = "aws"     // AWS makes them and attaches them to EC2 instances
+	KindSRIOV   = "sriov"   // they are virtual functions of the node's own cards
 )
 
-var kinds = []string{KindLocal, KindLibvirt, KindAWS}
+var kinds = []string{KindLocal, KindLibvirt, KindAWS, KindSRIOV}
 
 // Local is what a provider of the kind local is told.
 type Local struct {

@@ -57,7 +57,7 @@ networks:
     checkGateway: false
     metadata: true
     imageLabels: true
-    veth: {bridge: br0, owned: true, uplinks: [eth1]}
+    veth: {bridge: br0, owned: true, uplinks: [eth1], alsoAddrs: [10.0.0.7, "fd00::/120"]}
   # The same LAN: the prefix overlaps, the ranges do not.
   - name: lab2
     provider: local
@@ -65,7 +65,7 @@ networks:
     space: s
     hold: 0s
     subnets: [{prefix: 10.0.0.0/16, ranges: [10.0.0.100-10.0.0.199]}]
-    veth: {bridge: br0, owned: true, uplinks: [eth1]}
+    veth: {bridge: br0, owned: true, uplinks: [eth1], isolation: off}
   # The same addresses again, in another space.
   - name: lan
     provider: local
@@ -121,6 +121,7 @@ func wantFullController() *Controller {
 				Routes: []nic.Route{{To: prefix("10.9.0.0/16"), Via: addr("10.0.0.254")}, {To: prefix("fd09::/16"), Via: addr("fd00::1")}},
 				DNS:    nic.DNS{Servers: []netip.Addr{addr("10.0.0.53"), addr("fd00::53")}, Search: []string{"lab.example"}},
 				Probe:  nic.ProbeStrict, Silent: true, UncheckedGateway: true, Metadata: true, ImageLabels: true,
+				Isolated: true, AlsoAddrs: []netip.Prefix{prefix("10.0.0.7/32"), prefix("fd00::/120")},
 				Device: nic.Device{Kind: nic.Veth, MTU: 9000, Bridge: bridge},
 			},
 			{

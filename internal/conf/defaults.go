@@ -87,6 +87,8 @@ func (n *network) setDefaults() {
 	n.Probe, n.Announce, n.CheckGateway = DefaultProbe, true, true
 }
 
+func (v *veth) setDefaults() { v.Isolation = true }
+
 func (p *pool) setDefaults() { p.Idle = DefaultIdle }
 
 // setDefaults leaves the node's name, which is the machine's.

@@ -82,8 +82,15 @@ func checkSafe(t *testing.T, c *Controller) {
 			continue
 		}
 		if len(n.Cloud.Subnets) > 0 {
-			if n.Addressing != nic.AddrProvider || n.Device.Kind != "" || n.Cloud.Shared || n.Cloud.Movable {
+			if n.Addressing != nic.AddrProvider || n.Device.Kind != "" || n.Cloud.Movable && !n.Cloud.Shared && n.Pool.Max > 0 ||
+				n.Cloud.Seats() && (n.Cloud.IPv6 || n.Cloud.Prefixes > 0) {
 				t.Errorf("network %s: %+v", n.Name, n)
+			}
+			continue
+		}
+		if !n.Functions.IsZero() {
+			if err := n.Functions.Set.Check(); err != nil || n.Device.Kind != "" || n.Pool.Max > 0 || n.Functions.UserSpace && n.Functions.Bond != "" {
+				t.Errorf("network %s: %v, %+v", n.Name, err, n)
 			}
 			continue
 		}

@@ -70,6 +70,16 @@ func TestHostileSizes(t *testing.T) {
 				fill("x", 200) + ", filter: " + strings.Repeat("y", 9999) + "}}]\n",
 			"at most 63",
 		},
+		"cards": {
+			"version: 1\nproviders: [{name: cards, kind: sriov}]\nnetworks:\n" +
+				many("- {name: n%[4]d, provider: cards, addressing: dhcp, sriov: {bond: {a: ['*'], b: ['*']}}}\n", 2800),
+			"more faults",
+		},
+		"VFs": {
+			"version: 1\nproviders: [{name: cards, kind: sriov}]\nnetworks: [{name: a, provider: cards, addressing: dhcp, sriov: {bond: {a: ['e#" +
+				many("%[4]d,", 20000) + "65534'], b: ['e#" + many("%[4]d,", 20000) + "65534', f]}}}]\n",
+			"",
+		},
 		"instances": {
 			"version: 1\nproviders: [{name: vms, kind: libvirt}]\nnodes:\n" + many("  n%[4]d: {instances: {vms: one}}\n", 4096),
 			"more faults",

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/nicferry/nicferry/nic"
@@ -30,11 +31,12 @@ type network struct {
 	CheckGateway bool `yaml:"checkGateway"`
 	Metadata     bool `yaml:"metadata"`
 	// ImageLabels lets labels that come from the image count.
-	ImageLabels bool         `yaml:"imageLabels"`
-	Veth        *veth        `yaml:"veth"`
-	Macvlan     *macvlan     `yaml:"macvlan"`
-	Port        *portSection `yaml:"port"`
-	AWS         *awsSection  `yaml:"aws"`
+	ImageLabels bool          `yaml:"imageLabels"`
+	Veth        *veth         `yaml:"veth"`
+	Macvlan     *macvlan      `yaml:"macvlan"`
+	Port        *portSection  `yaml:"port"`
+	AWS         *awsSection   `yaml:"aws"`
+	SRIOV       *sriovSection `yaml:"sriov"`
 }
 
 // pool is what each node has in reserve.
@@ -65,6 +67,10 @@ type veth struct {
 	Bridge  string   `yaml:"bridge,required"`
 	Owned   bool     `yaml:"owned"`
 	Uplinks []string `yaml:"uplinks"`
+	// Isolation lets nothing leave a container but under its own addresses.
+	Isolation onOff `yaml:"isolation"`
+	// AlsoAddrs may be sent under besides: addresses or prefixes.
+	AlsoAddrs []string `yaml:"alsoAddrs"`
 }
 
 type macvlan struct {
@@ -92,14 +98,37 @@ func (n network) toNIC() nic.Network {
 		to.Device = nic.Device{Kind: nic.Veth, MTU: n.MTU, Bridge: nic.Bridge{
 			Name: n.Veth.Bridge, Owned: n.Veth.Owned, Uplinks: n.Veth.Uplinks,
 		}}
+		to.Isolated = bool(n.Veth.Isolation)
+		for _, text := range n.Veth.AlsoAddrs {
+			if p, err := parseSource(text); err == nil {
+				to.AlsoAddrs = append(to.AlsoAddrs, p)
+			}
+		}
 	case n.Macvlan != nil:
 		to.Device = nic.Device{Kind: nic.Macvlan, MTU: n.MTU, Parent: n.Macvlan.Parent}
 	case n.Port != nil:
 		to.Port = n.Port.toNIC()
 	case n.AWS != nil:
 		to.Cloud = n.AWS.toNIC()
+	case n.SRIOV != nil:
+		to.Functions = n.SRIOV.toNIC()
 	}
 	return to
+}
+
+// parseSource reads a prefix, or an address as one of its own.
+func parseSource(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" && !addr.Is4In6() {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil || p.Addr().Is4In6():
+		return p, fmt.Errorf("%s; want an address or a prefix, such as 10.77.0.100 or fd77::/120", quote(text))
+	case p.Masked() != p:
+		return p, fmt.Errorf("%s has bits behind its length; want %s", quote(text), p.Masked())
+	}
+	return p, nil
 }
 
 // hasIPv6 says whether a container of the network would have IPv6.

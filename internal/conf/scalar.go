@@ -52,6 +52,8 @@ func (d *doc) decodeKnown(n *yaml.Node, v reflect.Value, path string) (known, ok
 	switch p := v.Addr().Interface().(type) {
 	case *nic.Duration:
 		return true, parseAs(d, n, path, p, "a time such as 30s or 1m30s", parseDuration)
+	case *onOff:
+		return true, d.decodeOnOff(n, p, path)
 	case *netip.Addr:
 		return true, parseAs(d, n, path, p, "an IP address", parseAddr)
 	case *netip.Prefix:
@@ -60,6 +62,32 @@ func (d *doc) decodeKnown(n *yaml.Node, v reflect.Value, path string) (known, ok
 		return true, parseAs(d, n, path, p, "addresses such as 10.0.0.10-10.0.0.99, or one", parseRange)
 	}
 	return false, false
+}
+
+// An onOff is what ip link says on and off of, which is taken beside true and false.
+type onOff bool
+
+// String is as ip link has it.
+func (o onOff) String() string {
+	if o {
+		return "on"
+	}
+	return "off"
+}
+
+func (d *doc) decodeOnOff(n *yaml.Node, to *onOff, path string) bool {
+	if n.Kind == yaml.ScalarNode {
+		switch strings.ToLower(n.Value) {
+		case "on", "true":
+			*to = true
+			return true
+		case "off", "false":
+			*to = false
+			return true
+		}
+	}
+	d.reject(path, "want on or off, got %s", describe(n))
+	return false
 }
 
 // errShape says that the text is not at all what is wanted.
