@@ -73,7 +73,8 @@ type Network interface {
 type Kernel interface {
 	// NICs are the links of the machine's own network namespace.
 	NICs() ([]NIC, error)
-	// CanMake tries to make a link of the kind, in a namespace of its own.
+	// CanMake tries to make a link of the kind, in a namespace of its own, or what
+	// an ability names.
 	CanMake(kind string) error
 	// ClockSynced says whether the clock follows another.
 	ClockSynced() (bool, error)

@@ -57,13 +57,57 @@ func (h harm) try(t *testing.T) {
 	t.Errorf("want %q among:\n%s", h.want, render(found))
 }
 
-func TestHarmOfTheMachine(t *testing.T) {
+// withCards has agent.yaml list cards, on a machine that systemd has booted.
+func withCards(cards string) func(p *patient) {
+	return func(p *patient) {
+		p.put("run/systemd/system/x", "")
+		p.put("etc/nicferry/agent.yaml", p.text("etc/nicferry/agent.yaml")+"sriov: {cards: ["+cards+"]}\n")
+	}
+}
+
+// S0-1: cards, their VFs, and the IOMMU.
+func TestHarmOfTheCards(t *testing.T) {
 	t.Parallel()
 	const card = "sys/bus/pci/devices/0000:03:00.0/"
 	for name, h := range map[string]harm{
 		"no VFs in firmware": {nil, func(p *patient) { p.put(card+"sriov_totalvfs", "0") }, "WARN sr-iov: ens3f0 (0000:03:00.0) knows SR-IOV and may have no", "firmware"},
 		"too many VFs":       {nil, func(p *patient) { p.put(card+"sriov_numvfs", "9") }, "says that it has 9 of 8", "echo 0 > /sys/bus/pci/devices/0000:03:00.0/sriov_numvfs"},
 		"no VFs yet":         {nil, func(p *patient) { p.put(card+"sriov_numvfs", "0") }, "OK sr-iov: ens3f0 (0000:03:00.0) may have 8 virtual functions and has none", ""},
+		"a disk with VFs": {
+			nil, func(p *patient) {
+				for _, file := range []string{"class", "sriov_totalvfs", "sriov_numvfs"} {
+					p.put("sys/bus/pci/devices/0000:09:00.0/"+file, map[string]string{"class": "0x010802"}[file]+"0")
+				}
+				p.remove(card)
+			}, "OK sr-iov: no card with SR-IOV", "",
+		},
+		"too few VFs": {
+			nil, withCards("{pf: ens3f0, vfs: 63}"), // which has no more than 8
+			"WARN sr-iov: ens3f0 is to have 8 virtual functions by agent.yaml, and has 4", "nicferry-agent sriov enable --config /etc/nicferry/agent.yaml",
+		},
+		"a card that is not there": {
+			nil, withCards("{pf: 0000:03:00.0, vfs: 4}, {pf: ens9f0}"), "WARN sr-iov: agent.yaml lists the card ens9f0, and there is none", "nicferry-agent sriov list",
+		},
+		"VFs until the next boot": {
+			nil, withCards("{pf: ens3f0, vfs: 4}"), "WARN sr-iov: the next boot takes all virtual functions away", "systemctl enable nicferry-sriov.service",
+		},
+		"VFs that are made at boot": {
+			nil, func(p *patient) {
+				withCards("{pf: ens3f0, vfs: 4}")(p)
+				p.put("etc/systemd/system/multi-user.target.wants/nicferry-sriov.service", "")
+			}, "OK sr-iov: ens3f0 (0000:03:00.0) has 4 of 8", "",
+		},
+		"no bonds": {
+			nil, withCards("{pf: ens3f0}, {pf: ens4f0}"), "WARN modules: bonding is not among the modules", "modules",
+		},
+		"no vfio for programs": {
+			nil, func(p *patient) {
+				p.remove("sys/module/vfio_pci", "dev/kvm")
+				p.put("etc/nicferry/nicferryd.yaml", "version: 1\nproviders: [{name: cards, kind: sriov}]\n"+
+					"networks: [{name: fast, provider: cards, addressing: ipam, subnets: [{prefix: 10.0.0.0/24}], sriov: {pfs: [ens3f0], mode: vfio}}]\n")
+			}, "WARN iommu: vfio-pci is not loaded: networks with mode: vfio", "/etc/modules-load.d",
+		},
+		"an IOMMU":           {nil, func(p *patient) { p.put("sys/class/iommu/dmar0/x", "") }, "OK iommu: 1 IOMMU groups of dmar0", ""},
 		"VFs without driver": {nil, func(p *patient) { p.put(card+"sriov_drivers_autoprobe", "0") }, "gives its virtual functions no driver", "echo 1 >"},
 		"no IOMMU though asked": {
 			nil, func(p *patient) { p.remove("sys/kernel/iommu_groups/0") },
@@ -73,6 +117,15 @@ func TestHarmOfTheMachine(t *testing.T) {
 			nil, func(p *patient) { p.remove("sys/kernel/iommu_groups/0"); p.put("proc/cmdline", "quiet") },
 			"WARN iommu: the IOMMU is off", "intel_iommu=on iommu=pt",
 		},
+		"no vfio": {nil, func(p *patient) { p.remove("sys/module/vfio_pci") }, "WARN iommu: vfio-pci is not loaded", "modprobe vfio-pci"},
+	} {
+		t.Run(name, h.try)
+	}
+}
+
+func TestHarmOfTheMachine(t *testing.T) {
+	t.Parallel()
+	for name, h := range map[string]harm{
 		"a firewall on our bridge": {
 			nil, func(p *patient) {
 				p.put("sys/class/net/nf-lab/ifalias", bridgeAlias)
@@ -81,12 +134,26 @@ func TestHarmOfTheMachine(t *testing.T) {
 			},
 			"WARN sysctl: net.bridge.bridge-nf-call-iptables is 1", "iptables -I DOCKER-USER -i nf-lab -o nf-lab -j ACCEPT",
 		},
-		"no vfio":     {nil, func(p *patient) { p.remove("sys/module/vfio_pci") }, "WARN iommu: vfio-pci is not loaded", "modprobe vfio-pci"},
 		"no modprobe": {nil, func(p *patient) { p.put("proc/sys/kernel/modprobe", "\n") }, "WARN modules: macvlan is not loaded, and nobody here loads it", "nicferry doctor --fix, which runs: modprobe macvlan"},
 		"cut-down kernel": {nil, func(p *patient) {
 			p.put("lib/modules/6.1.0-test/modules.dep", "")
 			p.put("etc/os-release", "ID=debian\n")
 		}, "WARN modules: veth is not among the modules", "apt-get install linux-image-amd64"},
+		"no filters": {nil, func(p *patient) { p.Kernel = &kernel{lack: filtering} }, "FAIL kernel: kernel 6.1.0-test has no filters on what a NIC sends: no NIC comes into a container", "modprobe sch_ingress cls_bpf"},
+		"no policy routing": {
+			nil, func(p *patient) { p.Kernel = &kernel{lack: policyRouting} },
+			"WARN kernel: kernel 6.1.0-test has no policy routing: containers with several NICs", "CONFIG_IP_MULTIPLE_TABLES",
+		},
+		"no ipvlan on EC2": {nil, func(p *patient) {
+			p.put("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
+			p.Kernel = &kernel{lack: "ipvlan"}
+		}, "WARN kernel: kernel 6.1.0-test has no ipvlan: containers cannot share an interface", "modprobe ipvlan"},
+		"no module of ipvlan on EC2": {nil, func(p *patient) {
+			p.put("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
+			p.put("etc/os-release", "ID=ubuntu\n")
+			modules, _ := tree(p.Root).read("lib/modules/6.1.0-test/modules.dep")
+			p.put("lib/modules/6.1.0-test/modules.dep", strings.ReplaceAll(modules, "/ipvlan.ko", "/other.ko"))
+		}, "WARN modules: ipvlan is not among the modules", "linux-modules-extra"},
 		"no more modules":  {nil, func(p *patient) { p.put("proc/sys/kernel/modules_disabled", "1") }, "the kernel takes no more modules", "/etc/modules-load.d/nicferry.conf"},
 		"forbidden module": {nil, func(p *patient) { p.put("etc/modprobe.d/cis.conf", "install virtio-net /bin/true\n") }, "virtio_net may not be loaded, by /etc/modprobe.d/cis.conf", "modprobe virtio_net"},
 		"no ACPI":          {nil, func(p *patient) { p.put("proc/cmdline", "acpi=off") }, "FAIL hotplug: acpi=off is on the kernel's", "boot without acpi=off"},

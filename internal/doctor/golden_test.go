@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -26,6 +27,7 @@ var update = flag.Bool("update", false, "write what the doctor says into testdat
 type kernel struct {
 	nics []NIC
 	free uint64 // of a terabyte; 0 is half of it
+	lack string // what it cannot make
 }
 
 func (k *kernel) Free(string) (free, total uint64, err error) {
@@ -36,10 +38,16 @@ func (k *kernel) Free(string) (free, total uint64, err error) {
 }
 
 func (k *kernel) NICs() ([]NIC, error)                        { return slices.Clone(k.nics), nil }
-func (k *kernel) CanMake(string) error                        { return nil }
 func (k *kernel) ClockSynced() (bool, error)                  { return true, nil }
 func (k *kernel) Messages() ([]string, error)                 { return nil, nil }
 func (k *kernel) Beat(context.Context) (time.Duration, error) { return time.Microsecond, nil }
+
+func (k *kernel) CanMake(kind string) error {
+	if kind == k.lack {
+		return errors.New("operation not supported")
+	}
+	return nil
+}
 
 func (k *kernel) Flush(n NIC) error {
 	for i := range k.nics {

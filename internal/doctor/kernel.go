@@ -36,6 +36,51 @@ func checkKernel(_ context.Context, v *visit) {
 		return
 	}
 	v.ok("kernel %s has network namespaces and makes %s", release, strings.Join(made, " and "))
+	checkAbilities(v, release)
+}
+
+// What NICs need of the kernel besides links, for Kernel.CanMake.
+const (
+	filtering     = "egress filter"
+	policyRouting = "routing rule"
+)
+
+// checkAbilities tries what a container's NIC needs on a cloud: to be kept from the
+// metadata service, which all have unless their network says otherwise, to send its
+// replies out by itself, and to be shared. Links can be made here, so that it is not
+// for want of a right if these cannot.
+func checkAbilities(v *visit, release string) {
+	var made []string
+	for _, a := range []struct {
+		kind, is, lost, remedy string
+		say                    func(remedy, format string, args ...any)
+		needed                 bool
+	}{
+		{
+			filtering, "filters on what a NIC sends", "no NIC comes into a container, as it could not be kept from the metadata service",
+			"modprobe sch_ingress cls_bpf (CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_BPF); or say metadata: true in all networks", v.fail, true,
+		},
+		{
+			policyRouting, "policy routing", "containers with several NICs, or with one beside a Docker network, do not work here",
+			"boot a kernel with CONFIG_IP_MULTIPLE_TABLES and CONFIG_IPV6_MULTIPLE_TABLES", v.warn, true,
+		},
+		{
+			"ipvlan", "ipvlan", "containers cannot share an interface (mode: shared)",
+			"modprobe ipvlan (CONFIG_IPVLAN); or give each container its own (mode: dedicated)", v.warn, v.isEC2(),
+		},
+	} {
+		if !a.needed {
+			continue
+		}
+		if err := v.Kernel.CanMake(a.kind); err != nil {
+			a.say(a.remedy, "kernel %s has no %s: %s: %v", release, a.is, a.lost, err)
+			continue
+		}
+		made = append(made, a.is)
+	}
+	if len(made) > 0 {
+		v.ok("kernel %s has %s", release, strings.Join(made, ", "))
+	}
 }
 
 // checkPulse is for F42: one namespace that does not go away blocks all others.

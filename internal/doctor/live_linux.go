@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -110,7 +111,7 @@ func (l *Live) Free(path string) (free, total uint64, err error) {
 	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize), nil
 }
 
-// CanMake makes a link of the kind in a namespace that goes at once.
+// CanMake makes a link of the kind, a filter or a rule in a namespace that goes at once.
 func (l *Live) CanMake(kind string) error {
 	ns, err := netns.New()
 	if err != nil {
@@ -129,7 +130,25 @@ func (l *Live) CanMake(kind string) error {
 	if err != nil {
 		return err
 	}
+	switch kind {
+	case filtering:
+		return h.BlockEgress(parent, []netip.Addr{metadata4, metadata6})
+	case policyRouting:
+		return errors.Join(addRule(h, metadata4), addRule(h, metadata6))
+	case link.KindIpvlan:
+		return h.AddIpvlan(link.Ipvlan{Name: "nftest2", Parent: parent.Index})
+	}
 	return addMacvlan(h, parent)
+}
+
+// addRule sends packets from an address to a table of their own. The kernel may have
+// no IPv6 at all, of which other checks tell.
+func addRule(h *link.Handle, from netip.Addr) error {
+	err := h.AddRule(link.Rule{From: netip.PrefixFrom(from, from.BitLen()), Table: 1})
+	if from.Is6() && errors.Is(err, syscall.EAFNOSUPPORT) {
+		return nil
+	}
+	return err
 }
 
 // ClockSynced asks the kernel, which is told by whoever sets its clock.

@@ -1,12 +1,14 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 )
@@ -70,5 +72,24 @@ func TestKernelLog(t *testing.T) {
 	}
 	if at, text := kmsg("\xff"); at != 0 || text != "" {
 		t.Errorf("of nonsense: %s, %q", at, text)
+	}
+}
+
+// What the kernel of the machine that tests run on has is there, and what is tried
+// leaves nothing.
+func TestKernelsAbilities(t *testing.T) {
+	t.Parallel()
+	ns, l := live(t)
+	before := netnstest.Run(t, ns, "ip", "-o", "link") + netnstest.Run(t, ns, "ip", "rule")
+	for _, kind := range []string{"veth", "macvlan", filtering, policyRouting} {
+		if err := l.CanMake(kind); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	if err := l.CanMake("ipvlan"); err != nil && !errors.Is(err, link.ErrUnsupported) {
+		t.Errorf("ipvlan: %v; want it, or %v", err, link.ErrUnsupported)
+	}
+	if after := netnstest.Run(t, ns, "ip", "-o", "link") + netnstest.Run(t, ns, "ip", "rule"); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }

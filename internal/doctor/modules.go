@@ -22,6 +22,14 @@ func (v *visit) modules() []module {
 		{"veth", "networks with veth", false},
 		{"macvlan", "networks with macvlan", false},
 		{"bridge", "networks with veth", false},
+		{"sch_ingress", "NICs that are to be kept from the metadata service or from foreign addresses", false},
+		{"cls_bpf", "NICs that are to be kept from the metadata service or from foreign addresses", false},
+	}
+	if v.isEC2() {
+		all = append(all, module{"ipvlan", "interfaces that containers share (mode: shared)", false})
+	}
+	if v.agent != nil && len(v.agent.SRIOV.Cards) > 1 {
+		all = append(all, module{"bonding", "bonds of two cards' virtual functions", false})
 	}
 	if v.exists("sys/bus/virtio") || strings.Contains(v.word("sys/class/dmi/id/sys_vendor"), "QEMU") {
 		all = append(all, module{"virtio_net", "NICs that a hypervisor plugs in", true})

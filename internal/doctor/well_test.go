@@ -102,6 +102,9 @@ DMA
 kernel/drivers/net/veth.ko:
 kernel/drivers/net/macvlan.ko.xz: kernel/x.ko
 kernel/net/bridge/bridge.ko.zst:
+kernel/net/sched/sch_ingress.ko.xz:
+kernel/net/sched/cls_bpf.ko.xz:
+kernel/drivers/net/ipvlan/ipvlan.ko.xz:
 kernel/drivers/net/virtio_net.ko:
 kernel/drivers/net/tun.ko:
 kernel/drivers/vhost/vhost_net.ko:
