@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
@@ -17,6 +18,9 @@ const (
 	tookStop    = 100 * time.Millisecond // docker stop of what ends when it is told to
 	tookCreate  = 200 * time.Millisecond
 	tookOrder   = 20 * time.Millisecond // an order that does next to nothing
+	// A cloud's times: assumptions, made of what its users tell.
+	tookPlug      = 5 * time.Second // make a NIC and plug it in
+	tookReaddress = 2 * time.Second // take an address from one NIC to another, and show it there
 	// perSecond is how many bytes are copied in a second: two engines, two digests
 	// and the way through the controller. It is an assumption.
 	perSecond = 50 << 20
@@ -24,10 +28,31 @@ const (
 
 // silentWay is how long a NIC is nowhere on its way.
 func silentWay(travel string) time.Duration {
-	if travel == "carry" {
+	switch travel {
+	case carry:
 		return tookOut + tookCarry
+	case readdress:
+		return tookOut + tookReaddress
 	}
 	return tookOut + tookRebuild
+}
+
+// The ways that are not rebuild.
+const (
+	carry     = "carry"
+	readdress = "readdress"
+)
+
+// readdresses: the address of a NIC goes alone.
+func (p *planner) readdresses() bool {
+	return slices.ContainsFunc(p.plan.NICs, func(n nic.PlannedNIC) bool { return n.Travel == readdress })
+}
+
+// reserve has a place for each such address, before anybody falls silent.
+func (p *planner) reserve() {
+	if p.readdresses() {
+		p.add(StepReserve, tookPlug, "a NIC on %s that is plugged in has a place for each address", p.plan.Request.To)
+	}
 }
 
 func toCopy(bytes int64) time.Duration {
@@ -74,6 +99,7 @@ func (p *planner) containerSteps() {
 		p.add(StepImage, toCopy(bytes), "the image goes to %s, %s", r.To, size(bytes))
 	}
 	p.add(StepCreate, tookCreate, "%s is made on %s, with all of its configuration, and not started", r.Container, r.To)
+	p.reserve()
 	if p.stopped() {
 		p.add(StepStop, 0, "it is made sure that %s does not run on %s", r.Container, r.From)
 	} else {
@@ -107,13 +133,28 @@ func (p *planner) nicSteps() {
 	r := p.plan.Request
 	p.add(StepFence, 0, "the claims of %s are this move's, and room for them is kept on %s", r.Container, r.To)
 	p.add(StepAim, 0, "%s on %s is to have them", r.Target, r.To)
+	p.reserve()
 	p.addSilent(StepNICOut, tookOut, "the NICs leave %s, clean", r.From)
 	p.addSilent(StepNICIn, silentWay(p.plan.Travel)-tookOut, "the NICs are in %s, and announced", r.Target)
 	p.add(StepPivot, 0, "the claims are those of %s on %s", r.Target, r.To).Pivot = true
+	p.addressRisks()
+}
+
+// addressRisks says what is not as where a NIC goes along.
+func (p *planner) addressRisks() {
+	for _, n := range p.plan.NICs {
+		if n.Travel != readdress {
+			continue
+		}
+		p.risk("%s keeps its address and gets another MAC, that of a NIC on %s: neighbours learn it from an announcement, and what is bound to the MAC is not found any more, such as static ARP entries, leases and licences",
+			n.Interface, p.plan.Request.To)
+		p.risk("between the two NICs the address of %s is on one that no container has, for as long as the cloud takes: about %s are assumed, and nothing is promised", n.Interface, tookReaddress)
+	}
 }
 
 // risks says what is not as in a plain move, besides what was said with the parts.
 func (p *planner) risks() {
+	p.addressRisks()
 	c, r := p.in.Container, p.plan.Request
 	if c == nil {
 		return

@@ -318,6 +318,15 @@ func TestPlanSteps(t *testing.T) {
 			name: "stopped", make: func(in *migrate.Facts) { in.Container.Running, in.Claims[0].NIC = false, "" },
 			steps: "fence restarts-off create stop nic-out nic-in pivot restarts-on drop", risk: "does not run",
 		},
+		{
+			name: "by address", make: func(in *migrate.Facts) { in.Room.NICs[0].Travel = "readdress" },
+			steps:   "fence restarts-off create reserve stop nic-out start nic-in pivot restarts-on drop",
+			silence: 100*time.Millisecond + 2330*time.Millisecond, risk: "gets another MAC",
+		},
+		{
+			name: "NICs alone, by address", facts: standBy, make: func(in *migrate.Facts) { in.Room.NICs[0].Travel = "readdress" },
+			steps: "fence aim reserve nic-out nic-in pivot", silence: 2030 * time.Millisecond, risk: "is on one that no container has",
+		},
 		{name: "NICs alone", facts: standBy, steps: "fence aim nic-out nic-in pivot", silence: 170 * time.Millisecond},
 	}
 	for _, test := range tests {

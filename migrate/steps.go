@@ -42,7 +42,11 @@ const (
 	// slack is what a step has besides the time that its order has, so that the
 	// order's own end is what is told.
 	slack = answerWithin + sayWithin + time.Second
-	// undoQuickly is how long is tried to take something back that is done at once.
+	// ordered is how long a step has for an order of what is done at once, from when it
+	// is given until its end is told: as long on the way back as on the way there. An
+	// engine that has just been started may need it.
+	ordered = quickly + slack
+	// undoQuickly is how long is tried again to take something back that is done at once.
 	undoQuickly = 12 * time.Second
 	// killWithin is what the engine needs besides a container's grace to end it.
 	killWithin = 8 * time.Second
@@ -60,15 +64,16 @@ func Steps(parts Parts, journal Journal) []saga.Step[nic.Move] {
 	s := &stepper{Parts: parts, journal: journal}
 	known := map[string]saga.Step[nic.Move]{
 		StepFence:       {Do: s.fence, Undo: s.unfence, Deadline: within(quickly), UndoDeadline: within(undoQuickly), Remedy: s.remedy("the controller's store takes records")},
-		StepRestartsOff: {Do: s.restartsOff, Undo: s.undoRestartsOff, UndoDeadline: within(undoQuickly), Remedy: s.remedyAt(fromOf)},
+		StepRestartsOff: {Do: s.restartsOff, Undo: again(undoQuickly, s.undoRestartsOff), UndoDeadline: within(2 * ordered), Remedy: s.remedyAt(fromOf)},
 		StepImage:       {Do: s.image, Undo: s.settles(StepImage), Deadline: s.copying(StepImage, 2)},
-		StepCreate:      {Do: s.create, Undo: s.uncreate, Deadline: within(quickly + slack), UndoDeadline: within(undoQuickly), Remedy: s.remedyAt(toOf)},
+		StepCreate:      {Do: s.create, Undo: again(undoQuickly, s.uncreate), Deadline: within(ordered), UndoDeadline: within(ordered), Remedy: s.remedyAt(toOf)},
 		StepAim:         {Do: s.aim, Deadline: within(quickly)},
-		StepStop:        {Do: s.stop, Undo: s.unstop, Deadline: s.stopping(slack), UndoDeadline: within(2 * undoQuickly), Remedy: s.remedyAt(fromOf)},
+		StepReserve:     {Do: s.reserve, Deadline: within(2 * providerPatience)},
+		StepStop:        {Do: s.stop, Undo: again(2*undoQuickly-nodePatience, s.unstop), Deadline: s.stopping(slack), UndoDeadline: within(ordered + nodePatience), Remedy: s.remedyAt(fromOf)},
 		StepVolumes:     {Do: s.volumes, Undo: s.settles(StepVolumes), Deadline: s.copying(StepVolumes, 1)},
 		StepLayer:       {Do: s.layer, Undo: s.settles(StepLayer), Deadline: s.copying(StepLayer, 1)},
 		StepNICOut:      {Do: s.nicOut, Undo: s.nicBack, Deadline: within(providerPatience), UndoDeadline: within(2 * providerPatience), Remedy: s.remedyAt(bothOf)},
-		StepStart:       {Do: s.start, Undo: s.unstart, Deadline: within(quickly + slack), UndoDeadline: s.stopping(0), Remedy: s.remedyAt(toOf)},
+		StepStart:       {Do: s.start, Undo: s.unstart, Deadline: within(ordered), UndoDeadline: s.stopping(slack), Remedy: s.remedyAt(toOf)},
 		StepNICIn:       {Do: s.nicIn, Deadline: within(2 * providerPatience)},
 		StepHealth:      {Do: s.health, Undo: s.settles(StepHealth), Deadline: s.healing},
 		StepPivot:       {Do: s.pivot, Undo: s.unpivot, Pivot: true, Deadline: within(undoQuickly), UndoDeadline: within(undoQuickly), Remedy: s.remedy("the controller's store takes records")},
@@ -89,6 +94,22 @@ func Steps(parts Parts, journal Journal) []saga.Step[nic.Move] {
 type stepper struct {
 	Parts
 	journal Journal
+}
+
+// again is an Undo that is tried again for so long: what begins within that time, as an
+// order that an engine takes its time for, has until the step's UndoDeadline.
+func again(d time.Duration, undo func(context.Context, *nic.Move) error) func(context.Context, *nic.Move) error {
+	var since time.Time
+	return func(ctx context.Context, m *nic.Move) error {
+		if since.IsZero() {
+			since = time.Now()
+		}
+		err := undo(ctx, m)
+		if err != nil && ctx.Err() == nil && time.Since(since) >= d {
+			err = saga.Final(err)
+		}
+		return err
+	}
 }
 
 func within(d time.Duration) func(*nic.Move) time.Duration { return saga.Within[nic.Move](d) }

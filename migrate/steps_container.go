@@ -160,7 +160,7 @@ func (s *stepper) unstop(ctx context.Context, _ *nic.Move) error {
 	if err != nil {
 		return parks(err)
 	}
-	err = s.awaitNICs(ctx, m, m.From, "in again on "+m.From, func(at []nic.Whereabouts) bool { return allIn(at, m.From) })
+	err = s.awaitNICs(ctx, m, m.From, "in again on "+m.From, func(at []nic.Whereabouts) bool { return allBack(at, m.From) })
 	if err != nil {
 		return parks(err)
 	}

@@ -3,6 +3,7 @@
 package migrate_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -297,6 +298,14 @@ func planned(t *testing.T) (steps []nic.PlannedStep) {
 	return steps
 }
 
+// casesOf are the cases of a move that goes that way: reserve is a step of one alone.
+func casesOf(travel provider.Travel, cases []migratetest.Case) []migratetest.Case {
+	if travel != provider.Readdress {
+		return cases
+	}
+	return append(slices.Clone(cases), migratetest.Cases([]nic.PlannedStep{{Name: migrate.StepReserve}})...)
+}
+
 // TestF64_EveryWayToFail does each harm at each step of a move, before its first
 // effect and after. Never do both containers run; at the end one does, whole and
 // reachable, or the move is parked and what it says would help does.
@@ -304,9 +313,9 @@ func TestF64_EveryWayToFail(t *testing.T) {
 	cases := migratetest.Cases(planned(t))
 	done, all, passed, worst := 0, 0, 0, map[time.Duration]time.Duration{}
 	outcomes := map[string]int{}
-	for _, travel := range []provider.Travel{provider.Carry, provider.Rebuild} {
-		for _, c := range cases {
-			if travel == provider.Rebuild && !slices.Contains([]string{migrate.StepNICOut, migrate.StepStart, migrate.StepNICIn, migrate.StepPivot}, c.Step) {
+	for _, travel := range []provider.Travel{provider.Carry, provider.Rebuild, provider.Readdress} {
+		for _, c := range casesOf(travel, cases) {
+			if travel != provider.Carry && !slices.Contains([]string{migrate.StepReserve, migrate.StepNICOut, migrate.StepStart, migrate.StepNICIn, migrate.StepPivot}, c.Step) {
 				continue // in which there is no difference
 			}
 			for _, late := range []bool{false, true} {
@@ -388,9 +397,13 @@ func TestAStoppedContainerMoves(t *testing.T) {
 
 // NICs move from a container to one that runs elsewhere, or stay whole.
 func TestNICsMoveToAStandBy(t *testing.T) {
-	for _, fails := range []string{"", "aim", "finish"} {
-		t.Run("fails="+fails, func(t *testing.T) {
-			bubble(t, provider.Carry, func(t *testing.T, w *world) {
+	for _, way := range []struct {
+		fails  string
+		travel provider.Travel
+	}{{"", provider.Carry}, {"aim", provider.Carry}, {"finish", provider.Carry}, {"", provider.Readdress}, {"finish", provider.Readdress}} {
+		fails := way.fails
+		t.Run(fmt.Sprintf("%s fails=%s", way.travel, fails), func(t *testing.T) {
+			bubble(t, way.travel, func(t *testing.T, w *world) {
 				spare := sandbox("c001")
 				w.engines.Lock()
 				w.nodes["vm2"].boxes[spare] = &box{id: spare, name: "spare", running: true}
@@ -424,7 +437,7 @@ func TestNICsMoveToAStandBy(t *testing.T) {
 }
 
 func TestAContainerMoves(t *testing.T) {
-	for _, travel := range []provider.Travel{provider.Carry, provider.Rebuild} {
+	for _, travel := range []provider.Travel{provider.Carry, provider.Rebuild, provider.Readdress} {
 		t.Run(string(travel), func(t *testing.T) {
 			bubble(t, travel, func(t *testing.T, w *world) {
 				id := w.begin(everything())
@@ -439,6 +452,44 @@ func TestAContainerMoves(t *testing.T) {
 					}
 				}
 				w.rest(m)
+			})
+		})
+	}
+}
+
+// The NIC that an address was on is deleted by hand during a move that fails then. The
+// container is whole again on its node, with another address.
+func TestAMoveTurnsBackToANICThatIsDeleted(t *testing.T) {
+	for _, request := range []nic.MoveRequest{everything(), {Kind: nic.MoveNIC, Container: "web", To: "vm2", Target: "spare"}} {
+		t.Run(cmp.Or(string(request.Kind), "container"), func(t *testing.T) {
+			bubble(t, provider.Readdress, func(t *testing.T, w *world) {
+				if request.Kind == nic.MoveNIC {
+					w.engines.Lock()
+					w.nodes["vm2"].boxes[sandbox("c001")] = &box{id: sandbox("c001"), name: request.Target, running: true}
+					w.engines.Unlock()
+				}
+				on := func(e what) error {
+					if e.call != "finish" {
+						return nil
+					}
+					all, err := w.cloud.List(t.Context())
+					for _, n := range all {
+						if n.Place.Node == "vm1" {
+							err = errors.Join(err, w.cloud.Detach(t.Context(), n.NIC, "vm1"))
+							time.Sleep(time.Second)
+							err = errors.Join(err, w.cloud.Delete(t.Context(), n.NIC))
+						}
+					}
+					return errors.Join(err, errHarm)
+				}
+				w.event.Store(&on)
+				id := w.begin(request)
+				w.until(2*time.Minute, "the move is over", func() bool { return w.move(id).Phase.Over() })
+				if m := w.move(id); m.Phase != nic.MoveUndone {
+					t.Errorf("the move is %s: %s", m.Phase, m.Why)
+				}
+				w.until(settled, "reachable on vm1", func() bool { return w.reachable("vm1", w.web) })
+				w.sound()
 			})
 		})
 	}

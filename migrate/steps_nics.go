@@ -49,6 +49,30 @@ func (s *stepper) aim(ctx context.Context, _ *nic.Move) error {
 	return s.Claims.AimMove(ctx, m.ID, m.Claims, m.TargetSandbox)
 }
 
+// reserve waits until a NIC on the target has a place for each address that goes
+// alone. It is kept from the fence on, which also ends it.
+func (s *stepper) reserve(ctx context.Context, _ *nic.Move) error {
+	m := s.journal.Move()
+	var closed bool
+	err := s.awaitNICs(ctx, m, m.To, "to have places on "+m.To, func(at []nic.Whereabouts) bool {
+		closed = slices.ContainsFunc(at, func(w nic.Whereabouts) bool { return w.NextClosed })
+		return closed || all(at, func(w nic.Whereabouts) bool { return w.Next == "" || w.NextPhase == nic.PhaseCarrying })
+	})
+	if err != nil || !closed {
+		return err
+	}
+	at, err := s.Claims.Whereabouts(ctx, m.Claims)
+	if err != nil {
+		return err
+	}
+	for _, w := range at {
+		if w.NextClosed {
+			return fmt.Errorf("NIC %s, which was to have the address of claim %s on %s, is given up%s", w.Next, w.Claim, m.To, because(w.Conditions))
+		}
+	}
+	return nil
+}
+
 // nicOut has the NICs leave the source, which says that nothing of them is left. While
 // the source does so the target's container is started, as the source's does not run
 // any more: then that word is waited for along with where the NICs get to.
@@ -94,7 +118,7 @@ func (s *stepper) nicBack(ctx context.Context, _ *nic.Move) error {
 	}
 	there := func(at []nic.Whereabouts) bool { return allPlugged(at, m.From) }
 	if m.Kind == nic.MoveNIC {
-		there = func(at []nic.Whereabouts) bool { return allIn(at, m.From) }
+		there = func(at []nic.Whereabouts) bool { return allBack(at, m.From) }
 	}
 	return parks(s.awaitNICs(ctx, m, m.From, "back on "+m.From, there))
 }
@@ -212,6 +236,9 @@ func (p *progress) stuck() (since, patience time.Duration) {
 		case nic.StateCreating, nic.StateAttaching, nic.StateDetaching, nic.StateDeleting, nic.StateAvailable:
 			patience = providerPatience
 		}
+		if w.NextPhase == nic.PhasePlanned {
+			patience = providerPatience
+		}
 	}
 	return time.Since(p.since), patience
 }
@@ -221,6 +248,12 @@ func allIn(at []nic.Whereabouts, node string) bool {
 	return all(at, func(w nic.Whereabouts) bool {
 		return w.Node == node && w.Seen == nic.ObservedIn && w.Running
 	})
+}
+
+// allBack is allIn for the node that they come from: a claim whose address is lost gets
+// another when the move is over.
+func allBack(at []nic.Whereabouts, node string) bool {
+	return all(at, func(w nic.Whereabouts) bool { return w.AddrLost || allIn([]nic.Whereabouts{w}, node) })
 }
 
 // allPlugged: all NICs that there are are on the node.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -185,11 +187,25 @@ func (n *node) said(ctx context.Context, want nic.Wanted) (said nic.Observed, go
 		return said, true
 	}
 	said.State = nic.ObservedWaiting
-	at, err := n.w.cloud.Get(ctx, want.NIC)
-	if seen := at[want.NIC]; err == nil && seen.State == nic.StateAttached && string(seen.Place.Instance) == n.name {
+	at, err := n.w.cloud.List(ctx)
+	for _, seen := range at {
+		if err != nil || seen.MAC != want.Device.MAC || seen.State != nic.StateAttached || string(seen.Place.Instance) != n.name {
+			continue
+		}
 		if said.State = nic.ObservedMade; runs && want.Claim != "" {
 			said.State, said.Addrs = nic.ObservedIn, want.Layer3.Addrs
+			n.has(seen.NIC, said.Addrs)
 		}
 	}
 	return said, false
+}
+
+// has wants addresses that are in a container to be on its NIC at the cloud, where
+// they go alone.
+func (n *node) has(id nic.ID, addrs []netip.Prefix) {
+	for _, p := range addrs {
+		if on := n.w.cloud.Holders(p.Addr()); n.w.byAddress && !slices.Equal(on, []nic.ID{id}) {
+			n.t.Errorf("%s has %s in a container on %s, and the cloud on %v", n.name, p.Addr(), id, on)
+		}
+	}
 }

@@ -45,6 +45,8 @@ type world struct {
 	web   string // the container's id on vm1
 
 	unswept bool // orders may be left that are over
+	// byAddress: network lan has addresses go alone.
+	byAddress bool
 
 	engines sync.Mutex // of both nodes
 	ctl     atomic.Pointer[controller]
@@ -86,11 +88,18 @@ func (c *cloud) power(instance nic.InstanceID, off bool) {
 func bubble(t *testing.T, travel provider.Travel, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		o := fake.Options{Travel: travel, Latency: fake.Latency{
+			Create: 20 * time.Millisecond, Attach: 40 * time.Millisecond, Detach: 110 * time.Millisecond, Delete: 20 * time.Millisecond,
+			Assign: 150 * time.Millisecond,
+		}}
+		if travel == provider.Readdress { // which is the network's doing, in a cloud that also carries NICs
+			o.Travel, o.DrawsMACs, o.AddrsPerNIC = provider.Carry, true, 2
+			o.Zones = map[nic.InstanceID]string{"vm1": "a", "vm2": "a"}
+			o.Subnets = []fake.Subnet{{ID: "subnet-1", Zone: "a", Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1")}}
+		}
 		w := &world{
-			t: t, nodes: map[string]*node{}, web: sandbox("a001"),
-			cloud: &cloud{off: map[nic.InstanceID]bool{}, Provider: fake.New(fake.Options{Travel: travel, Latency: fake.Latency{
-				Create: 20 * time.Millisecond, Attach: 40 * time.Millisecond, Detach: 110 * time.Millisecond, Delete: 20 * time.Millisecond,
-			}})},
+			t: t, nodes: map[string]*node{}, web: sandbox("a001"), byAddress: travel == provider.Readdress,
+			cloud: &cloud{off: map[nic.InstanceID]bool{}, Provider: fake.New(o)},
 		}
 		w.store = &memory{memstore.New(memstore.Options{}), w}
 		w.startController()
@@ -211,7 +220,7 @@ func (w *world) sound() {
 		w.t.Fatal(err)
 	}
 	err = invariant.Error(invariant.Check(invariant.World{
-		Now: time.Now(), Records: after, Before: &before, Providers: map[string]invariant.Provider{"fake": {NICs: nics}},
+		Now: time.Now(), Records: after, Before: &before, Providers: map[string]invariant.Provider{"fake": {NICs: nics, DrawsMACs: w.byAddress}},
 	}))
 	if err != nil {
 		w.t.Error(err)
@@ -234,15 +243,19 @@ func (w *world) mover() *migrate.Mover       { return w.ctl.Load().mover }
 
 func (w *world) startController() {
 	log := slog.New(slog.DiscardHandler)
+	lan := nic.Network{
+		Name: "lan", Provider: "fake", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Hour),
+		Subnets: []nic.Subnet{{
+			Prefix: netip.MustParsePrefix("10.0.0.0/24"),
+			Ranges: []nic.Range{{First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.0.19")}},
+		}},
+	}
+	if w.byAddress {
+		lan.Addressing, lan.Subnets, lan.Cloud = nic.AddrProvider, nil, nic.Cloud{Subnets: []string{"subnet-1"}, Movable: true}
+	}
 	alloc, err := allocator.New(allocator.Options{
 		Store: w.store, Log: log, Providers: map[string]provider.Provider{"fake": w.cloud},
-		Networks: []nic.Network{{
-			Name: "lan", Provider: "fake", Addressing: nic.AddrIPAM, Space: "default", Hold: nic.Duration(time.Hour),
-			Subnets: []nic.Subnet{{
-				Prefix: netip.MustParsePrefix("10.0.0.0/24"),
-				Ranges: []nic.Range{{First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.0.0.19")}},
-			}},
-		}},
+		Networks: []nic.Network{lan},
 	})
 	if err != nil {
 		w.t.Fatal(err)

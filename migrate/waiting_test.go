@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -39,4 +40,32 @@ func TestWhoIsWaitedForIsTold(t *testing.T) {
 		}
 		w.rest(w.move(id))
 	})
+}
+
+// On the way back an engine that was just started is given as long as on the way
+// there: the move is undone, and does not wait for somebody to resume it.
+func TestASlowEngineIsWaitedForOnTheWayBack(t *testing.T) {
+	for _, word := range []string{"undo-" + migrate.StepRestartsOff, "undo-" + migrate.StepRestartsOff + "-start", "undo-" + migrate.StepCreate, "undo-" + migrate.StepStop} {
+		bubble(t, provider.Carry, func(t *testing.T, w *world) {
+			var slow atomic.Bool
+			on := func(e what) error {
+				switch {
+				case e.node == nil || e.after:
+				case e.task.Kind == nic.TaskHealth:
+					return errors.New("it is not well")
+				case strings.Contains(string(e.task.ID), "."+word+"."):
+					slow.Store(true)
+					time.Sleep(14 * time.Second)
+				}
+				return nil
+			}
+			w.event.Store(&on)
+			id := w.begin(everything())
+			w.until(3*time.Minute, "the move rests", func() bool { p := w.move(id).Phase; return p.Over() || p == nic.MoveParked })
+			if m := w.move(id); m.Phase != nic.MoveUndone || !slow.Load() {
+				t.Errorf("%s takes 14 s (met: %t): the move is %s: %s", word, slow.Load(), m.Phase, m.Why)
+			}
+			w.rest(w.move(id))
+		})
+	}
 }

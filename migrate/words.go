@@ -11,9 +11,10 @@ const (
 	StepFence       = "fence"        // the claims are the move's, and room for them is kept on the target node
 	StepRestartsOff = "restarts-off" // the container does not come back by itself
 	StepImage       = "image"
-	StepCreate      = "create" // the container on the target node, not started
-	StepAim         = "aim"    // the stand-by is the one that is to have the NICs
-	StepStop        = "stop"   // the container on the source node
+	StepCreate      = "create"  // the container on the target node, not started
+	StepAim         = "aim"     // the stand-by is the one that is to have the NICs
+	StepReserve     = "reserve" // a NIC on the target node has a place for each address that goes alone
+	StepStop        = "stop"    // the container on the source node
 	StepVolumes     = "volumes"
 	StepLayer       = "layer"   // what it has written beside its volumes
 	StepNICOut      = "nic-out" // of the source node
