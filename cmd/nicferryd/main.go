@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -78,9 +79,21 @@ func noArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
+// workers is how many NICs are worked on at a time: nearly all of them wait for a
+// provider's answer.
+const workers = 32
+
+// heapGrowth is by how much the heap may grow before garbage is collected, in percent
+// of what is in use: that is little, tens of MB with a thousand nodes, and a crowd of
+// starts makes much garbage.
+const heapGrowth = 300
+
 // serve wires the parts and runs them until ctx ends or one of them fails.
 func serve(ctx context.Context, c *conf.Controller) (err error) {
 	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
 	if err := os.MkdirAll(filepath.Dir(c.Store), 0o700); err != nil {
 		return fmt.Errorf("make the store's directory: %w", err)
 	}
@@ -103,7 +116,7 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	seen := newMetrics(c, trust, running.Load)
 	alloc, err := allocator.New(allocator.Options{
 		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log, Events: happened,
-		Tenants: c.Tenants, TenantsOf: c.TenantsOf, Trust: trust, Sweep: sweepOf(c.Sweep), Observer: seen,
+		Tenants: c.Tenants, TenantsOf: c.TenantsOf, Trust: trust, Sweep: sweepOf(c.Sweep), Observer: seen, Workers: workers,
 	})
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"github.com/nicferry/nicferry/provider/aws"
 	"github.com/nicferry/nicferry/provider/libvirt"
 	"github.com/nicferry/nicferry/provider/local"
+	"github.com/nicferry/nicferry/provider/sriov"
 )
 
 // openProviders makes each configured provider. This is the one place that
@@ -42,6 +43,8 @@ func openProvider(ctx context.Context, c conf.Provider, records store.Store, log
 		return local.New(local.Options{
 			Name: c.Name, NICsPerNode: c.Local.Slots, Ledger: ledger, Nodes: allocator.NewNodes(records, c.Name),
 		})
+	case conf.KindSRIOV:
+		return sriov.New(sriov.Options{Name: c.Name, Ledger: ledger, Nodes: allocator.NewNodes(records, c.Name)})
 	case conf.KindLibvirt:
 		return libvirt.New(libvirt.Options{
 			Name: c.Name, Ledger: ledger, Log: log,
