@@ -190,6 +190,25 @@ func TestANodeIsDescribed(t *testing.T) {
 	}
 }
 
+// A node is described with both of its capacities: NICs, and containers that share
+// them. What a provider does not say is no hindrance.
+func TestANodeIsDescribedWithItsRoom(t *testing.T) {
+	for want, r := range map[string]api.NodeRoom{
+		`cloud: +2 of 4 network interfaces free; seats on shared NICs: 3 taken, 1 free, and 28 on NICs that can be added`: {
+			Provider: "cloud", Slot: "network interface", NICs: 4, Free: 2, Seats: &api.SeatRoom{Taken: 3, Free: 1, More: 28},
+		},
+		`local: +7 of 8 slots free$`:  {Provider: "local", Slot: "slot", NICs: 8, Free: 7},
+		`cloud: +no answer; seats on`: {Provider: "cloud", Problem: "no answer", Seats: &api.SeatRoom{Taken: 3}},
+	} {
+		s := &sheet{}
+		roomyNode{newNode(api.NodeView{Node: nic.Node{Name: "n1"}}), []api.NodeRoom{r}, nil}.describe(s)
+		var out strings.Builder
+		if err := s.flush(&out); err != nil || !regexp.MustCompile("(?m)^  "+want).MatchString(out.String()) {
+			t.Errorf("%v: no %q in\n%s", err, want, out.String())
+		}
+	}
+}
+
 func TestAge(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)

@@ -125,6 +125,9 @@ func (c claim) describe(s *sheet) {
 	s.field("MAC", c.mac().String())
 	s.field("Addresses", c.addresses())
 	s.field("Public address", c.public())
+	if c.Owner.Kind == nic.OwnerReservation {
+		s.time("Reserved until", c.ReservedUntil)
+	}
 	if c.Request.Unstarted {
 		s.field("Started", "never")
 		s.time("Given back", c.StoppedAt)

@@ -21,6 +21,12 @@ func (s *sheet) cloud(c nic.Cloud) {
 	s.section("Cloud")
 	s.field("Subnets", strings.Join(c.Subnets, ", "))
 	s.field("Pick", pick)
+	if c.Shared {
+		s.field("Shared", "by containers of one tenant on a node")
+	}
+	if c.Movable {
+		s.field("Movable", "by the address alone")
+	}
 	s.cloudNIC(c.Spec())
 }
 
@@ -42,6 +48,9 @@ func (s *sheet) cloudNIC(c nic.CloudSpec) {
 	yes("IPv6", c.IPv6)
 	if c.Prefixes > 0 {
 		s.field("Prefixes", strconv.Itoa(c.Prefixes))
+	}
+	if c.Secondary > 0 {
+		s.field("Addresses for seats", strconv.Itoa(c.Secondary))
 	}
 	yes("Public address", c.PublicIP)
 	yes("Forwards", c.Forwards)

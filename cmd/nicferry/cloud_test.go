@@ -25,6 +25,11 @@ func TestDescribeCloud(t *testing.T) {
 		{card{api.NICView{NIC: nic.NIC{ID: "nic-1", Spec: nic.Spec{Cloud: spec}}}}, "Cloud: Zone: eu-central-1a Subnet: subnet-a Groups: sg-1 IPv6: yes Tag team: w"},
 		{newNetwork(api.NetworkView{Network: nic.Network{Name: "lab"}}), ""},
 		{card{}, ""},
+		{newNetwork(api.NetworkView{Network: nic.Network{Name: "vpc", Cloud: nic.Cloud{Subnets: []string{"subnet-a"}, Shared: true}}}), "Shared: by containers of one tenant on a node"},
+		{
+			card{api.NICView{NIC: nic.NIC{ID: "nic-1", Carries: true, Seats: 2, Closed: true, Spec: nic.Spec{Cloud: nic.CloudSpec{Zone: "a", Secondary: 14}}}}},
+			"Seats: 2 taken of 14, and no more are given Cloud: Zone: a Addresses for seats: 14",
+		},
 	} {
 		var out bytes.Buffer
 		s := &sheet{}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/nicferry/nicferry/internal/api/client"
 )
 
 // describeCommand is "nicferry describe".
@@ -56,6 +58,15 @@ func (d *describeCommand) describe(ctx context.Context, args []string) error {
 	}
 	if d.format != "text" {
 		return (&printer{out: d.out, format: d.format}).print(k, found, single)
+	}
+	if k.more != nil && len(found) == 1 {
+		err = d.call(ctx, func(ctx context.Context, c *client.Client) error {
+			found[0] = k.more(ctx, c, found[0])
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
 	for i, t := range found {
 		if i > 0 {

@@ -54,7 +54,10 @@ func asFlags(err error, flags map[string]string) error {
 // program's, which ends only by a signal.
 func (a *app) exitCode(ctx context.Context, err error) int {
 	_, usage := errors.AsType[usageError](err)
+	docker, ran := errors.AsType[*dockerError](err)
 	switch {
+	case ran:
+		return docker.code
 	case usage || !a.started || isFaults(err):
 		return exitUsage
 	case ctx.Err() != nil:

@@ -19,6 +19,8 @@ type kind struct {
 	// find returns what the name stands for, at least one or an error. single
 	// says that the name cannot stand for more than one.
 	find func(ctx context.Context, c *client.Client, name string) (things []thing, single bool, err error)
+	// more adds to what find has found, for who has it described; may be nil.
+	more func(ctx context.Context, c *client.Client, found thing) thing
 }
 
 // A thing is one line of a table.

@@ -58,6 +58,7 @@ func TestScripts(t *testing.T) {
 
 			"refuse": refuse,
 			"play":   play,
+			"fall":   fall,
 			"moved":  moved,
 		},
 	})
@@ -98,6 +99,30 @@ func harm(ts *testscript.TestScript, _ bool, _ []string) {
 		Identity: nic.Identity{MAC: nic.MAC{2, 0, 0, 0, 0, 7}, Addrs: []netip.Prefix{netip.MustParsePrefix("10.1.0.7/24")}},
 	}})
 	b.PutNIC(api.NICView{NIC: nic.NIC{ID: "nic-00000000000000a7", Node: "lost"}})
+}
+
+// fall gives the backend a node with cards, and a container that has a VF and what
+// another network fell back to.
+func fall(ts *testscript.TestScript, _ bool, _ []string) {
+	b := ts.Value(backendKey{}).(*apitest.Backend)
+	b.PutNode(nic.Node{Schema: 1, Name: "metal", Phase: nic.NodeReady, LastSeen: time.Now(), Inventory: nic.Inventory{
+		Boot: "b-1", Cards: []nic.Card{
+			{PCI: "0000:03:00.0", Name: "ens1f0", NUMA: 1, Carrier: true, VFs: []nic.CardVF{
+				{PCI: "0000:03:10.0", Used: "elsewhere"}, {PCI: "0000:03:10.1", Index: 1, Used: "free"}, {PCI: "0000:03:10.2", Index: 2, Used: "free"},
+			}},
+			{PCI: "0000:03:00.1", NUMA: -1},
+		},
+	}})
+	owner := nic.Owner{Node: "metal", Kind: nic.OwnerContainer, Sandbox: "c1ffee0123456789", Interface: "eth0"}
+	b.PutClaim(api.ClaimView{Claim: nic.Claim{
+		ID: "clm-00000000000000d1", Owner: owner, Container: "fast", NIC: "nic-00000000000000d1", Phase: nic.ClaimBound, Epoch: 1,
+	}})
+	owner.Interface = "eth1"
+	b.PutClaim(api.ClaimView{Claim: nic.Claim{
+		ID: "clm-00000000000000d2", Owner: owner, Container: "fast", NIC: "nic-00000000000000d2", Phase: nic.ClaimBound, Epoch: 1,
+		Identity:   nic.Identity{MAC: nic.MAC{2, 0, 0, 0, 0, 9}, Addrs: []netip.Prefix{netip.MustParsePrefix("10.1.0.9/24")}},
+		Conditions: []nic.Condition{{Reason: nic.ReasonFellBack, Message: "no VF was free", Since: time.Now()}},
+	}})
 }
 
 // trouble gives the backend something to say of itself.

@@ -96,6 +96,8 @@ func travelText(travel string) string {
 		return "carried along: the same NICs are unplugged here and plugged in there"
 	case "rebuild":
 		return "made anew there, with the same MACs and addresses"
+	case "readdress":
+		return "the addresses go alone, to NICs that are plugged in there ahead and have other MACs"
 	}
 	return travel
 }

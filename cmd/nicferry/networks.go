@@ -64,7 +64,7 @@ func (n network) cells(time.Time) []string {
 		prefixes = append(prefixes, s.Prefix.String())
 	}
 	return []string{
-		n.Name, n.Provider, string(n.Addressing), strings.Join(prefixes, ","), string(n.Device.Kind),
+		n.Name, n.Provider, string(n.Addressing), strings.Join(prefixes, ","), madeAs(n.Network),
 		strconv.Itoa(n.Held), n.free(),
 		n.Space, n.Device.Bridge.Name + n.Device.Parent, n.mtu(), n.Hold.String(),
 	}
@@ -93,6 +93,7 @@ func (n network) describe(s *sheet) {
 		s.field(r.To.String(), "via "+r.Via.String())
 	}
 	s.cloud(n.Cloud)
+	s.functions(n.Functions)
 	s.device(n.Device)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
@@ -68,6 +69,11 @@ func (c card) describe(s *sheet) {
 	s.field("Node", c.Node)
 	s.field("Phase", s.since(string(c.Phase), c.Since))
 	s.field("Holder", string(c.Holder))
+	s.field("Seat on", string(c.Carrier))
+	s.field("Place kept on", string(c.Next))
+	if c.Carries {
+		s.field("Seats", seatsText(c.NIC))
+	}
 	s.field("MAC", c.mac().String())
 	if c.Clean {
 		s.field("Clean", "yes")
@@ -85,4 +91,16 @@ func (c card) describe(s *sheet) {
 	s.device(c.device())
 	s.observed(c.Observed)
 	s.conditions(c.Conditions)
+}
+
+// seatsText is how many containers share the NIC.
+func seatsText(n nic.NIC) string {
+	text := strconv.Itoa(n.Seats) + " taken"
+	if n.Spec.Cloud.Secondary > 0 {
+		text += " of " + strconv.Itoa(n.Spec.Cloud.Secondary)
+	}
+	if n.Closed {
+		text += ", and no more are given"
+	}
+	return text
 }

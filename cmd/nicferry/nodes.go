@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -25,6 +27,10 @@ func nodeKind() kind {
 		find: func(ctx context.Context, c *client.Client, name string) ([]thing, bool, error) {
 			n, err := c.Node(ctx, name)
 			return []thing{node{n}}, true, err
+		},
+		more: func(ctx context.Context, c *client.Client, found thing) thing {
+			rooms, err := c.NodeRoom(ctx, found.key())
+			return roomyNode{found, rooms, err}
 		},
 	}
 }
@@ -82,5 +88,65 @@ func (n node) describe(s *sheet) {
 	s.field("Kernel", n.Inventory.Kernel)
 	s.field("Docker", n.Inventory.Docker)
 	s.field("Agent", n.Inventory.AgentVersion)
+	s.section("Cards")
+	for _, card := range n.Inventory.Cards {
+		s.field(cmp.Or(card.Name, card.PCI), pfOf(card))
+	}
 	s.conditions(n.Conditions)
+}
+
+// freeVF is what a VF is used as that nobody has, in the node's words.
+const freeVF = "free"
+
+// pfOf says where a card is, and how many of its VFs there are to give.
+func pfOf(c nic.Card) string {
+	text := "PCI " + c.PCI
+	if c.NUMA >= 0 {
+		text += fmt.Sprintf(", NUMA %d", c.NUMA)
+	}
+	link := "no link"
+	if c.Carrier {
+		link = "link"
+	}
+	used := map[string]int{}
+	for _, vf := range c.VFs {
+		used[vf.Used]++
+	}
+	text += fmt.Sprintf(", %s; VFs: %d of %d free", link, used[freeVF], len(c.VFs))
+	delete(used, freeVF)
+	for _, how := range slices.Sorted(maps.Keys(used)) {
+		text += fmt.Sprintf(", %d %s", used[how], how)
+	}
+	return text
+}
+
+// A roomyNode is a node that is described with what providers have room for on it.
+type roomyNode struct {
+	thing
+	rooms []api.NodeRoom
+	err   error // then it is shown without
+}
+
+func (n roomyNode) describe(s *sheet) {
+	n.thing.describe(s)
+	s.section("Room")
+	if n.err != nil {
+		s.field("Unknown", n.err.Error())
+	}
+	for _, r := range n.rooms {
+		s.field(r.Provider, roomOf(r))
+	}
+}
+
+// roomOf says for how many NICs there is room, and for how many containers that
+// share them.
+func roomOf(r api.NodeRoom) string {
+	text := fmt.Sprintf("%d of %d %ss free", r.Free, r.NICs, r.Slot)
+	if r.Problem != "" {
+		text = r.Problem
+	}
+	if r.Seats != nil {
+		text += fmt.Sprintf("; seats on shared NICs: %d taken, %d free, and %d on NICs that can be added", r.Seats.Taken, r.Seats.Free, r.Seats.More)
+	}
+	return text
 }

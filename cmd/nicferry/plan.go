@@ -66,12 +66,9 @@ func (p *planCommand) print(plan api.NetworkPlan) error {
 	s := &sheet{now: p.now()}
 	s.field("Network", plan.Network)
 	s.field("Provider", fmt.Sprintf("%s, of kind %s", plan.Provider, plan.Kind))
-	s.field("Cold start", fmt.Sprintf("%d calls: %s", len(plan.Cold), strings.Join(plan.Cold, ", ")))
-	reserve := "no call, but none is in reserve; give the network a pool"
-	if plan.Reserve.Max > 0 {
-		reserve = fmt.Sprintf("no call; in reserve on each node: %d to %d", plan.Reserve.Min, plan.Reserve.Max)
-	}
-	s.field("Warm start", reserve)
+	cold, warm := starts(plan)
+	s.field("Cold start", cold)
+	s.field("Warm start", warm)
 	if err := s.flush(p.out); err != nil {
 		return err
 	}
@@ -92,6 +89,23 @@ func (p *planCommand) print(plan api.NetworkPlan) error {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", oneLine(name), m.Held, orDash(holds), orDash(oneLine(first)), orDash(oneLine(roomText(m.Bounds))))
 	}
 	return w.Flush()
+}
+
+// starts say what the start of a container costs, and when it costs nothing.
+func starts(plan api.NetworkPlan) (cold, warm string) {
+	cold = fmt.Sprintf("%d calls: %s", len(plan.Cold), strings.Join(plan.Cold, ", "))
+	warm = "no call, but none is in reserve; give the network a pool"
+	if plan.Reserve.Max > 0 {
+		warm = fmt.Sprintf("no call; in reserve on each node: %d to %d", plan.Reserve.Min, plan.Reserve.Max)
+	}
+	if !plan.Shared {
+		return cold, warm
+	}
+	cold += ", for the first container on a NIC"
+	if plan.Reserve.Max == 0 {
+		return cold, "no call, where a NIC has a seat left; none is in reserve beside"
+	}
+	return cold, "no call, where a NIC has a seat left; NICs " + strings.TrimPrefix(warm, "no call; ")
 }
 
 // roomText is for how many more there is what.

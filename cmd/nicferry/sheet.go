@@ -66,6 +66,7 @@ func (s *sheet) observed(o *nic.Observed) {
 	}
 	s.field("MAC", o.MAC.String())
 	s.field("Addresses", join(o.Addrs))
+	s.field("Device", o.Device)
 	s.time("Lease ends", o.LeaseEnds)
 	s.time("Reported", o.At)
 	for _, c := range o.Conditions {
@@ -116,6 +117,7 @@ func (s *sheet) device(d nic.Device) {
 	if d.MTU != 0 {
 		s.field("MTU", strconv.Itoa(d.MTU))
 	}
+	s.vfs(d)
 }
 
 // flush writes the sheet.
