@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/daemon"
 )
 
@@ -57,8 +58,8 @@ func parseUnit(name, text string) (unit, error) {
 // systemd.service(5), systemd.exec(5) and systemd.resource-control(5) of
 // systemd 252 spell them.
 var knownKeys = map[string]string{
-	"Unit": "Description Documentation After Before Wants StartLimitIntervalSec",
-	"Service": `ExecStart Type WatchdogSec Restart RestartPreventExitStatus RestartSec TimeoutStartSec TimeoutStopSec TimeoutAbortSec
+	"Unit": "Description Documentation ConditionPathExists After Before Wants StartLimitIntervalSec",
+	"Service": `ExecStart Type RemainAfterExit WatchdogSec Restart RestartPreventExitStatus RestartSec TimeoutStartSec TimeoutStopSec TimeoutAbortSec
 		RuntimeDirectory RuntimeDirectoryMode RuntimeDirectoryPreserve StateDirectory StateDirectoryMode UMask
 		User Group SupplementaryGroups CapabilityBoundingSet AmbientCapabilities NoNewPrivileges
 		ProtectSystem ReadWritePaths ProtectHome PrivateTmp PrivateDevices ProtectControlGroups ProtectKernelLogs
@@ -96,6 +97,25 @@ func TestUnits(t *testing.T) {
 		if u.one("Service.WatchdogSec") == "" {
 			t.Errorf("%s: has no watchdog", name)
 		}
+	}
+	// VFs are made before anything could want one, and what is noted of them is the agent's.
+	cards, err := readUnit("nicferry-sriov.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"RuntimeDirectory", "RuntimeDirectoryMode", "RuntimeDirectoryPreserve", "ProtectSystem", "NoNewPrivileges", "SystemCallFilter", "ProtectKernelTunables"} {
+		if got, want := cards.one("Service."+key), agent.one("Service."+key); got != want {
+			t.Errorf("cards: %s is %q, and the agent's %q", key, got, want)
+		}
+	}
+	for _, right := range cards.words("Service.CapabilityBoundingSet") {
+		if !slices.Contains(agent.words("Service.CapabilityBoundingSet"), right) {
+			t.Errorf("cards: has %s, which the agent has not", right)
+		}
+	}
+	if cards.one("Service.Type") != "oneshot" || cards.one("Unit.Before") != "nicferry-agent.service docker.service" ||
+		cards.one("Service.ExecStart") != "/usr/local/bin/nicferry-agent sriov enable --config "+conf.AgentPath {
+		t.Errorf("cards are made by %q before %q", cards.one("Service.ExecStart"), cards.one("Unit.Before"))
 	}
 	if got, want := agent.one("Service.RestartPreventExitStatus"), strconv.Itoa(daemon.ExitReplaced); got != want {
 		t.Errorf("the agent is not started again after %q, want %s", got, want)

@@ -27,6 +27,7 @@ import (
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/internal/version"
+	"github.com/nicferry/nicferry/sriov/sysfs"
 	"github.com/nicferry/nicferry/vmagent"
 	"github.com/nicferry/nicferry/vmagent/containers"
 )
@@ -80,7 +81,7 @@ started for this node. Whoever restarts an agent must not do so after 6.`,
 	cmd.Flags().StringVar(&config, "config", conf.AgentPath, "the config file")
 	cmd.Flags().StringVar(&level, "log-level", "", "debug, info, warn or error (default: log.level of the config)")
 	cmd.Flags().StringVar(&format, "log-format", "", "text, json or auto (default: log.format of the config)")
-	cmd.AddCommand(joinCommand())
+	cmd.AddCommand(joinCommand(), sriovCommand(sysfs.Options{Elsewhere: sysfs.Namespaces, Reload: reloadUdev}, nameHere))
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
 	manual.Add(cmd, "8")
 	return cmd
@@ -131,8 +132,8 @@ func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err erro
 	}
 	v := &vitals{node: c.Node, running: &running, notifier: notifier, log: log}
 	defer attend(ctx, notifier, v)()
-	seen, end := offerMetrics(ctx, c, v, log)
-	defer end()
+	seen, quiet := offerMetrics(ctx, c, v, log)
+	defer quiet()
 	engine, err := openEngine(ctx, c, notifier, log)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
@@ -147,10 +148,12 @@ func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err erro
 		return err
 	}
 	defer host.Close()
-	agent, err := vmagent.New(vmagent.Options{
+	opts := vmagent.Options{
 		Node: c.Node, Inventory: inventory(engine, c.Moves), Controller: controller, Engine: engine,
 		Orders: orders(c, controller, engine, log), Host: host, RunDir: c.RunDir, Superseded: api.IsConflict, Refused: refused, Log: log, Observer: seen,
-	})
+	}
+	defer useCards(&opts, c.SRIOV.Numbering(), &running)()
+	agent, err := vmagent.New(opts)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ var (
 // Arrows is the table. It covers what is linked into programs; tests may look
 // at the world through what they like.
 func Arrows() []Arrow {
-	return slices.Concat(contracts(), decisions(), nodes(), floors(), importers())
+	return slices.Concat(contracts(), decisions(), nodes(), cards(), floors(), importers())
 }
 
 // contracts are the rows of the words and of what providers promise.
@@ -61,7 +61,7 @@ func contracts() []Arrow {
 			Because: "the contract does no I/O",
 		},
 		{
-			From: []string{"provider/*", "provider/*/..."}, To: []string{"siblings"}, Allow: []string{"provider/ledgerlog"},
+			From: []string{"provider/*", "provider/*/..."}, To: []string{"siblings"}, Allow: []string{"provider/ledgerlog", "provider/made"},
 			Because: "one provider must not need another's SDK, nor lean on its quirks",
 		},
 		{
@@ -123,6 +123,10 @@ func nodes() []Arrow {
 			Because: "what takes another node's stream apart can be read at one go",
 		},
 		{
+			From: []string{"vmagent/portguard"}, To: []string{"module", "third"}, Allow: []string{"nic", "internal/link", "golang.org/x/net/bpf"},
+			Because: "what may leave a container can be read at one go",
+		},
+		{
 			From:    []string{"cmd/nicferry-agent/..."},
 			To:      append([]string{"provider/...", "allocator/...", "internal/store/...", "internal/api/server/...", "internal/virt/...", "go.etcd.io/..."}, clouds...),
 			Through: true, Cgo: true,
@@ -142,13 +146,44 @@ func nodes() []Arrow {
 			Because: "it is mounted into other people's containers: small, static, and from the standard library alone",
 		},
 		{
-			From: []string{"sriov/sysfs/...", "sriov/vf/..."}, To: []string{"provider/...", "allocator/...", "internal/store/..."}, Through: true,
-			Because: "acting on VFs is the agent's part",
-		},
-		{
 			From: []string{"cmd/nicferry"}, To: []string{"module"},
 			Allow:   []string{"nic", "cmd/manual", "internal/api", "internal/api/client/...", "internal/conf/...", "internal/doctor/...", "internal/bundle/...", "internal/daemon", "internal/mtls", "internal/version"},
 			Because: "the CLI is a client and nothing else; doctor and bundle are for when there is nothing to be a client of",
+		},
+	}
+}
+
+// cards are the rows of what reads and sets a node's cards.
+func cards() []Arrow {
+	return []Arrow{
+		{
+			From: []string{"sriov/sysfs/...", "sriov/vf/...", "sriov/vfio/...", "sriov/naming"}, To: []string{"provider/...", "allocator/...", "internal/store/..."}, Through: true,
+			Because: "acting on VFs is the agent's part",
+		},
+		{
+			From: []string{"sriov"}, To: []string{"module", "third"}, Allow: []string{"nic"}, Through: true,
+			Because: "which VF is taken is decided where the cards are not",
+		},
+		{
+			From: []string{"provider/sriov", "provider/made"}, To: []string{"module", "third"},
+			Allow:   []string{"nic", "provider", "provider/ledgerlog", "provider/made", "sriov"},
+			Because: "who gives out what nodes make goes by what they tell and by its ledger",
+		},
+		{
+			From: []string{"module"}, Except: []string{"cmd/nicferry-agent", "vmagent/...", "sriov/...", "e2e/..."}, To: []string{"sriov/sysfs/...", "sriov/vf/...", "sriov/vfio/...", "sriov/naming"},
+			Because: "cards are read and set on the machine that they are in",
+		},
+		{
+			From: []string{"sriov/vf"}, To: []string{"module"}, Allow: []string{"nic", "internal/link", "internal/netns", "internal/retry"},
+			Because: "who sets a card's fields can be read at one go",
+		},
+		{
+			From: []string{"sriov/naming"}, To: []string{"module"}, Allow: []string{"nic", "sriov", "internal/link", "internal/netns", "internal/retry"},
+			Because: "it goes by what it is told of cards, and changes nothing but names",
+		},
+		{
+			From: []string{"sriov/vfio"}, To: []string{"module", "third"}, Allow: []string{"nic", "golang.org/x/sys/unix"},
+			Because: "who gives a program the machine's hardware can be read at one go",
 		},
 	}
 }
@@ -159,6 +194,10 @@ func floors() []Arrow {
 		{
 			From: []string{"internal/prose"}, To: []string{"module", "third"},
 			Because: "what reads documents knows nothing of what they are about",
+		},
+		{
+			From: []string{"internal/conf/..."}, To: []string{"module"}, Allow: []string{"nic", "sriov"}, Through: true,
+			Because: "what a file says is checked without anything of what acts on it",
 		},
 		{
 			From: []string{"internal/bundle"}, To: []string{"module", "third"},
@@ -187,7 +226,7 @@ func floors() []Arrow {
 		},
 		{
 			From: []string{"module"}, Except: []string{"cmd/nicferry-lab", "internal/bench", "internal/lab/...", "internal/cloudsim/...", "e2e/..."},
-			To:      []string{"internal/lab/...", "internal/cloudsim/...", "internal/prose", "migrate/migratetest", "e2e/..."},
+			To:      []string{"internal/lab/...", "internal/cloudsim/...", "internal/pipenet", "internal/prose", "migrate/migratetest", "sriov/vf/vftest", "e2e/..."},
 			Because: "what makes test worlds is in no program that users run",
 		},
 		{
