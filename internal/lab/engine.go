@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -68,6 +69,15 @@ func (e *Engine) Start(ctx context.Context) error {
 	if err := os.WriteFile(config, []byte("{}"), 0o600); err != nil {
 		return fmt.Errorf("start engine: %w", err)
 	}
+	for tries := 3; ; tries-- {
+		err := e.startOnce(ctx, config)
+		if tries == 1 || !again(err) {
+			return err
+		}
+	}
+}
+
+func (e *Engine) startOnce(ctx context.Context, config string) error {
 	process, err := e.spawn(Program{Name: e.Name, Args: e.args(config), Env: e.Env})
 	if err != nil {
 		return fmt.Errorf("start engine: %w", err)
@@ -77,6 +87,12 @@ func (e *Engine) Start(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("start engine: %w", err), tail(e.Dir, e.Name))
 	}
 	return nil
+}
+
+// again tells whether an engine that did not start may do so the next time: dockerd
+// gives containerd 15 s, which on a machine with other work are now and then too few.
+func again(err error) bool {
+	return errors.Is(err, ErrEngineEnded) && strings.Contains(err.Error(), "timeout waiting for containerd to start")
 }
 
 func (e *Engine) args(config string) []string {

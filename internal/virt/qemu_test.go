@@ -13,41 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nicferry/nicferry/internal/lab/hyper"
-	"github.com/nicferry/nicferry/internal/netns/netnstest"
+	"github.com/nicferry/nicferry/internal/lab/hyper/hypertest"
 	"github.com/nicferry/nicferry/nic"
 )
 
 var update = flag.Bool("update", false, "write testdata anew, as this machine's libvirt tells it")
-
-// host starts a hypervisor with a bridge, br0.
-func host(t *testing.T) *hyper.Host {
-	t.Helper()
-	netnstest.RequireRoot(t)
-	parent, err := os.MkdirTemp("", "nf-virt-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(parent, "h")
-	t.Cleanup(func() {
-		if err := hyper.Stop(context.WithoutCancel(t.Context()), dir); err != nil {
-			t.Error(err)
-		}
-		if err := os.RemoveAll(parent); err != nil {
-			t.Error(err)
-		}
-	})
-	h, err := hyper.Start(t.Context(), hyper.Options{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"link", "add", "br0", "type", "bridge"}, {"link", "set", "br0", "up"}} {
-		if _, err := h.Run(t.Context(), "ip", args...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return h
-}
 
 // machine is a domain without an operating system: nobody in it takes a card
 // into use or lets go of one.
@@ -107,7 +77,7 @@ func await(t *testing.T, c *Conn, kind EventKind, alias string) {
 // either definition.
 func TestPlugAtAPort(t *testing.T) {
 	t.Parallel()
-	h := host(t)
+	h := hypertest.New(t, "br0")
 	c, ctx := open(t, h.URI()), t.Context()
 	vm := define(t, c, machine("vm1", 4, "")).UUID
 	stored := card(1)
@@ -138,7 +108,7 @@ func TestPlugAtAPort(t *testing.T) {
 
 func TestPlugAndUnplugOnQEMU(t *testing.T) {
 	t.Parallel()
-	h := host(t)
+	h := hypertest.New(t, "br0")
 	c, ctx := open(t, h.URI()), t.Context()
 	vm := define(t, c, machine("vm1", 2, native)).UUID
 	if d := look(t, c, vm); d.Slots != (Slots{2, 2}) || d.Hotplug != Native || d.State != Off {
@@ -190,7 +160,7 @@ func TestPlugAndUnplugOnQEMU(t *testing.T) {
 // Every kind of port comes back from the stored definition as it was given.
 func TestKindsOfPorts(t *testing.T) {
 	t.Parallel()
-	h := host(t)
+	h := hypertest.New(t, "br0")
 	c, ctx := open(t, h.URI()), t.Context()
 	vm := define(t, c, machine("vm1", 4, "")).UUID
 	must(t, c.StartNetwork(ctx, "<network><name>lan</name><forward mode='bridge'/><bridge name='br0'/></network>"))
@@ -234,7 +204,7 @@ func TestKindsOfPorts(t *testing.T) {
 // With ACPI a guest has to let go; nobody is there who does.
 func TestUnplugIsAskedForAgain(t *testing.T) {
 	t.Parallel()
-	h := host(t)
+	h := hypertest.New(t, "br0")
 	c, ctx := open(t, h.URI()), t.Context()
 	vm := define(t, c, machine("vm1", 2, "")).UUID
 	must(t, c.Start(ctx, vm), c.Suspend(ctx, vm), c.Plug(ctx, vm, card(1)))
@@ -256,7 +226,7 @@ func TestUnplugIsAskedForAgain(t *testing.T) {
 
 func TestHalvesAreMended(t *testing.T) {
 	t.Parallel()
-	h := host(t)
+	h := hypertest.New(t, "br0")
 	c, ctx := open(t, h.URI()), t.Context()
 	vm := define(t, c, machine("vm1", 2, native)).UUID
 	text, err := MarshalInterface(card(1))
@@ -276,7 +246,7 @@ func TestHalvesAreMended(t *testing.T) {
 
 func TestConnectionComesBackWhenLibvirtIsKilled(t *testing.T) {
 	t.Parallel()
-	h := host(t)
+	h := hypertest.New(t, "br0")
 	c, ctx := open(t, h.URI()), t.Context()
 	vm := define(t, c, machine("vm1", 2, native)).UUID
 	must(t, c.Start(ctx, vm), c.Plug(ctx, vm, card(1)), h.Kill(ctx, "libvirtd"))
@@ -298,7 +268,7 @@ func TestConnectionComesBackWhenLibvirtIsKilled(t *testing.T) {
 
 func TestWhatQEMURefuses(t *testing.T) {
 	t.Parallel()
-	h := host(t)
+	h := hypertest.New(t, "br0")
 	c, ctx := open(t, h.URI()), t.Context()
 	vm := define(t, c, machine("vm1", 4, native)).UUID
 	must(t, c.Start(ctx, vm))
@@ -328,7 +298,7 @@ func TestWhatQEMURefuses(t *testing.T) {
 // A libvirtd that hangs costs nobody more than his own deadline.
 func TestCallsEndWhenLibvirtHangs(t *testing.T) {
 	t.Parallel()
-	h := host(t)
+	h := hypertest.New(t, "br0")
 	c, ctx := open(t, h.URI()), t.Context()
 	vm := define(t, c, machine("vm1", 2, native)).UUID
 	must(t, c.Start(ctx, vm))

@@ -3,17 +3,14 @@
 package plug
 
 import (
-	"context"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/lab/hyper"
-	"github.com/nicferry/nicferry/internal/netns/netnstest"
+	"github.com/nicferry/nicferry/internal/lab/hyper/hypertest"
 	"github.com/nicferry/nicferry/internal/virt"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -31,25 +28,7 @@ const machine = `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/doma
 // newHost starts a hypervisor with a switch and vm1.
 func newHost(t *testing.T) (*hyper.Host, *virt.Conn) {
 	t.Helper()
-	netnstest.RequireRoot(t)
-	parent, err := os.MkdirTemp("", "nf-plug-") // short: sockets will be in it
-	must(t, err)
-	dir := filepath.Join(parent, "h")
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		if err := hyper.Stop(ctx, dir); err != nil {
-			t.Error(err)
-		}
-		if err := os.RemoveAll(parent); err != nil {
-			t.Error(err)
-		}
-	})
-	h, err := hyper.Start(t.Context(), hyper.Options{Dir: dir})
-	must(t, err)
-	for _, args := range [][]string{{"link", "add", "lan0", "type", "bridge"}, {"link", "set", "lan0", "up"}} {
-		_, err := h.Run(t.Context(), "ip", args...)
-		must(t, err)
-	}
+	h := hypertest.New(t, "lan0")
 	conn, err := virt.Open(t.Context(), virt.Options{URI: h.URI()})
 	must(t, err)
 	t.Cleanup(func() {

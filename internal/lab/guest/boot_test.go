@@ -6,110 +6,32 @@ import (
 	"context"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
-	"github.com/nicferry/nicferry/internal/lab"
-	"github.com/nicferry/nicferry/internal/lab/guest"
-	"github.com/nicferry/nicferry/internal/lab/guest/pid1"
+	"github.com/nicferry/nicferry/internal/lab/guest/guesttest"
 	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
-	"github.com/nicferry/nicferry/internal/netns"
-	"github.com/nicferry/nicferry/internal/netns/netnstest"
 )
 
-// In a guest this test's own program is the first service.
-func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == protocol.Argument {
-		_ = pid1.Main()
-		os.Exit(1)
-	}
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { guesttest.Main(m) }
 
-// machine is a QEMU in a node without an engine, with its NIC on the wire of
-// the node.
+// machine is a guest with an engine, whose button can be pressed.
 type machine struct {
-	node    *lab.Node
-	process *lab.Process
-	console string
-	client  *guest.Client
+	*guesttest.Machine
+	monitor string
 }
-
-func (m *machine) log(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile(m.console)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-func (m *machine) monitor() string { return filepath.Join(m.node.Dir(), "qmp") }
 
 func boot(ctx context.Context, t *testing.T) *machine {
 	t.Helper()
-	netnstest.RequireRoot(t)
-	node, err := lab.Start(ctx, lab.Options{NoEngine: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	for _, step := range []string{
-		"ip tuntap add tap0 mode tap", "ip addr add 10.99.0.1/24 dev tap0", "ip link set tap0 up",
-	} {
-		args := strings.Fields(step)
-		if _, err := node.Run(ctx, args[0], args[1:]...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	image, err := guest.Prepare(ctx, node.Dir(), guest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	mac, err := net.ParseMAC("52:54:00:00:00:01")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmdline, err := image.Cmdline(protocol.Boot{
-		Hostname: "vm1", MAC: mac, Addr: netip.MustParsePrefix("10.99.0.2/24"), Docker: protocol.DockerOn,
-		Modules: []string{"8021q", "vfio-pci"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &machine{node: node, console: filepath.Join(node.Dir(), "console.log")}
-	args := []string{
-		"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1024", "-smp", "1",
-		"-kernel", image.Vmlinuz, "-initrd", image.Initrd, "-append", cmdline, "-serial", "file:" + m.console,
-		"-qmp", "unix:" + m.monitor() + ",server=on,wait=off",
-		"-netdev", "tap,id=mgmt,ifname=tap0,script=no,downscript=no",
-		"-device", "virtio-net-pci,netdev=mgmt,romfile=,mac=" + mac.String(),
-	}
-	for _, e := range image.Exports {
-		args = append(args, "-fsdev", "local,security_model=none,readonly=on,multidevs=remap,id="+e.Tag+",path="+e.Path,
-			"-device", "virtio-9p-pci,fsdev="+e.Tag+",mount_tag="+e.Tag)
-	}
-	if m.process, err = node.Spawn(lab.Program{Name: "qemu", Args: args}); err != nil {
-		t.Fatal(err)
-	}
-	ns, err := netns.Open(node.NetNS())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ns.Close() })
-	m.client = &guest.Client{Addr: netip.MustParseAddr("10.99.0.2"), Dial: guest.DialIn(ns)}
-	return m
+	monitor := filepath.Join(t.TempDir(), "qmp")
+	return &machine{monitor: monitor, Machine: guesttest.Boot(ctx, t, guesttest.Options{
+		Boot:      protocol.Boot{Hostname: "vm1", Docker: protocol.DockerOn, Modules: []string{"8021q", "vfio-pci"}},
+		MemoryMiB: 1024,
+		Args:      []string{"-qmp", "unix:" + monitor + ",server=on,wait=off"},
+	})}
 }
 
 // One guest for all, because a boot is dear here.
@@ -118,8 +40,8 @@ func TestGuest(t *testing.T) {
 	defer cancel()
 	m := boot(ctx, t)
 	start := time.Now()
-	if err := m.client.AwaitUp(ctx); err != nil {
-		t.Fatal(err, m.log(t))
+	if err := m.AwaitUp(ctx); err != nil {
+		t.Fatal(err, m.Said(t))
 	}
 	t.Logf("commands are served %s after QEMU's start", time.Since(start))
 
@@ -134,11 +56,7 @@ func TestGuest(t *testing.T) {
 
 func (m *machine) sh(t *testing.T, script string) string {
 	t.Helper()
-	out, err := m.client.Command(t.Context(), "sh", "-ec", script).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(out))
+	return guesttest.Sh(t, m.Client, "%s", script)
 }
 
 func (m *machine) seesOnlyPrograms(t *testing.T) {
@@ -155,7 +73,7 @@ func (m *machine) seesOnlyPrograms(t *testing.T) {
 		if err != nil {
 			continue // nothing to see
 		}
-		if got, err := m.client.Get(t.Context(), name); err != nil || len(got) > 0 && string(got) == string(host) {
+		if got, err := m.Get(t.Context(), name); err != nil || len(got) > 0 && string(got) == string(host) {
 			t.Errorf("%s is the host's, %v", name, err)
 		}
 	}
@@ -167,12 +85,12 @@ func (m *machine) cannotWrite(t *testing.T) {
 	if _, err := os.Stat(file); !os.IsNotExist(err) {
 		t.Errorf("%s is on the host: %v", file, err)
 	}
-	err := m.client.Command(t.Context(), "touch", "/.guest"+file).Run()
+	err := m.Command(t.Context(), "touch", "/.guest"+file).Run()
 	if err == nil {
 		t.Error("the host's /usr can be written to")
 	}
 	// Nor after the guest's root has made its own mount writable.
-	err = m.client.Command(t.Context(), "sh", "-c", "mount -o remount,rw /.guest/usr && touch /.guest"+file).Run()
+	err = m.Command(t.Context(), "sh", "-c", "mount -o remount,rw /.guest/usr && touch /.guest"+file).Run()
 	if _, statErr := os.Stat(file); err == nil || !os.IsNotExist(statErr) {
 		t.Errorf("the host's /usr can be written to: %v, %v", err, statErr)
 	}
@@ -196,17 +114,17 @@ func (m *machine) reapsOrphans(t *testing.T) {
 }
 
 func (m *machine) runsContainers(t *testing.T) {
-	dockerd, err := m.client.AwaitDocker(t.Context())
+	dockerd, err := m.AwaitDocker(t.Context())
 	if err != nil {
-		t.Fatal(err, m.log(t))
+		t.Fatal(err, m.Said(t))
 	}
 	start := time.Now()
-	image, err := m.client.Image(t.Context())
+	image, err := m.Image(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	made := time.Now()
-	out, err := m.client.Command(t.Context(), "docker", "run", "--rm", image, "ip", "-o", "-4", "addr", "show", "eth0").Output()
+	out, err := m.Command(t.Context(), "docker", "run", "--rm", image, "ip", "-o", "-4", "addr", "show", "eth0").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +138,7 @@ func (m *machine) runsContainers(t *testing.T) {
 func (m *machine) isTurnedOff(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", m.monitor())
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", m.monitor)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,11 +147,11 @@ func (m *machine) isTurnedOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	if err := m.process.Wait(ctx); err != nil {
-		t.Fatal(err, m.log(t))
+	if err := m.Process.Wait(ctx); err != nil {
+		t.Fatal(err, m.Said(t))
 	}
 	t.Logf("off after %s", time.Since(start))
-	if err := m.client.Command(t.Context(), "true").Run(); err == nil {
+	if err := m.Command(t.Context(), "true").Run(); err == nil {
 		t.Error("a guest that is off answers")
 	}
 }

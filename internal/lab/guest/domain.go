@@ -52,6 +52,9 @@ type Domain struct {
 	Console string
 	// Disk is the raw image that holds Boot.DockerDisk. Required with that.
 	Disk string
+	// Maker is who made the machine, as it says of itself. Optional: the hypervisor's
+	// own word.
+	Maker string
 	// Devices are further devices as libvirt's XML. Optional.
 	Devices string
 }

@@ -31,7 +31,7 @@ func sampleDomain() guest.Domain {
 			Addr: netip.MustParsePrefix("10.98.0.2/24"), DockerDisk: "docker",
 		},
 		Type: "qemu", CPUMode: "maximum", MemoryMiB: 768, CPUs: 2, Ports: 16,
-		Bridge: "mgmt", Console: "/lab/vm1.log", Disk: "/lab/vm1.img",
+		Bridge: "mgmt", Console: "/lab/vm1.log", Disk: "/lab/vm1.img", Maker: "Amazon EC2",
 		Devices: "<interface type='bridge'><source bridge='lan'/><model type='igb'/></interface>",
 	}
 }
@@ -39,7 +39,7 @@ func sampleDomain() guest.Domain {
 func TestDomainIsWhatLibvirtKnows(t *testing.T) {
 	for name, change := range map[string]func(*guest.Domain){
 		"all":   func(*guest.Domain) {},
-		"least": func(d *guest.Domain) { d.Ports, d.Disk, d.Boot.DockerDisk, d.Devices = 0, "", "", "" },
+		"least": func(d *guest.Domain) { d.Ports, d.Disk, d.Boot.DockerDisk, d.Maker, d.Devices = 0, "", "", "", "" },
 		"kvm":   func(d *guest.Domain) { d.Type, d.CPUMode, d.Ports = "kvm", "host-passthrough", guest.MaxPorts },
 	} {
 		t.Run(name, func(t *testing.T) {
