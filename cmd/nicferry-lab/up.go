@@ -29,7 +29,7 @@ func dirFlag(cmd *cobra.Command, dir *string) {
 func upCommand() *cobra.Command {
 	var opts cluster.Options
 	var kind string
-	var aws bool
+	var aws, sriov bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring up virtual machines with a Docker engine and an agent each",
@@ -37,14 +37,25 @@ func upCommand() *cobra.Command {
 and virtual machines, all in namespaces of their own. Your libvirt, your network
 and your files are not touched. It stays up until 'nicferry-lab down'. With --aws
 the virtual machines are instances of an emulated EC2, which nicferryd has its NICs
-from; its network is called vpc.`,
+from; its network is called vpc. With --sriov there is one, which plays a physical
+host: it has two cards, each on a switch of its own and cut into 7 VFs, for the
+networks vf100, vf200, bond100 and bond200, and peers on VLANs 100 and 200.`,
 		Example: `  nicferry-lab up
   nicferry-lab exec vm1 -- docker run -d --network none --label nicferry.network=lab nicferry-lab/busybox sleep 600
-  nicferry-lab down`,
+  nicferry-lab down
+  nicferry-lab up --sriov
+  nicferry-lab exec vm1 -- docker run -d --network none --label nicferry.network=bond100 nicferry-lab/busybox sleep 600
+  nicferry-lab exec host -- ip netns exec peer100 ping 10.100.0.200`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := needRoot(); err != nil {
 				return err
+			}
+			if sriov {
+				opts.Metal = &cluster.Metal{VFs: cluster.MaxVFs}
+				if !cmd.Flags().Changed("nodes") {
+					opts.Nodes = 1
+				}
 			}
 			opts.Switch, opts.Out = cluster.Switch(kind), cmd.ErrOrStderr()
 			if aws {
@@ -74,6 +85,7 @@ from; its network is called vpc.`,
 	cmd.Flags().IntVar(&opts.MemoryMiB, "memory", 1536, "memory of each, in MiB")
 	cmd.Flags().StringVar(&kind, "switch", string(cluster.LinuxBridge), "what NICs are plugged into: bridge or ovs")
 	cmd.Flags().BoolVar(&aws, "aws", false, "have the virtual machines be instances of an emulated EC2")
+	cmd.Flags().BoolVar(&sriov, "sriov", false, "have the virtual machines, one unless told otherwise, play physical hosts with cards that have VFs")
 	cmd.Flags().StringVar(&opts.Bin, "bin", "", "where nicferry's programs are (default: beside this program)")
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"path/filepath"
@@ -40,12 +41,20 @@ const (
 	cloudControl = "127.0.0.1:7481"
 )
 
+// MetadataAddr is where a cloud's instances have their metadata: the guests, and
+// whoever is on the wire of an interface and is not kept from it.
+const MetadataAddr = "169.254.169.254"
+
+// cloudMaker is what instances of EC2 are known by.
+const cloudMaker = "Amazon EC2"
+
 // router6 is the router of every subnet of EC2 over IPv6, with its wire's prefix.
 var router6 = netip.MustParsePrefix("fe80:ec2::1/64")
 
-// cloudConfig has two networks in the cloud's first subnet: one whose NICs are
-// made when they are asked for, one that may keep some in reserve. Its
-// switch carries 1500 bytes, and not EC2's 9001.
+// cloudConfig has four networks in the cloud's first subnet: one whose NICs are made
+// when they are asked for, one that may keep some in reserve, one that gives each
+// container a public address too, and one whose containers share NICs. Its switch
+// carries 1500 bytes, and not EC2's 9001.
 const cloudConfig = `version: 1
 socket: %[1]s
 socketGroup: root
@@ -65,6 +74,16 @@ nodes:
     addressing: provider
     mtu: 1500
 %[9]s    aws: {subnets: [%[7]s], groups: [%[8]s], ipv6: true}
+  - name: public
+    provider: ec2
+    addressing: provider
+    mtu: 1500
+    aws: {subnets: [%[7]s], groups: [%[8]s], ipv6: true, publicIP: true}
+  - name: shared
+    provider: ec2
+    addressing: provider
+    mtu: 1500
+    aws: {subnets: [%[7]s], groups: [%[8]s], mode: shared}
 `
 
 // reserve is what makes a network's NICs ahead.
@@ -75,11 +94,14 @@ func (c *Cluster) startCloud(ctx context.Context) error {
 	o := c.opts.Cloud
 	args := []string{
 		filepath.Join(c.opts.Bin, "nicferry-lab"), "cloud", "--instances", "0", "--type", cmp.Or(o.Type, "m5.xlarge"),
-		"--libvirt", c.host.URI(), "--bridge", LANBridge, "--listen", cloudAPI, "--control", cloudControl,
+		"--libvirt", c.host.URI(), "--bridge", LANBridge, "--listen", cloudAPI, "--control", cloudControl, "--metadata", net.JoinHostPort(MetadataAddr, "80"),
 		"--seed", strconv.FormatUint(o.Seed, 10), "--latency=" + strconv.FormatBool(o.Latency), "--throttle=" + strconv.FormatBool(o.Throttle),
 	}
 	for _, n := range c.nodes {
-		args = append(args, "--domain", n.Name)
+		args = append(args, "--domain", n.Name, "--asks-from", n.Name+"="+managementAddr(n.index).Addr().String())
+	}
+	if _, err := c.host.Run(ctx, "ip", "addr", "add", MetadataAddr+"/32", "dev", "lo"); err != nil {
+		return err
 	}
 	if err := c.host.Launch(ctx, lab.Program{Name: cloudLog, Args: args}); err != nil {
 		return err
@@ -103,7 +125,28 @@ func (c *Cluster) startCloud(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := c.wireMetadata(ctx, subnet.CIDR); err != nil {
+		return err
+	}
 	c.tell("a cloud of the lab's own serves EC2's API on %s; its subnet %s is the switch", about.Endpoint, subnet.CIDR)
+	return nil
+}
+
+// wireMetadata joins the subnet to the metadata service, which the host has. Guests come
+// by their default route, containers by their interface: by way of the LAN's router, or
+// with a question who has the address on the wire. Answers go by the switch.
+func (c *Cluster) wireMetadata(ctx context.Context, subnet netip.Prefix) error {
+	for _, step := range []string{
+		// Nobody is told of a shorter way: they are to use EC2's.
+		"ip netns exec " + LAN + " sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.send_redirects=0 net.ipv4.conf." + LANWire + ".send_redirects=0",
+		"ip -n " + LAN + " route add " + MetadataAddr + " dev " + LANWire + " src " + subnet.Addr().Next().String(),
+		"ip route add " + subnet.String() + " dev " + LANBridge,
+	} {
+		args := strings.Fields(step)
+		if _, err := c.host.Run(ctx, args[0], args[1:]...); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

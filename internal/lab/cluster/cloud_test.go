@@ -40,7 +40,7 @@ func TestControllerOfACloud(t *testing.T) {
 			if n.Name == "warm" {
 				want = spares
 			}
-			if n.Pool.Min != want || n.MTU != 1500 || !n.Cloud.IPv6 || len(n.Cloud.Subnets) != 1 {
+			if n.Pool.Min != want || n.MTU != 1500 || n.Cloud.IPv6 == n.Cloud.Shared || len(n.Cloud.Subnets) != 1 {
 				t.Errorf("%+v", n)
 			}
 		}

@@ -53,6 +53,9 @@ type Options struct {
 	// Cloud has the guests be a cloud's instances, on LinuxBridge. Optional: nil is
 	// libvirt itself, which the controller plugs NICs in with.
 	Cloud *Cloud
+	// Metal has the guests play physical hosts too, whose cards are cut into VFs.
+	// Optional: nil is not to.
+	Metal *Metal
 	// Controller is added to the controller's config, as YAML. Optional.
 	Controller string
 	// Out is told of every step as it is done. Optional.
@@ -100,6 +103,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Switch != LinuxBridge && o.Switch != OpenVSwitch {
 		errs = append(errs, fmt.Errorf("no switch %q; want %s or %s", o.Switch, LinuxBridge, OpenVSwitch))
+	}
+	if o.Cloud != nil && o.Metal != nil {
+		errs = append(errs, errors.New("physical hosts that are instances of a cloud; want one of both"))
 	}
 	if o.Cloud != nil && o.Switch != LinuxBridge {
 		errs = append(errs, fmt.Errorf("a cloud on switch %s; want %s", o.Switch, LinuxBridge))

@@ -26,7 +26,7 @@ store: %[2]s
 listen: {address: "%[3]s"}
 providers:
   - {name: vms, kind: libvirt, libvirt: {uri: "%[4]s"}}
-networks:
+%[7]snetworks:
   - name: lab
     provider: vms
     addressing: dhcp
@@ -53,7 +53,7 @@ func (c *Cluster) apiAddress() string { return "https://" + c.api() }
 // startController writes the controller's config and starts it.
 func (c *Cluster) startController(ctx context.Context) error {
 	config := fmt.Sprintf(controllerConfig, c.Socket(), c.file("nicferry.db"), c.api(),
-		c.host.URI(), c.opts.Switch, LANBridge)
+		c.host.URI(), c.opts.Switch, LANBridge, c.opts.Metal.provider()) + c.opts.Metal.networks()
 	if c.opts.Cloud != nil {
 		var err error
 		if config, err = c.cloudController(ctx, false); err != nil {

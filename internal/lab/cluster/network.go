@@ -46,13 +46,21 @@ func (c *Cluster) makeNetworks(ctx context.Context) error {
 			"ip link set "+lanUplink+" master "+LANBridge,
 			"ip link set "+LANBridge+" up")
 	}
+	if err := c.run(ctx, steps...); err != nil {
+		return err
+	}
+	return c.startDHCP(ctx)
+}
+
+// run runs commands on the host, one after the other.
+func (c *Cluster) run(ctx context.Context, steps ...string) error {
 	for _, step := range steps {
 		args := strings.Fields(step)
 		if _, err := c.host.Run(ctx, args[0], args[1:]...); err != nil {
 			return err
 		}
 	}
-	return c.startDHCP(ctx)
+	return nil
 }
 
 // startDHCP starts the LAN's dnsmasq and waits until its sockets are open.
@@ -81,11 +89,8 @@ func (c *Cluster) startOVS(ctx context.Context) error {
 		"mkdir -p /run/openvswitch",
 		"ovsdb-tool create " + db + " " + schema,
 	}
-	for _, step := range steps {
-		args := strings.Fields(step)
-		if _, err := c.host.Run(ctx, args[0], args[1:]...); err != nil {
-			return err
-		}
+	if err := c.run(ctx, steps...); err != nil {
+		return err
 	}
 	socket := filepath.Join(c.host.Root(), "run/openvswitch/db.sock")
 	err := c.host.Launch(ctx, lab.Program{Name: "ovsdb-server", Args: []string{

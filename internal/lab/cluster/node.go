@@ -27,8 +27,8 @@ type Node struct {
 	index   int
 }
 
-// guestBin is where a guest sees the folder of nicferry's programs.
-const guestBin = "/opt/nicferry"
+// GuestBin is where a guest sees the folder of nicferry's programs.
+const GuestBin = "/opt/nicferry"
 
 // agentLog is where a guest's agent logs.
 const agentLog = "/var/log/nicferry-agent.log"
@@ -47,7 +47,7 @@ func (n *Node) define(image *guest.Image, kind accel.Accelerator) (string, error
 	if err := os.Truncate(disk, diskSize); err != nil {
 		return "", err
 	}
-	return guest.Domain{
+	domain := guest.Domain{
 		Image: image,
 		Boot: protocol.Boot{
 			Hostname: n.Name, MAC: managementMAC(n.index), Addr: managementAddr(n.index),
@@ -55,7 +55,16 @@ func (n *Node) define(image *guest.Image, kind accel.Accelerator) (string, error
 		},
 		Type: kind.DomainType(), CPUMode: kind.CPUMode(), MemoryMiB: n.cluster.opts.MemoryMiB, CPUs: processors(n.cluster.opts.Ports),
 		Ports: n.cluster.opts.Ports, Bridge: ManagementBridge, Console: n.console(), Disk: disk,
-	}.XML()
+	}
+	if n.cluster.opts.Cloud != nil {
+		domain.Maker, domain.Boot.Gateway = cloudMaker, managementHost.Addr()
+	}
+	if n.cluster.opts.Metal != nil {
+		domain.Ports += cardPorts
+		domain.Devices = n.metalDevices()
+		domain.Boot.Modules, domain.Boot.Kernel = metalModules, []string{"intel_iommu=on"}
+	}
+	return domain.XML()
 }
 
 // processors is how many a guest needs for so many NICs. Linux has some 200
@@ -104,6 +113,12 @@ func (n *Node) Await(ctx context.Context) error {
 	if _, err := n.Image(ctx); err != nil {
 		return fmt.Errorf("%s: %w", n.Name, err)
 	}
+	if metal := n.cluster.opts.Metal; metal != nil && metal.VFs > 0 {
+		if _, err := n.Cut(ctx, metal.VFs); err != nil {
+			return err
+		}
+		n.cluster.tell("%s has two cards of %d VFs each", n.Name, metal.VFs)
+	}
 	if err := n.StartAgent(ctx); err != nil {
 		return err
 	}
@@ -121,7 +136,7 @@ func (n *Node) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	join := n.Command(ctx, guestBin+"/nicferry-agent", "join", n.cluster.api(), "-")
+	join := n.Command(ctx, GuestBin+"/nicferry-agent", "join", n.cluster.api(), "-")
 	join.Stdin = strings.NewReader(token)
 	if _, err := join.Output(); err != nil {
 		return fmt.Errorf("%s: %w", n.Name, err)
@@ -146,7 +161,7 @@ func (n *Node) StartAgent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := n.Spawn(ctx, agentLog, guestBin+"/nicferry-agent"); err != nil {
+	if _, err := n.Spawn(ctx, agentLog, GuestBin+"/nicferry-agent"); err != nil {
 		return err
 	}
 	return lab.Until(ctx, "the agent of "+n.Name+" to be ready", 30*time.Second, pause, func(ctx context.Context) error {

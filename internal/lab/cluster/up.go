@@ -59,6 +59,12 @@ func (c *Cluster) fill(ctx context.Context) error {
 		return err
 	}
 	c.tell("switch %s (%s), router and dnsmasq are up", LANBridge, c.opts.Switch)
+	if c.opts.Metal != nil {
+		if err := c.makeMetal(ctx); err != nil {
+			return err
+		}
+		c.tell("switches %s and %s for cards are up, and hosts beside them on VLANs 100 and 200", SwitchA, SwitchB)
+	}
 	if c.opts.Cloud != nil {
 		if err := c.startCloud(ctx); err != nil {
 			return err
@@ -78,7 +84,7 @@ func (c *Cluster) fill(ctx context.Context) error {
 	}
 	image, err := guest.Prepare(ctx, c.host.Lib(), guest.Options{
 		Program: c.opts.Program,
-		Exports: []guest.Export{{Tag: "nicferry", Path: c.opts.Bin, Mount: guestBin}},
+		Exports: []guest.Export{{Tag: "nicferry", Path: c.opts.Bin, Mount: GuestBin}},
 	})
 	if err != nil {
 		return err
@@ -112,12 +118,13 @@ type stored struct {
 	Nodes, Ports, MemoryMiB int
 	Switch                  Switch
 	Cloud                   *Cloud
+	Metal                   *Metal
 	Bin, Controller         string
 }
 
 func (c *Cluster) remember() error {
 	o := c.opts
-	text, err := json.Marshal(stored{o.Nodes, o.Ports, o.MemoryMiB, o.Switch, o.Cloud, o.Bin, o.Controller})
+	text, err := json.Marshal(stored{o.Nodes, o.Ports, o.MemoryMiB, o.Switch, o.Cloud, o.Metal, o.Bin, o.Controller})
 	if err != nil {
 		return err
 	}
@@ -143,8 +150,8 @@ func Find(ctx context.Context, dir string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the lab: it is half up, take it down first: %w", err)
 	}
-	c.opts.Nodes, c.opts.Ports, c.opts.MemoryMiB, c.opts.Switch, c.opts.Cloud, c.opts.Bin, c.opts.Controller =
-		s.Nodes, s.Ports, s.MemoryMiB, s.Switch, s.Cloud, s.Bin, s.Controller
+	c.opts.Nodes, c.opts.Ports, c.opts.MemoryMiB, c.opts.Switch, c.opts.Cloud, c.opts.Metal, c.opts.Bin, c.opts.Controller =
+		s.Nodes, s.Ports, s.MemoryMiB, s.Switch, s.Cloud, s.Metal, s.Bin, s.Controller
 	if err := c.connect(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("find the lab: %w", err), c.Close())
 	}

@@ -21,8 +21,14 @@ type machine struct {
 
 // linksScript prints a line for each network namespace that a process or a
 // mount keeps alive: its inode, or "own", and its interfaces. One that goes
-// meanwhile has none. It is one script because a guest is slow to start programs.
-const linksScript = `own=$(readlink /proc/self/ns/net)
+// meanwhile has none. The first line is of the node's VFs. It is one script because a
+// guest is slow to start programs.
+const linksScript = `printf 'vfs'
+for f in /sys/bus/pci/devices/*/physfn; do
+	[ ! -e "$f" ] || { f=${f%/physfn}; printf ' %s' "${f##*/}"; }
+done
+echo
+own=$(readlink /proc/self/ns/net)
 all=$(lsns --noheadings --raw --type net --output NS,PID,NSFS)
 printf '%s\n' "$all" | while read -r ns pid path; do
 	case $pid in /*) path=$pid pid=0 ;; esac
@@ -55,12 +61,20 @@ func look(ctx context.Context, m machine) (invariant.Node, error) {
 	if !strings.Contains("\n"+out, "\nown ") {
 		return node, fmt.Errorf("look at the node's namespaces: its own is not among them: %q", out)
 	}
+	vfs := map[string]bool{}
 	for line := range strings.Lines(out) {
-		where, text, _ := strings.Cut(line, " ")
-		if where == "own" {
-			where = ""
+		where, text, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if where == "vfs" {
+			for _, at := range strings.Fields(text) {
+				vfs[at] = true
+			}
+			continue
 		}
-		found, err := parse(where, text)
+		free := map[string]bool{}
+		if where == "own" {
+			where, free = "", vfs
+		}
+		found, err := parse(where, text, free)
 		if err != nil {
 			return node, fmt.Errorf("look at the interfaces of namespace %q: %w", where, err)
 		}
@@ -69,10 +83,14 @@ func look(ctx context.Context, m machine) (invariant.Node, error) {
 	return node, nil
 }
 
-func parse(where, text string) ([]invariant.Link, error) {
+// parse reads links, without those of the free VFs: such a one goes by the MAC that it
+// had last until its driver is bound anew, and sends nothing.
+func parse(where, text string, free map[string]bool) ([]invariant.Link, error) {
 	var all []struct {
 		Name    string `json:"ifname"`
 		Address string `json:"address"`
+		Alias   string `json:"ifalias"`
+		Device  string `json:"parentdev"`
 		Info    struct {
 			Kind string `json:"info_kind"`
 		} `json:"linkinfo"`
@@ -82,8 +100,8 @@ func parse(where, text string) ([]invariant.Link, error) {
 	}
 	var found []invariant.Link
 	for _, l := range all {
-		if mac, err := nic.ParseMAC(l.Address); err == nil {
-			found = append(found, invariant.Link{Namespace: where, Name: l.Name, MAC: mac, Kind: l.Info.Kind})
+		if mac, err := nic.ParseMAC(l.Address); err == nil && !free[l.Device] {
+			found = append(found, invariant.Link{Namespace: where, Name: l.Name, MAC: mac, Kind: l.Info.Kind, Alias: l.Alias})
 		}
 	}
 	return found, nil

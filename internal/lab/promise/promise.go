@@ -23,6 +23,7 @@ import (
 	"github.com/nicferry/nicferry/internal/store/boltstore"
 	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/local"
+	"github.com/nicferry/nicferry/provider/sriov"
 )
 
 // Options say what to look at.
@@ -172,6 +173,8 @@ func (o Options) provider(c conf.Provider, records store.Store) (provider.Provid
 		return local.New(local.Options{
 			Name: c.Name, NICsPerNode: c.Local.Slots, Ledger: ledger, Nodes: allocator.NewNodes(records, c.Name),
 		})
+	case c.Kind == conf.KindSRIOV:
+		return sriov.New(sriov.Options{Name: c.Name, Ledger: ledger, Nodes: allocator.NewNodes(records, c.Name)})
 	case c.Kind == conf.KindLibvirt && o.Cluster != nil:
 		return o.hypervisor(c.Name, ledger)
 	}
