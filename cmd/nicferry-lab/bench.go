@@ -33,7 +33,7 @@ sockperf must be there: scripts/install-deps vm bench.`,
 	b.lab.flags(cmd)
 	b.benchReport.flags(cmd, &b.opts.Settings, 50, "rounds of hot-plug; the others are fewer in proportion", "build/bench-vm", plugbench.Parts())
 	cmd.Flags().IntVar(&b.opts.Cycles, "cycles", 200, "cycles of attach and detach of one MAC")
-	cmd.AddCommand((&benchMovesCommand{}).command(), (&benchCloudCommand{}).command())
+	cmd.AddCommand((&benchMovesCommand{}).command(), (&benchCloudCommand{}).command(), (&benchSRIOVCommand{}).command())
 	return cmd
 }
 

@@ -32,7 +32,7 @@ var units = map[string]struct {
 	name string
 	part float64
 }{
-	"us": {"ms", 1e-3}, "packets/s": {"thousand packets/s", 1e-3}, "kbit/s": {"Mbit/s", 1e-3},
+	"us": {"ms", 1e-3}, "packets/s": {"thousand packets/s", 1e-3}, "kbit/s": {"Mbit/s", 1e-3}, "ppm": {"%", 1e-4},
 }
 
 // Tables makes them in the order of the file. ours are the names of rows that the

@@ -4,18 +4,15 @@ package plugbench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
+	"github.com/nicferry/nicferry/internal/lab/traffic"
 	"github.com/nicferry/nicferry/internal/retry"
 )
 
@@ -174,89 +171,20 @@ func (b *bench) run(ctx context.Context, p path, args ...string) ([]byte, error)
 
 func (b *bench) udp(ctx context.Context, p path, round int) {
 	out, err := b.run(ctx, p, "iperf3", "-J", "-c", p.server, "-u", "-b", "0", "-l", "64", "-t", seconds)
-	sent, got, err := parseUDP(out, err)
-	b.file.Add(udpSent, p.name, round, sent, "packets/s", err)
-	b.file.Add(udpGot, p.name, round, got, "packets/s", err)
+	d, err := traffic.UDP(out, err)
+	b.file.Add(udpSent, p.name, round, d.Sent(), "packets/s", err)
+	b.file.Add(udpGot, p.name, round, d.Got(), "packets/s", err)
 }
 
 func (b *bench) tcp(ctx context.Context, p path, round int) {
 	out, err := b.run(ctx, p, "iperf3", "-J", "-c", p.server, "-t", seconds)
-	rate, err := parseTCP(out, err)
+	rate, err := traffic.TCP(out, err)
 	b.file.Add(tcp, p.name, round, rate, "kbit/s", err)
 }
 
 func (b *bench) rtt(ctx context.Context, p path, round int) {
 	out, err := b.run(ctx, p, "sockperf", "ping-pong", "-i", p.server, "-p", "11111", "-t", seconds, "--msg-size", "64", "--full-rtt")
-	middle, slow, err := parseRTT(string(out), err)
+	middle, slow, err := traffic.RTT(string(out), err)
 	b.file.Add(middleRTT, p.name, round, middle, "us", err)
 	b.file.Add(slowRTT, p.name, round, slow, "us", err)
-}
-
-// summary is what is of use of iperf3's JSON.
-type summary struct {
-	Error string `json:"error"`
-	End   struct {
-		Sum struct {
-			Seconds float64 `json:"seconds"`
-			Packets int64   `json:"packets"`
-			Lost    int64   `json:"lost_packets"`
-		} `json:"sum"`
-		Received struct {
-			Bits float64 `json:"bits_per_second"`
-		} `json:"sum_received"`
-	} `json:"end"`
-}
-
-func parse(out []byte, err error) (summary, error) {
-	var s summary
-	if jsonErr := json.Unmarshal(out, &s); jsonErr != nil {
-		return s, errors.Join(err, fmt.Errorf("read iperf3's JSON: %w", jsonErr))
-	}
-	if s.Error != "" {
-		return s, errors.New("iperf3: " + s.Error)
-	}
-	return s, err
-}
-
-// parseUDP returns packets per second, sent and received.
-func parseUDP(out []byte, err error) (sent, got int64, _ error) {
-	s, err := parse(out, err)
-	if err == nil && s.End.Sum.Seconds <= 0 {
-		err = errors.New("iperf3 sent nothing")
-	}
-	if err != nil {
-		return 0, 0, err
-	}
-	per := func(n int64) int64 { return int64(float64(n) / s.End.Sum.Seconds) }
-	return per(s.End.Sum.Packets), per(s.End.Sum.Packets - s.End.Sum.Lost), nil
-}
-
-// parseTCP returns kbit/s, as received.
-func parseTCP(out []byte, err error) (int64, error) {
-	s, err := parse(out, err)
-	return int64(s.End.Received.Bits / 1000), err
-}
-
-var percentile = regexp.MustCompile(`percentile (50|99)\.000 = +([0-9.]+)`)
-
-// parseRTT returns microseconds.
-func parseRTT(out string, err error) (middle, slow int64, _ error) {
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, m := range percentile.FindAllStringSubmatch(out, -1) {
-		v, err := strconv.ParseFloat(m[2], 64)
-		if err != nil {
-			return 0, 0, fmt.Errorf("read what sockperf says: %w", err)
-		}
-		if m[1] == "50" {
-			middle = int64(v)
-		} else {
-			slow = int64(v)
-		}
-	}
-	if middle == 0 || slow == 0 {
-		return 0, 0, fmt.Errorf("sockperf told no percentiles: %s", strings.TrimSpace(out))
-	}
-	return middle, slow, nil
 }

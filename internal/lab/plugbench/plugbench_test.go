@@ -47,33 +47,6 @@ Deleted 5: eth1: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group defa
 	}
 }
 
-func TestToolsAreRead(t *testing.T) {
-	sent, got, err := parseUDP([]byte(`{"end":{"sum":{"seconds":2.0,"packets":3000,"lost_packets":1000}}}`), nil)
-	if sent != 1500 || got != 1000 || err != nil {
-		t.Errorf("UDP: %d sent, %d received, %v", sent, got, err)
-	}
-	if rate, err := parseTCP([]byte(`{"end":{"sum_received":{"bits_per_second":495000000}}}`), nil); rate != 495000 || err != nil {
-		t.Errorf("TCP: %d, %v", rate, err)
-	}
-	middle, slow, err := parseRTT("sockperf: ---> percentile 99.000 =  812.441\nsockperf: ---> percentile 50.000 =  205.100\n", nil)
-	if middle != 205 || slow != 812 || err != nil {
-		t.Errorf("round trip: %d, %d, %v", middle, slow, err)
-	}
-	broken := errors.New("exit status 1")
-	if _, _, err := parseUDP([]byte(`{"error":"unable to connect to server: Connection refused"}`), broken); err == nil || !strings.Contains(err.Error(), "refused") {
-		t.Errorf("got %v, want iperf3's word", err)
-	}
-	if _, err := parseTCP(nil, broken); !errors.Is(err, broken) {
-		t.Errorf("got %v, want %v", err, broken)
-	}
-	if _, _, err := parseRTT("sockperf: no messages", nil); err == nil {
-		t.Error("percentiles out of nothing")
-	}
-	if _, _, err := parseUDP([]byte(`{}`), nil); err == nil {
-		t.Error("packets per no second")
-	}
-}
-
 // The reports are computed from the file alone, say what they are of, and what
 // failed.
 func TestTell(t *testing.T) {
