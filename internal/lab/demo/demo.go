@@ -52,12 +52,13 @@ func (s *show) onNode(ctx context.Context) (err error) {
 	}
 	if err := s.Play(ctx, s.scenes()...); err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("interrupted, everything is taken away again: %w", ctx.Err())
+			return story.Interrupted(ctx)
 		}
 		return errors.Join(err, s.logs())
 	}
 	if s.Plant {
-		if _, err := s.node.Run(ctx, "ip", "link", "add", "planted0", "type", "veth", "peer", "name", "planted1"); err != nil {
+		leak := story.Leak()
+		if _, err := s.node.Run(ctx, leak[0], leak[1:]...); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
@@ -23,6 +24,8 @@ type Options struct {
 	Bin  string    // required: the directory of nicferry's programs
 	Out  io.Writer // required: where the story is told
 	JSON string    // optional: a file for the figures
+	// Progress is told how what takes long goes on. Optional.
+	Progress io.Writer
 	// Plant leaves a veth behind, so that the check at the end can be seen to
 	// fail.
 	Plant bool
@@ -98,7 +101,9 @@ func (s *Story) Play(ctx context.Context, scenes ...Scene) error {
 	for _, scene := range scenes {
 		begin := time.Now()
 		fmt.Fprintf(s.Out, "%6.1f s  %s\n", begin.Sub(s.begin).Seconds(), scene.What)
+		stop := s.wait(begin)
 		result, err := scene.Play(ctx)
+		stop()
 		if err != nil {
 			return fmt.Errorf("%s: %w", scene.What, err)
 		}
@@ -113,6 +118,34 @@ func (s *Story) Play(ctx context.Context, scenes ...Scene) error {
 		}
 	}
 	return nil
+}
+
+// stillEvery is how often it is told that a scene is still on.
+const stillEvery = 15 * time.Second
+
+// wait tells every while that a scene that began then is still on, until stop.
+func (s *Story) wait(begin time.Time) (stop func()) {
+	if s.Progress == nil {
+		return func() {}
+	}
+	var telling sync.WaitGroup
+	over := make(chan struct{})
+	telling.Go(func() {
+		again := time.NewTicker(stillEvery)
+		defer again.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case now := <-again.C:
+				fmt.Fprintf(s.Progress, "          · %.0f s so far\n", now.Sub(begin).Seconds())
+			}
+		}
+	})
+	return func() {
+		close(over)
+		telling.Wait()
+	}
 }
 
 // Fact keeps a line for the table at the end. Want is what the value had to be,
@@ -132,6 +165,16 @@ func (s *Story) NothingLeft(where, looks string, left []string) error {
 		fmt.Fprintf(s.Out, "          ✗ %s: %s\n", where, l)
 	}
 	return fmt.Errorf("%s: %w", where, ErrLeft)
+}
+
+// Leak is the command that leaves a veth behind, for Plant.
+func Leak() []string {
+	return []string{"ip", "link", "add", "planted0", "type", "veth", "peer", "name", "planted1"}
+}
+
+// Interrupted is the error of a run whose context has ended.
+func Interrupted(ctx context.Context) error {
+	return fmt.Errorf("interrupted, everything is taken away again: %w", ctx.Err())
 }
 
 func (s *Story) table() {

@@ -23,6 +23,15 @@ const (
 	apiDelete = "DeleteNetworkInterface"
 )
 
+// The calls that take and give back public addresses.
+const (
+	apiAllocate = "AllocateAddress"
+	apiRelease  = "ReleaseAddress"
+)
+
+// throttled is the code of a call that came too soon.
+const throttled = "RequestLimitExceeded"
+
 // cloud is what the guests are instances of; nil where the demo is of libvirt.
 func (s *show) cloud() *cluster.Cloud {
 	if !s.ofCloud {
@@ -86,95 +95,6 @@ func sum(of map[string]int) int {
 	return n
 }
 
-// An account is what the cloud's log says in the end.
-type account struct {
-	made, deleted                  int
-	mutating, looks                int
-	throttled, lost                int
-	orphans                        []string // made, or put there, and not deleted
-	twins                          []string // made more than once
-	throttledUnasked, otherRefusal int      // not by a fault
-}
-
-// accounted adds up a log. A call that was refused by a fault counts as such, and
-// one whose answer was lost as done.
-func accounted(log []cloudsim.Entry) account {
-	var a account
-	there := map[string]bool{}
-	for _, e := range log {
-		switch {
-		case e.API == apiCreate && e.Effect:
-			if a.made++; there[e.Resource] {
-				a.twins = append(a.twins, e.Resource)
-			}
-			there[e.Resource] = true
-		case e.Event == "planted":
-			there[e.Resource] = true
-		case e.Effect && (e.API == apiDelete || e.Event == "deleted"):
-			a.deleted++
-			delete(there, e.Resource)
-		}
-		if e.API == "" {
-			continue
-		}
-		if strings.HasPrefix(e.API, "Describe") {
-			a.looks++
-		} else {
-			a.mutating++
-		}
-		switch byFault := strings.Contains(e.Fault, string(cloudsim.Throttle)); {
-		case strings.Contains(e.Fault, string(cloudsim.LoseReply)):
-			a.lost++
-		case e.Code == "RequestLimitExceeded" && byFault:
-			a.throttled++
-		case e.Code == "RequestLimitExceeded":
-			a.throttledUnasked++
-		case e.Code != "":
-			a.otherRefusal++
-		}
-	}
-	a.orphans = slices.Sorted(maps.Keys(there))
-	return a
-}
-
-// account holds the cloud's own log against what must be: whatever was made is
-// deleted, and nothing is there that nobody asked for. With Plant an interface is
-// left there first.
-func (s *show) account(ctx context.Context) error {
-	if s.Plant {
-		if err := s.plantInterface(ctx); err != nil {
-			return err
-		}
-	}
-	log, err := s.calls(ctx, 0)
-	if err != nil {
-		return err
-	}
-	a := accounted(log)
-	calls := a.mutating + a.looks
-	s.Fact("interfaces that the cloud's log says were made", fmt.Sprint(a.made), "")
-	s.Fact("  and deleted", fmt.Sprint(a.deleted), fmt.Sprint(a.made))
-	s.Fact("  orphans", fmt.Sprint(len(a.orphans)), "0")
-	s.Fact("calls in all, of which describes", fmt.Sprintf("%d, %d", calls, a.looks), "")
-	s.Fact("  throttled by the fault, replies lost by the fault", fmt.Sprintf("%d, %d", a.throttled, a.lost), "some of each")
-	s.Fact("  throttled by EC2's own buckets", fmt.Sprintf("%d of %d", a.throttledUnasked, calls), "1 % at most")
-	looks := fmt.Sprintf("%d calls, of which %d describes; %d interfaces made, %d deleted, none made twice, 0 orphans;\n"+
-		"            %d calls were throttled and %d replies lost by the faults, %d throttled by EC2's own buckets, %d refused for another reason",
-		calls, a.looks, a.made, a.deleted, a.throttled, a.lost, a.throttledUnasked, a.otherRefusal)
-	if err := s.NothingLeft("the cloud, by its own log,", looks, a.orphans); err != nil {
-		return err
-	}
-	switch {
-	case len(a.twins) > 0 || a.made == 0 || a.made != a.deleted:
-		return fmt.Errorf("the cloud's log: %d made, %d deleted, made twice: %q", a.made, a.deleted, a.twins)
-	case a.throttled == 0 || a.lost == 0:
-		return fmt.Errorf("the faults were hardly met: %d throttled, %d replies lost", a.throttled, a.lost)
-	case 100*a.throttledUnasked > calls:
-		return fmt.Errorf("EC2's own buckets throttled %d of %d calls, want 1 %% at most", a.throttledUnasked, calls)
-	}
-	return nil
-}
-
 // plantInterface leaves an interface in the cloud that nobody will delete.
 func (s *show) plantInterface(ctx context.Context) error {
 	about, err := s.lab.AboutCloud(ctx)
@@ -191,6 +111,8 @@ func (s *show) breakIt(ctx context.Context) (string, error) {
 		{Verb: cloudsim.LoseReply, API: apiAttach},
 		{Verb: cloudsim.LoseReply, API: apiDetach},
 		{Verb: cloudsim.LoseReply, API: apiDelete},
+		{Verb: cloudsim.LoseReply, API: apiAllocate},
+		{Verb: cloudsim.LoseReply, API: apiRelease},
 		{Verb: cloudsim.Throttle, API: apiCreate, Nth: 2}, // there is no third: the interface is found first
 		{Verb: cloudsim.Throttle, API: apiAttach, Count: 2, Nth: 2},
 		{Verb: cloudsim.Throttle, API: apiDetach, Count: 2, Nth: 2},

@@ -26,11 +26,14 @@ func TestTheCloudsLogIsAddedUp(t *testing.T) {
 		{API: apiAttach, Code: "IncorrectState"},
 		{Event: "planted", Effect: true, Resource: "eni-3"},
 		deleted,
+		{API: apiAllocate, Effect: true, Resource: "eipalloc-1"},
+		{API: apiAllocate, Effect: true, Resource: "eipalloc-2"},
+		{API: apiRelease, Effect: true, Resource: "eipalloc-1"},
 	})
-	if a.made != 2 || a.deleted != 1 || a.looks != 1 || a.mutating != 7 || a.lost != 1 || a.throttled != 1 || a.throttledUnasked != 1 || a.otherRefusal != 1 {
+	if a.made != 2 || a.deleted != 1 || a.looks != 1 || a.mutating != 10 || a.lost != 1 || a.throttled != 1 || a.throttledUnasked != 1 || a.otherRefusal != 1 {
 		t.Errorf("%+v", a)
 	}
-	if !slices.Equal(a.orphans, []string{"eni-2", "eni-3"}) || len(a.twins) > 0 {
+	if !slices.Equal(a.orphans, []string{"eipalloc-2", "eni-2", "eni-3"}) || len(a.twins) > 0 {
 		t.Errorf("orphans %q, twins %q", a.orphans, a.twins)
 	}
 	if a := accounted([]cloudsim.Entry{made, made, deleted, {Event: "deleted", Effect: true, Resource: "eni-2"}}); !slices.Equal(a.twins, []string{"eni-1"}) || len(a.orphans) > 0 {
@@ -38,5 +41,23 @@ func TestTheCloudsLogIsAddedUp(t *testing.T) {
 	}
 	if got := counted(changes([]cloudsim.Entry{made, lost, deleted}, "eni-1")); got != "1 CreateNetworkInterface, 1 DeleteNetworkInterface" {
 		t.Errorf("eni-1: %s", got)
+	}
+}
+
+// The tally has one line for each kind of call, without what never happened.
+func TestTheCloudsCallsAreCounted(t *testing.T) {
+	got := tally([]cloudsim.Entry{
+		{API: apiCreate, Effect: true, Fault: "lose-reply-1"},
+		{API: apiCreate},
+		{API: apiAttach, Code: throttled, Fault: "throttle-2"},
+		{API: apiAttach, Code: "IncorrectState"},
+		{Event: "created", Effect: true},
+	})
+	var said []string
+	for _, each := range got {
+		said = append(said, each.api+" "+each.String())
+	}
+	if want := []string{apiAttach + " 2, 1 throttled, 1 refused", apiCreate + " 2, 1 reply lost"}; !slices.Equal(said, want) {
+		t.Errorf("it says %q, want %q", said, want)
 	}
 }

@@ -4,10 +4,8 @@ package vmdemo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -15,8 +13,6 @@ import (
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/lab/story"
-	"github.com/nicferry/nicferry/internal/retry"
-	"github.com/nicferry/nicferry/nic"
 )
 
 // cloudScenes are the lines of the story where the guests are a cloud's
@@ -27,9 +23,10 @@ func (s *show) cloudScenes() []story.Scene {
 		{What: "nicferryd: from now on a NIC in reserve on each node, for network warm", Play: s.keepReserve},
 		{What: "vm1: docker run … nicferry.network=warm … db: a warm start", Play: s.warm},
 		{What: "ping between the containers, to the subnet's router and by way of it", Play: s.cloudAcross},
+		{What: "vm1, web, db: ask 169.254.169.254 for the keys of vm1's role", Play: s.metadata},
 		{What: "nicferry migrate web --to vm2 --layer copy, under ping -i 0.01 from outside", Play: s.cloudThere},
 		{What: "the cloud's control: throttle calls, lose replies", Play: s.breakIt},
-		{What: "vm2: docker run … nicferry.network=vpc … app: a cold start meanwhile", Play: s.coldBroken},
+		{What: "vm2: docker run … nicferry.network=public … app: a cold start meanwhile, with a public address", Play: s.coldBroken},
 		{What: "nicferry migrate web --to vm1 --layer copy, under the same ping, meanwhile", Play: s.cloudBack},
 		{What: "docker rm -f all of them, and no NICs in reserve any more", Play: s.cloudRemove},
 	}
@@ -54,87 +51,6 @@ func (s *show) cold(ctx context.Context) (string, error) {
 		card.V4, card.MAC, seconds(took), counted(cost.changes), cost.reads), nil
 }
 
-// A cost is what a start took of the cloud: the calls that changed its interface,
-// and all describes meanwhile.
-type cost struct {
-	changes map[string]int
-	reads   int
-}
-
-// begin starts a container, and returns what it has, when it had that, and what
-// the cloud's log says that it cost until then.
-func (s *show) begin(ctx context.Context, guest, name, network string) (card story.Card, took time.Duration, c cost, err error) {
-	before, err := s.mark(ctx)
-	if err != nil {
-		return card, 0, c, err
-	}
-	start := time.Now()
-	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.make(gctx, guest, name, running, "nicferry.network="+network) })
-	var claim api.ClaimView
-	group.Go(func() (err error) {
-		claim, err = s.isBound(gctx, name)
-		took = time.Since(start)
-		return err
-	})
-	if err := group.Wait(); err != nil {
-		return card, 0, c, err
-	}
-	log, err := s.calls(ctx, before)
-	if err != nil {
-		return card, 0, c, err
-	}
-	eni, err := s.interfaceOf(ctx, claim.NIC)
-	if err != nil {
-		return card, 0, c, err
-	}
-	c = cost{changes(log, eni), reads(log)}
-	if card, err = story.Look(ctx, s.docker(guest), name); err != nil {
-		return card, 0, c, err
-	}
-	addrs := given(claim)
-	if len(addrs) != 2 || addrs[0] != card.V4 || !addrs[1].Is6() {
-		return card, 0, c, fmt.Errorf("%s has %s, and the cloud gave %v, want that and one of IPv6", name, card.V4, addrs)
-	}
-	return card, took, c, s.answers(ctx, addrs...)
-}
-
-// given are the addresses that the cloud gave.
-func given(c api.ClaimView) []netip.Addr {
-	var all []netip.Addr
-	for _, p := range c.Identity.Addrs {
-		all = append(all, p.Addr())
-	}
-	return all
-}
-
-// nics are the controller's records.
-func (s *show) nics(ctx context.Context) ([]api.NICView, error) {
-	out, err := s.lab.CLI(ctx, "get", "nics", "-o", "json")
-	if err != nil {
-		return nil, err
-	}
-	var list api.List[api.NICView]
-	if err := json.Unmarshal([]byte(out), &list); err != nil {
-		return nil, fmt.Errorf("read the NICs: %w", err)
-	}
-	return list.Items, nil
-}
-
-// interfaceOf is the cloud's id of a NIC.
-func (s *show) interfaceOf(ctx context.Context, id nic.ID) (string, error) {
-	all, err := s.nics(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, n := range all {
-		if n.ID == id && n.Seen.ProviderID != "" {
-			return n.Seen.ProviderID, nil
-		}
-	}
-	return "", fmt.Errorf("the record of NIC %s does not say which interface it is", id)
-}
-
 // keepReserve has a NIC in reserve on each node, and waits for them.
 func (s *show) keepReserve(ctx context.Context) (string, error) {
 	begin := time.Now()
@@ -147,23 +63,6 @@ func (s *show) keepReserve(ctx context.Context) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%s after its restart each of %s has one plugged in, held by nobody", seconds(time.Since(begin)), strings.Join(guests[:], " and ")), nil
-}
-
-// spareOn waits until a guest has a NIC in reserve.
-func (s *show) spareOn(ctx context.Context, guest string) error {
-	_, err := story.Until(ctx, "a NIC in reserve on "+guest, patience, func() (bool, bool, error) {
-		all, err := s.nics(ctx)
-		for _, n := range all {
-			if n.Node == guest && n.Phase == nic.PhaseSpare {
-				return true, true, nil
-			}
-		}
-		if err == nil {
-			err = fmt.Errorf("%d NICs, of which none is in reserve there", len(all))
-		}
-		return false, false, errors.Join(err, retry.Sleep(ctx, askEvery))
-	})
-	return err
 }
 
 // warm starts db, whose interface is there already.
@@ -248,13 +147,17 @@ func (s *show) carried(ctx context.Context, from, to string) (string, error) {
 }
 
 // coldBroken starts app while calls are throttled and replies lost: one interface
-// comes of it.
+// comes of it, with one public address.
 func (s *show) coldBroken(ctx context.Context) (string, error) {
 	before, err := s.mark(ctx)
 	if err != nil {
 		return "", err
 	}
-	card, took, cost, err := s.begin(ctx, "vm2", "app", "vpc")
+	card, took, cost, err := s.begin(ctx, "vm2", "app", "public")
+	if err != nil {
+		return "", err
+	}
+	claim, err := s.claimed(ctx, "app", "the public address of app", func(c api.ClaimView) bool { return c.Identity.Public.IsValid() })
 	if err != nil {
 		return "", err
 	}
@@ -267,8 +170,8 @@ func (s *show) coldBroken(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("the start did %s, want its interface made and attached once", counted(cost.changes))
 	}
 	s.Fact("the same, cold, calls throttled and replies lost", seconds(took), "")
-	return fmt.Sprintf("eth0 %s, %s after docker run began; on the way %d calls were throttled and %d replies lost;\n%s",
-		card.V4, seconds(took), a.throttled, a.lost, counted(cost.changes)), nil
+	return fmt.Sprintf("eth0 %s, %s after docker run began, and from outside %s; on the way %d calls were throttled and %d replies lost;\n%s",
+		card.V4, seconds(took), claim.Identity.Public, a.throttled, a.lost, counted(cost.changes)), nil
 }
 
 // cloudRemove removes all containers and the reserve, and waits until the
@@ -306,29 +209,4 @@ func (s *show) cloudRemove(ctx context.Context) (string, error) {
 	}
 	s.Fact("docker rm → all interfaces are detached and deleted", seconds(took), "")
 	return fmt.Sprintf("all interfaces are detached and deleted %s after docker rm began, and unplugged from both guests", seconds(took)), nil
-}
-
-// allReturned waits until there is no claim and the cloud has no interface any
-// more, as its log says. The records of the NICs stay for as long as EC2 may hide
-// what it has, two minutes, and so does the claim of one whose deletion got no reply.
-func (s *show) allReturned(ctx context.Context) error {
-	_, err := story.Until(ctx, "all interfaces to be deleted", 2*patience, func() (bool, bool, error) {
-		claims, err := s.names(ctx, "claims")
-		all, err2 := s.nics(ctx)
-		log, err3 := s.calls(ctx, 0)
-		if err := errors.Join(err, err2, err3); err != nil {
-			return false, false, err
-		}
-		left := append(claims, accounted(log).orphans...)
-		for _, n := range all {
-			if n.Phase != nic.PhaseRetiring {
-				left = append(left, fmt.Sprintf("%s, which is %s", n.ID, n.Phase))
-			}
-		}
-		if len(left) == 0 {
-			return true, true, nil
-		}
-		return false, false, errors.Join(fmt.Errorf("there are %s", strings.Join(left, ", ")), retry.Sleep(ctx, 10*askEvery))
-	})
-	return err
 }

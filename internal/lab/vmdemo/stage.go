@@ -25,9 +25,9 @@ import (
 // A show is one run and what it holds open.
 type show struct {
 	*story.Story
-	dir      string
-	progress io.Writer
-	ofCloud  bool
+	dir     string
+	ofCloud bool
+	ofMetal bool
 
 	lab    *cluster.Cluster
 	before lab.Snapshot
@@ -42,12 +42,20 @@ type show struct {
 // guests are the lab's virtual machines.
 var guests = [...]string{"vm1", "vm2"}
 
+// guests are those of this run: a physical host is played by one.
+func (s *show) guests() []string {
+	if s.ofMetal {
+		return guests[:1]
+	}
+	return guests[:]
+}
+
 func (s *show) bringUp(ctx context.Context) (string, error) {
 	begin := time.Now()
 	var err error
 	s.lab, err = cluster.Up(ctx, cluster.Options{
-		Dir: s.dir, Bin: s.Bin, Nodes: len(guests), Ports: ports, MemoryMiB: guestMiB, Out: indented{s.progress},
-		Cloud: s.cloud(),
+		Dir: s.dir, Bin: s.Bin, Nodes: len(s.guests()), Ports: ports, MemoryMiB: guestMiB, Out: indented{s.Progress},
+		Cloud: s.cloud(), Metal: s.metal(),
 	})
 	if errors.Is(err, hyper.ErrRuns) {
 		s.dir = "" // it is not ours to take down
@@ -114,9 +122,13 @@ func (s *show) make(ctx context.Context, guest, name string, verb []string, labe
 	return err
 }
 
-// lan prepares a program to run outside of all guests, beside the router.
+// lan prepares a program to run outside of all guests: beside the router, or on VLAN 100.
 func (s *show) lan(ctx context.Context, name string, args ...string) *exec.Cmd {
-	return s.lab.Host().Command(ctx, "ip", append([]string{"netns", "exec", cluster.LAN, name}, args...)...)
+	where := cluster.LAN
+	if s.ofMetal {
+		where = peer100
+	}
+	return s.lab.Host().Command(ctx, "ip", append([]string{"netns", "exec", where, name}, args...)...)
 }
 
 // lateReply is how long a guest that shares its processor may take to answer.

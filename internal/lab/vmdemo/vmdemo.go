@@ -2,14 +2,13 @@
 
 // Package vmdemo shows nicferry's main job on virtual machines: NICs that are
 // plugged into running guests for their containers, and unplugged again, by
-// libvirt or by an emulated cloud.
+// libvirt or by an emulated cloud, and functions of a physical host's own cards.
 package vmdemo
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
@@ -31,8 +30,9 @@ type Options struct {
 	// Cloud has the guests be instances of an emulated EC2, which the controller
 	// speaks to as to the real one. With Plant an interface is left in it too.
 	Cloud bool
-	// Progress is told how the lab comes up. Optional.
-	Progress io.Writer
+	// Metal has one guest play a physical host, whose cards are cut into VFs; not with
+	// Cloud.
+	Metal bool
 }
 
 // The bounds of a run, each far above what it takes on two cores.
@@ -62,7 +62,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, runTime, fmt.Errorf("the demo has run for %s, which is far too long", runTime))
 	defer cancel()
-	s := &show{Story: story.New(opts.Options), dir: opts.Dir, progress: opts.Progress, ofCloud: opts.Cloud}
+	s := &show{Story: story.New(opts.Options), dir: opts.Dir, ofCloud: opts.Cloud, ofMetal: opts.Metal}
 	return s.Run(ctx, s.tell)
 }
 
@@ -104,7 +104,11 @@ func (s *show) inLab(ctx context.Context) (err error) {
 	if s.ofCloud {
 		what, scenes = what+", on a cloud of their own", s.cloudScenes()
 	}
-	err = s.Play(ctx, story.Scene{What: what, Play: s.bringUp})
+	opening := []story.Scene{{What: what, Play: s.bringUp}}
+	if s.ofMetal {
+		opening, scenes = s.metalOpening(), s.metalScenes()
+	}
+	err = s.Play(ctx, opening...)
 	if err == nil {
 		s.before, err = s.settled(ctx)
 	}
@@ -155,7 +159,7 @@ func (s *show) settled(ctx context.Context) (lab.Snapshot, error) {
 // explain says what went wrong, with the ends of all logs unless it was ctrl-C.
 func (s *show) explain(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return fmt.Errorf("interrupted, everything is taken away again: %w", ctx.Err())
+		return story.Interrupted(ctx)
 	}
 	if ctx.Err() != nil {
 		err = errors.Join(context.Cause(ctx), err)
@@ -171,8 +175,7 @@ func (s *show) explain(ctx context.Context, err error) error {
 // compare plants a leak, if asked to, and looks for what is left in the lab.
 func (s *show) compare(ctx context.Context) error {
 	if s.Plant {
-		plant := []string{"ip", "link", "add", "planted0", "type", "veth", "peer", "name", "planted1"}
-		if err := s.lab.Nodes()[0].Command(ctx, plant...).Run(); err != nil {
+		if err := s.lab.Nodes()[0].Command(ctx, story.Leak()...).Run(); err != nil {
 			return err
 		}
 	}
