@@ -4,14 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nicferry/nicferry/internal/lab/labtest"
+	"github.com/nicferry/nicferry/internal/lab/story"
 )
 
 const (
@@ -19,54 +20,24 @@ const (
 	pingInterval = 10 * time.Millisecond
 )
 
-// figures are what `make demo-local JSON=path` writes, as a reader of the file sees it.
-type figures struct {
-	Steps []struct {
-		What   string `json:"what"`
-		Result string `json:"result"`
-	} `json:"steps"`
-	Pings map[string]struct {
-		Sent     int           `json:"sent"`
-		Received int           `json:"received"`
-		Duration time.Duration `json:"duration"`
-	} `json:"pings"`
-	Left    []string `json:"left"`
-	Seconds float64  `json:"seconds"`
-}
-
 // demo runs the demo to its end and returns what it wrote and its exit code.
-func demo(t *testing.T, args ...string) (f figures, story string, exit int) {
+func demo(t *testing.T, args ...string) (f story.Figures, said string, exit int) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("needs root to make network namespaces")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*demoLimit)
 	defer cancel()
-	path := filepath.Join(t.TempDir(), "figures.json")
-	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "nicferry-lab"), append([]string{"demo", "--local", "--json", path}, args...)...)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "nicferry-lab"), append([]string{"demo", "--local"}, args...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it cleans up
 	cmd.WaitDelay = 20 * time.Second
-	err := cmd.Run()
-	var ended *exec.ExitError
-	if err != nil && !errors.As(err, &ended) {
-		t.Fatalf("run the demo: %v\n%s", err, out.String())
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("the demo wrote no figures: %v\n%s", err, out.String())
-	}
-	if err := json.Unmarshal(text, &f); err != nil {
-		t.Fatalf("read the demo's figures: %v\n%s", err, text)
-	}
-	return f, out.String(), cmd.ProcessState.ExitCode()
+	return labtest.Played(t, cmd)
 }
 
 func TestDemo(t *testing.T) {
-	f, story, exit := demo(t)
+	f, said, exit := demo(t)
 	if exit != 0 {
-		t.Fatalf("exit %d, want 0:\n%s", exit, story)
+		t.Fatalf("exit %d, want 0:\n%s", exit, said)
 	}
 	if len(f.Left) > 0 {
 		t.Errorf("left behind: %q", f.Left)
@@ -102,9 +73,9 @@ func TestDemo(t *testing.T) {
 
 // The demo's look at the machine must be able to fail.
 func TestDemoSeesAPlantedLeak(t *testing.T) {
-	f, story, exit := demo(t, "--plant")
+	f, said, exit := demo(t, "--plant")
 	if exit != 1 {
-		t.Errorf("exit %d, want 1:\n%s", exit, story)
+		t.Errorf("exit %d, want 1:\n%s", exit, said)
 	}
 	if !strings.Contains(strings.Join(f.Left, "\n"), "planted0") {
 		t.Errorf("left behind: %q, want the planted veth", f.Left)
@@ -154,14 +125,5 @@ func TestDemoInterrupted(t *testing.T) {
 	if mounts, err := os.ReadFile("/proc/self/mounts"); err != nil || bytes.Contains(mounts, []byte(dir)) {
 		t.Errorf("mounts in its directory are left (%v):\n%s", err, mounts)
 	}
-	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil || len(processes) == 0 {
-		t.Fatalf("list processes: %d, %v", len(processes), err)
-	}
-	for _, path := range processes {
-		args, err := os.ReadFile(path)
-		if err == nil && bytes.Contains(args, []byte(dir)) {
-			t.Errorf("%s is left: %q", path, args)
-		}
-	}
+	labtest.NoProcessOf(t, dir)
 }

@@ -23,8 +23,8 @@ func TestPauseAndPolicies(t *testing.T)     { script(t, "pause_and_policies") }
 func TestF43_StalledStream(t *testing.T)    { script(t, "F43_stalled_stream") }
 func TestF44_EngineRestart(t *testing.T)    { script(t, "F44_engine_restart") }
 func TestF44_EngineKilled(t *testing.T)     { script(t, "F44_engine_killed") }
-func TestF55_Burst(t *testing.T)            { script(t, "F55_burst") }
-func TestF56_EngineBoot(t *testing.T)       { script(t, "F56_engine_boot") }
+func TestF55_Burst(t *testing.T)            { scriptAlone(t, "F55_burst") }
+func TestF56_EngineBoot(t *testing.T)       { scriptAlone(t, "F56_engine_boot") }
 func TestImageLabels(t *testing.T)          { script(t, "image_labels") }
 func TestF32_S12_StrayProcess(t *testing.T) { script(t, "F32_stray_process") }
 func TestF63_AddressConflict(t *testing.T)  { script(t, "conflict") }

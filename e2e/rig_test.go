@@ -49,9 +49,16 @@ const deadline = 90 * time.Second
 // long says that the long tests are asked for. The others run in them too.
 func long() bool { return os.Getenv("NICFERRY_LONG") != "" }
 
-// script runs one script of testdata on a rig of its own. What follows [long] in
-// a script is for the long tests, and what follows [!long] for the others.
+// script runs one script of testdata on a rig of its own, beside others. What follows
+// [long] in a script is for the long tests, and what follows [!long] for the others.
 func script(t *testing.T, name string) {
+	t.Helper()
+	t.Parallel()
+	scriptOn(t, name, func(*rig) {})
+}
+
+// scriptAlone is for one that takes all of the machine by itself.
+func scriptAlone(t *testing.T, name string) {
 	t.Helper()
 	scriptOn(t, name, func(*rig) {})
 }

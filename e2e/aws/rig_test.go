@@ -8,9 +8,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -297,7 +299,13 @@ func (r *rig) remove(a *fleet.Agent, name string, eni cloudsim.Interface) {
 	r.t.Helper()
 	_, err := a.Docker(r.t.Context(), "rm", "-f", name)
 	r.do(err)
-	r.do(fleet.Until(r.t.Context(), eni.ID+" of "+name+" to be gone", func() error {
+	r.goes(eni)
+}
+
+// goes waits until the cloud has deleted an interface.
+func (r *rig) goes(eni cloudsim.Interface) {
+	r.t.Helper()
+	r.do(fleet.Until(r.t.Context(), eni.ID+" to be gone", func() error {
 		for _, e := range r.ours() {
 			if e.ID == eni.ID {
 				return fmt.Errorf("it is %+v", e)
@@ -374,6 +382,16 @@ func (r *rig) made(mark, want int) {
 	}
 }
 
+// holders are our interfaces in the cloud that have the address.
+func (r *rig) holders(addr netip.Addr) (all []cloudsim.Interface) {
+	for _, e := range r.ours() {
+		if slices.ContainsFunc(e.IPv4, func(p cloudsim.PrivateIP) bool { return p.Addr == addr }) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
 // cardIs wants the container's eth0 to be an interface of the cloud in each respect,
 // and returns that.
 func (r *rig) cardIs(a *fleet.Agent, container string) cloudsim.Interface {
@@ -382,10 +400,8 @@ func (r *rig) cardIs(a *fleet.Agent, container string) cloudsim.Interface {
 	addr, err := a.AwaitAddress(ctx, container)
 	r.do(err)
 	eni := cloudsim.Interface{}
-	for _, e := range r.ours() {
-		if e.Primary() == addr {
-			eni = e
-		}
+	for _, e := range r.holders(addr) {
+		eni = e
 	}
 	if eni.Attachment == nil || eni.Attachment.Status != cloudsim.Attached || !eni.Attachment.DeleteOnTermination {
 		r.t.Fatalf("%s has %s; the cloud has %+v with the attachment %+v", container, addr, eni, eni.Attachment)

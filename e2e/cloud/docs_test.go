@@ -101,7 +101,11 @@ func TestCloudsimDocumentHasAllVerbs(t *testing.T) {
 			if !ok || len(spec.Values) != 1 {
 				return true
 			}
-			if kind, ok := spec.Type.(*ast.Ident); !ok || kind.Name != "Verb" {
+			kind, ok := spec.Type.(*ast.Ident)
+			if of, is := spec.Type.(*ast.SelectorExpr); is {
+				kind, ok = of.Sel, true
+			}
+			if !ok || kind.Name != "Verb" {
 				return true
 			}
 			verb, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)

@@ -16,7 +16,7 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim/site"
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/hyper"
-	"github.com/nicferry/nicferry/internal/netns/netnstest"
+	"github.com/nicferry/nicferry/internal/lab/hyper/hypertest"
 )
 
 // domain is a machine without an operating system, which lets go of a card at
@@ -37,31 +37,11 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	netnstest.RequireRoot(t)
-	parent, err := os.MkdirTemp("", "nf-cloud-") // short: sockets will be in it
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := filepath.Join(parent, "h")
-	t.Cleanup(func() {
-		if err := hyper.Stop(context.WithoutCancel(t.Context()), dir); err != nil {
-			t.Error(err)
-		}
-		if err := os.RemoveAll(parent); err != nil {
-			t.Error(err)
-		}
-	})
-	h, err := hyper.Start(t.Context(), hyper.Options{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &bench{h, t}
-	file := filepath.Join(dir, "vm1.xml")
+	b := &bench{hypertest.New(t, "br0"), t}
+	file := filepath.Join(t.TempDir(), "vm1.xml")
 	if err := os.WriteFile(file, []byte(domain), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.run("ip", "link", "add", "br0", "type", "bridge")
-	b.run("ip", "link", "set", "br0", "up")
 	b.run("virsh", "-c", b.URI(), "define", file)
 	b.run("virsh", "-c", b.URI(), "start", "vm1")
 	return b

@@ -21,8 +21,9 @@ import (
 )
 
 // near is how soon after each other frames of one MAC may not come from here,
-// from there, and from here again.
-const near = time.Second
+// from there, and from here again. A move that goes back at once may take less than a
+// second for there and back; two that have one MAC speak as soon as they are spoken to.
+const near = 250 * time.Millisecond
 
 // A capture notes from which machine's port of the switch frames of each MAC come.
 type capture struct {

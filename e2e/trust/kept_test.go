@@ -144,7 +144,7 @@ func (s *site) leave() {
 	})
 	s.do(s.daemons.Stop(ctx, agent))
 	s.do(s.daemons.Stop(ctx, controller))
-	s.do(promise.Await(ctx, promise.Options{Node: s.node, Config: s.configure(present)}, startTime/3))
+	s.do(promise.Await(ctx, promise.Options{Node: s.node, Config: s.config(controller)}, startTime/3))
 	left, err := s.node.Leftovers(ctx, s.before, startTime/3)
 	s.do(err)
 	if len(left) > 0 || len(s.leased()) > 0 {

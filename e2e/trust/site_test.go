@@ -32,8 +32,7 @@ type site struct {
 	leases  map[string]bool // of the containers that stay
 }
 
-// siteConfig is one that both releases read; %[2]s and %[3]s are what only this one
-// knows.
+// siteConfig is one that both releases read.
 const siteConfig = `version: 1
 socket: %[1]s/nicferryd.sock
 socketGroup: root
@@ -62,10 +61,12 @@ networks:
   - name: shop
     provider: local
     addressing: ipam
-    %[2]s
+    tenants: [shop]
     veth: {bridge: nf-lab, owned: true, uplinks: [uplink0]}
     subnets: [{prefix: 10.77.1.0/24, gateway: 10.77.1.1, ranges: [10.77.1.180-10.77.1.199]}]
-%[3]s`
+tenants: [{name: shop, quota: {nics: 5}}]
+nodes: {here: {tenants: [default, shop]}}
+`
 
 const siteAgent = `version: 1
 node: here
@@ -98,13 +99,17 @@ func newSite(t *testing.T) *site {
 	s.do(err)
 	s.lan, err = s.node.Segment(ctx, lab.SegmentOptions{})
 	s.do(err)
-	s.do(os.WriteFile(s.file("agent.yaml"), fmt.Appendf(nil, siteAgent, s.node.Dir()), 0o600))
+	s.do(os.WriteFile(s.config(controller), fmt.Appendf(nil, siteConfig, s.node.Dir()), 0o600))
+	s.do(os.WriteFile(s.config(agent), fmt.Appendf(nil, siteAgent, s.node.Dir()), 0o600))
 	s.before, err = s.node.Snapshot(ctx)
 	s.do(err)
 	return s
 }
 
 func (s *site) file(name string) string { return filepath.Join(s.node.Dir(), name) }
+
+// config is the path of a daemon's.
+func (s *site) config(daemon string) string { return s.file(daemon + ".yaml") }
 
 func (s *site) do(err error) {
 	s.t.Helper()
@@ -141,13 +146,12 @@ func (s *site) program(release, name string) string {
 	return filepath.Join(bin, name)
 }
 
-// swap ends a daemon, if it runs, by SIGKILL or in good order, and starts the
-// release's, until that serves.
-func (s *site) swap(name, release string, kill bool) {
+// replace ends a daemon, if it runs, by SIGKILL or in good order, and starts the
+// release's.
+func (s *site) replace(name, release string, kill bool) {
 	s.t.Helper()
 	s.t.Logf("%5.1f s  %s of %s", time.Since(s.begun).Seconds(), name, release)
 	ctx := s.t.Context()
-	session := uint64(0)
 	switch {
 	case s.daemons.Process(name) == nil:
 	case kill:
@@ -155,13 +159,17 @@ func (s *site) swap(name, release string, kill bool) {
 	default:
 		s.do(s.daemons.Stop(ctx, name))
 	}
-	config := s.file("agent.yaml")
-	if name == controller {
-		config = s.configure(release)
-	} else {
+	s.do(s.daemons.Start(lab.Program{Name: name, Args: []string{s.program(release, name), "--config", s.config(name)}}))
+}
+
+// swap replaces a daemon by the release's, until that serves.
+func (s *site) swap(name, release string, kill bool) {
+	s.t.Helper()
+	session := uint64(0)
+	if name == agent {
 		session, _ = s.session()
 	}
-	s.do(s.daemons.Start(lab.Program{Name: name, Args: []string{s.program(release, name), "--config", config}}))
+	s.replace(name, release, kill)
 	if name == controller && s.daemons.Process(agent) == nil {
 		s.until("the controller to serve", func() error { _, err := s.cli(present, "get", "nodes"); return err })
 		return
@@ -172,19 +180,6 @@ func (s *site) swap(name, release string, kill bool) {
 		}
 		return nil
 	})
-}
-
-// configure writes the controller's config as the release knows it.
-func (s *site) configure(release string) (path string) {
-	s.t.Helper()
-	network, rest := "", ""
-	if release == present {
-		network = "tenants: [shop]"
-		rest = "tenants: [{name: shop, quota: {nics: 5}}]\nnodes: {here: {tenants: [default, shop]}}\n"
-	}
-	path = s.file("nicferryd.yaml")
-	s.do(os.WriteFile(path, fmt.Appendf(nil, siteConfig, s.node.Dir(), network, rest), 0o600))
-	return path
 }
 
 // session is that of the node's agent, and whether it is ready.

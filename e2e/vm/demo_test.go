@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab/cluster"
+	"github.com/nicferry/nicferry/internal/lab/labtest"
 	"github.com/nicferry/nicferry/internal/lab/story"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 )
@@ -58,22 +58,8 @@ func demo(t *testing.T, args ...string) (cmd *exec.Cmd, dir string) {
 // exit code.
 func played(t *testing.T, args ...string) (f story.Figures, said string, exit int) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "figures.json")
-	cmd, _ := demo(t, append(args, "--json", path)...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	if ended := new(exec.ExitError); err != nil && !errors.As(err, &ended) {
-		t.Fatalf("run the demo: %v\n%s", err, out.String())
-	}
-	text, err := os.ReadFile(path)
-	if err == nil {
-		err = json.Unmarshal(text, &f)
-	}
-	if err != nil {
-		t.Fatalf("read the demo's figures: %v\n%s", err, out.String())
-	}
-	return f, out.String(), cmd.ProcessState.ExitCode()
+	cmd, _ := demo(t, args...)
+	return labtest.Played(t, cmd)
 }
 
 func TestDemoOnVirtualMachines(t *testing.T) {
@@ -126,7 +112,8 @@ func TestDemoAWS(t *testing.T) {
 		}
 		for _, part := range []string{
 			"without a call that changes something", "it is the same interface", "web runs on vm2 alone, with the same MAC",
-			"web runs on vm1 alone, with the same MAC", "all 12 answer", "none made twice, 0 orphans", "unplugged from both guests",
+			"web runs on vm1 alone, with the same MAC", "all 12 answer",
+			"there is no answer: not by the default route", "and from outside 198.18.", "AssociateAddress", "none made twice, 0 orphans", "unplugged from both guests",
 		} {
 			if !strings.Contains(said, part) {
 				t.Errorf("it does not tell of %q:\n%s", part, said)
@@ -183,13 +170,5 @@ func TestDemoOnVirtualMachinesInterrupted(t *testing.T) {
 	if !strings.Contains(said.String(), "interrupted") {
 		t.Errorf("it says %q", said.String())
 	}
-	processes, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil || len(processes) == 0 {
-		t.Fatalf("list processes: %d, %v", len(processes), err)
-	}
-	for _, path := range processes {
-		if args, err := os.ReadFile(path); err == nil && bytes.Contains(args, []byte(dir)) {
-			t.Errorf("%s is left: %q", path, args)
-		}
-	}
+	labtest.NoProcessOf(t, dir)
 }

@@ -225,7 +225,7 @@ func (c *harmed) strike(ctx context.Context) error {
 			return err
 		}
 		sleep(c.t, libvirtAway)
-		return c.Host().StartLibvirt(ctx)
+		return errors.Join(c.Host().StartLibvirt(ctx), c.libvirtIsBack(ctx))
 	case migratetest.FailsBack:
 		return c.fail(ctx, source, failBack[c.Step])
 	case migratetest.KillController:
@@ -244,6 +244,15 @@ func (c *harmed) strike(ctx context.Context) error {
 		return c.mute(ctx, target)
 	}
 	return fmt.Errorf("unknown harm %q", c.Harm)
+}
+
+// libvirtIsBack waits until this test can ask libvirtd again, which its connection
+// tries ever less often while there is none.
+func (c *harmed) libvirtIsBack(ctx context.Context) error {
+	return await(ctx, "libvirtd answers again", endTime, func(ctx context.Context) error {
+		_, err := c.Virt().Domain(ctx, "vm1")
+		return err
+	})
 }
 
 // forgetImage takes away what other moves have left of the image in a guest, so that

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime/pprof"
@@ -22,8 +21,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/nicferry/nicferry/internal/lab/cluster"
-	"github.com/nicferry/nicferry/internal/lab/guest/pid1"
-	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
+	"github.com/nicferry/nicferry/internal/lab/guest/guesttest"
+	"github.com/nicferry/nicferry/internal/lab/labtest"
 	"github.com/nicferry/nicferry/internal/lab/promise"
 )
 
@@ -55,12 +54,8 @@ func downs(home string) error {
 
 // TestMain runs the tests. In a spare guest this program is the first service.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == protocol.Argument {
-		_ = pid1.Main()
-		os.Exit(1)
-	}
 	// libvirt knows no end of its event loop.
-	goleak.VerifyTestMain(suite{m}, goleak.IgnoreAnyFunction("github.com/nicferry/nicferry/internal/virt.runLoop"))
+	guesttest.Main(suite{m}, goleak.IgnoreAnyFunction("github.com/nicferry/nicferry/internal/virt.runLoop"))
 }
 
 // A suite is all tests with what they share.
@@ -149,19 +144,8 @@ func sweep() error {
 // build builds the programs and returns their folder.
 func build() (string, error) {
 	bin := filepath.Join(home, "bin")
-	for _, b := range []struct {
-		env  string
-		args []string
-	}{
-		{"CGO_ENABLED=1", []string{"-tags=libvirt,libvirt_dlopen", "./cmd/nicferryd", "./cmd/nicferry-lab"}},
-		{"CGO_ENABLED=0", []string{"./cmd/nicferry", "./cmd/nicferry-agent", "./cmd/nicferry-wait"}},
-	} {
-		cmd := exec.Command("go", append([]string{"build", "-trimpath", "-o", bin + "/"}, b.args...)...)
-		cmd.Dir = filepath.Join("..", "..")
-		cmd.Env = append(os.Environ(), b.env)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("build the programs: %w\n%s", err, out)
-		}
+	if err := labtest.BuildForVMs(filepath.Join("..", ".."), bin); err != nil {
+		return "", err
 	}
 	return bin, nil
 }
