@@ -23,7 +23,7 @@ SUITES := $(GO) build -o build/suites ./internal/suites && build/suites
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 DEMO = '$(BIN)'/nicferry-lab demo $(if $(filter 1,$(PLANT)),--plant) $(if $(JSON),--json '$(JSON)')
 .PHONY: demo
@@ -33,6 +33,14 @@ demo: deps build ## show it all on two virtual machines, as root: PLANT=1 leaves
 .PHONY: demo-aws
 demo-aws: deps build ## the same with an emulated EC2 that plugs NICs into the virtual machines: PLANT=1 and JSON=path too
 	@$(DEMO) --aws
+
+.PHONY: demo-sriov
+demo-sriov: deps build ## the same with a virtual machine as a physical host, whose two cards are cut into VFs, and switch A is pulled: PLANT=1 and JSON=path too
+	@$(DEMO) --sriov
+
+.PHONY: s0
+s0: deps build ## go through the checklist of the SR-IOV paper, S0-1 to S0-12, on such a host: a line for each with the command that shows it
+	@'$(BIN)'/nicferry-lab s0
 
 .PHONY: demo-local
 demo-local: deps build ## the same on this machine alone, without virtual machines: PLANT=1 and JSON=path too
@@ -97,6 +105,13 @@ bench-move: deps build ## measure how long nobody answers while a NIC or a conta
 	@mkdir -p build/bench
 	@CGO_ENABLED=0 $(GO) build -trimpath -o build/bench/echo ./e2e/migrate/echo
 	@'$(BIN)/nicferry-lab' bench moves --echo build/bench/echo --out '$(OUT)-move' $(if $(ROUNDS),--rounds '$(ROUNDS)') --commit '$(VERSION)'
+
+.PHONY: bench-sriov
+bench-sriov: deps build ## measure VFs and bonds of VFs against their card, macvlan and Docker's bridge, in a VM, as root: OUT=dir (build/bench)-sriov, ROUNDS=5; DOC=docs/bench-sriov.md writes the report and its plots there too
+	@scripts/install-deps vm bench
+	@mkdir -p build/bench
+	@CGO_ENABLED=0 $(GO) build -trimpath -o build/bench/vfmove ./e2e/sriov/vfmove
+	@'$(BIN)/nicferry-lab' bench sriov --mover build/bench/vfmove --out '$(OUT)-sriov' $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(DOC),--doc '$(DOC)') --commit '$(VERSION)'
 
 .PHONY: bench-cloud
 bench-cloud: build ## measure the controller's way with a cloud, on the emulator of EC2: OUT=dir (build/bench)-cloud, ROUNDS=5; DOC=docs/bench-cloud.md writes the report there too

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nicferry/nicferry/internal/lab"
@@ -32,27 +33,51 @@ const (
 	newer = "2.0.0~rc.1"
 )
 
-// pack builds the packages in both versions, of the same programs, and returns
-// their folders; where NICFERRY_PACKAGES says where they are, it is a folder for
-// each version in there.
+// pack returns the folders of the packages in both versions, of the same programs;
+// where NICFERRY_PACKAGES says where they are, it is a folder for each version in
+// there.
 func pack(t *testing.T) (first, second string) {
 	t.Helper()
 	if dir := os.Getenv("NICFERRY_PACKAGES"); dir != "" {
 		return filepath.Join(dir, older), filepath.Join(dir, newer)
 	}
-	first, second = t.TempDir(), t.TempDir()
-	for _, command := range [][]string{
-		{"make", "deb", "DEB=" + first, "DEB_VERSION=" + older, "VERSION=" + older},
-		{"env", "DEB_VERSION=" + newer, "scripts/deb", filepath.Join(first, "bin"), second},
-	} {
-		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
-		cmd.Dir = filepath.Join("..", "..")
-		cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build packages: %v\n%s", err, out)
-		}
-	}
+	first, second = built(t), t.TempDir()
+	inRoot(t, "env", "DEB_VERSION="+newer, "scripts/deb", filepath.Join(first, "bin"), second)
 	return first, second
+}
+
+var once sync.Once
+
+// built is the folder of the packages in the older version, which are built once
+// for all tests. It stays in build, so that the next run links what has changed.
+func built(t *testing.T) (dir string) {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join(root, "build", "packages"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	once.Do(func() { makeDeb(t, dir) })
+	return dir
+}
+
+// makeDeb builds the packages in the older version.
+func makeDeb(t *testing.T, dir string) {
+	t.Helper()
+	inRoot(t, "make", "deb", "DEB="+dir, "DEB_VERSION="+older, "VERSION="+older)
+}
+
+// root is the module's folder.
+const root = "../.."
+
+// inRoot runs a command in the module's folder.
+func inRoot(t *testing.T, name string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
 }
 
 // bring copies a release into the machine.

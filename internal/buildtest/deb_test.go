@@ -1,8 +1,6 @@
 package buildtest
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,43 +8,6 @@ import (
 	"strings"
 	"testing"
 )
-
-// Whoever builds the same commit must get the same bytes.
-func TestPackagesAreReproducible(t *testing.T) {
-	var first map[string]string
-	for range 2 {
-		dir := t.TempDir()
-		if out, err := run(t, nil, "make", "deb", "DEB="+dir, "DEB_VERSION=1.2.3", "VERSION=v1.2.3"); err != nil {
-			t.Fatalf("make deb: %v\n%s", err, out)
-		}
-		if err := os.RemoveAll(filepath.Join(dir, "bin")); err != nil { // they are in the packages
-			t.Fatal(err)
-		}
-		sums := map[string]string{}
-		files, err := os.ReadDir(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			data, err := os.ReadFile(filepath.Join(dir, file.Name()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			sums[file.Name()] = fmt.Sprintf("%x", sha256.Sum256(data))
-		}
-		if len(sums) != 3 {
-			t.Errorf("there are %v, want three packages and nothing else", sums)
-		}
-		if first == nil {
-			first = sums
-		}
-		for name, sum := range sums {
-			if sum != first[name] {
-				t.Errorf("%s is not what it was", name)
-			}
-		}
-	}
-}
 
 // dpkg takes what deb-version says, and sorts it as the commits came.
 func TestDebVersion(t *testing.T) {

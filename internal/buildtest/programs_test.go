@@ -11,8 +11,19 @@ import (
 
 const agentCap = 20 << 20 // bytes
 
+// kept is a folder for programs that stays, so that the next run need not link anew
+// what has not changed.
+func kept(t *testing.T, name string) string {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join(root, "build", "buildtest", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func TestEveryProgramIsBuiltStatic(t *testing.T) {
-	bin := t.TempDir()
+	bin := kept(t, "static")
 	if out, err := run(t, nil, "make", "build", "LIBVIRT=0", "BIN="+bin, "VERSION=v0.0.0-built"); err != nil {
 		t.Fatalf("make build: %v\n%s", err, out)
 	}
@@ -57,7 +68,7 @@ func TestEveryProgramIsBuiltStatic(t *testing.T) {
 // What speaks to libvirt is not static, but needs no more than every machine has:
 // libvirt's library is loaded where there is one.
 func TestProgramsWithLibvirtNeedOnlyTheCLibrary(t *testing.T) {
-	bin := t.TempDir()
+	bin := kept(t, "libvirt")
 	if out, err := run(t, nil, "make", "build", "BIN="+bin, "VERSION=v0.0.0-built"); err != nil {
 		t.Fatalf("make build: %v\n%s", err, out)
 	}

@@ -73,7 +73,8 @@ func judge(done []outcome, ci bool) []string {
 // report prints a line for each suite, what failed, all that is not well and
 // last, alone on its line, the count.
 func report(out io.Writer, done []outcome, faults []string) {
-	fmt.Fprintf(out, "\n%-10s %10s %10s %8s %8s %8s\n", "suite", "took", "budget", "passed", "failed", "skipped")
+	fmt.Fprintf(out, "\n%-10s %10s %10s %10s %8s %8s %8s\n", "suite", "compiled", "took", "budget", "passed", "failed", "skipped")
+	seconds := func(d time.Duration) float64 { return d.Round(100 * time.Millisecond).Seconds() }
 	var sum count
 	for _, o := range done {
 		c := countLeaves(o.Results)
@@ -82,8 +83,8 @@ func report(out io.Writer, done []outcome, faults []string) {
 		if o.Took > o.Suite.Budget {
 			over = "  over its budget"
 		}
-		fmt.Fprintf(out, "%-10s %9.1fs %9.0fs %8d %8d %8d%s\n", o.Suite.Name,
-			o.Took.Round(100*time.Millisecond).Seconds(), o.Suite.Budget.Seconds(), c.Passed, c.Failed, c.Skipped, over)
+		fmt.Fprintf(out, "%-10s %9.1fs %9.1fs %9.0fs %8d %8d %8d%s\n", o.Suite.Name,
+			seconds(o.Compiled), seconds(o.Took), o.Suite.Budget.Seconds(), c.Passed, c.Failed, c.Skipped, over)
 	}
 	for _, o := range done {
 		for _, r := range o.Results {
