@@ -77,13 +77,14 @@ func runTest(ctx context.Context, root string, args []string, out io.Writer) int
 		fmt.Fprintln(out, "suites:", err)
 		return 2
 	}
-	r := runner{Root: root, Out: out, Long: *long, Times: *times}
+	ci := os.Getenv("CI") == "true"
+	r := runner{Root: root, Out: out, Long: *long, Times: *times, Again: ci && !*long}
 	start, commit := time.Now(), commitOf(ctx, root)
 	var done []outcome
 	for _, s := range chosen {
 		done = append(done, r.run(ctx, s))
 	}
-	faults := judge(done, os.Getenv("CI") == "true")
+	faults := judge(done, ci)
 	if err := saveResults(filepath.Join(root, resultsFile), done); err != nil {
 		faults = append(faults, err.Error())
 	}

@@ -173,7 +173,7 @@ func TestResultsOfOtherSuitesAreKept(t *testing.T) {
 	named := func(suite, end string) outcome {
 		o := outcomeOf(0)
 		o.Suite.Name = suite
-		o.Results = []result{{suite, "p", "Test" + suite, end, 1.5}}
+		o.Results = []result{{suite, "p", "Test" + suite, end, 1.5, false}}
 		return o
 	}
 	save(named("A", passed))
@@ -183,7 +183,7 @@ func TestResultsOfOtherSuitesAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []result{{"B", "p", "TestB", failed, 1.5}, {"A", "p", "TestA", skipped, 1.5}}
+	want := []result{{"B", "p", "TestB", failed, 1.5, false}, {"A", "p", "TestA", skipped, 1.5, false}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}

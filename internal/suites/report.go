@@ -46,7 +46,9 @@ func noise(line string) bool {
 // judge returns all that is not well, one line each.
 func judge(done []outcome, ci bool) []string {
 	var faults []string
+	flaky := 0
 	for _, o := range done {
+		flaky += len(o.Flaky)
 		fault := func(format string, args ...any) {
 			faults = append(faults, o.Suite.Name+": "+fmt.Sprintf(format, args...))
 		}
@@ -66,6 +68,9 @@ func judge(done []outcome, ci bool) []string {
 		if ci && c.ran() < o.Suite.Minimum {
 			fault("%d tests ran, and in CI at least %d must", c.ran(), o.Suite.Minimum)
 		}
+	}
+	if flaky > maxFlaky {
+		faults = append(faults, fmt.Sprintf("%d tests are flaky: more than %d are no accident", flaky, maxFlaky))
 	}
 	return faults
 }
@@ -91,6 +96,11 @@ func report(out io.Writer, done []outcome, faults []string) {
 			if r.Result == failed && r.Package != "" {
 				fmt.Fprintf(out, "failed: %s %s\n", r.Package, r.Test)
 			}
+		}
+	}
+	for _, o := range done {
+		for _, key := range o.Flaky {
+			fmt.Fprintf(out, "flaky: %s %s: it failed, as told above, and passed %d times by itself; find out why\n", key.Package, key.Test, againTimes)
 		}
 	}
 	for _, f := range faults {

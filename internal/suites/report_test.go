@@ -13,7 +13,7 @@ import (
 func outcomeOf(minimum int, ends ...string) outcome {
 	o := outcome{Suite: suite{Name: "s", Budget: time.Minute, Minimum: minimum}, Took: time.Second}
 	for i, end := range ends {
-		o.Results = append(o.Results, result{"s", "p", fmt.Sprintf("Test%d", i), end, 0})
+		o.Results = append(o.Results, result{Suite: "s", Package: "p", Test: fmt.Sprintf("Test%d", i), Result: end})
 	}
 	return o
 }

@@ -22,12 +22,14 @@ type runner struct {
 	Long bool      // shuffled, with NICFERRY_LONG=1
 	// Times is how often each test runs in a long run. Required with Long.
 	Times int
+	Again bool // what failed is run again by itself; see again.go
 }
 
 // An outcome is what came of one suite.
 type outcome struct {
 	Suite    suite
 	Results  []result
+	Flaky    []testKey     // failed, and passed when run again by themselves
 	Compiled time.Duration // how long that took
 	Took     time.Duration // once all was compiled
 	Faults   []string      // why it is not well, beside its tests
@@ -69,6 +71,9 @@ func (r runner) run(ctx context.Context, s suite) outcome {
 	var t tally
 	readErr := r.read(stdout, s, &t)
 	exit := cmd.Wait()
+	if exit != nil && readErr == nil && r.Again {
+		o.Flaky = r.again(ctx, s, packages, &t)
+	}
 	o.Results = t.results(s.Name)
 	if readErr != nil {
 		return refuse("read go test's output: %v", readErr)
@@ -76,6 +81,7 @@ func (r runner) run(ctx context.Context, s suite) outcome {
 	if exit != nil && countLeaves(o.Results).Failed == 0 {
 		return refuse("go test: %v\n%s", exit, stray.String())
 	}
+	forgive(o.Results, o.Flaky)
 	o.Took = time.Since(start)
 	return o
 }

@@ -31,6 +31,7 @@ type result struct {
 	Test    string  `json:"test"` // "" for what failed in a package outside its tests
 	Result  string  `json:"result"`
 	Seconds float64 `json:"seconds"`
+	Flaky   bool    `json:"flaky,omitempty"` // it failed first
 }
 
 // A tally takes the events of one run and knows how each test ended. The zero
@@ -39,6 +40,7 @@ type tally struct {
 	tests    map[testKey]*testState
 	packages map[string]string // how they ended
 	builds   map[string][]string
+	grave    map[string]bool // packages in which there was a panic, or a data race
 }
 
 type testKey struct{ Package, Test string }
@@ -60,7 +62,8 @@ type ended struct {
 // add takes one event and returns what ended with it, if anything.
 func (t *tally) add(e event) *ended {
 	if t.tests == nil {
-		t.tests, t.packages, t.builds = map[testKey]*testState{}, map[string]string{}, map[string][]string{}
+		t.tests, t.packages = map[testKey]*testState{}, map[string]string{}
+		t.builds, t.grave = map[string][]string{}, map[string]bool{}
 	}
 	switch e.Action {
 	case "build-output":
@@ -78,6 +81,9 @@ func (t *tally) add(e event) *ended {
 	switch e.Action {
 	case "output":
 		state.output = append(state.output, e.Output)
+		if grave(e.Output) {
+			t.grave[e.Package] = true
+		}
 	case passed, failed, skipped:
 		// With -count a test ends several times: the worst end is its result.
 		state.result = worse(state.result, e.Action)
@@ -91,6 +97,13 @@ func (t *tally) add(e event) *ended {
 		return &ended{testKey: key, Result: e.Action, Seconds: e.Elapsed, Output: out}
 	}
 	return nil
+}
+
+// grave tells whether a line is the first of what ends a program, or of a data race.
+func grave(line string) bool {
+	return slices.ContainsFunc([]string{"panic: ", "fatal error: ", "WARNING: DATA RACE"}, func(start string) bool {
+		return strings.HasPrefix(line, start)
+	})
 }
 
 // unfinished returns the output of the tests that a package left running, which
@@ -131,11 +144,11 @@ func (t *tally) results(suite string) []result {
 			state.result = failed
 		}
 		sick[key.Package] = sick[key.Package] || state.result == failed
-		all = append(all, result{suite, key.Package, key.Test, state.result, state.seconds})
+		all = append(all, result{Suite: suite, Package: key.Package, Test: key.Test, Result: state.result, Seconds: state.seconds})
 	}
 	for pkg, end := range t.packages {
 		if end == failed && !sick[pkg] {
-			all = append(all, result{suite, pkg, "", failed, 0})
+			all = append(all, result{Suite: suite, Package: pkg, Result: failed})
 		}
 	}
 	slices.SortFunc(all, func(a, b result) int {
