@@ -32,7 +32,7 @@ func useCards(opts *vmagent.Options, numbering sriov.Numbering, running *atomic.
 	}, opts.Log)
 	name, leave := openNamer(opts.Host, opts.RunDir, opts.Log)
 	tree := sysfs.New(sysfs.Options{})
-	opts.Cards, opts.Processors = settable(cardsOf(tree, numbering, name), opts.Host, opts.Log), tree.Processors
+	opts.Cards, opts.Processors = settable(cardsOf(tree, numbering, name), linksOf(opts.Host), opts.Log), tree.Processors
 	opts.Functions, opts.RDMA = functions, rdma{}
 	return func() {
 		leave()
@@ -59,30 +59,40 @@ func cardsOf(tree *sysfs.Tree, numbering sriov.Numbering, name func([]sriov.PF, 
 }
 
 // settable leaves the cards out that cannot be set since the kernel does not say which
-// interface is theirs, as before Linux 5.14: a VF of theirs would be given out in vain.
-func settable(look func() ([]nic.Card, error), host *netns.Namespace, log *slog.Logger) func() ([]nic.Card, error) {
+// interface is theirs, as before Linux 5.14: a VF of theirs would be given out in vain. A
+// kernel that has said it once is not asked again: links may be many.
+func settable(look func() ([]nic.Card, error), links func() ([]link.Link, error), log *slog.Logger) func() ([]nic.Card, error) {
 	var once sync.Once
+	var tells atomic.Bool
 	return func() ([]nic.Card, error) {
 		cards, err := look()
-		if err != nil || len(cards) == 0 {
+		if err != nil || len(cards) == 0 || tells.Load() {
 			return cards, err
 		}
-		h, err := link.Open(host)
+		all, err := links()
 		if err != nil {
 			return nil, err
 		}
-		defer h.Close()
-		links, err := h.Links()
-		if err != nil {
-			return nil, err
-		}
-		known := slices.DeleteFunc(cards, func(c nic.Card) bool { return untold(c, links) })
+		tells.Store(slices.ContainsFunc(all, func(l link.Link) bool { return l.PCI != "" }))
+		known := slices.DeleteFunc(cards, func(c nic.Card) bool { return untold(c, all) })
 		if len(known) < len(cards) {
 			once.Do(func() {
 				log.Warn("virtual functions of cards are not given to containers: this kernel does not say which interface is a card's; take Linux 5.14 or newer")
 			})
 		}
 		return known, nil
+	}
+}
+
+// linksOf lists the links of a namespace.
+func linksOf(ns *netns.Namespace) func() ([]link.Link, error) {
+	return func() ([]link.Link, error) {
+		h, err := link.Open(ns)
+		if err != nil {
+			return nil, err
+		}
+		defer h.Close()
+		return h.Links()
 	}
 }
 
