@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
+	"github.com/nicferry/nicferry/internal/sysfile"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/sriov"
 )
@@ -56,15 +56,7 @@ func (n *Namer) former(a sriov.Address) string {
 // node numbers the VF's directory in sysfs, which the kernel makes anew with each VF
 // and never numbers the same.
 func (n *Namer) node(a sriov.Address) uint64 {
-	info, err := os.Stat(filepath.Join(n.opts.Root, "sys/bus/pci/devices", string(a)))
-	if err != nil {
-		return 0
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0
-	}
-	return st.Ino
+	return sysfile.Root(n.opts.Root).Inode("sys/bus/pci/devices", string(a))
 }
 
 // busy says whether udev runs here and is not done with an interface. It renames what

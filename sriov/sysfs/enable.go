@@ -85,7 +85,7 @@ func (t *Tree) raise(pf sriov.PF, up bool) error {
 		if up {
 			flags |= flagUp
 		}
-		err = t.opts.Write(t.path(netClass, pf.Name, "flags"), "0x"+strconv.FormatInt(int64(flags), 16))
+		err = t.opts.Write(t.files.Path(netClass, pf.Name, "flags"), "0x"+strconv.FormatInt(int64(flags), 16))
 	}
 	if err != nil {
 		return t.gone(pf.Address, fmt.Errorf("switch %s on or off: %w", pf.Name, err))
@@ -137,7 +137,7 @@ func (t *Tree) set(ctx context.Context, pf sriov.PF, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, makeTime+time.Duration(max(n, pf.NumVFs))*makeTimeEach)
 	defer cancel()
 	written := make(chan error, 1)
-	go func() { written <- t.opts.Write(t.path(device(pf.Address), "sriov_numvfs"), strconv.Itoa(n)) }()
+	go func() { written <- t.opts.Write(t.files.Path(device(pf.Address), "sriov_numvfs"), strconv.Itoa(n)) }()
 	select {
 	case err := <-written:
 		if err != nil {

@@ -32,7 +32,7 @@ func (t *Tree) List() ([]sriov.PF, error) {
 		}
 		pf, err := t.read(address, elsewhere)
 		if err != nil {
-			if !t.exists(device(address)) {
+			if !t.files.Exists(device(address)) {
 				continue // it went while we looked
 			}
 			return nil, fmt.Errorf("list cards: %w", err)
@@ -65,7 +65,7 @@ func (t *Tree) find(name string) (sriov.Address, error) {
 		if err != nil {
 			return "", err
 		}
-		if !t.exists(device(address)) {
+		if !t.files.Exists(device(address)) {
 			return "", fmt.Errorf("%w: no PCI device has the address %s", ErrNotFound, address)
 		}
 		return address, t.checkPF(name, address)
@@ -73,10 +73,10 @@ func (t *Tree) find(name string) (sriov.Address, error) {
 	if err := nic.CheckInterfaceName(name); err != nil {
 		return "", err
 	}
-	if !t.exists(netClass, name) {
+	if !t.files.Exists(netClass, name) {
 		return "", fmt.Errorf("%w: no interface is called %s in this network namespace; nicferry-agent sriov list shows what there is", ErrNotFound, name)
 	}
-	address, err := sriov.ParseAddress(t.target(netClass, name, "device"))
+	address, err := sriov.ParseAddress(t.files.Target(netClass, name, "device"))
 	if err != nil {
 		return "", fmt.Errorf("%w: %s is no PCI card", ErrUnsupported, name)
 	}
@@ -87,13 +87,13 @@ func (t *Tree) isPF(a sriov.Address) bool { return t.checkPF(string(a), a) == ni
 
 // checkPF says in words why a PCI device cannot be cut.
 func (t *Tree) checkPF(name string, a sriov.Address) error {
-	class, err := t.word(device(a), "class")
+	class, err := t.files.Word(device(a), "class")
 	switch {
 	case err == nil && !strings.HasPrefix(class, networkClass):
 		return fmt.Errorf("%w: %s is no network card", ErrUnsupported, name)
-	case t.exists(device(a), "physfn"):
-		return fmt.Errorf("%w: %s is itself a VF, of %s", ErrUnsupported, name, t.target(device(a), "physfn"))
-	case !t.exists(device(a), "sriov_totalvfs"):
+	case t.files.Exists(device(a), "physfn"):
+		return fmt.Errorf("%w: %s is itself a VF, of %s", ErrUnsupported, name, t.files.Target(device(a), "physfn"))
+	case !t.files.Exists(device(a), "sriov_totalvfs"):
 		return fmt.Errorf("%w: %s shows none to the kernel; if the card has it, switch SR-IOV on in the machine's firmware, "+
 			"and with some cards in the card's own, and reboot", ErrUnsupported, name)
 	}
@@ -104,7 +104,7 @@ func (t *Tree) checkPF(name string, a sriov.Address) error {
 func (t *Tree) read(a sriov.Address, elsewhere *strangers) (sriov.PF, error) {
 	name := t.interfaceOf(a)
 	pf := sriov.PF{
-		Address: a, Name: name, MAC: t.mac(name), Driver: t.target(device(a), "driver"),
+		Address: a, Name: name, MAC: t.mac(name), Driver: t.files.Target(device(a), "driver"),
 		NUMA: t.numberOr(sriov.None, device(a), "numa_node"), Group: t.group(a), Link: t.link(name),
 		Master: t.master(name),
 		// Kernels before 4.12 have no such file, and always did it.
@@ -121,7 +121,7 @@ func (t *Tree) read(a sriov.Address, elsewhere *strangers) (sriov.PF, error) {
 		if !isVF {
 			continue
 		}
-		address, err := sriov.ParseAddress(t.target(device(a), link))
+		address, err := sriov.ParseAddress(t.files.Target(device(a), link))
 		if err != nil {
 			continue // it went while we looked
 		}
@@ -145,7 +145,7 @@ func vfIndex(link string) (int, bool) {
 func (t *Tree) readVF(pf sriov.Address, index int, a sriov.Address, elsewhere *strangers) sriov.VF {
 	name := t.interfaceOf(a)
 	vf := sriov.VF{
-		PF: pf, Index: index, Address: a, Name: name, MAC: t.mac(name), Driver: t.target(device(a), "driver"),
+		PF: pf, Index: index, Address: a, Name: name, MAC: t.mac(name), Driver: t.files.Target(device(a), "driver"),
 		NUMA: t.numberOr(sriov.None, device(a), "numa_node"), Group: t.group(a), Link: t.link(name),
 	}
 	vf.Use = t.use(vf, elsewhere)
@@ -154,7 +154,7 @@ func (t *Tree) readVF(pf sriov.Address, index int, a sriov.Address, elsewhere *s
 
 // gone makes an error of a card that is not there any more say so.
 func (t *Tree) gone(a sriov.Address, err error) error {
-	if errors.Is(err, fs.ErrNotExist) && !t.exists(device(a)) || isGone(err) {
+	if errors.Is(err, fs.ErrNotExist) && !t.files.Exists(device(a)) || isGone(err) {
 		return fmt.Errorf("%w: %s was removed from the machine, or its slot switched off", ErrGone, a)
 	}
 	return err

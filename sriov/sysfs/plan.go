@@ -64,7 +64,7 @@ func (t *Tree) Plan(name string, n int) (Plan, error) {
 // hosted says where the number of VFs is set of cards that the owner of this virtual
 // machine has; empty for machines that cut their cards themselves.
 func (t *Tree) hosted(n int) string {
-	if vendor, err := t.word("sys/class/dmi/id/sys_vendor"); err != nil || !strings.HasPrefix(vendor, "VMware") {
+	if vendor, err := t.files.Word("sys/class/dmi/id/sys_vendor"); err != nil || !strings.HasPrefix(vendor, "VMware") {
 		return ""
 	}
 	// One of a card's pools is its own, and is counted there.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -47,15 +46,7 @@ func (t *Tree) node(pf sriov.PF) uint64 {
 	if len(pf.VFs) == 0 {
 		return 0
 	}
-	info, err := os.Stat(t.path(device(pf.VFs[0].Address)))
-	if err != nil {
-		return 0
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0
-	}
-	return st.Ino
+	return t.files.Inode(device(pf.VFs[0].Address))
 }
 
 // keep writes the record, whole at any time.

@@ -6,17 +6,14 @@ package sysfs
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/nicferry/nicferry/internal/sysfile"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/sriov"
 )
@@ -43,7 +40,10 @@ type Options struct {
 }
 
 // A Tree is a machine's sysfs. It may be used by any number of goroutines.
-type Tree struct{ opts Options }
+type Tree struct {
+	opts  Options
+	files sysfile.Root
+}
 
 // New returns the machine's tree. It reads nothing yet.
 func New(opts Options) *Tree {
@@ -54,7 +54,7 @@ func New(opts Options) *Tree {
 		opts.State = DefaultState
 	}
 	if opts.Write == nil {
-		opts.Write = write
+		opts.Write = sysfile.Write
 	}
 	if opts.Elsewhere == nil {
 		opts.Elsewhere = func() (map[sriov.Address]string, error) { return nil, nil }
@@ -65,46 +65,26 @@ func New(opts Options) *Tree {
 	if opts.Told == nil {
 		opts.Told = func(string) {}
 	}
-	return &Tree{opts}
+	return &Tree{opts, sysfile.Root(opts.Root)}
 }
 
 const (
 	pciDevices = "sys/bus/pci/devices"
 	netClass   = "sys/class/net"
 	numaNodes  = "sys/devices/system/node"
-	// maxText bounds what is read of one file, in bytes; all that matters is a
-	// word or a line.
-	maxText = 4096
 )
-
-// path is a file's place. Names that a path is made of come from the kernel's own
-// directories, or have been checked.
-func (t *Tree) path(elem ...string) string {
-	return filepath.Join(append([]string{t.opts.Root}, elem...)...)
-}
 
 func device(a sriov.Address) string { return filepath.Join(pciDevices, string(a)) }
 
-// word is a file's text without space around it.
-func (t *Tree) word(elem ...string) (string, error) {
-	f, err := os.Open(t.path(elem...))
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxText))
-	return strings.TrimSpace(string(text)), err
-}
-
 // number is a file's decimal or, after 0x, hexadecimal.
 func (t *Tree) number(elem ...string) (int, error) {
-	word, err := t.word(elem...)
+	word, err := t.files.Word(elem...)
 	if err != nil {
 		return 0, err
 	}
 	n, err := strconv.ParseInt(word, 0, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", t.path(elem...), err)
+		return 0, fmt.Errorf("%s: %w", t.files.Path(elem...), err)
 	}
 	return int(n), nil
 }
@@ -119,18 +99,9 @@ func (t *Tree) numberOr(without int, elem ...string) int {
 	return n
 }
 
-// target is the last element of what a link points to; empty without one.
-func (t *Tree) target(elem ...string) string {
-	to, err := os.Readlink(t.path(elem...))
-	if err != nil {
-		return ""
-	}
-	return filepath.Base(to)
-}
-
 // names lists a directory, sorted; none where there is none.
 func (t *Tree) names(elem ...string) []string {
-	entries, err := os.ReadDir(t.path(elem...))
+	entries, err := os.ReadDir(t.files.Path(elem...))
 	if err != nil {
 		return nil
 	}
@@ -141,14 +112,9 @@ func (t *Tree) names(elem ...string) []string {
 	return all
 }
 
-func (t *Tree) exists(elem ...string) bool {
-	_, err := os.Lstat(t.path(elem...))
-	return err == nil
-}
-
 // mac is an interface's address; zero for what is no unicast address.
 func (t *Tree) mac(name string) nic.MAC {
-	word, err := t.word(netClass, name, "address")
+	word, err := t.files.Word(netClass, name, "address")
 	if err != nil {
 		return nic.MAC{}
 	}
@@ -190,7 +156,7 @@ func (t *Tree) Processors() (map[int]string, error) {
 		if !isNode || err != nil {
 			continue
 		}
-		if all[node], err = t.word(numaNodes, name, "cpulist"); err != nil {
+		if all[node], err = t.files.Word(numaNodes, name, "cpulist"); err != nil {
 			return nil, fmt.Errorf("read processors of NUMA node %d: %w", node, err)
 		}
 	}
@@ -199,7 +165,7 @@ func (t *Tree) Processors() (map[int]string, error) {
 
 // group is a device's IOMMU group.
 func (t *Tree) group(a sriov.Address) int {
-	n, err := strconv.Atoi(t.target(device(a), "iommu_group"))
+	n, err := strconv.Atoi(t.files.Target(device(a), "iommu_group"))
 	if err != nil {
 		return sriov.None
 	}
@@ -210,21 +176,11 @@ func (t *Tree) group(a sriov.Address) int {
 // whose switch is told what to do also has one for each VF, as the VF's other end.
 func (t *Tree) interfaceOf(a sriov.Address) string {
 	all := slices.DeleteFunc(t.names(device(a), "net"), func(name string) bool {
-		port, err := t.word(netClass, name, "phys_port_name")
+		port, err := t.files.Word(netClass, name, "phys_port_name")
 		return err == nil && strings.Contains(port, "vf")
 	})
 	if len(all) == 0 {
 		return ""
 	}
 	return all[0]
-}
-
-// write hands a file of sysfs its text in one piece.
-func write(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
 }

@@ -15,7 +15,7 @@ import (
 const udevRules = "run/udev/rules.d"
 
 func (t *Tree) rulePath(a sriov.Address) string {
-	return t.path(udevRules, "60-nicferry-"+string(a)+".rules")
+	return t.files.Path(udevRules, "60-nicferry-"+string(a)+".rules")
 }
 
 // spare has network managers leave the VFs of a card alone that are about to be made
@@ -23,7 +23,7 @@ func (t *Tree) rulePath(a sriov.Address) string {
 // they are. It does nothing without udev; what goes wrong is told, and keeps nobody from
 // the VFs.
 func (t *Tree) spare(ctx context.Context, a sriov.Address) {
-	if !t.exists("run/udev/control") {
+	if !t.files.Exists("run/udev/control") {
 		return
 	}
 	text := fmt.Sprintf("# VFs that nicferry has made are for containers. The next boot takes this away, as it does them.\n"+

@@ -88,7 +88,7 @@ func (t *Tree) master(name string) string {
 	if name == "" {
 		return ""
 	}
-	return t.target(netClass, name, "master")
+	return t.files.Target(netClass, name, "master")
 }
 
 // openers names the processes that have a VF open, by its IOMMU group or, as new
@@ -110,8 +110,8 @@ func (t *Tree) openers(vf sriov.VF) string {
 			continue
 		}
 		for _, fd := range t.names("proc", pid, "fd") {
-			if to, err := os.Readlink(t.path("proc", pid, "fd", fd)); err == nil && slices.Contains(files, to) {
-				comm, _ := t.word("proc", pid, "comm") // one that ended has no name, and no use of the VF
+			if to, err := os.Readlink(t.files.Path("proc", pid, "fd", fd)); err == nil && slices.Contains(files, to) {
+				comm, _ := t.files.Word("proc", pid, "comm") // one that ended has no name, and no use of the VF
 				all = append(all, fmt.Sprintf("process %s (%s)", pid, printable(comm)))
 				break
 			}

@@ -35,7 +35,7 @@ func (b *Binder) Bind(ctx context.Context, pci string) error {
 			}
 		}
 		if now.Override != Driver {
-			if err := b.opts.Write(b.path(devices, pci, "driver_override"), Driver); err != nil {
+			if err := b.opts.Write(b.files.Path(devices, pci, "driver_override"), Driver); err != nil {
 				return err
 			}
 		}
@@ -43,14 +43,14 @@ func (b *Binder) Bind(ctx context.Context, pci string) error {
 			return b.awaitDevice(ctx, pci)
 		}
 		if now.Name != "" {
-			if err := b.opts.Write(b.path(drivers, now.Name, "unbind"), pci); err != nil {
+			if err := b.opts.Write(b.files.Path(drivers, now.Name, "unbind"), pci); err != nil {
 				return err
 			}
 		}
 		if err := b.probe(pci); err != nil {
 			return err
 		}
-		if got := b.target(devices, pci, "driver"); got != Driver {
+		if got := b.files.Target(devices, pci, "driver"); got != Driver {
 			return fmt.Errorf("%w: it was told to take the VF, whose driver is %s now; the kernel's log (dmesg) says why", ErrNoDriver, orNone(got))
 		}
 		return b.awaitDevice(ctx, pci)
@@ -59,7 +59,7 @@ func (b *Binder) Bind(ctx context.Context, pci string) error {
 
 // mayBind checks what a VF needs that is not bound yet: one that is has its pages.
 func (b *Binder) mayBind() error {
-	if !b.exists(drivers, Driver) {
+	if !b.files.Exists(drivers, Driver) {
 		return fmt.Errorf("%w: the driver is not loaded: modprobe %s, and name it in /etc/modules-load.d for the next boot", ErrNoDriver, Driver)
 	}
 	return b.CheckPages()
@@ -88,7 +88,7 @@ func (b *Binder) Unbind(ctx context.Context, pci string, was nic.VFDriver) error
 			}
 		}
 		if now.Override != was.Override {
-			if err := b.opts.Write(b.path(devices, pci, "driver_override"), was.Override+"\n"); err != nil {
+			if err := b.opts.Write(b.files.Path(devices, pci, "driver_override"), was.Override+"\n"); err != nil {
 				return err
 			}
 		}
@@ -96,7 +96,7 @@ func (b *Binder) Unbind(ctx context.Context, pci string, was nic.VFDriver) error
 			return nil
 		}
 		if now.Name != "" {
-			if err := b.opts.Write(b.path(drivers, now.Name, "unbind"), pci); err != nil {
+			if err := b.opts.Write(b.files.Path(drivers, now.Name, "unbind"), pci); err != nil {
 				return err
 			}
 		}
@@ -112,19 +112,19 @@ func (b *Binder) rebind(pci, driver string) error {
 	if err := b.probe(pci); err != nil {
 		return err
 	}
-	if b.target(devices, pci, "driver") == "" { // the kernel does not give it to that one by itself
-		if err := b.opts.Write(b.path(drivers, driver, "bind"), pci); err != nil {
+	if b.files.Target(devices, pci, "driver") == "" { // the kernel does not give it to that one by itself
+		if err := b.opts.Write(b.files.Path(drivers, driver, "bind"), pci); err != nil {
 			return fmt.Errorf("its former driver %s does not take it back: %w", driver, err)
 		}
 	}
-	if got := b.target(devices, pci, "driver"); got != driver {
+	if got := b.files.Target(devices, pci, "driver"); got != driver {
 		return fmt.Errorf("its driver is %s now, and was %s; the kernel's log (dmesg) says why", orNone(got), driver)
 	}
 	return nil
 }
 
 func (b *Binder) probe(pci string) error {
-	err := b.opts.Write(b.path("sys/bus/pci/drivers_probe"), pci)
+	err := b.opts.Write(b.files.Path("sys/bus/pci/drivers_probe"), pci)
 	if errors.Is(err, unix.EINVAL) { // no driver takes it, which the caller sees
 		return nil
 	}
@@ -142,7 +142,7 @@ func (b *Binder) Closed(pci string) error {
 }
 
 func (b *Binder) checkClosed(pci string) error {
-	group := b.target(devices, pci, "iommu_group")
+	group := b.files.Target(devices, pci, "iommu_group")
 	if group == "" {
 		return nil
 	}

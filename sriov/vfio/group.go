@@ -11,14 +11,14 @@ import (
 
 // unsafe says whether a group is one without an IOMMU behind it.
 func (b *Binder) unsafe(group string) bool {
-	name, err := b.word("sys/kernel/iommu_groups", group, "name")
+	name, err := b.files.Word("sys/kernel/iommu_groups", group, "name")
 	return group != "" && err == nil && name == "vfio-noiommu"
 }
 
 // checkGroup refuses a VF that cannot be handed out alone: an IOMMU keeps groups
 // apart, and not what is in one.
 func (b *Binder) checkGroup(pci string) error {
-	group := b.target(devices, pci, "iommu_group")
+	group := b.files.Target(devices, pci, "iommu_group")
 	switch {
 	case b.opts.WithoutIOMMU && (b.unsafe(group) || group == "" && b.may()):
 		return nil
@@ -29,7 +29,7 @@ func (b *Binder) checkGroup(pci string) error {
 		return fmt.Errorf("%w: %s is in no IOMMU group, and a program that drives it could read and write all of the machine's memory; switch "+
 			"VT-d or AMD-Vi on in the machine's firmware, and boot with intel_iommu=on on Intel", ErrNoIOMMU, pci)
 	}
-	others, err := os.ReadDir(b.path("sys/kernel/iommu_groups", group, "devices"))
+	others, err := os.ReadDir(b.files.Path("sys/kernel/iommu_groups", group, "devices"))
 	if err != nil {
 		return fmt.Errorf("look who is in IOMMU group %s: %w", group, err)
 	}
@@ -48,15 +48,15 @@ func (b *Binder) checkGroup(pci string) error {
 
 // may says whether the kernel hands out devices without an IOMMU.
 func (b *Binder) may() bool {
-	word, err := b.word("sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
+	word, err := b.files.Word("sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
 	return err == nil && word == "Y"
 }
 
 // hinders says why a device of the group keeps the VF from going to a program; empty
 // if it does not.
 func (b *Binder) hinders(other, pci string) string {
-	driver := b.target(devices, other, "driver")
-	class, _ := b.word(devices, other, "class") // without one it is no bridge
+	driver := b.files.Target(devices, other, "driver")
+	class, _ := b.files.Word(devices, other, "class") // without one it is no bridge
 	switch {
 	case other == pci, driver == "", driver == "pci-stub":
 		return ""
@@ -72,7 +72,7 @@ func (b *Binder) hinders(other, pci string) string {
 // before they have closed it, and whoever asks for that waits until then.
 func (b *Binder) holders(group string) ([]string, error) {
 	files := []string{"/vfio/" + group, "/vfio/noiommu-" + group}
-	processes, err := os.ReadDir(b.path("proc"))
+	processes, err := os.ReadDir(b.files.Path("proc"))
 	if err != nil {
 		return nil, fmt.Errorf("look who has IOMMU group %s open: %w", group, err)
 	}
@@ -86,7 +86,7 @@ func (b *Binder) holders(group string) ([]string, error) {
 			return nil, fmt.Errorf("look who has IOMMU group %s open: %w", group, err)
 		}
 		if open {
-			comm, _ := b.word("proc", p.Name(), "comm") // it may end at any time
+			comm, _ := b.files.Word("proc", p.Name(), "comm") // it may end at any time
 			all = append(all, fmt.Sprintf("process %s (%s)", p.Name(), printable(comm)))
 		}
 	}
@@ -96,7 +96,7 @@ func (b *Binder) holders(group string) ([]string, error) {
 // hasOpen says whether a process has one of the files open, by its name: a container
 // sees its own /dev, below which the kernel gives it the same one.
 func (b *Binder) hasOpen(pid string, files []string) (bool, error) {
-	fds, err := os.ReadDir(b.path("proc", pid, "fd"))
+	fds, err := os.ReadDir(b.files.Path("proc", pid, "fd"))
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil // it has ended
 	}
@@ -104,7 +104,7 @@ func (b *Binder) hasOpen(pid string, files []string) (bool, error) {
 		return false, ignoreEnded(err)
 	}
 	for _, fd := range fds {
-		to, err := os.Readlink(b.path("proc", pid, "fd", fd.Name()))
+		to, err := os.Readlink(b.files.Path("proc", pid, "fd", fd.Name()))
 		if err != nil {
 			continue // it was closed
 		}

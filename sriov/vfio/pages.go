@@ -24,7 +24,7 @@ const (
 // Pages lists the machine's hugepages by size; none where the kernel has none.
 func (b *Binder) Pages() ([]PageSize, error) {
 	const dir = "sys/kernel/mm/hugepages"
-	entries, err := os.ReadDir(b.path(dir))
+	entries, err := os.ReadDir(b.files.Path(dir))
 	if os.IsNotExist(err) {
 		return nil, nil
 	}
@@ -40,7 +40,7 @@ func (b *Binder) Pages() ([]PageSize, error) {
 		}
 		p := PageSize{Bytes: size << 10}
 		for file, n := range map[string]*int{"nr_hugepages": &p.Total, "free_hugepages": &p.Free} {
-			word, err := b.word(dir, e.Name(), file)
+			word, err := b.files.Word(dir, e.Name(), file)
 			if err == nil {
 				*n, err = strconv.Atoi(word)
 			}

@@ -6,14 +6,9 @@ package vfio
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"regexp"
-	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/nicferry/nicferry/internal/sysfile"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -52,7 +47,10 @@ type Options struct {
 // A Binder binds VFs to vfio-pci and back. It keeps nothing: each call looks at
 // what there is, so that it may come again after a crash at any point. One at a time
 // may work at a VF, which the caller sees to.
-type Binder struct{ opts Options }
+type Binder struct {
+	opts  Options
+	files sysfile.Root
+}
 
 // New returns the machine's binder. It reads nothing yet.
 func New(opts Options) *Binder {
@@ -60,56 +58,24 @@ func New(opts Options) *Binder {
 		opts.Root = "/"
 	}
 	if opts.Write == nil {
-		opts.Write = write
+		opts.Write = sysfile.Write
 	}
-	return &Binder{opts}
+	return &Binder{opts, sysfile.Root(opts.Root)}
 }
 
 const (
 	devices = "sys/bus/pci/devices"
 	drivers = "sys/bus/pci/drivers"
-	// maxText bounds what is read of one file, in bytes.
-	maxText = 4096
 	// noOverride is how the kernel says that there is none.
 	noOverride = "(null)"
 )
-
-// path is a file's place. PCI addresses and drivers' names have been checked by then.
-func (b *Binder) path(elem ...string) string {
-	return filepath.Join(append([]string{b.opts.Root}, elem...)...)
-}
-
-// word is a file's text without space around it.
-func (b *Binder) word(elem ...string) (string, error) {
-	f, err := os.Open(b.path(elem...))
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxText))
-	return strings.TrimSpace(string(text)), err
-}
-
-// target is the last element of what a link points to; empty without one.
-func (b *Binder) target(elem ...string) string {
-	to, err := os.Readlink(b.path(elem...))
-	if err != nil {
-		return ""
-	}
-	return filepath.Base(to)
-}
-
-func (b *Binder) exists(elem ...string) bool {
-	_, err := os.Stat(b.path(elem...))
-	return err == nil
-}
 
 // check wants a device that is there.
 func (b *Binder) check(pci string) error {
 	if err := nic.CheckPCI(pci); err != nil {
 		return err
 	}
-	if !b.exists(devices, pci) {
+	if !b.files.Exists(devices, pci) {
 		return fmt.Errorf("%s: %w", pci, ErrNotFound)
 	}
 	return nil
@@ -132,14 +98,14 @@ func (b *Binder) Driver(pci string) (nic.VFDriver, error) {
 	if err := b.check(pci); err != nil {
 		return nic.VFDriver{}, err
 	}
-	override, err := b.word(devices, pci, "driver_override")
+	override, err := b.files.Word(devices, pci, "driver_override")
 	if err != nil {
 		return nic.VFDriver{}, fmt.Errorf("read which driver %s is kept for: %w", pci, err)
 	}
 	if override == noOverride {
 		override = ""
 	}
-	return nic.VFDriver{Name: b.target(devices, pci, "driver"), Override: override}, nil
+	return nic.VFDriver{Name: b.files.Target(devices, pci, "driver"), Override: override}, nil
 }
 
 // Device is what a program opens to drive the VF, such as /dev/vfio/12. It needs
@@ -148,16 +114,16 @@ func (b *Binder) Device(pci string) (string, error) {
 	if err := b.check(pci); err != nil {
 		return "", err
 	}
-	if now := b.target(devices, pci, "driver"); now != Driver {
+	if now := b.files.Target(devices, pci, "driver"); now != Driver {
 		return "", fmt.Errorf("%s %w: its driver is %s", pci, ErrNotBound, orNone(now))
 	}
-	group := b.target(devices, pci, "iommu_group")
+	group := b.files.Target(devices, pci, "iommu_group")
 	name := group
 	if b.unsafe(group) {
 		name = "noiommu-" + group
 	}
 	// Not whether /dev has it: a service need not see the machine's.
-	if group == "" || !b.exists("sys/class/vfio", name) {
+	if group == "" || !b.files.Exists("sys/class/vfio", name) {
 		return "", fmt.Errorf("%s: %s has it, and the kernel shows no /dev/vfio/%s", pci, Driver, name)
 	}
 	return "/dev/vfio/" + name, nil
@@ -168,14 +134,4 @@ func orNone(name string) string {
 		return "none"
 	}
 	return name
-}
-
-// write hands a file of sysfs its text in one piece.
-func write(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
 }
