@@ -77,6 +77,7 @@ func (s *Setter) Apply(ctx context.Context, owner nic.ID, v nic.VF) error {
 			return s.give(ctx, v, v.Was)
 		}
 		if errors.Is(err, ErrRefused) {
+			advise(err, v.Set)
 			if _, half, readErr := s.read(v); readErr == nil {
 				err = errors.Join(err, s.putBack(pf, owner, v, half, now))
 			}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/sriov/vf"
 	"github.com/nicferry/nicferry/sriov/vf/vftest"
@@ -75,4 +76,48 @@ func TestF31_WhatTheDriverDoesNotSetBack(t *testing.T) {
 	delete(refuses, "MAC")
 	next := nic.NewID()
 	must(t, s.Apply(t.Context(), next, taken(t, s, next, wanted(n.VF("ens1", 1)))))
+}
+
+// F40: what a driver does not set is told with what to write into the network. To leave a
+// setting out does not help where its default is what the driver refuses.
+func TestF40_ARefusalSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	service := &nic.VFVLAN{ID: 100, Protocol: nic.VLAN8021AD}
+	for _, c := range []struct {
+		field string
+		found link.VFChange // how it is before, and stays
+		want  func(*nic.VFSettings)
+		says  string
+	}{
+		{"spoof check", link.VFChange{SpoofCheck: new(false)}, nil, "; say spoofCheck: off in the network's sriov section, with which containers may send under any MAC, or take a card"},
+		{"spoof check", link.VFChange{}, func(s *nic.VFSettings) { s.SpoofCheck = new(false) }, "; leave spoofCheck out of the network's sriov section, which is on, or"},
+		{"trust", link.VFChange{Trust: new(true)}, nil, "; say trust: on in the network's sriov section, with which containers may change"},
+		{"trust", link.VFChange{}, func(s *nic.VFSettings) { s.Trust = new(true) }, "; leave trust out of the network's sriov section, which is off, or"},
+		{"VLAN", link.VFChange{}, nil, "; leave vlan out of the network's sriov section, for frames without a tag, or"},
+		{"VLAN", link.VFChange{}, func(s *nic.VFSettings) { s.VLAN = service }, "; leave protocol out of the network's sriov section, which is 802.1Q, or"},
+		{"VLAN", link.VFChange{VLAN: &nic.VFVLAN{ID: 9}}, func(s *nic.VFSettings) { s.VLAN = &nic.VFVLAN{} }, "; no network goes without it: take a card"},
+		{"MAC", link.VFChange{}, nil, "; no network goes without it: take a card"},
+		{"rate", link.VFChange{}, func(s *nic.VFSettings) { s.Rate = &nic.VFRate{Max: 9} }, "; leave rate out of the network's sriov section, or take a card whose driver has it"},
+		{"link", link.VFChange{}, func(s *nic.VFSettings) { s.Link = nic.VFLinkOff }, "; leave link out of the network's sriov section, or take a card"},
+	} {
+		n, refuses := &vftest.Node{}, map[string]error{}
+		n.Add("ens1", 3, 2, vftest.Driver{Refuses: refuses})
+		pf, err := n.PF(1)
+		must(t, err)
+		must(t, n.SetVF(pf.Link, 1, c.found))
+		s, id := setter(t, n, t.TempDir()), nic.NewID()
+		v := wanted(n.VF("ens1", 1))
+		if c.want != nil {
+			c.want(&v.Set)
+		}
+		v = taken(t, s, id, v)
+		refuses[c.field] = unix.EOPNOTSUPP
+		if err := s.Apply(t.Context(), id, v); err == nil || !strings.Contains(err.Error(), "(set VF 1 of \"ens1\": operation not supported)"+c.says) {
+			t.Errorf("%s: got %v; want in it %q", c.field, err, c.says)
+		}
+		fields := vf.Told[*vf.FieldError](s.Differs(t.Context(), id, v)) // which Apply puts right
+		if len(fields) == 0 || fields[0].Remedy != "" {
+			t.Errorf("%s: looked at, it says %v", c.field, fields)
+		}
+	}
 }

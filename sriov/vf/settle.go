@@ -22,9 +22,11 @@ type FieldError struct {
 	// Err is the driver's own word; nil where it took the setting and did not keep it, or
 	// nobody has asked it.
 	Err error
+	// Remedy is what a person can do; empty where that is nothing, as when it is put right.
+	Remedy string
 }
 
-// Error says what to do besides.
+// Error says what to do besides, where there is something.
 func (e *FieldError) Error() string {
 	found := e.Found
 	if found == "" {
@@ -32,7 +34,10 @@ func (e *FieldError) Error() string {
 	}
 	s := fmt.Sprintf("VF %d of %q: %s: wanted %s, found %s", e.Index, e.PF, e.Field, e.Wanted, found)
 	if e.Err != nil {
-		return fmt.Sprintf("%s: %v (%v); leave it out of the network's settings, or take a card whose driver has it", s, ErrRefused, e.Err)
+		s = fmt.Sprintf("%s: %v (%v)", s, ErrRefused, e.Err)
+	}
+	if e.Remedy != "" {
+		s += "; " + e.Remedy
 	}
 	return s
 }
@@ -102,8 +107,8 @@ func fields() []field {
 			func(c *link.VFChange, s nic.VFSettings) { c.MAC = &s.MAC },
 			"",
 		},
-		{"VLAN", showVLAN, putVLAN, noVLAN},
-		{"rate", showRate, func(c *link.VFChange, s nic.VFSettings) { c.Rate = s.Rate }, ""},
+		{vlan, showVLAN, putVLAN, noVLAN},
+		{rate, showRate, func(c *link.VFChange, s nic.VFSettings) { c.Rate = s.Rate }, ""},
 		{
 			spoofCheck,
 			func(s nic.VFSettings) string { return showSwitch(s.SpoofCheck) },
@@ -111,13 +116,13 @@ func fields() []field {
 			"",
 		},
 		{
-			"link",
+			linkState,
 			func(s nic.VFSettings) string { return string(s.Link) },
 			func(c *link.VFChange, s nic.VFSettings) { c.Link = s.Link },
 			"",
 		},
 		{
-			"trust",
+			trust,
 			func(s nic.VFSettings) string { return showSwitch(s.Trust) },
 			func(c *link.VFChange, s nic.VFSettings) { c.Trust = s.Trust },
 			switchOff, // a driver that knows no trust gives none
@@ -127,7 +132,11 @@ func fields() []field {
 
 // How some settings are called and shown.
 const (
+	vlan                = "VLAN"
+	rate                = "rate"
 	spoofCheck          = "spoof check"
+	linkState           = "link"
+	trust               = "trust"
 	noVLAN              = "none"
 	switchOn, switchOff = "on", "off"
 )

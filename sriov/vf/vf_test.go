@@ -225,7 +225,7 @@ func TestADriverThatRefusesOrForgets(t *testing.T) {
 			v = taken(t, s, id, v)
 			err := s.Apply(t.Context(), id, v)
 			var f *vf.FieldError
-			if !errors.Is(err, vf.ErrRefused) || !errors.As(err, &f) || f.Field != field || f.Found != found || f.PF != "ens1" || f.Index != 1 || f.Wanted == f.Found {
+			if !errors.Is(err, vf.ErrRefused) || !errors.As(err, &f) || f.Field != field || f.Found != found || f.PF != "ens1" || f.Index != 1 || f.Wanted == f.Found || f.Remedy == "" {
 				t.Errorf("%s %s: got %v (%+v)", how, field, err, f)
 				continue
 			}
