@@ -70,9 +70,7 @@ func TestRecordIsOnceAndForAll(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if left := ledger.Records(); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
-	}
+	ledger.WantEmpty(t, "forgotten")
 	if err := log.Change(t.Context(), spec.NIC, nil); !errors.Is(err, provider.ErrNotFound) {
 		t.Errorf("Change of nothing: %v", err)
 	}

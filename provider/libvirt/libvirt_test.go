@@ -51,9 +51,7 @@ func TestWhatNoDomainCanBeGivenIsRefused(t *testing.T) {
 			if !errors.Is(err, provider.ErrInvalid) || !strings.Contains(err.Error(), c.field) {
 				t.Errorf("Place: %v; want an invalid %s", err, c.field)
 			}
-			if left := w.ledger.Records(); len(left) > 0 {
-				t.Errorf("a refused spec left %q", left)
-			}
+			w.ledger.WantEmpty(t, "a refused spec")
 		})
 	}
 }

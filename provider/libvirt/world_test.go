@@ -287,9 +287,7 @@ func (h *hands) remove() {
 		time.Sleep(100 * time.Millisecond)
 	}
 	h.want("gone")
-	if left := h.ledger.Records(); len(left) > 0 {
-		h.t.Errorf("left in the ledger: %q", left)
-	}
+	h.ledger.WantEmpty(h.t, "deleted")
 	all, err := h.p.List(h.t.Context())
 	if err != nil || len(all) > 0 {
 		h.t.Errorf("List: %v, %v", all, err)

@@ -9,9 +9,8 @@ import (
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/providertest"
 )
-
-var errCrash = errors.New("the controller crashed")
 
 // scripts are what a controller does with one NIC, and the state after each
 // verb.
@@ -30,50 +29,26 @@ var scripts = []struct{ verb, state string }{
 // TestF02_CrashAtEveryLedgerCall crashes the controller once, before or after
 // the effect of its nth ledger call, for every n, and goes on with a new one.
 func TestF02_CrashAtEveryLedgerCall(t *testing.T) {
-	for _, side := range []string{"before", "after"} {
-		n := 1
-		for crashAndGoOn(t, side, n) {
-			n++
-		}
-		if n < 20 {
-			t.Errorf("%s: only %d ledger calls were crashed", side, n)
-		}
-	}
+	providertest.CrashAtEveryCall(t, 20, crashAndGoOn)
 }
 
-// crashAndGoOn says whether there was an nth ledger call.
-func crashAndGoOn(t *testing.T, side string, n int) (crashed bool) {
+func crashAndGoOn(t *testing.T, crash *providertest.Crash) {
 	t.Helper()
 	w := newWorld()
-	crash := func() error {
-		crashed = true
-		return errCrash
-	}
-	if side == "before" {
-		w.ledger.Before(n, crash)
-	} else {
-		w.ledger.After(n, crash)
-	}
-	at := fmt.Sprintf("crash %s call %d", side, n)
+	crash.Plan(w.ledger)
 	id := nic.NewID()
 	spec := vethSpec(id)
 	p := w.controller()
-	// again repeats a call that crashed, on a new controller.
 	again := func(call func() error) error {
-		err := call()
-		if errors.Is(err, provider.ErrUnknown) {
-			p = w.controller()
-			err = call()
-		}
-		return err
+		return crash.Survive(func() { p = w.controller() }, call)
 	}
 	if err := again(func() error { _, err := p.Create(t.Context(), spec); return err }); err != nil {
-		t.Fatalf("%s: create: %v", at, err)
+		t.Fatalf("%s: create: %v", crash, err)
 	}
 	for _, s := range scripts {
 		err := again(func() error { return do(t, p, w, id, s.verb) })
 		if err != nil && !(s.verb == "delete" && errors.Is(err, provider.ErrNotFound)) {
-			t.Fatalf("%s: %s: %v", at, s.verb, err)
+			t.Fatalf("%s: %s: %v", crash, s.verb, err)
 		}
 		var got string
 		err = again(func() error {
@@ -82,7 +57,7 @@ func crashAndGoOn(t *testing.T, side string, n int) (crashed bool) {
 			return err
 		})
 		if err != nil || got != s.state {
-			t.Fatalf("%s: after %s the state is %q, %v; want %q", at, s.verb, got, err, s.state)
+			t.Fatalf("%s: after %s the state is %q, %v; want %q", crash, s.verb, got, err, s.state)
 		}
 	}
 	// Callers repeat Delete until ErrNotFound.
@@ -92,10 +67,7 @@ func crashAndGoOn(t *testing.T, side string, n int) (crashed bool) {
 		}
 	}
 	w.ledger.Forget()
-	if left := w.ledger.Records(); len(left) > 0 {
-		t.Errorf("%s left %q", at, slices.Sorted(maps.Keys(left)))
-	}
-	return crashed
+	w.ledger.WantEmpty(t, crash.String())
 }
 
 // TestF15_TwoControllers lets one controller's whole verb happen at every
@@ -225,9 +197,7 @@ func (p pair) end(t *testing.T) string {
 			run(t, c, p.world, p.id, "clean")
 		}
 	}
-	if left := p.ledger.Records(); len(left) > 0 {
-		t.Errorf("left behind: %q", slices.Sorted(maps.Keys(left)))
-	}
+	p.ledger.WantEmpty(t, "deleted")
 	return state
 }
 

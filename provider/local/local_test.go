@@ -2,8 +2,6 @@ package local_test
 
 import (
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 
@@ -127,9 +125,7 @@ func TestCreateRefusesWhatNoNodeCanMake(t *testing.T) {
 			if !errors.Is(err, provider.ErrInvalid) || !strings.Contains(err.Error(), c.field) {
 				t.Errorf("Place: %v; want an invalid %s", err, c.field)
 			}
-			if left := w.ledger.Records(); len(left) > 0 {
-				t.Errorf("a refused spec left %q", left)
-			}
+			w.ledger.WantEmpty(t, "a refused spec")
 		})
 	}
 }
@@ -224,9 +220,7 @@ func TestLedgerDoesNotGrow(t *testing.T) {
 		}
 	}
 	run(t, p, w, id, "delete")
-	if left := w.ledger.Records(); len(left) > 0 {
-		t.Errorf("deleting left %q", slices.Sorted(maps.Keys(left)))
-	}
+	w.ledger.WantEmpty(t, "deleted")
 }
 
 func TestCleanReportCountsForTheNodeThatHasTheNIC(t *testing.T) {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
+	"testing"
 
 	"github.com/nicferry/nicferry/provider"
 )
@@ -59,6 +61,14 @@ func (l *Ledger) Records() map[string][]byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.records)
+}
+
+// WantEmpty wants that nothing is on record; when says after what.
+func (l *Ledger) WantEmpty(t *testing.T, when string) {
+	t.Helper()
+	if left := l.Records(); len(left) > 0 {
+		t.Errorf("%s: left on record: %q", when, slices.Sorted(maps.Keys(left)))
+	}
 }
 
 // Put implements provider.Ledger.

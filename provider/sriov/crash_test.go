@@ -3,8 +3,6 @@ package sriov_test
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,51 +10,27 @@ import (
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/providertest"
 	"github.com/nicferry/nicferry/provider/sriov"
 )
-
-var errCrash = errors.New("the controller crashed")
 
 // TestF02_CrashAtEveryLedgerCall crashes the controller once, before or after the
 // effect of its nth ledger call, for every n, and goes on with a new one: the NIC
 // has its VFs, and in the end nothing is left.
 func TestF02_CrashAtEveryLedgerCall(t *testing.T) {
-	for _, side := range []string{"before", "after"} {
-		n := 1
-		for crashAndGoOn(t, side, n) {
-			n++
-		}
-		if n < 20 {
-			t.Errorf("%s: only %d ledger calls were crashed", side, n)
-		}
-	}
+	providertest.CrashAtEveryCall(t, 20, crashAndGoOn)
 }
 
-// crashAndGoOn says whether there was an nth ledger call.
-func crashAndGoOn(t *testing.T, side string, n int) (crashed bool) {
+func crashAndGoOn(t *testing.T, crash *providertest.Crash) {
 	t.Helper()
 	w := newWorld(1)
-	crash := func() error {
-		crashed = true
-		return errCrash
-	}
-	if side == "before" {
-		w.ledger.Before(n, crash)
-	} else {
-		w.ledger.After(n, crash)
-	}
-	at := fmt.Sprintf("crash %s call %d", side, n)
+	crash.Plan(w.ledger)
 	p := w.controller()
-	// again repeats a call that crashed, on a new controller.
 	again := func(what string, call func() error) {
 		t.Helper()
-		err := call()
-		if errors.Is(err, provider.ErrUnknown) {
-			p = w.controller()
-			err = call()
-		}
+		err := crash.Survive(func() { p = w.controller() }, call)
 		if err != nil && !(what == "delete" && errors.Is(err, provider.ErrNotFound)) {
-			t.Fatalf("%s: %s: %v", at, what, err)
+			t.Fatalf("%s: %s: %v", crash, what, err)
 		}
 	}
 	spec := ask(bond)
@@ -85,10 +59,7 @@ func crashAndGoOn(t *testing.T, side string, n int) (crashed bool) {
 			break
 		}
 	}
-	if left := w.ledger.Records(); len(left) > 0 {
-		t.Errorf("%s left %q", at, slices.Sorted(maps.Keys(left)))
-	}
-	return crashed
+	w.ledger.WantEmpty(t, crash.String())
 }
 
 // TestF40_CrashBetweenReserveAndStore: a controller that dies after it has chosen,
@@ -132,9 +103,7 @@ func TestF40_CrashBetweenReserveAndStore(t *testing.T) {
 		}
 		refused()
 		w.unplug(t, p, other.NIC, alpha)
-		if left := w.ledger.Records(); len(left) > 0 {
-			t.Errorf("left %q", slices.Sorted(maps.Keys(left)))
-		}
+		w.ledger.WantEmpty(t, "both NICs deleted")
 	})
 }
 
@@ -146,9 +115,7 @@ func TestPlacedAndNeverMade(t *testing.T) {
 	if err := p.Delete(t.Context(), spec.NIC); !errors.Is(err, provider.ErrNotFound) {
 		t.Errorf("delete: %v", err)
 	}
-	if left := w.ledger.Records(); len(left) > 0 {
-		t.Errorf("left %q", left)
-	}
+	w.ledger.WantEmpty(t, "deleted")
 	w.place(t, p, ask(one), alpha)
 }
 
@@ -182,9 +149,7 @@ func TestF40_TwoControllers(t *testing.T) {
 				}
 				w.unplug(t, b, s.NIC, alpha)
 			}
-			if left := w.ledger.Records(); len(left) > 0 {
-				t.Errorf("at call %d: left %q", n, slices.Sorted(maps.Keys(left)))
-			}
+			w.ledger.WantEmpty(t, fmt.Sprintf("at call %d", n))
 		}
 		if n < 4 {
 			t.Errorf("only %d points of interleaving", n)

@@ -117,9 +117,7 @@ func TestPlaceTellsAllThatIsWrong(t *testing.T) {
 			t.Errorf("%s: %v; want an invalid %q", name, err, c.want)
 		}
 	}
-	if left := w.ledger.Records(); len(left) > 0 {
-		t.Errorf("refused specs left %q", left)
-	}
+	w.ledger.WantEmpty(t, "refused specs")
 }
 
 func TestCreateRefusesWhatIsNotPlaced(t *testing.T) {
@@ -141,9 +139,7 @@ func TestCreateRefusesWhatIsNotPlaced(t *testing.T) {
 			t.Errorf("Create: %v; want an invalid %s", err, name)
 		}
 	}
-	if left := w.ledger.Records(); len(left) > 0 {
-		t.Errorf("refused specs left %q", left)
-	}
+	w.ledger.WantEmpty(t, "refused specs")
 }
 
 func TestANodeWithoutCardsSaysWhatToDo(t *testing.T) {
@@ -307,9 +303,7 @@ func TestFitsKeepsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if left := w.ledger.Records(); len(left) > 0 {
-		t.Errorf("asking left %q", left)
-	}
+	w.ledger.WantEmpty(t, "asked")
 	w.place(t, p, ask(one), alpha)
 	if err := p.Fits(t.Context(), ask(one), w.node(alpha)); !errors.Is(err, provider.ErrExhausted) {
 		t.Errorf("fits where there is none: %v", err)
