@@ -30,6 +30,27 @@ func TestWell(t *testing.T) {
 	}
 }
 
+// A kernel that says which interface is a card's is well, as is one of a controller that
+// gives its cards to virtual machines.
+func TestWellOfTheCards(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(p *patient){
+		"told": func(p *patient) { p.Kernel = &kernel{nics: []NIC{{Index: 2, Name: "ens3f0", PCI: "0000:03:00.0"}}} },
+		"no agent": func(p *patient) {
+			p.Kernel = &kernel{nics: []NIC{{Index: 2, Name: "ens3f0"}}}
+			p.remove("etc/nicferry/agent.yaml", "proc/9")
+		},
+	} {
+		p := newPatient(t, nil)
+		do(p)
+		for _, f := range Examine(t.Context(), p.Machine) {
+			if f.Check == "sr-iov" && f.State != OK {
+				t.Errorf("%s: %+v", name, f)
+			}
+		}
+	}
+}
+
 // A harm is one thing that is amiss, and what the doctor says of it.
 type harm struct {
 	before func(p *patient) // its daemons serve
@@ -96,6 +117,10 @@ func TestHarmOfTheCards(t *testing.T) {
 				withCards("{pf: ens3f0, vfs: 4}")(p)
 				p.put("etc/systemd/system/multi-user.target.wants/nicferry-sriov.service", "")
 			}, "OK sr-iov: ens3f0 (0000:03:00.0) has 4 of 8", "",
+		},
+		"a kernel before 5.14": {
+			nil, func(p *patient) { p.Kernel = &kernel{nics: []NIC{{Index: 2, Name: "ens3f0"}}} },
+			"WARN sr-iov: kernel 6.1.0-test does not say which interface is a card's: containers get no virtual function of ens3f0 (0000:03:00.0)", "Linux 5.14 or newer",
 		},
 		"no bonds": {
 			nil, withCards("{pf: ens3f0}, {pf: ens4f0}"), "WARN modules: bonding is not among the modules", "modules",

@@ -63,7 +63,7 @@ func (l *Live) NICs() ([]NIC, error) {
 	}
 	var nics []NIC
 	for _, k := range links {
-		n := NIC{Index: k.Index, Name: k.Name, Kind: k.Kind, MAC: k.MAC, Perm: k.PermMAC, Up: k.Up}
+		n := NIC{Index: k.Index, Name: k.Name, Kind: k.Kind, PCI: k.PCI, MAC: k.MAC, Perm: k.PermMAC, Up: k.Up}
 		addrs, err := l.host.Addrs(k)
 		if err != nil {
 			return nil, err

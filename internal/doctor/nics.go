@@ -14,7 +14,10 @@ type NIC struct {
 	Index int
 	Name  string
 	Kind  string // the driver's word for a virtual link; empty for hardware
-	MAC   nic.MAC
+	// PCI is the address of the function whose interface it is, as the kernel says it:
+	// empty before Linux 5.14.
+	PCI string
+	MAC nic.MAC
 	// Perm is the MAC that the card was made with; zero where its driver knows
 	// none. A network manager that grabs a NIC may give it another MAC.
 	Perm  nic.MAC

@@ -65,9 +65,33 @@ func checkSRIOV(_ context.Context, v *visit) {
 			v.warn("echo 1 > /"+dir+"/sriov_drivers_autoprobe", "%s gives its virtual functions no driver by itself", name)
 		}
 	}
+	v.checkTold()
 	v.checkListed()
 	if v.quiet() {
 		v.ok("no card with SR-IOV")
+	}
+}
+
+// checkTold asks the kernel which interfaces are the cards'. One that does not say it has
+// no virtual function given to a container.
+func (v *visit) checkTold() {
+	if v.Kernel == nil || v.stuck || v.hasController() && !v.hasAgent() {
+		return
+	}
+	nics, err := v.Kernel.NICs()
+	if err != nil {
+		return // which is another check's to tell
+	}
+	var untold []string
+	for _, device := range v.cards() {
+		names := v.list("sys/bus/pci/devices/" + device + "/net")
+		if slices.ContainsFunc(nics, func(n NIC) bool { return n.PCI == "" && slices.Contains(names, n.Name) }) {
+			untold = append(untold, names[0]+" ("+device+")")
+		}
+	}
+	if len(untold) > 0 {
+		v.warn("boot Linux 5.14 or newer", "kernel %s does not say which interface is a card's: containers get no virtual function of %s",
+			v.word("proc/sys/kernel/osrelease"), strings.Join(untold, ", "))
 	}
 }
 
