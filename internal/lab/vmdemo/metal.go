@@ -158,6 +158,38 @@ func (s *show) give(ctx context.Context, name, network string, vlan int) (g got,
 	return g, err
 }
 
+// giveBond is give for a bond over both cards, on VLAN 100: what the container has is
+// the web of what comes later.
+func (s *show) giveBond(ctx context.Context, name string) (got, error) {
+	g, err := s.give(ctx, name, "bond100", 100)
+	if err != nil {
+		return g, err
+	}
+	s.web = g.Card
+	members, err := s.members(ctx, name)
+	all := vfs(g.device)
+	if err == nil && (g.device.Kind != nic.Bonded || len(members) != 2 || len(all) != 2 || all[0].PF == all[1].PF) {
+		err = fmt.Errorf("%s has a %s of %d members, want a bond of 2 on two cards: %+v", name, g.device.Kind, len(members), g.device)
+	}
+	return g, err
+}
+
+// unset wants that the cards put no tag on any VF's frames, and trust none.
+func (s *show) unset(ctx context.Context) error {
+	all, err := s.ports(ctx)
+	if err != nil {
+		return err
+	}
+	for card, p := range all {
+		for _, v := range p.VFs {
+			if p.vlan(v.VF) != 0 || v.Trust {
+				return fmt.Errorf("VF %d of card %s is left as %+v", v.VF, card, v)
+			}
+		}
+	}
+	return nil
+}
+
 // from pings an address from a peer, and tells whether it answers within some seconds.
 func (s *show) from(ctx context.Context, peer, addr string) (bool, error) {
 	return answered(s.lab.Host().Run(ctx, "ip", "netns", "exec", peer, "sh", "-c", asks("ping -c 3 -i 0.5 -W 2 "+addr)))

@@ -83,17 +83,9 @@ func (s *show) cut(ctx context.Context) (string, error) {
 
 // bonded starts web on a bond over both cards.
 func (s *show) bonded(ctx context.Context) (string, error) {
-	g, err := s.give(ctx, "web", "bond100", 100)
+	g, err := s.giveBond(ctx, "web")
 	if err != nil {
 		return "", err
-	}
-	s.web = g.Card
-	members, err := s.members(ctx, "web")
-	if err != nil {
-		return "", err
-	}
-	if g.device.Kind != nic.Bonded || len(members) != 2 {
-		return "", fmt.Errorf("web has a %s of %d members, want a bond of 2: %+v", g.device.Kind, len(members), g.device)
 	}
 	if err := s.answers(ctx, g.V4); err != nil {
 		return "", err
@@ -297,16 +289,8 @@ func (s *show) giveBack(ctx context.Context) (string, error) {
 		return "", err
 	}
 	took := time.Since(begin)
-	all, err := s.ports(ctx)
-	if err != nil {
+	if err := s.unset(ctx); err != nil {
 		return "", err
-	}
-	for card, p := range all {
-		for _, v := range p.VFs {
-			if p.vlan(v.VF) != 0 || v.Trust {
-				return "", fmt.Errorf("VF %d of card %s is left as %+v", v.VF, card, v)
-			}
-		}
 	}
 	s.Fact("docker rm → all VFs are free, and set as before", seconds(took), "")
 	return fmt.Sprintf("all VFs are free %s after docker rm began, without VLANs; below every field of theirs is held against what it was", seconds(took)), nil

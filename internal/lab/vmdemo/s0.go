@@ -13,7 +13,6 @@ import (
 	"github.com/nicferry/nicferry/internal/lab/hyper"
 	"github.com/nicferry/nicferry/internal/lab/story"
 	"github.com/nicferry/nicferry/internal/virt"
-	"github.com/nicferry/nicferry/nic"
 )
 
 // ErrMissing means that a line of the checklist does not hold.
@@ -169,18 +168,12 @@ func (s *show) named(ctx context.Context) (string, error) {
 }
 
 func (s *show) sameNumbers(ctx context.Context) (string, error) {
-	g, err := s.give(ctx, "mysql", "bond100", 100)
+	g, err := s.giveBond(ctx, "mysql")
 	if err != nil {
 		return "", err
 	}
-	s.web = g.Card
-	up, err := s.members(ctx, "mysql")
-	if err != nil {
-		return "", err
-	}
-	all := vfs(g.device)
-	if g.device.Kind != nic.Bonded || len(up) != 2 || len(all) != 2 || all[0].Index != all[1].Index || all[0].PF == all[1].PF {
-		return "", fmt.Errorf("the bond is of %d members: %+v", len(up), g.device)
+	if all := vfs(g.device); all[0].Index != all[1].Index {
+		return "", fmt.Errorf("the bond is of VFs of two numbers: %+v", all)
 	}
 	where, err := s.lab.Host().Run(ctx, "sh", "-c", "ovs-vsctl port-to-br vm1-a; ovs-vsctl port-to-br vm1-b")
 	if want := cluster.SwitchA + " " + cluster.SwitchB; err == nil && oneLine(where) != want {
@@ -290,16 +283,8 @@ func (s *show) released(ctx context.Context) (string, error) {
 	if err := s.allGone(ctx); err != nil {
 		return "", err
 	}
-	all, err := s.ports(ctx)
-	if err != nil {
+	if err := s.unset(ctx); err != nil {
 		return "", err
-	}
-	for card, p := range all {
-		for _, v := range p.VFs {
-			if p.vlan(v.VF) != 0 || v.Trust {
-				return "", fmt.Errorf("VF %d of card %s is %+v", v.VF, card, v)
-			}
-		}
 	}
 	out, err := s.agent(ctx, "list")
 	if n := strings.Count(out, "free"); err == nil && n != 2*cluster.MaxVFs {
