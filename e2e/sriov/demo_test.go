@@ -3,9 +3,6 @@
 package sriov
 
 import (
-	"context"
-	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -14,7 +11,6 @@ import (
 
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/lab/labtest"
-	"github.com/nicferry/nicferry/internal/netns/netnstest"
 )
 
 // demoTime bounds a run of the demo or of the checklist, of some three minutes where
@@ -24,22 +20,12 @@ const demoTime = 10 * time.Minute
 // labProgram prepares nicferry-lab, on a lab of its own, which must be gone in the end.
 func labProgram(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	netnstest.RequireRoot(t)
-	home, err := os.MkdirTemp("", labPrefix+"demo-")
-	must(t, err)
-	bin, dir := filepath.Join(home, "bin"), filepath.Join(home, "lab")
-	t.Cleanup(func() {
-		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the lab's folder is still there: %v", err)
-		}
-		must(t, errors.Join(cluster.Down(context.WithoutCancel(t.Context()), dir), os.RemoveAll(home)))
-	})
-	must(t, labtest.BuildForVMs(filepath.Join("..", ".."), bin))
-	ctx, cancel := context.WithTimeout(t.Context(), demoTime)
-	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "nicferry-lab"), append(args, "--dir", dir)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it cleans up
-	cmd.WaitDelay = 2 * time.Minute
+	cmd, _ := labtest.Demo{
+		Prefix:   labPrefix + "demo-",
+		Programs: func(dir string) (string, error) { return dir, labtest.BuildForVMs(filepath.Join("..", ".."), dir) },
+		Down:     cluster.Down,
+		Limit:    demoTime,
+	}.Command(t, args...)
 	return cmd
 }
 

@@ -5,11 +5,8 @@ package vm
 import (
 	"bufio"
 	"bytes"
-	"context"
-	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +14,6 @@ import (
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/lab/labtest"
 	"github.com/nicferry/nicferry/internal/lab/story"
-	"github.com/nicferry/nicferry/internal/netns/netnstest"
 )
 
 // demoTime bounds a run of the demo, which takes some three minutes where nothing
@@ -28,30 +24,12 @@ const demoTime = 8 * time.Minute
 // gone in the end.
 func demo(t *testing.T, args ...string) (cmd *exec.Cmd, dir string) {
 	t.Helper()
-	netnstest.RequireRoot(t)
-	bin, err := programs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	parent, err := os.MkdirTemp("", "nf-demo-") // short: sockets will be in it
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir = filepath.Join(parent, "lab")
-	t.Cleanup(func() {
-		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the lab's folder is still there: %v", err)
-		}
-		if err := errors.Join(cluster.Down(context.WithoutCancel(t.Context()), dir), os.RemoveAll(parent)); err != nil {
-			t.Error(err)
-		}
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), demoTime)
-	t.Cleanup(cancel)
-	cmd = exec.CommandContext(ctx, filepath.Join(bin, "nicferry-lab"), append([]string{"demo", "--dir", dir}, args...)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it cleans up
-	cmd.WaitDelay = 2 * time.Minute
-	return cmd, dir
+	return labtest.Demo{
+		Prefix:   "nf-demo-",
+		Programs: func(string) (string, error) { return programs() },
+		Down:     cluster.Down,
+		Limit:    demoTime,
+	}.Command(t, append([]string{"demo"}, args...)...)
 }
 
 // played runs the demo to its end and returns its figures, what it said and its
