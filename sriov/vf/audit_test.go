@@ -17,12 +17,7 @@ import (
 // A PF that is set to be promiscuous is told beside what differs, each by its kind.
 func TestAPromiscuousPFIsTold(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 7, vftest.Driver{})
-	s := setter(t, n, t.TempDir())
-	id := nic.NewID()
-	v := taken(t, s, id, wanted(n.VF("ens1", 5)))
-	must(t, s.Apply(t.Context(), id, v))
+	n, s, id, v := applied(t, 7, vftest.Driver{}, 5)
 	n.Change(v.PF, func(l *link.Link) { l.Promisc = true })
 	pf, err := n.PF(1)
 	must(t, err)
@@ -41,8 +36,7 @@ func TestAPromiscuousPFIsTold(t *testing.T) {
 // F39: whoever asks is told whether a VF is its own, also when the notes are gone.
 func TestF39_OwnersAreKnown(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 7, vftest.Driver{})
+	n := oneCard(7, vftest.Driver{})
 	dir := t.TempDir()
 	s := setter(t, n, dir)
 	first, second := nic.NewID(), nic.NewID()

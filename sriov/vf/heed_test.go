@@ -33,12 +33,7 @@ func TestF38_AMACThatTheDriverReadsAtBindingIsNoticed(t *testing.T) {
 		{"never", vftest.Driver{Binds: true, Deaf: true}, true, vf.ErrUnheeded},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			n := &vftest.Node{}
-			n.Add("ens1", 3, 7, want.driver)
-			s := setter(t, n, t.TempDir())
-			id := nic.NewID()
-			v := taken(t, s, id, wanted(n.VF("ens1", 2)))
-			must(t, s.Apply(t.Context(), id, v))
+			_, s, id, v := applied(t, 7, want.driver, 2)
 			rebound, err := s.Heed(t.Context(), id, v)
 			if rebound != want.rebound || !errors.Is(err, want.err) {
 				t.Errorf("%s: rebound %t, %v; want %t, %v", want.name, rebound, err, want.rebound, want.err)
@@ -52,12 +47,7 @@ func TestF38_AMACThatTheDriverReadsAtBindingIsNoticed(t *testing.T) {
 
 func TestF38_AnInterfaceInUseIsNotPulledAway(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 7, vftest.IGB())
-	s := setter(t, n, t.TempDir())
-	id := nic.NewID()
-	v := taken(t, s, id, wanted(n.VF("ens1", 2)))
-	must(t, s.Apply(t.Context(), id, v))
+	n, s, id, v := applied(t, 7, vftest.IGB(), 2)
 	n.Change(v.PCI, func(l *link.Link) { l.Up = true })
 	if rebound, err := s.Heed(t.Context(), id, v); rebound || err == nil || !strings.Contains(err.Error(), "is in use: set it down") {
 		t.Errorf("one that is up: rebound %t, %v", rebound, err)
@@ -79,8 +69,7 @@ func TestF38_AnInterfaceInUseIsNotPulledAway(t *testing.T) {
 // the VF has a driver again, or no list of the card's would have its interface.
 func TestF31_AVFIsGivenBackWithADriver(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 7, vftest.IGB())
+	n := oneCard(7, vftest.IGB())
 	dir, id, before := t.TempDir(), nic.NewID(), n.Settings()
 	s := setter(t, n, dir)
 	v := taken(t, s, id, wanted(n.VF("ens1", 2)))

@@ -27,8 +27,7 @@ func TestF39_AVFThatIsNotAtHomeIsNotTaken(t *testing.T) {
 	} {
 		for _, user := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
-				n := &vftest.Node{}
-				n.Add("ens1", 3, 7, vftest.Driver{})
+				n := oneCard(7, vftest.Driver{})
 				dir, id, before := t.TempDir(), nic.NewID(), n.Settings()
 				s := setter(t, n, dir)
 				v := wanted(n.VF("ens1", 2))
@@ -53,8 +52,7 @@ func TestF39_AVFThatIsNotAtHomeIsNotTaken(t *testing.T) {
 func TestAVFThatComesHomeInAMomentIsTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := &vftest.Node{}
-		n.Add("ens1", 3, 7, vftest.Driver{})
+		n := oneCard(7, vftest.Driver{})
 		dir, id := t.TempDir(), nic.NewID()
 		s := setter(t, n, dir)
 		v := wanted(n.VF("ens1", 2))
@@ -77,8 +75,7 @@ func TestAVFThatComesHomeInAMomentIsTaken(t *testing.T) {
 func TestF39_AHiddenVFIsNotSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := &vftest.Node{}
-		n.Add("ens1", 3, 7, vftest.Driver{})
+		n := oneCard(7, vftest.Driver{})
 		s, id, before := setter(t, n, t.TempDir()), nic.NewID(), n.Settings()
 		v := taken(t, s, id, wanted(n.VF("ens1", 2)))
 		hide := func(l *link.Link) { l.Index = 0 }

@@ -27,8 +27,7 @@ import (
 func TestF39_ALateCleanUpLeavesTheNextOwnerAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := &vftest.Node{}
-		n.Add("ens1", 3, 7, vftest.Driver{})
+		n := oneCard(7, vftest.Driver{})
 		dir := t.TempDir()
 		a, b := nic.NewID(), nic.NewID()
 		// Each has a setter of its own, as two processes have.
@@ -64,8 +63,7 @@ func TestF39_ALateCleanUpLeavesTheNextOwnerAlone(t *testing.T) {
 func TestF39_TheNextOwnerWaitsForACleanUpUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := &vftest.Node{}
-		n.Add("ens1", 3, 7, vftest.Driver{})
+		n := oneCard(7, vftest.Driver{})
 		dir := t.TempDir()
 		old, next := setter(t, n, dir), setter(t, n, dir)
 		a, b := nic.NewID(), nic.NewID()
@@ -96,8 +94,7 @@ func TestF39_TheNextOwnerWaitsForACleanUpUnderWay(t *testing.T) {
 func TestF39_TheWaitHasAnEndAndAName(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := &vftest.Node{}
-		n.Add("ens1", 3, 7, vftest.Driver{})
+		n := oneCard(7, vftest.Driver{})
 		dir := t.TempDir()
 		s := setter(t, n, dir)
 		v := taken(t, s, nic.NewID(), wanted(n.VF("ens1", 3)))
@@ -116,8 +113,7 @@ func TestF39_TheWaitHasAnEndAndAName(t *testing.T) {
 // 32 starts on 7 VFs, in four processes: each picks the first VF that it is given.
 func TestF40_NoVFIsGivenTwice(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 7, vftest.Driver{})
+	n := oneCard(7, vftest.Driver{})
 	dir := t.TempDir()
 	var mu sync.Mutex
 	owners := map[string][]nic.ID{}

@@ -19,8 +19,7 @@ import (
 // with a MAC that nobody else has.
 func TestF31_AMACThatTheDriverDoesNotTakeAway(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 2, vftest.Driver{KeepsMAC: true})
+	n := oneCard(2, vftest.Driver{KeepsMAC: true})
 	var log strings.Builder
 	s := setter(t, n, t.TempDir(), func(o *vf.Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
 	id, before := nic.NewID(), n.Settings()
@@ -46,8 +45,7 @@ func TestF31_AMACThatTheDriverDoesNotTakeAway(t *testing.T) {
 	must(t, s.Apply(t.Context(), next, w))
 
 	// The same in the middle: a rate is refused, and all that was set goes back.
-	n = &vftest.Node{}
-	n.Add("ens1", 3, 2, vftest.Driver{KeepsMAC: true, Refuses: map[string]error{"rate": unix.EINVAL}})
+	n = oneCard(2, vftest.Driver{KeepsMAC: true, Refuses: map[string]error{"rate": unix.EINVAL}})
 	s = setter(t, n, t.TempDir())
 	v = wanted(n.VF("ens1", 1))
 	v.Set.Rate = &nic.VFRate{Max: 100}
@@ -64,12 +62,8 @@ func TestF31_AMACThatTheDriverDoesNotTakeAway(t *testing.T) {
 // What a driver does not set back holds up nobody: the VF is free for the next one.
 func TestF31_WhatTheDriverDoesNotSetBack(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
 	refuses := map[string]error{}
-	n.Add("ens1", 3, 2, vftest.Driver{Refuses: refuses})
-	s, id := setter(t, n, t.TempDir()), nic.NewID()
-	v := taken(t, s, id, wanted(n.VF("ens1", 1)))
-	must(t, s.Apply(t.Context(), id, v))
+	n, s, id, v := applied(t, 2, vftest.Driver{Refuses: refuses}, 1)
 	refuses["VLAN"], refuses["MAC"] = unix.EBUSY, unix.EBUSY
 	must(t, s.Restore(t.Context(), id, v))
 	delete(refuses, "VLAN")

@@ -27,8 +27,7 @@ func byHand(t *testing.T, n *vftest.Node, v nic.VF) {
 // and nothing of the last owner's, whose clean-up never came, goes to the next.
 func TestF39_WhatIsLeftUnsetIsAsItWas(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 2, vftest.Driver{})
+	n := oneCard(2, vftest.Driver{})
 	last, next := nic.NewID(), nic.NewID()
 	s := setter(t, n, t.TempDir(), func(o *vf.Options) { o.Gone = func(id nic.ID) bool { return id == last } })
 	before := n.Settings()
@@ -69,11 +68,7 @@ func TestF39_WhatIsLeftUnsetIsAsItWas(t *testing.T) {
 // and it is told at most once.
 func TestARateThatNobodyHasSet(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 2, vftest.Driver{})
-	s, id := setter(t, n, t.TempDir()), nic.NewID()
-	v := taken(t, s, id, wanted(n.VF("ens1", 1)))
-	must(t, s.Apply(t.Context(), id, v))
+	n, s, id, v := applied(t, 2, vftest.Driver{}, 1)
 	n.Link("ens1", 10000)
 	must(t, s.Apply(t.Context(), id, v))
 	wrote := n.Messages().Writes

@@ -58,6 +58,23 @@ func taken(t testing.TB, s *vf.Setter, id nic.ID, v nic.VF) nic.VF {
 	return v
 }
 
+// oneCard is a node with card ens1 of so many VFs.
+func oneCard(vfs int, d vftest.Driver) *vftest.Node {
+	n := &vftest.Node{}
+	n.Add("ens1", 3, vfs, d)
+	return n
+}
+
+// applied is VF number n of a node's one card, which a NIC has, set as usual.
+func applied(t testing.TB, vfs int, d vftest.Driver, n int) (*vftest.Node, *vf.Setter, nic.ID, nic.VF) {
+	t.Helper()
+	node := oneCard(vfs, d)
+	s, id := setter(t, node, t.TempDir()), nic.NewID()
+	v := taken(t, s, id, wanted(node.VF("ens1", n)))
+	must(t, s.Apply(t.Context(), id, v))
+	return node, s, id, v
+}
+
 func same(t testing.TB, what string, want, got map[string]nic.VFSettings) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -67,8 +84,7 @@ func same(t testing.TB, what string, want, got map[string]nic.VFSettings) {
 
 func TestF31_AllFieldsAreSetAndSetBack(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 7, vftest.Driver{})
+	n := oneCard(7, vftest.Driver{})
 	s := setter(t, n, t.TempDir())
 	id, before := nic.NewID(), n.Settings()
 	v := n.VF("ens1", 5)
@@ -107,8 +123,7 @@ func TestAVLANThatWasLeftIsTakenAway(t *testing.T) {
 	for name, left := range map[string]nic.VFVLAN{
 		"a VLAN": {ID: 7, QoS: 2}, "a service tag": {ID: 7, Protocol: nic.VLAN8021AD}, "a priority": {QoS: 5}, "none": {},
 	} {
-		n := &vftest.Node{}
-		n.Add("ens1", 3, 2, vftest.Driver{})
+		n := oneCard(2, vftest.Driver{})
 		pf, err := n.PF(1)
 		must(t, err)
 		must(t, n.SetVF(pf.Link, 1, link.VFChange{VLAN: &left}))
@@ -128,8 +143,7 @@ func TestAVLANThatWasLeftIsTakenAway(t *testing.T) {
 		must(t, s.Restore(t.Context(), id, v))
 		same(t, name+", set back", before, n.Settings())
 	}
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 1, vftest.Driver{Untold: []string{"VLAN"}, Refuses: map[string]error{"VLAN": unix.EOPNOTSUPP}})
+	n := oneCard(1, vftest.Driver{Untold: []string{"VLAN"}, Refuses: map[string]error{"VLAN": unix.EOPNOTSUPP}})
 	s, id := setter(t, n, t.TempDir()), nic.NewID()
 	v := n.VF("ens1", 0)
 	v.Set = nic.VFSettings{MAC: nic.NewMAC(), VLAN: &nic.VFVLAN{}}
@@ -141,12 +155,7 @@ func TestAVLANThatWasLeftIsTakenAway(t *testing.T) {
 
 func TestWhatIsSetByHandIsFoundAndMended(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 7, vftest.Driver{})
-	s := setter(t, n, t.TempDir())
-	id := nic.NewID()
-	v := taken(t, s, id, wanted(n.VF("ens1", 5)))
-	must(t, s.Apply(t.Context(), id, v))
+	n, s, id, v := applied(t, 7, vftest.Driver{}, 5)
 	must(t, s.Differs(t.Context(), id, v))
 	want := n.Settings()
 	pf, err := n.PF(1)
@@ -165,8 +174,7 @@ func TestWhatIsSetByHandIsFoundAndMended(t *testing.T) {
 // What is so already is not sent, and all that is not is one message.
 func TestMessages(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 63, vftest.Driver{})
+	n := oneCard(63, vftest.Driver{})
 	s := setter(t, n, t.TempDir())
 	id := nic.NewID()
 	v := taken(t, s, id, wanted(n.VF("ens1", 62)))
@@ -187,8 +195,7 @@ func TestMessages(t *testing.T) {
 
 func TestNothingIsSetBeforeTheControllerKnows(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 2, vftest.Driver{})
+	n := oneCard(2, vftest.Driver{})
 	s := setter(t, n, t.TempDir())
 	id, before := nic.NewID(), n.Settings()
 	v := wanted(n.VF("ens1", 0))
@@ -216,8 +223,7 @@ func TestADriverThatRefusesOrForgets(t *testing.T) {
 			"refuses": {Refuses: map[string]error{field: unix.EOPNOTSUPP}},
 			"forgets": {Forgets: []string{field}},
 		} {
-			n := &vftest.Node{}
-			n.Add("ens1", 3, 2, d)
+			n := oneCard(2, d)
 			s := setter(t, n, t.TempDir())
 			id, before := nic.NewID(), n.Settings()
 			v := n.VF("ens1", 1)
@@ -243,12 +249,7 @@ func TestADriverThatRefusesOrForgets(t *testing.T) {
 // it cannot refuse.
 func TestAllRefusalsAreToldAtOnce(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 2, vftest.IGB())
-	s := setter(t, n, t.TempDir())
-	id := nic.NewID()
-	v := taken(t, s, id, wanted(n.VF("ens1", 0)))
-	must(t, s.Apply(t.Context(), id, v))
+	n, s, id, v := applied(t, 2, vftest.IGB(), 0)
 	after := n.Settings()
 	v.Set.Link, v.Set.Rate = nic.VFLinkOn, &nic.VFRate{Max: 100}
 	err := s.Apply(t.Context(), id, v)
@@ -274,8 +275,7 @@ func TestADriverThatDoesNotTell(t *testing.T) {
 		"and does it":        {Untold: []string{"spoof check", "trust"}},
 		"trust alone":        {Untold: []string{"trust"}, Refuses: map[string]error{"trust": unix.EOPNOTSUPP}},
 	} {
-		n := &vftest.Node{}
-		n.Add("ens1", 3, 2, d)
+		n := oneCard(2, d)
 		s := setter(t, n, t.TempDir())
 		id, before := nic.NewID(), n.Settings()
 		v := taken(t, s, id, wanted(n.VF("ens1", 0)))
@@ -316,8 +316,7 @@ func TestADriverThatDoesNotTell(t *testing.T) {
 
 func TestBadInputIsToldAllAtOnceAndTouchesNothing(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 2, vftest.Driver{})
+	n := oneCard(2, vftest.Driver{})
 	dir := t.TempDir()
 	s := setter(t, n, dir)
 	bad := n.VF("ens1", 0)
@@ -342,8 +341,7 @@ func TestBadInputIsToldAllAtOnceAndTouchesNothing(t *testing.T) {
 // A recipe whose number is another VF's would set that one.
 func TestTheNumberAndTheAddressMustAgree(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 4, vftest.Driver{})
+	n := oneCard(4, vftest.Driver{})
 	s := setter(t, n, t.TempDir())
 	before := n.Settings()
 	v := wanted(n.VF("ens1", 1))
@@ -372,8 +370,7 @@ func TestRestoreWithMissingInputs(t *testing.T) {
 		},
 		"nothing": func(*testing.T, *vftest.Node, string, *nic.VF) {},
 	} {
-		n := &vftest.Node{}
-		n.Add("ens1", 3, 7, vftest.Driver{})
+		n := oneCard(7, vftest.Driver{})
 		dir := t.TempDir()
 		s := setter(t, n, dir)
 		id, before := nic.NewID(), n.Settings()
@@ -390,8 +387,7 @@ func TestRestoreWithMissingInputs(t *testing.T) {
 
 func TestRestoreOfWhatIsNotOursOrGone(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 7, vftest.Driver{})
+	n := oneCard(7, vftest.Driver{})
 	n.Add("ens2", 4, 7, vftest.Driver{})
 	s := setter(t, n, t.TempDir())
 	id := nic.NewID()
@@ -413,8 +409,7 @@ func TestRestoreOfWhatIsNotOursOrGone(t *testing.T) {
 
 func TestAfterARebootNothingOldIsSetBack(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 7, vftest.Driver{})
+	n := oneCard(7, vftest.Driver{})
 	dir := t.TempDir() // one that outlives a boot, too
 	s := setter(t, n, dir)
 	id := nic.NewID()
@@ -440,8 +435,7 @@ func TestAfterARebootNothingOldIsSetBack(t *testing.T) {
 func TestACrashAtEachStep(t *testing.T) {
 	t.Parallel()
 	for crash := range 4 {
-		n := &vftest.Node{}
-		n.Add("ens1", 3, 2, vftest.Driver{})
+		n := oneCard(2, vftest.Driver{})
 		dir := t.TempDir()
 		id, factory := nic.NewID(), n.Settings()
 		v := wanted(n.VF("ens1", 0))
@@ -464,8 +458,7 @@ func TestACrashAtEachStep(t *testing.T) {
 
 func TestANoteThatCannotBeReadGivesNothingAway(t *testing.T) {
 	t.Parallel()
-	n := &vftest.Node{}
-	n.Add("ens1", 3, 7, vftest.Driver{})
+	n := oneCard(7, vftest.Driver{})
 	dir := t.TempDir()
 	s := setter(t, n, dir)
 	v := n.VF("ens1", 3)
