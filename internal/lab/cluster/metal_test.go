@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/lab/guest"
+	"github.com/nicferry/nicferry/internal/lab/guest/guesttest"
 	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -66,13 +64,7 @@ func TestDefinitionOfAPhysicalHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "domain.xml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("virt-xml-validate", file, "domain").CombinedOutput(); err != nil {
-		t.Errorf("libvirt's schema refuses it: %v\n%s\n%s", err, out, text)
-	}
+	guesttest.WantDomain(t, text)
 	for i := range Cards {
 		if _, err := net.ParseMAC(CardMAC(1, i)); err != nil || !strings.Contains(text, CardMAC(1, i)) {
 			t.Errorf("card %d: %v in\n%s", i, err, text)

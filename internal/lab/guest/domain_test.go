@@ -6,13 +6,11 @@ import (
 	"encoding/xml"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/nicferry/nicferry/internal/lab/guest"
+	"github.com/nicferry/nicferry/internal/lab/guest/guesttest"
 	"github.com/nicferry/nicferry/internal/lab/guest/protocol"
 )
 
@@ -49,13 +47,7 @@ func TestDomainIsWhatLibvirtKnows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			file := filepath.Join(t.TempDir(), "domain.xml")
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if out, err := exec.Command("virt-xml-validate", file, "domain").CombinedOutput(); err != nil {
-				t.Errorf("libvirt's schema refuses it: %v\n%s\n%s", err, out, text)
-			}
+			guesttest.WantDomain(t, text)
 		})
 	}
 }

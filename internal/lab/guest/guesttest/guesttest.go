@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -133,6 +134,16 @@ func Sh(t testing.TB, guest *guest.Client, format string, args ...any) string {
 	out, err := guest.Command(t.Context(), "sh", "-ec", fmt.Sprintf(format, args...)).Output()
 	must(t, err)
 	return strings.TrimSpace(string(out))
+}
+
+// WantDomain wants that libvirt's schema knows the definition of a domain.
+func WantDomain(t testing.TB, xml string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "domain.xml")
+	must(t, os.WriteFile(file, []byte(xml), 0o600))
+	if out, err := exec.Command("virt-xml-validate", file, "domain").CombinedOutput(); err != nil {
+		t.Errorf("libvirt's schema refuses it: %v\n%s\n%s", err, out, xml)
+	}
 }
 
 func must(t testing.TB, err error) {
