@@ -91,13 +91,10 @@ func TestHostileTextIsShownNotObeyed(t *testing.T) {
 			t.Errorf("a name has broken its line: %q", &out)
 		}
 	}
-	var out bytes.Buffer
-	s := &sheet{now: time.Now()}
-	newClaim(view).describe(s)
-	if err := s.flush(&out); err != nil || obeyed(out.String()) {
-		t.Errorf("describe: %v, %q", err, &out)
+	if told := described(t, newClaim(view), time.Now()); obeyed(told) {
+		t.Errorf("describe: %q", told)
 	}
-	var errs bytes.Buffer
+	var out, errs bytes.Buffer
 	newApp(&out, &errs).run(t.Context(), []string{"get", hostile})
 	if obeyed(errs.String()) {
 		t.Errorf("errors: %q", &errs)
@@ -171,22 +168,17 @@ func TestConditionTellsItsTimes(t *testing.T) {
 // A node is described with what it may do: its tenants, and how far it is trusted.
 func TestANodeIsDescribed(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
-	s := &sheet{now: now}
-	node{api.NodeView{
+	told := described(t, node{api.NodeView{
 		Node:    nic.Node{Name: "n1", Phase: nic.NodeRevoked, Join: 3, Revoked: now.Add(-time.Hour)},
 		Tenants: []string{"red", "blue\x1b[31m"}, CertificateEnds: now.Add(2 * time.Hour),
-	}}.describe(s)
-	var out strings.Builder
-	if err := s.flush(&out); err != nil {
-		t.Fatal(err)
-	}
+	}}, now)
 	for _, want := range []string{`Tenants: +red,blue`, `Join: +3`, `Revoked: +2026-01-02T11:00:00Z \(60m ago\)`, `Certificate ends: +2026-01-02T14:00:00Z \(in 2h`} {
-		if !regexp.MustCompile("(?m)^" + want).MatchString(out.String()) {
-			t.Errorf("no %q in\n%s", want, out.String())
+		if !regexp.MustCompile("(?m)^" + want).MatchString(told) {
+			t.Errorf("no %q in\n%s", want, told)
 		}
 	}
-	if strings.Contains(out.String(), "\x1b") {
-		t.Errorf("it is obeyed: %q", out.String())
+	if strings.Contains(told, "\x1b") {
+		t.Errorf("it is obeyed: %q", told)
 	}
 }
 
@@ -200,13 +192,23 @@ func TestANodeIsDescribedWithItsRoom(t *testing.T) {
 		`local: +7 of 8 slots free$`:  {Provider: "local", Slot: "slot", NICs: 8, Free: 7},
 		`cloud: +no answer; seats on`: {Provider: "cloud", Problem: "no answer", Seats: &api.SeatRoom{Taken: 3}},
 	} {
-		s := &sheet{}
-		roomyNode{newNode(api.NodeView{Node: nic.Node{Name: "n1"}}), []api.NodeRoom{r}, nil}.describe(s)
-		var out strings.Builder
-		if err := s.flush(&out); err != nil || !regexp.MustCompile("(?m)^  "+want).MatchString(out.String()) {
-			t.Errorf("%v: no %q in\n%s", err, want, out.String())
+		told := described(t, roomyNode{newNode(api.NodeView{Node: nic.Node{Name: "n1"}}), []api.NodeRoom{r}, nil}, time.Time{})
+		if !regexp.MustCompile("(?m)^  " + want).MatchString(told) {
+			t.Errorf("no %q in\n%s", want, told)
 		}
 	}
+}
+
+// described is what is said of a thing, at that time.
+func described(t *testing.T, of interface{ describe(*sheet) }, now time.Time) string {
+	t.Helper()
+	var out strings.Builder
+	s := &sheet{now: now}
+	of.describe(s)
+	if err := s.flush(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }
 
 func TestAge(t *testing.T) {

@@ -1,10 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/nic"
@@ -31,13 +31,7 @@ func TestDescribeCloud(t *testing.T) {
 			"Seats: 2 taken of 14, and no more are given Cloud: Zone: a Addresses for seats: 14",
 		},
 	} {
-		var out bytes.Buffer
-		s := &sheet{}
-		c.thing.describe(s)
-		if err := s.flush(&out); err != nil {
-			t.Fatal(err)
-		}
-		got := strings.Join(strings.Fields(out.String()), " ")
+		got := strings.Join(strings.Fields(described(t, c.thing, time.Time{})), " ")
 		if !strings.Contains(got, c.want) || strings.Contains(got, "Cloud") != (c.want != "") || strings.ContainsRune(got, '\x1b') {
 			t.Errorf("got %s\nwant %s", got, c.want)
 		}

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/nic"
@@ -39,13 +39,7 @@ func TestDescribeFunctions(t *testing.T) {
 		},
 		{made(nic.Functions{}), "", "Name"},
 	} {
-		var out bytes.Buffer
-		s := &sheet{}
-		c.thing.describe(s)
-		if err := s.flush(&out); err != nil {
-			t.Fatal(err)
-		}
-		got := strings.Join(strings.Fields(out.String()), " ")
+		got := strings.Join(strings.Fields(described(t, c.thing, time.Time{})), " ")
 		if c.want == "Name" && strings.Contains(got, "VF") || c.want != "Name" && !strings.Contains(got, c.want) {
 			t.Errorf("got %s\nwant %s", got, c.want)
 		}
