@@ -55,6 +55,25 @@ func Errorf(kind error, format string, args ...any) error {
 	return &Error{Kind: kind, Err: fmt.Errorf(format, args...)}
 }
 
+// Failing returns the function that makes any error of a provider's op an Error that
+// says so. One that is none yet is what classify makes of it; without a scope it
+// reaches as far as the NIC.
+func Failing(name, op string, id nic.ID, classify func(error) Error) func(error) error {
+	return func(err error) error {
+		var e Error
+		if said, ok := errors.AsType[*Error](err); ok {
+			e = *said
+		} else {
+			e = classify(err)
+		}
+		if e.Scope == "" {
+			e.Scope = ScopeNIC
+		}
+		e.Provider, e.Op, e.ID = name, op, id
+		return &e
+	}
+}
+
 // Error reads "local: attach nic-…: exhausted: 4 of 4 slots in use".
 func (e *Error) Error() string {
 	var b strings.Builder

@@ -191,17 +191,9 @@ func meaning(api string, s said, status int) (provider.Scope, error) {
 
 // failing returns the function that makes any error of an op the caller's.
 func (p *Provider) failing(op string, id nic.ID) func(error) error {
-	return func(err error) error {
-		e := provider.Error{Kind: provider.ErrUnknown, Err: err}
-		if known, ok := errors.AsType[*provider.Error](err); ok {
-			e = *known
-		}
-		if e.Scope == "" {
-			e.Scope = provider.ScopeNIC
-		}
-		e.Provider, e.Op, e.ID = p.opts.Name, op, id
-		return &e
-	}
+	return provider.Failing(p.opts.Name, op, id, func(err error) provider.Error {
+		return provider.Error{Kind: provider.ErrUnknown, Err: err}
+	})
 }
 
 func throttled(err error) bool { return errors.Is(err, provider.ErrThrottled) }

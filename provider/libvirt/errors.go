@@ -10,6 +10,7 @@ import (
 	"github.com/nicferry/nicferry/internal/virt"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/ledgerlog"
 )
 
 // kinds says what package virt's kinds are in the contract, and how far they
@@ -33,24 +34,13 @@ var kinds = []struct {
 	{virt.ErrUnsupported, provider.ErrUnsupported, provider.ScopeNode},
 }
 
-// failing returns the function that makes any error of an op a
-// *provider.Error of one kind. A refusal of the ledger keeps its kind. What is
-// none of libvirt's and no refusal is ErrUnknown, because a record may have
-// been written.
+// failing returns the function that makes any error of an op a *provider.Error of one
+// kind.
 func (p *Provider) failing(op string, id nic.ID) func(error) error {
-	return func(err error) error {
-		e := classify(err)
-		if said, ok := errors.AsType[*provider.Error](err); ok {
-			e = *said
-		}
-		if e.Scope == "" {
-			e.Scope = provider.ScopeNIC
-		}
-		e.Provider, e.Op, e.ID = p.opts.Name, op, id
-		return &e
-	}
+	return provider.Failing(p.opts.Name, op, id, classify)
 }
 
+// classify says of which kind an error is that comes from libvirt or the ledger.
 func classify(err error) provider.Error {
 	if ended(err) {
 		return provider.Error{Kind: provider.ErrUnknown, Err: err}
@@ -60,13 +50,7 @@ func classify(err error) provider.Error {
 			return provider.Error{Kind: k.kind, Scope: k.scope, Err: errors.New(err.Error())}
 		}
 	}
-	for _, kind := range []error{provider.ErrThrottled, provider.ErrDenied, provider.ErrBusy} {
-		if errors.Is(err, kind) {
-			return provider.Error{Kind: kind, Err: errors.New(err.Error())}
-		}
-	}
-	// A record that the ledger misses does not mean that the NIC is not found.
-	return provider.Error{Kind: provider.ErrUnknown, Err: errors.New(err.Error())}
+	return ledgerlog.Classify(err)
 }
 
 // refused says that libvirt has answered, and done nothing.

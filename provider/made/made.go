@@ -71,6 +71,12 @@ func New(o Options) *NICs { return &NICs{opts: o, log: ledgerlog.Log{Ledger: o.L
 // Log is what the provider was told.
 func (n *NICs) Log() ledgerlog.Log { return n.log }
 
+// Failing returns the function that makes any error of an op of the provider a
+// *provider.Error of one kind. A refusal of the ledger or the nodes keeps its kind.
+func (n *NICs) Failing(op string, id nic.ID) func(error) error {
+	return provider.Failing(n.opts.Name, op, id, ledgerlog.Classify)
+}
+
 // Node returns the node that is the instance. One that is not ours is an error of
 // the kind missing.
 func (n *NICs) Node(ctx context.Context, instance nic.InstanceID, missing error) (nic.Node, error) {
