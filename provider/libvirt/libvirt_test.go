@@ -43,14 +43,7 @@ func TestWhatNoDomainCanBeGivenIsRefused(t *testing.T) {
 			w := newWorld(virt.ACPI)
 			spec := newSpec(nic.NewID())
 			c.spoil(&spec)
-			_, err := w.controller().Create(t.Context(), spec)
-			if !errors.Is(err, provider.ErrInvalid) || !strings.Contains(err.Error(), c.field) {
-				t.Errorf("Create: %v; want an invalid %s", err, c.field)
-			}
-			_, err = w.controller().Place(t.Context(), spec, nic.Node{Name: "alpha"})
-			if !errors.Is(err, provider.ErrInvalid) || !strings.Contains(err.Error(), c.field) {
-				t.Errorf("Place: %v; want an invalid %s", err, c.field)
-			}
+			providertest.WantRefused(t, w.controller(), spec, "alpha", c.field)
 			w.ledger.WantEmpty(t, "a refused spec")
 		})
 	}
