@@ -49,9 +49,10 @@ container gets goes to it as NICFERRY_PCI_ETH0, NICFERRY_MAC_ETH0 and
 NICFERRY_ADDRS_ETH0, after the interface's name; what is behind -- goes to docker run
 as it is. Docker's own network is left out unless you ask for one.
 
-A NIC that is reserved and not used is given back when docker run fails, and at the
-latest after five minutes: fetch a large image before. It works for other networks
-too, which need none of this: docker run --label nicferry.network=NETWORK does.
+An image that is not here is pulled first, as by docker run. A NIC that is reserved and
+not used is given back when docker run fails, and at the latest after five minutes. It
+works for other networks too, which need none of this: docker run --label
+nicferry.network=NETWORK does.
 
 It needs root's socket of the controller, an admin's certificate, or this node's own:
 --controller, --cert and --key of its agent. Exit codes are those of docker run; until
@@ -101,6 +102,9 @@ func (r *runCommand) run(cmd *cobra.Command, args []string) error {
 	}
 	defer c.Close()
 	ctx := cmd.Context()
+	if err := r.fetch(ctx); err != nil {
+		return err
+	}
 	claim, err := r.reserve(ctx, c)
 	if err != nil {
 		return err
@@ -204,10 +208,17 @@ func (r *runCommand) giveBack(ctx context.Context, c *client.Client, id nic.Clai
 // dockerFailed is docker's own exit code for what it could not begin.
 const dockerFailed = 125
 
-// A dockerError is the end of docker run, which has told the user why.
-type dockerError struct{ code int }
+// A dockerError is the end of docker, which has told the user why.
+type dockerError struct {
+	what string
+	code int // docker run's
+}
 
-func (e *dockerError) Error() string { return fmt.Sprintf("docker run ended with %d", e.code) }
+func (e *dockerError) Error() string { return e.what }
+
+func dockerEnded(code int) error {
+	return &dockerError{fmt.Sprintf("docker run ended with %d", code), code}
+}
 
 // start runs docker run to its end.
 func (r *runCommand) start(ctx context.Context, c *client.Client, id nic.ClaimID, card runCard) error {
@@ -220,9 +231,9 @@ func (r *runCommand) start(ctx context.Context, c *client.Client, id nic.ClaimID
 	case err != nil && !ended:
 		return errors.Join(fmt.Errorf("run %s: %w", r.docker, err), r.giveBack(ctx, c, id))
 	case ended && exit.ExitCode() == dockerFailed:
-		return errors.Join(&dockerError{dockerFailed}, r.giveBack(ctx, c, id))
+		return errors.Join(dockerEnded(dockerFailed), r.giveBack(ctx, c, id))
 	case ended:
-		return errors.Join(&dockerError{max(exit.ExitCode(), 1)}, r.giveBack(ctx, c, id))
+		return errors.Join(dockerEnded(max(exit.ExitCode(), 1)), r.giveBack(ctx, c, id))
 	}
 	return r.adopted(ctx, c, id)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nicferry/nicferry/internal/api"
@@ -28,10 +29,12 @@ type binding struct {
 	// never: the node does not bind. refuses: the network has no VF left.
 	never, refuses bool
 	// adopts: the container gets the claim.
-	adopts bool
+	adopts   bool
+	acquired atomic.Int32
 }
 
 func (b *binding) Acquire(ctx context.Context, owner nic.Owner, container string, req nic.Request) (nic.Claim, error) {
+	b.acquired.Add(1)
 	claim, err := b.Backend.Acquire(ctx, owner, container, req)
 	if err != nil || b.never {
 		return claim, err
@@ -61,12 +64,14 @@ func (b *binding) Claim(ctx context.Context, id nic.ClaimID) (api.ClaimView, err
 }
 
 // A runRig is a command line beside that controller, and a docker that writes down what
-// it is told and ends as it is told.
+// it is told and ends as it is told. It has the image dpdk, cannot pull the image none, and
+// pulls others.
 type runRig struct {
 	*binding
 	out, errs bytes.Buffer
 	address   string
 	program   string
+	asked     string // a file with what docker was told before it runs the container
 }
 
 func newRunRig(t *testing.T, dockerEnds int) *runRig {
@@ -75,9 +80,23 @@ func newRunRig(t *testing.T, dockerEnds int) *runRig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &runRig{binding: &binding{Backend: apitest.New(), docker: filepath.Join(dir, "told")}, program: filepath.Join(dir, "docker")}
+	r := &runRig{binding: &binding{Backend: apitest.New(), docker: filepath.Join(dir, "told")}, program: filepath.Join(dir, "docker"), asked: filepath.Join(dir, "asked")}
 	r.PutNetwork(api.NetworkView{Network: nic.Network{Name: "fast"}})
-	script := fmt.Sprintf("#!/bin/sh\nprintf '%%s\\n' \"$@\" > %s\nexit %d\n", r.docker, dockerEnds)
+	script := fmt.Sprintf(`#!/bin/sh
+case "$1" in
+run)
+	printf '%%s\n' "$@" > %[1]s
+	exit %[2]d
+esac
+echo "$@" >> %[3]s
+for image do :; done
+case "$1 $image" in
+pull\ none) echo "no such image" >&2; exit 1;;
+pull\ *) echo "layers of $image";;
+image\ dpdk) ;;
+*) exit 1
+esac
+`, r.docker, dockerEnds, r.asked)
 	if err := os.WriteFile(r.program, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
