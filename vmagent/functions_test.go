@@ -45,6 +45,7 @@ type sightings struct {
 	mu     sync.Mutex
 	byHand []string
 	failed int
+	lost   int
 }
 
 func (s *sightings) SetByHand(field string) {
@@ -63,6 +64,12 @@ func (s *sightings) told() ([]string, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.byHand), s.failed
+}
+
+func (s *sightings) LinkFailed(string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost++
 }
 
 func (*sightings) Ferried(string, time.Duration, error) {}
@@ -120,6 +127,23 @@ func (m *carded) brought(w nic.Wanted) (nic.Wanted, nic.Observed) {
 	return w, said
 }
 
+// givesBack has the wish end, and waits until nothing of it is left.
+func (m *carded) givesBack(w nic.Wanted) {
+	m.t.Helper()
+	w.Gone = true
+	m.Want(w)
+	m.Await(m.t, w, nic.ObservedClean)
+}
+
+// unusable waits for the node to say that the wish's VF cannot be used, for that reason.
+func (m *carded) unusable(w nic.Wanted, why string) {
+	m.t.Helper()
+	said := m.said(w, "why the VF cannot be used", func(o nic.Observed) bool { _, fails := reasonOf(o, nic.ReasonVFUnusable); return fails })
+	if c, _ := reasonOf(said, nic.ReasonVFUnusable); said.State != nic.ObservedWaiting || !strings.Contains(c.Message, why) {
+		m.t.Errorf("got %+v, want %q", said, why)
+	}
+}
+
 // said waits until the node's word about a NIC is as ok has it.
 func (m *carded) said(w nic.Wanted, what string, ok func(nic.Observed) bool) nic.Observed {
 	m.t.Helper()
@@ -175,9 +199,7 @@ func TestF31_AVFIsSetOnceItsFormerSettingsAreOnRecord(t *testing.T) {
 	if got := m.addrs(ns); !strings.Contains(got, "192.0.2.2/24") {
 		t.Errorf("the container has\n%s", got)
 	}
-	w.Gone = true
-	m.Want(w)
-	m.Await(t, w, nic.ObservedClean)
+	m.givesBack(w)
 	if m.cards.Set() != 0 || !m.has("VF11") || strings.Contains(m.addrs(ns), "eth0") {
 		t.Errorf("given back: %d are set, host has %v", m.cards.Set(), m.links())
 	}
@@ -302,9 +324,7 @@ func TestF30_F34_F37_AVFUnderOtherNamesComesHome(t *testing.T) {
 	netnstest.Run(t, ns, "ip", "link", "property", "add", "dev", "eth0", "altname", "VF11")
 	netnstest.Run(t, ns, "ip", "link", "set", "eth0", "down")
 	netnstest.Run(t, ns, "ip", "link", "set", "eth0", "name", "mine", "address", nic.NewMAC().String())
-	w.Gone = true
-	m.Want(w)
-	m.Await(t, w, nic.ObservedClean)
+	m.givesBack(w)
 	if !m.has("VF11") || strings.Contains(m.addrs(ns), "mine") {
 		t.Errorf("given back: host has %v", m.links())
 	}
@@ -351,9 +371,7 @@ func TestCardsAreToldAtHelloAndWhenTheyChange(t *testing.T) {
 	mu.Lock()
 	has = nil
 	mu.Unlock()
-	w.Gone = true
-	m.Want(w)
-	m.Await(t, w, nic.ObservedClean)
+	m.givesBack(w)
 	if cards, _ := m.Cards(); len(cards) != 0 {
 		t.Errorf("the report that a VF is clean has no look at the cards with it: %+v", cards)
 	}
@@ -377,9 +395,44 @@ func TestF38_AVFIsInOnceAFrameHasLeft(t *testing.T) {
 	m.cards.Cable(t, 0, false)
 	m.stop()
 	m.start()
-	m.agentRuns(w)
-	if said := m.Said(w.NIC); said.State != nic.ObservedIn || len(said.Conditions) != 0 {
+	said = m.said(w, "the link to be down", func(o nic.Observed) bool { _, told := reasonOf(o, nic.ReasonLinkDown); return told })
+	if _, waits := reasonOf(said, nic.ReasonNothingLeaves); said.State != nic.ObservedIn || waits {
 		t.Errorf("pulled afterwards: %+v", said)
+	}
+}
+
+// A VF whose cable is pulled once it is in its container says so while it is out, and is
+// counted once; the claim stays.
+func TestAVFThatLosesItsLinkTellsOfIt(t *testing.T) {
+	m := newCarded(t)
+	w := onVF(1)
+	m.engine.run(t, id(1), nil)
+	w, said := m.brought(w)
+	if u := m.links1(); len(said.Conditions) != 0 || u != (upAndDown{1, 0}) {
+		t.Errorf("at first: %+v, %+v", said, u)
+	}
+	m.cards.Cable(t, 0, false)
+	isDown := func(o nic.Observed) bool { _, is := reasonOf(o, nic.ReasonLinkDown); return is }
+	said = m.said(w, "the link to be down", isDown)
+	c, _ := reasonOf(said, nic.ReasonLinkDown)
+	if want := "VF 0000:03:10.0 of PF 0000:03:00.0 has no link; it comes back by itself"; said.State != nic.ObservedIn || c.Message != want || len(said.Addrs) != 1 {
+		t.Errorf("got %+v; want %q", said, want)
+	}
+	m.engine.change(id(1), func() {})
+	m.agentRuns(w)
+	if u := m.links1(); u != (upAndDown{0, 1}) || m.seen.losses() != 1 || !isDown(m.Said(w.NIC)) {
+		t.Errorf("down: %+v, %d failures, %+v", u, m.seen.losses(), m.Said(w.NIC))
+	}
+	m.cards.Cable(t, 0, true)
+	m.said(w, "the link to be back", func(o nic.Observed) bool { return o.State == nic.ObservedIn && len(o.Conditions) == 0 })
+	if u := m.links1(); u != (upAndDown{1, 0}) {
+		t.Errorf("back again: %+v", u)
+	}
+	w.Gone = true
+	m.Want(w)
+	m.Await(t, w, nic.ObservedClean)
+	if u := m.links1(); u != (upAndDown{}) {
+		t.Errorf("given back: %+v", u)
 	}
 }
 
@@ -432,13 +485,8 @@ func TestF39_AVFThatSomebodyElseHasIsLeftAlone(t *testing.T) {
 	w := onVF(1)
 	m.engine.run(t, id(1), nil)
 	w = m.onRecord(w)
-	said := m.said(w, "why it is not brought in", func(o nic.Observed) bool { _, fails := reasonOf(o, nic.ReasonVFUnusable); return fails })
-	if c, _ := reasonOf(said, nic.ReasonVFUnusable); said.State != nic.ObservedWaiting || !strings.Contains(c.Message, "VF 0000:03:10.0 has no interface in the host's namespace") {
-		t.Errorf("got %+v", said)
-	}
-	w.Gone = true
-	m.Want(w)
-	m.Await(t, w, nic.ObservedClean)
+	m.unusable(w, "VF 0000:03:10.0 has no interface in the host's namespace")
+	m.givesBack(w)
 	if got := netnstest.Run(t, foreign, "ip", "-o", "link", "show", "vf0"); !strings.Contains(got, ",UP") {
 		t.Errorf("the other one has %s", got)
 	}
@@ -453,10 +501,7 @@ func TestF40_AVFWhoseDriverRefusesItIsToldOf(t *testing.T) {
 	w := onVF(1)
 	m.engine.run(t, id(1), nil)
 	w = m.onRecord(w)
-	said := m.said(w, "why it is not set", func(o nic.Observed) bool { _, fails := reasonOf(o, nic.ReasonVFUnusable); return fails })
-	if c, _ := reasonOf(said, nic.ReasonVFUnusable); said.State != nic.ObservedWaiting || !strings.Contains(c.Message, "rate: wanted 100 Mbit/s") {
-		t.Errorf("got %+v", said)
-	}
+	m.unusable(w, "rate: wanted 100 Mbit/s")
 	m.stop()
 	m.cards.Refuse = nil
 	m.start()
@@ -464,7 +509,7 @@ func TestF40_AVFWhoseDriverRefusesItIsToldOf(t *testing.T) {
 	m.stop()
 	m.cards.Refuse = refused
 	m.start()
-	said = m.said(w, "the refusal", func(o nic.Observed) bool { return len(o.Conditions) > 0 })
+	said := m.said(w, "the refusal", func(o nic.Observed) bool { return len(o.Conditions) > 0 })
 	if _, fails := reasonOf(said, nic.ReasonNodeError); !fails {
 		t.Errorf("of a VF that the container had it says %+v", said)
 	}

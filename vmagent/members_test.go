@@ -41,9 +41,7 @@ func (m *carded) bonded() (w nic.Wanted, works bool) {
 		m.t.Errorf("without bonds: %+v; host has %v", said, m.links())
 	}
 	m.t.Log("this kernel has no bonds")
-	w.Gone = true
-	m.Want(w)
-	m.Await(m.t, w, nic.ObservedClean)
+	m.givesBack(w)
 	if m.cards.Set() != 0 {
 		m.t.Errorf("given back: %d are still set", m.cards.Set())
 	}
@@ -54,6 +52,7 @@ func (m *carded) bonded() (w nic.Wanted, works bool) {
 type upAndDown struct{ up, down int }
 
 func (u *upAndDown) Members(_ string, up, down int)        { u.up, u.down = u.up+up, u.down+down }
+func (*upAndDown) Links(string, int, int)                  {}
 func (*upAndDown) NICs(nic.ObservedState, string, int)     {}
 func (*upAndDown) Connected(bool)                          {}
 func (*upAndDown) Workers(int, int)                        {}
@@ -86,9 +85,7 @@ func TestBondThatLosesAMemberTellsOfIt(t *testing.T) {
 	if u := m.members(); u != (upAndDown{2, 0}) {
 		t.Errorf("back again: %+v", u)
 	}
-	w.Gone = true
-	m.Want(w)
-	m.Await(t, w, nic.ObservedClean)
+	m.givesBack(w)
 	if !m.has("VF11") || !m.has("VF21") || m.cards.Set() != 0 {
 		t.Errorf("given back: %d are set, host has %v", m.cards.Set(), m.links())
 	}

@@ -39,7 +39,5 @@ func TestAPromotedContainerGetsItsVFWhileItRuns(t *testing.T) {
 	if got := m.addrs(ns); !strings.Contains(got, "eth0") || !strings.Contains(got, "192.0.2.2/24") || m.cards.Set() != 1 {
 		t.Errorf("on the VF, of which %d are set, the container has\n%s", m.cards.Set(), got)
 	}
-	w.Gone = true
-	m.Want(w)
-	m.Await(t, w, nic.ObservedClean)
+	m.givesBack(w)
 }

@@ -71,9 +71,7 @@ func TestF31_AReservedVFInUserSpaceIsItsContainers(t *testing.T) {
 	if said.Running || m.cards.Set() != 1 {
 		t.Errorf("stopped: %+v; %d are set", said, m.cards.Set())
 	}
-	w.Gone = true
-	m.Want(w)
-	m.Await(t, w, nic.ObservedClean)
+	m.givesBack(w)
 	if m.cards.Set() != 0 {
 		t.Errorf("given back: %d are set", m.cards.Set())
 	}
@@ -92,9 +90,7 @@ func TestAReservationThatEndsIsGivenBack(t *testing.T) {
 	if released := m.Released(); len(released) > 0 {
 		t.Errorf("the agent has released %v", released)
 	}
-	w.Gone = true
-	m.Want(w)
-	m.Await(t, w, nic.ObservedClean)
+	m.givesBack(w)
 	if m.cards.Set() != 0 {
 		t.Errorf("given back: %d are set", m.cards.Set())
 	}
