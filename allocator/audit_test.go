@@ -87,26 +87,45 @@ func allOf(claims ...nic.Claim) count {
 	}
 }
 
-// audit wants just these kinds of finding, in any order, and returns them.
-func (r *rig) audit(fix bool, kinds ...api.FindingKind) []api.Finding {
+// look is what an audit finds; what it is to mend it has to.
+func (r *rig) look(fix bool) []api.Finding {
 	r.t.Helper()
 	audit, err := r.alloc.Audit(r.t.Context(), fix)
 	if err != nil {
 		r.t.Fatalf("audit: %v", err)
 	}
-	var got []api.FindingKind
 	for _, f := range audit.Findings {
-		got = append(got, f.Kind)
 		if f.Error != "" {
-			r.t.Errorf("%+v", f)
+			r.t.Errorf("not mended: %+v", f)
 		}
+	}
+	return audit.Findings
+}
+
+// faultless wants that an audit finds nothing but nodes that are silent.
+func (r *rig) faultless(fix bool) {
+	r.t.Helper()
+	for _, f := range r.look(fix) {
+		if f.Kind != api.FindingNodeSilent {
+			r.t.Errorf("the audit finds %+v", f)
+		}
+	}
+}
+
+// audit wants just these kinds of finding, in any order, and returns them.
+func (r *rig) audit(fix bool, kinds ...api.FindingKind) []api.Finding {
+	r.t.Helper()
+	found := r.look(fix)
+	var got []api.FindingKind
+	for _, f := range found {
+		got = append(got, f.Kind)
 	}
 	slices.Sort(got)
 	slices.Sort(kinds)
 	if !slices.Equal(got, kinds) {
-		r.t.Errorf("the audit finds %+v; want %v", audit.Findings, kinds)
+		r.t.Errorf("the audit finds %+v; want %v", found, kinds)
 	}
-	return audit.Findings
+	return found
 }
 
 // drop removes records by hand.

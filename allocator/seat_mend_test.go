@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/allocator"
-	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
@@ -211,27 +210,11 @@ func TestF54_SeatsAreForgottenByTheReleaseBefore(t *testing.T) {
 				r.start()
 				r.wait(10 * time.Second)
 				for range 3 {
-					audit, err := r.alloc.Audit(t.Context(), true)
-					if err != nil {
-						t.Fatal(err)
-					}
-					for _, f := range audit.Findings {
-						if f.Error != "" {
-							t.Errorf("not mended: %+v", f)
-						}
-					}
+					r.look(true)
 					r.wait(5 * time.Second)
 				}
 				r.live(5 * time.Second)
-				audit, err := r.alloc.Audit(t.Context(), false)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, f := range audit.Findings {
-					if f.Kind != api.FindingNodeSilent {
-						t.Errorf("still found: %+v", f)
-					}
-				}
+				r.faultless(false)
 				if c := r.claim(all[0].ID); c.Phase != nic.ClaimBound || c.NIC != all[0].NIC || r.nicOf(c).Carrier != carrier || r.changes() != before {
 					t.Errorf("the container has %+v on %+v; %s, before %s", c, r.nicOf(c), r.changes(), before)
 				}
