@@ -64,6 +64,7 @@ const (
 	ReasonPromiscuous        Reason = "Promiscuous"         // a card takes what is not for it
 	ReasonSpoofCheckUntold   Reason = "SpoofCheckUntold"    // a card's driver does not tell whether it stops frames with another MAC
 	ReasonMemberDown         Reason = "MemberDown"          // a bond goes on without one of its cards
+	ReasonLinkDown           Reason = "LinkDown"            // a VF in its container has lost its link
 	ReasonDeviceNotGiven     Reason = "DeviceNotGiven"      // the container may not open the device that its program is to drive
 )
 

@@ -38,7 +38,7 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 		return err
 	}
 	p.show(w, at.Index)
-	if err := a.audit(ctx, p, w, said); err != nil {
+	if err := a.audit(ctx, p, w, at.Index, said); err != nil {
 		return err
 	}
 	p.pass(nic.StepMoved)

@@ -31,9 +31,12 @@ type functions struct {
 	unseen time.Time
 	// failures are how often each member of a bond has lost its link, by PCI address.
 	failures map[string]int
-	downText string // what was said last of members that are down
-	fresh    bool   // the bond has had no time yet to find their links
-	members  *memberWatch
+	downText string // what was said last of links that are down
+	// fresh: it had no time yet to find its links, or to find its one again that is gone
+	// since down.
+	fresh bool
+	down  time.Time
+	watch *linkWatch
 }
 
 // byHandShown is how long people see that a VF was put right.
@@ -160,7 +163,7 @@ func (a *Agent) byHand(p *plug, w nic.Wanted, texts ...string) {
 }
 
 // audit looks at the VFs of a NIC that is in its container, beside how they are set.
-func (a *Agent) audit(ctx context.Context, p *plug, w nic.Wanted, said *nic.Observed) error {
+func (a *Agent) audit(ctx context.Context, p *plug, w nic.Wanted, index int, said *nic.Observed) error {
 	if !w.Device.Kind.Functions() {
 		return nil
 	}
@@ -171,6 +174,9 @@ func (a *Agent) audit(ctx context.Context, p *plug, w nic.Wanted, said *nic.Obse
 	}
 	if err == nil {
 		err = a.auditMembers(ctx, p, w, said)
+	}
+	if err == nil {
+		err = a.auditLink(p, w, index, said)
 	}
 	f := &p.functions
 	if f.byHand != "" && time.Since(f.at) < byHandShown {

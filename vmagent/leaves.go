@@ -50,7 +50,7 @@ func (a *Agent) leaves(ctx context.Context, p *plug, w nic.Wanted, index int, sa
 	}
 	p.functions.left, p.functions.unseen = true, time.Time{}
 	a.settle(p, p.sandbox, p.pid, p.ns, w.NIC)
-	return nil
+	return a.auditLink(p, w, index, said)
 }
 
 // sendOne sends a frame, if there is a link, and has it seen by the interface itself or by
@@ -115,8 +115,8 @@ func (a *Agent) witnessed(ctx context.Context, from vf.Port, mac nic.MAC, v nic.
 	return err
 }
 
-// untilSeen is when to look again whether a frame leaves, or a bond's members have found
-// their links; 0 for never.
+// untilSeen is when to look again whether a frame leaves, or links are found that had no
+// time yet; 0 for never.
 func (p *plug) untilSeen() time.Duration {
 	switch {
 	case p.ns == nil:
@@ -126,7 +126,7 @@ func (p *plug) untilSeen() time.Duration {
 	case !p.functions.unseen.IsZero():
 		return leaveAgain
 	case p.functions.fresh:
-		return memberSettles
+		return linkSettles
 	}
 	return 0
 }

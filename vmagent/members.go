@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nicferry/nicferry/internal/link"
-	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -16,7 +14,7 @@ func (a *Agent) auditMembers(ctx context.Context, p *plug, w nic.Wanted, said *n
 	if w.Device.Kind != nic.Bonded {
 		return nil
 	}
-	a.watchMembers(p, w)
+	a.watchLinks(p, w)
 	all, err := a.maker.Members(ctx, w.NIC, w.Device, p.ns)
 	if err != nil {
 		return err
@@ -41,7 +39,7 @@ func (a *Agent) auditMembers(ctx context.Context, p *plug, w nic.Wanted, said *n
 		}
 	}
 	p.showMembers(len(up), len(down))
-	p.functions.fresh = len(down) > 0 && time.Since(p.functions.members.since) < memberSettles
+	p.functions.fresh = len(down) > 0 && time.Since(p.functions.watch.since) < linkSettles
 	if len(down) == 0 || p.functions.fresh {
 		p.functions.downText = ""
 		return nil
@@ -56,72 +54,6 @@ func (a *Agent) auditMembers(ctx context.Context, p *plug, w nic.Wanted, said *n
 	}
 	p.functions.downText = text
 	return nil
-}
-
-// memberRest is how long the changes of a container's links are gathered: it may change
-// them as fast as it likes.
-const memberRest = 250 * time.Millisecond
-
-// memberSettles is how long a bond has to find its members' links when it was made.
-const memberSettles = time.Second
-
-// A memberWatch wakes a worker when a link in its container's namespace changes.
-type memberWatch struct {
-	watch *link.Watch // nil where the kernel lets nobody listen
-	at    netns.ID
-	since time.Time
-	quit  chan struct{}
-	ended chan struct{}
-}
-
-// watchMembers has the worker woken when a member's link comes or goes. Where the kernel
-// lets nobody listen, the look at everything must do.
-func (a *Agent) watchMembers(p *plug, w nic.Wanted) {
-	if m := p.functions.members; m != nil && m.at == p.ns.ID() {
-		return
-	}
-	p.stopMembers()
-	m := &memberWatch{at: p.ns.ID(), since: time.Now(), quit: make(chan struct{}), ended: make(chan struct{})}
-	p.functions.members = m
-	watch, err := link.Subscribe(p.ns)
-	if err != nil {
-		a.opts.Log.Warn("members of a bond are not watched, they are looked at now and then", "nic", w.NIC, "claim", w.Claim, "err", err)
-		close(m.ended)
-		return
-	}
-	m.watch = watch
-	key := keyOf(w)
-	go func() {
-		defer close(m.ended)
-		for {
-			select {
-			case <-m.quit:
-				return
-			case _, open := <-watch.C:
-				if !open {
-					return
-				}
-			}
-			a.queue.Wake(key)
-			select {
-			case <-m.quit:
-				return
-			case <-time.After(memberRest):
-			}
-		}
-	}()
-}
-
-// stopMembers ends the watch: its socket would keep the namespace alive.
-func (p *plug) stopMembers() {
-	if m := p.functions.members; m != nil {
-		close(m.quit)
-		if m.watch != nil {
-			m.watch.Close()
-		}
-		<-m.ended
-		p.functions.members = nil
-	}
 }
 
 // showMembers lets others see how many members a bond has that are up and down.

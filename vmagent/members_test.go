@@ -52,7 +52,6 @@ func (m *carded) bonded() (w nic.Wanted, works bool) {
 type upAndDown struct{ up, down int }
 
 func (u *upAndDown) Members(_ string, up, down int)        { u.up, u.down = u.up+up, u.down+down }
-func (*upAndDown) Links(string, int, int)                  {}
 func (*upAndDown) NICs(nic.ObservedState, string, int)     {}
 func (*upAndDown) Connected(bool)                          {}
 func (*upAndDown) Workers(int, int)                        {}

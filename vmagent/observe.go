@@ -24,6 +24,8 @@ type Observer interface {
 	SetByHand(field string)
 	// MemberFailed: members of a bond have lost their links so many times more.
 	MemberFailed(network string, times int)
+	// LinkFailed: a single VF that a container has has lost its link.
+	LinkFailed(network string)
 }
 
 // blind observes nothing.
@@ -35,6 +37,7 @@ func (blind) AskFailed(string)                     {}
 func (blind) Leased(string, string)                {}
 func (blind) SetByHand(string)                     {}
 func (blind) MemberFailed(string, int)             {}
+func (blind) LinkFailed(string)                    {}
 
 // The steps with a NIC on its node.
 const (

@@ -171,7 +171,7 @@ const stopTime = 5 * time.Second
 // stop ends what works over the link, and gives the leases back to their
 // servers if asked. The NIC may leave its namespace then.
 func (p *plug) stop(release bool) error {
-	p.stopMembers()
+	p.stopWatch()
 	return errors.Join(p.stopWatcher(), p.stopKeeper(release), p.stopKeeper6(release))
 }
 
@@ -217,7 +217,7 @@ func (p *plug) letGo() error {
 		return nil
 	}
 	p.left, p.leftAt = p.ns.ID(), time.Now()
-	p.stopMembers()
+	p.stopWatch()
 	p.functions = functions{}
 	err := p.ns.Close()
 	p.ns, p.sandbox, p.pid = nil, "", 0

@@ -117,3 +117,4 @@ func (*made) Workers(int, int)         {}
 func (*made) Asks(int)                 {}
 func (*made) Leases(string, int, int)  {}
 func (*made) Members(string, int, int) {}
+func (*made) Links(string, int, int)   {}

@@ -17,6 +17,8 @@ type Tally interface {
 	Leases(protocol string, bound, waiting int)
 	// Members is how many members of bonds of a network have a link, and have none.
 	Members(network string, up, down int)
+	// Links is how many single VFs of a network have a link, and have none.
+	Links(network string, up, down int)
 }
 
 // The protocols that leases come by.
@@ -61,6 +63,9 @@ func (a *Agent) Tally(to Tally) {
 		}
 		if up, down := p.inside.membersUp, p.inside.membersDown; up+down > 0 {
 			to.Members(p.inside.wanted.Network, up, down)
+		}
+		if up, down := p.inside.linksUp, p.inside.linksDown; up+down > 0 {
+			to.Links(p.inside.wanted.Network, up, down)
 		}
 		p.inside.mu.Unlock()
 	}

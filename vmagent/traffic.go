@@ -21,6 +21,8 @@ type inside struct {
 	leases map[string]bool
 	// How many members of a bond have a link and have none.
 	membersUp, membersDown int
+	// The same of a single VF: one of them is 1.
+	linksUp, linksDown int
 }
 
 // show lets others look at the NIC at index in the namespace that is held.
@@ -59,6 +61,7 @@ func (p *plug) hide() {
 	p.inside.mu.Lock()
 	defer p.inside.mu.Unlock()
 	p.inside.ns, p.inside.leases, p.inside.membersUp, p.inside.membersDown = nil, nil, 0, 0
+	p.inside.linksUp, p.inside.linksDown = 0, 0
 }
 
 // A look is one NIC that somebody looks at.

@@ -24,6 +24,8 @@ type AgentTally interface {
 	Leases(protocol string, bound, waiting int)
 	// Members is how many members of bonds of a network have a link, and have none.
 	Members(network string, up, down int)
+	// Links is how many single VFs of a network have a link, and have none.
+	Links(network string, up, down int)
 }
 
 // AgentOptions are what an agent's metrics are made of.
@@ -50,6 +52,7 @@ type Agent struct {
 	leases  *prometheus.CounterVec
 	byHand  *prometheus.CounterVec
 	members *prometheus.CounterVec
+	links   *prometheus.CounterVec
 }
 
 // NewAgent makes an agent's metrics.
@@ -67,6 +70,7 @@ func NewAgent(o AgentOptions) *Agent {
 	a.byHand = a.counter("nicferry_vf_mended_total",
 		"Settings of containers' VFs that somebody else had changed, and that were put right, by setting.", "field")
 	a.members = a.counter("nicferry_bond_member_failures_total", "Times that a member of a container's bond has lost its link.", "network")
+	a.links = a.counter("nicferry_vf_link_failures_total", "Times that a container's single virtual function was found without a link that it had.", "network")
 	a.resyncs.WithLabelValues()
 	return a
 }
@@ -93,6 +97,9 @@ func (a *Agent) Leased(protocol, event string) {
 
 // SetByHand notes a setting of a VF that somebody else had changed.
 func (a *Agent) SetByHand(field string) { a.byHand.WithLabelValues(clean(field)).Inc() }
+
+// LinkFailed notes that a single VF has lost its link.
+func (a *Agent) LinkFailed(network string) { a.links.WithLabelValues(clean(network)).Inc() }
 
 // MemberFailed notes that members of a bond have lost their links so many times.
 func (a *Agent) MemberFailed(network string, times int) {

@@ -67,6 +67,7 @@ func full() (*metrics.Controller, *metrics.Agent) {
 			t.NICs(nic.ObservedIn, "lab", 1)
 			t.Leases("dhcpv4", 1, 1)
 			t.Members("lab", 1, 1)
+			t.Links("lab", 1, 1)
 		},
 		Traffic: func(_ context.Context, each func(nic.ID, nic.ClaimID, string, nic.Traffic)) {
 			each(nicID, claimID, "lab", nic.Traffic{RxBytes: 1, TxBytes: 2})
@@ -80,6 +81,7 @@ func full() (*metrics.Controller, *metrics.Agent) {
 	a.Leased("dhcpv4", "renewed")
 	a.SetByHand("VLAN")
 	a.MemberFailed("lab", 1)
+	a.LinkFailed("lab")
 	return c, a
 }
 
@@ -207,6 +209,7 @@ func TestHostileNames(t *testing.T) {
 				to.NICs(nic.ObservedState(name), name, 1)
 				to.Leases(name, 1, 1)
 				to.Members(name, 1, 1)
+				to.Links(name, 1, 1)
 			}
 		},
 		Traffic: func(_ context.Context, each func(nic.ID, nic.ClaimID, string, nic.Traffic)) {
@@ -224,6 +227,7 @@ func TestHostileNames(t *testing.T) {
 		a.Leased(name, name)
 		a.SetByHand(name)
 		a.MemberFailed(name, 1)
+		a.LinkFailed(name)
 	}
 	for name, source := range map[string]metrics.Source{"controller": c, "agent": a} {
 		code, text := page(t, metrics.Options{Source: source}, "/metrics")

@@ -12,7 +12,7 @@ type agentState struct {
 	busy, waiting, asks int
 	nics                map[[2]string]int // by state and network
 	bound, unbound      map[string]int    // by protocol
-	members             map[[2]string]int // by network and state
+	members, links      map[[2]string]int // by network and state
 }
 
 // Connected implements AgentTally.
@@ -41,6 +41,12 @@ func (s *agentState) Members(network string, up, down int) {
 	s.members[[2]string{clean(network), "down"}] += down
 }
 
+// Links implements AgentTally.
+func (s *agentState) Links(network string, up, down int) {
+	s.links[[2]string{clean(network), "up"}] += up
+	s.links[[2]string{clean(network), "down"}] += down
+}
+
 func (a *Agent) gatherState() {
 	connected := a.gathered(Gauge, "nicferry_agent_connected", "1 if the controller answers this agent, else 0. Containers keep their NICs meanwhile.")
 	workers := a.gathered(Gauge, "nicferry_agent_workers_busy", "Workers that are at a container.")
@@ -50,13 +56,14 @@ func (a *Agent) gatherState() {
 	leases := a.gathered(Gauge, "nicferry_dhcp_leases", "Leases that NICs in containers have.", "protocol")
 	unbound := a.gathered(Gauge, "nicferry_dhcp_waiting", "NICs in containers that wait for a lease.", "protocol")
 	members := a.gathered(Gauge, "nicferry_bond_members", "Members of containers' bonds, by whether they have a link.", "network", "state")
+	links := a.gathered(Gauge, "nicferry_vf_links", "Single virtual functions in containers, by whether they have a link.", "network", "state")
 	ends := a.gathered(Gauge, "nicferry_certificate_expiry_timestamp_seconds", "When a certificate of this daemon ends, in seconds since 1970, by what it is for.", "use")
 	a.asked(func(send chan<- prometheus.Metric) {
 		sendExpiry(send, ends, a.opts.Certificates)
 		if a.opts.Tally == nil {
 			return
 		}
-		s := &agentState{nics: map[[2]string]int{}, bound: map[string]int{}, unbound: map[string]int{}, members: map[[2]string]int{}}
+		s := &agentState{nics: map[[2]string]int{}, bound: map[string]int{}, unbound: map[string]int{}, members: map[[2]string]int{}, links: map[[2]string]int{}}
 		a.opts.Tally(s)
 		send <- gaugeOf(connected, flag(s.connected))
 		send <- gaugeOf(workers, float64(s.busy))
@@ -74,5 +81,8 @@ func (a *Agent) gatherState() {
 		for l, n := range s.members {
 			send <- gaugeOf(members, float64(n), l[:]...)
 		}
-	}, connected, workers, waiting, asks, nics, leases, unbound, members, ends)
+		for l, n := range s.links {
+			send <- gaugeOf(links, float64(n), l[:]...)
+		}
+	}, connected, workers, waiting, asks, nics, leases, unbound, members, links, ends)
 }

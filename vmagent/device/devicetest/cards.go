@@ -6,6 +6,7 @@ package devicetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/sriov/vf"
 )
 
 // Cards are one VF on each of several PFs, and what sets them. Each VF is a veth whose
@@ -57,12 +59,12 @@ func New(t testing.TB, host *netns.Namespace, n int) *Cards {
 		name := fmt.Sprintf("port%d", i)
 		c.ip(t, "link", "add", "tmp", "type", "veth", "peer", "name", name)
 		port, err := ports.ByName(name)
-		var vf link.Link
+		var end link.Link
 		if err == nil {
-			vf, err = ports.ByName("tmp")
+			end, err = ports.ByName("tmp")
 		}
 		if err == nil {
-			_, err = ports.Move(vf, h, link.Change{Name: fmt.Sprintf("vf%d", i)})
+			_, err = ports.Move(end, h, link.Change{Name: fmt.Sprintf("vf%d", i)})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +170,7 @@ func (c *Cards) Apply(_ context.Context, owner nic.ID, v nic.VF) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.set[v.PCI] = v.Set
-	delete(c.differs, v.PCI)
+	c.differs[v.PCI] = unset(c.differs[v.PCI])
 	if c.owners[v.PCI] == "" {
 		c.owners[v.PCI] = owner
 	}
@@ -211,7 +213,20 @@ func (c *Cards) Own(owner nic.ID, v nic.VF) {
 	c.owners[v.PCI] = owner
 }
 
-// SetByHand has a VF differ by err until it is set again.
+// unset is what setting a VF does not mend.
+func unset(err error) error {
+	var rest []error
+	for _, loud := range vf.Told[*vf.PromiscuousError](err) {
+		rest = append(rest, loud)
+	}
+	for _, untold := range vf.Told[*vf.UntoldError](err) {
+		rest = append(rest, untold)
+	}
+	return errors.Join(rest...)
+}
+
+// SetByHand has a VF differ by err: by its settings until they are set again, by all else
+// until it is called again.
 func (c *Cards) SetByHand(v nic.VF, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
