@@ -133,6 +133,7 @@ type Allocator struct {
 	tallies  *tallies
 	crowds   *crowds
 	glances  *glances
+	overlaps *overlaps
 	// publishes: there are claims with public addresses, or there may be.
 	publishes atomic.Bool
 	seating   *seating
@@ -216,6 +217,7 @@ func New(opts Options) (*Allocator, error) {
 			a.spans[spansOf{n.Name, ipv6}] = ipam.Spans(n, ipv6, a.gatewaysIn(n.Space))
 		}
 	}
+	a.overlaps = newOverlaps(a)
 	a.berths = newBerths(opts.Workers, func(id nic.ID) { a.queue.Wake(nicKey(id)) })
 	a.queue = keyed.New(keyed.Options{Work: a.work, Workers: opts.Workers, Log: opts.Log, Group: a.spares.whose, About: a.whose})
 	return a, nil

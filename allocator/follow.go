@@ -48,6 +48,9 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	}
 	a.tallies.learn(nics, claims, nodes)
 	a.crowds.learn(claims)
+	for _, node := range nodes {
+		a.overlaps.learn(node.Value)
+	}
 	a.queue.Wake(refusedKey)
 	a.queue.Wake(expireKey)
 	for _, node := range nodes {
@@ -80,6 +83,7 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 			a.crowds.see(e)
 			a.trips.see(e)
 			a.glances.see(e)
+			a.overlaps.see(e)
 			if a.changes.see(e) {
 				a.queue.Wake(e.Key)
 			}

@@ -87,7 +87,8 @@ func (a *Allocator) comeBack(ctx context.Context, name string, session uint64) e
 	})
 }
 
-// withLife fills in what is only in memory: when the node was last heard.
+// withLife fills in what is only in memory: when the node was last heard, and what
+// keeps it from being served.
 func (a *Allocator) withLife(node nic.Node) nic.Node {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -98,6 +99,7 @@ func (a *Allocator) withLife(node nic.Node) nic.Node {
 		_, ok := node.Instances[name]
 		return ok || len(node.Instances) == 0
 	})...)
+	node.Conditions = append(node.Conditions, a.overlaps.of(node.Name)...)
 	switch {
 	case !node.Revoked.IsZero():
 		nic.SetCondition(&node.Conditions, revoked(node))

@@ -65,6 +65,7 @@ const (
 	ReasonSpoofCheckUntold   Reason = "SpoofCheckUntold"    // a card's driver does not tell whether it stops frames with another MAC
 	ReasonMemberDown         Reason = "MemberDown"          // a bond goes on without one of its cards
 	ReasonLinkDown           Reason = "LinkDown"            // a VF in its container has lost its link
+	ReasonOverlappingVFs     Reason = "OverlappingVFs"      // two networks have VFs of a node's card in common
 	ReasonDeviceNotGiven     Reason = "DeviceNotGiven"      // the container may not open the device that its program is to drive
 )
 

@@ -1,6 +1,7 @@
 package sriov_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -91,7 +92,34 @@ func TestSelectorsThatAreNone(t *testing.T) {
 	}
 }
 
-func TestOverlaps(t *testing.T) {
+// shares are those of lists of selectors, each list another owner's.
+func shares(t *testing.T, lists ...string) []sriov.Share {
+	t.Helper()
+	var all []sriov.Share
+	for owner, list := range lists {
+		for word := range strings.SplitSeq(list, " ") {
+			all = append(all, sriov.Share{Selector: sel(t, word), Owner: owner})
+		}
+	}
+	return all
+}
+
+// meetings are what both ways of looking tell, with owners for shares.
+func meetings(t *testing.T, pfs []sriov.PF, lists ...string) string {
+	t.Helper()
+	all := shares(t, lists...)
+	found := sriov.MeetingsByWord(all)
+	if pfs != nil {
+		found = sriov.MeetingsOn(pfs, all)
+	}
+	var texts []string
+	for _, m := range found {
+		texts = append(texts, fmt.Sprintf("%d and %d: VF %d of %s", all[m.First].Owner, all[m.Last].Owner, m.VF, m.Card))
+	}
+	return strings.Join(texts, "; ")
+}
+
+func TestMeetings(t *testing.T) {
 	t.Parallel()
 	pfs := cards(2, 8)
 	for name, c := range map[string]struct {
@@ -99,47 +127,51 @@ func TestOverlaps(t *testing.T) {
 		pfs  []sriov.PF
 		want string // empty: none
 	}{
-		"same words":              {"ens1f0#0-3", "ens1f0#3-5", nil, "a and b both have VF 3 of ens1f0"},
+		"same words":              {"ens1f0#0-3", "ens1f0#3-5", nil, "VF 3 of ens1f0"},
 		"all and some":            {"ens1f0", "ens1f0#7", nil, "VF 7 of ens1f0"},
 		"one within the other":    {"ens1f0#2", "ens1f0#0-7", nil, "VF 2 of ens1f0"},
 		"side by side":            {"ens1f0#0-3", "ens1f0#4-7", pfs, ""},
 		"name and address, blind": {"ens1f0", "0000:03:00.0", nil, ""},
 		"name and address":        {"ens1f0#1-2", "0000:03:00.0#2", pfs, "VF 2 of ens1f0 (0000:03:00.0)"},
 		"a pattern":               {"ens*", "ens1f1#5", pfs, "VF 5 of ens1f1 (0000:04:00.0)"},
+		"a pattern, blind":        {"ens*", "ens1f1#5", nil, ""},
+		"VFs that are not there":  {"ens*#8-9", "ens1f1#8", pfs, ""},
+		"a card without VFs":      {"ens*", "ens1f1", cards(2, 0), ""},
 		"two PFs":                 {"ens1f0", "ens1f1", pfs, ""},
-		"two lists":               {"ens1f1,ens1f0", "ens9,03:00.0", pfs, "VF 0 of ens1f0"},
+		"two lists":               {"ens1f1 ens1f0", "ens9 03:00.0", pfs, "VF 0 of ens1f0 (0000:03:00.0)"},
+		"two cards":               {"ens1f*", "ens1*#2-3", pfs, "VF 2 of ens1f0 (0000:03:00.0); 0 and 1: VF 2 of ens1f1 (0000:04:00.0)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			pools := make([]sriov.Pool, 2)
-			for i, list := range []string{c.a, c.b} {
-				pools[i].Name = string('a' + rune(i))
-				parts := []string{list}
-				if !strings.Contains(list, "#") {
-					parts = strings.Split(list, ",")
-				}
-				for _, s := range parts {
-					pools[i].Selectors = append(pools[i].Selectors, sel(t, s))
-				}
+			if c.want != "" {
+				c.want = "0 and 1: " + c.want
 			}
-			for range 2 { // either way round
-				err := sriov.Overlaps(pools, c.pfs)
-				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(strings.Replace(err.Error(), "b and a", "a and b", 1), c.want)) {
-					t.Errorf("%s and %s: %v, want %q", c.a, c.b, err, c.want)
+			for _, lists := range [][]string{{c.a, c.b}, {c.b, c.a}} { // either way round
+				if got := meetings(t, c.pfs, lists...); got != c.want {
+					t.Errorf("%q: %q, want %q", lists, got, c.want)
 				}
-				pools[0], pools[1] = pools[1], pools[0]
 			}
 		})
 	}
 }
 
-// All overlaps are told at once.
-func TestAllOverlaps(t *testing.T) {
+// Of each share one before it is told, all at once; what one owner has twice by its own
+// words is its own matter on a node, and nobody's where it is the two sides of a bond.
+func TestAllMeetings(t *testing.T) {
 	t.Parallel()
-	one := []sriov.Selector{sel(t, "ens1f0")}
-	err := sriov.Overlaps([]sriov.Pool{{"web", one}, {"db", one}, {"lab", one}}, nil)
-	if err == nil || strings.Count(err.Error(), "\n") != 2 {
-		t.Errorf("three pools of one PF: %v", err)
+	if got := meetings(t, nil, "ens1f0", "ens1f0", "ens1f0"); got != "0 and 1: VF 0 of ens1f0; 0 and 2: VF 0 of ens1f0" {
+		t.Errorf("three owners of one PF: %q", got)
+	}
+	twice := shares(t, "ens1f0 ens1f0")
+	if got := sriov.MeetingsByWord(twice); len(got) != 1 {
+		t.Errorf("one list with a PF twice: %v", got)
+	}
+	if got := sriov.MeetingsOn(cards(1, 1), twice); len(got) != 0 {
+		t.Errorf("one list with a PF twice, on a node: %v", got)
+	}
+	twice[1].Side = 1
+	if got := sriov.MeetingsByWord(twice); len(got) != 0 {
+		t.Errorf("both sides of a bond: %v", got)
 	}
 }
 

@@ -112,7 +112,7 @@ func fall(ts *testscript.TestScript, _ bool, _ []string) {
 			}},
 			{PCI: "0000:03:00.1", NUMA: -1},
 		},
-	}})
+	}, Conditions: []nic.Condition{{Reason: nic.ReasonOverlappingVFs, Message: "VF 1 of ens1f0 is two networks'", Since: time.Now()}}})
 	owner := nic.Owner{Node: "metal", Kind: nic.OwnerContainer, Sandbox: "c1ffee0123456789", Interface: "eth0"}
 	b.PutClaim(api.ClaimView{Claim: nic.Claim{
 		ID: "clm-00000000000000d1", Owner: owner, Container: "fast", NIC: "nic-00000000000000d1", Phase: nic.ClaimBound, Epoch: 1,

@@ -66,8 +66,8 @@ func (d *doc) checkCards(path string, cards []Card) {
 		if d.bad[at] {
 			continue
 		}
-		if vfs := under(at, "vfs"); d.good(vfs) && (c.VFs < 0 || c.VFs > lastVF+1) {
-			d.fault(vfs, "%d; want 1 to %d, or 0 to leave their number as it is", c.VFs, lastVF+1)
+		if vfs := under(at, "vfs"); d.good(vfs) && (c.VFs < 0 || c.VFs > sriov.LastVF+1) {
+			d.fault(vfs, "%d; want 1 to %d, or 0 to leave their number as it is", c.VFs, sriov.LastVF+1)
 		}
 		pf := under(at, "pf")
 		if !d.good(pf) {

@@ -1,16 +1,11 @@
 package conf
 
 import (
-	"cmp"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/nicferry/nicferry/sriov"
 )
-
-// lastVF is the highest number of a VF that can be written.
-const lastVF = 1<<16 - 2
 
 // checkSides checks which VFs may be taken: one list, or two for a bond.
 func (d *doc) checkSides(path string, s sriovSection) {
@@ -96,7 +91,7 @@ func counterparts(a, b []sriov.Selector) bool {
 func numbers(side []sriov.Selector) []sriov.Span {
 	var all, joined []sriov.Span
 	for _, s := range side {
-		all = append(all, spansOf(s)...)
+		all = append(all, s.Ranges()...)
 	}
 	slices.SortFunc(all, func(a, b sriov.Span) int { return a.First - b.First })
 	for _, s := range all {
@@ -109,92 +104,35 @@ func numbers(side []sriov.Selector) []sriov.Span {
 	return joined
 }
 
-// spansOf are a selector's, also if it has all.
-func spansOf(s sriov.Selector) []sriov.Span {
-	if len(s.Spans) == 0 {
-		return []sriov.Span{{First: 0, Last: lastVF}}
-	}
-	return s.Spans
-}
-
-// A vfRange is a span and the field that gives it.
-type vfRange struct {
-	sriov.Span
-	path    string // of the selector
-	side    string // of its list
-	network int
-	nth     int // in the file's order
-}
-
 // checkVFs sees to it that no VF could be given out by two networks, of whatever
 // provider, as far as that can be said without the nodes' cards: where both name
 // the card by the same word. Both sides of a bond may name the same cards.
 func (d *doc) checkVFs(networks []network) {
-	byPF := map[string][]vfRange{}
-	nth := 0
+	var shares []sriov.Share
+	var paths []string // of their selectors
 	for i, n := range networks {
 		if n.SRIOV == nil {
 			continue
 		}
 		lists, fields := n.SRIOV.sides()
-		for j, words := range lists {
-			side := under(item("networks", i), "sriov") + "." + fields[j]
+		for side, words := range lists {
+			at := under(item("networks", i), "sriov") + "." + fields[side]
 			for k, word := range words {
 				sel, err := sriov.ParseSelector(word)
 				if err != nil {
 					continue // which is told
 				}
-				for _, span := range spansOf(sel) {
-					byPF[sel.PF] = append(byPF[sel.PF], vfRange{span, item(side, k), side, i, nth})
-				}
-				nth++
+				shares, paths = append(shares, sriov.Share{Selector: sel, Owner: i, Side: side}), append(paths, item(at, k))
 			}
 		}
 	}
-	for _, pf := range slices.Sorted(maps.Keys(byPF)) {
-		d.checkCard(pf, byPF[pf], networks)
-	}
-}
-
-// maxMeetings bounds the pairs of selectors of one card that are compared: far more
-// than are told.
-const maxMeetings = 1 << 20
-
-// checkCard tells of each selector of a card one other that has a VF of it.
-func (d *doc) checkCard(pf string, all []vfRange, networks []network) {
-	slices.SortStableFunc(all, func(a, b vfRange) int { return cmp.Or(a.First-b.First, a.nth-b.nth) })
-	told := map[string]bool{}
-	compared := 0
-	var open []vfRange // those begun that may reach the next one
-	for _, r := range all {
-		open = slices.DeleteFunc(open, func(o vfRange) bool { return o.Last < r.First })
-		for _, o := range open {
-			if compared++; compared > maxMeetings {
-				return
-			}
-			if r.network == o.network && r.side != o.side {
-				continue // a bond may be made of any two of the cards that both name
-			}
-			first, last := o, r
-			if last.nth < first.nth {
-				first, last = last, first
-			}
-			if told[last.path] {
-				continue
-			}
-			told[last.path] = true
-			d.faultMeeting(pf, r.First, first, last, networks)
+	for _, m := range sriov.MeetingsByWord(shares) {
+		first, line := shares[m.First], d.line(paths[m.First])
+		if first.Owner == shares[m.Last].Owner {
+			d.fault(paths[m.Last], "VF %d of %s is listed already on line %d", m.VF, m.Card, line)
+			continue
 		}
-		open = append(open, r)
+		d.fault(paths[m.Last], "VF %d of %s is network %s's already, on line %d; a VF can be in one network: part them by number, as in %s#0-3",
+			m.VF, m.Card, quote(networks[first.Owner].Name), line, m.Card)
 	}
-}
-
-// faultMeeting tells of a VF that two selectors have, at the later one.
-func (d *doc) faultMeeting(pf string, vf int, first, last vfRange, networks []network) {
-	if first.network == last.network {
-		d.fault(last.path, "VF %d of %s is listed already on line %d", vf, pf, d.line(first.path))
-		return
-	}
-	d.fault(last.path, "VF %d of %s is network %s's already, on line %d; a VF can be in one network: part them by number, as in %s#0-3",
-		vf, pf, quote(networks[first.network].Name), d.line(first.path), pf)
 }
