@@ -117,3 +117,31 @@ func TestAContainersProcessorsAreTold(t *testing.T) {
 		}
 	})
 }
+
+// Two networks that give links of different kinds on one card, which only the node's
+// cards tell: who is second waits, and its claim says for whom, until the first is gone.
+func TestAFallbackBesideAnotherKindIsToldOf(t *testing.T) {
+	t.Parallel()
+	vfs(t, 0, func(t *testing.T, r *rig) {
+		r.stop()
+		r.networks = append(r.networks, nic.Network{
+			Name: "other", Provider: "cards", Addressing: nic.AddrDHCP, Space: "other", Hold: nic.Duration(time.Minute),
+			Functions: nic.Functions{PFs: [][]string{{"ens1f0*"}}, Fallback: []nic.DeviceKind{nic.Ipvlan}},
+		})
+		r.startVFs()
+		first := r.wants(r.acquire("0001", "cards").ID, nic.ClaimReady, time.Minute)
+		second := r.wants(r.acquire("0002", "other").ID, nic.ClaimRefused, time.Minute)
+		if len(second.Conditions) == 0 || second.Conditions[0].Reason != nic.ReasonExhausted ||
+			!strings.Contains(second.Conditions[0].Message, "no ipvlan can be on ens1f0, which carries macvlans of network cards") {
+			t.Errorf("refused with %+v", second.Conditions)
+		}
+		r.free(first)
+		second = r.wants(second.ID, nic.ClaimReady, 5*time.Minute)
+		if d := r.wanted(second).Device; d.Kind != nic.Ipvlan {
+			t.Errorf("with the macvlan gone it has %+v", d)
+		}
+		r.free(second)
+		r.wait(time.Minute)
+		r.emptyStore()
+	})
+}

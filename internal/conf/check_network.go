@@ -37,6 +37,7 @@ func (d *doc) checkNetworks(networks []network, providers providerIndex) {
 	d.checkParents(cables, networks)
 	d.checkOverlaps(networks)
 	d.checkVFs(networks)
+	d.checkCarried(networks)
 }
 
 func (d *doc) checkNetwork(path string, n network) {

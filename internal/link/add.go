@@ -67,7 +67,8 @@ type Macvlan struct {
 	MTU    int     // bytes; optional: 0 takes the parent's
 }
 
-// AddMacvlan makes a macvlan. A taken name or index is ErrExists.
+// AddMacvlan makes a macvlan. A taken name or index is ErrExists, and a parent that
+// carries ipvlans, or is a port, ErrBusy.
 func (h *Handle) AddMacvlan(m Macvlan) error {
 	msg := head(m.Index)
 	req := createAt(msg, m.Name, m.MAC, m.MTU)
@@ -75,7 +76,11 @@ func (h *Handle) AddMacvlan(m Macvlan) error {
 	info, data := linkInfo(KindMacvlan)
 	data.AddRtAttr(nl.IFLA_MACVLAN_MODE, nl.Uint32Attr(nl.MACVLAN_MODE_BRIDGE))
 	req.AddData(info)
-	if err := h.writeAt(req, m.Index); err != nil {
+	err := h.writeAt(req, m.Index)
+	if errors.Is(err, unix.EBUSY) {
+		err = ErrBusy
+	}
+	if err != nil {
 		return fmt.Errorf("make macvlan %q: %w", m.Name, err)
 	}
 	return nil

@@ -22,8 +22,15 @@ import (
 // Who wants a VF puts a record of its own and then reads who else has one: of two
 // who do so at once, one at least sees the other, and goes back. So a VF is never
 // two NICs', whatever the number of controllers; and since a record has one NIC's
-// name, who removes it late removes nobody else's.
-const vfRoot = "vf/"
+// name, who removes it late removes nobody else's. In the same way
+//
+//	link/NODE/CARD/NIC     that the NIC is a link on the card, and of what kind
+//
+// keeps links of two kinds from one card.
+const (
+	vfRoot   = "vf/"
+	linkRoot = "link/"
+)
 
 const (
 	// neverCame is when what is set aside for a NIC that nobody has made is anybody's
@@ -61,6 +68,9 @@ type entry struct {
 	vf  sriov.Address
 	nic nic.ID
 	At  time.Time `json:"at"`
+	// Kind and Network are of a link alone.
+	Kind    nic.DeviceKind `json:"kind,omitempty"`
+	Network string         `json:"network,omitempty"`
 }
 
 func vfKey(node string, vf sriov.Address) string { return vfRoot + node + "/" + string(vf) + "/" }
@@ -198,9 +208,13 @@ func split(entries []entry, id nic.ID) (others map[sriov.Address]bool, mine []sr
 	return others, mine
 }
 
-// giveBack frees what was set aside for a NIC: on the node the VFs of its recipe,
-// and all that this controller knows of.
-func (b *books) giveBack(ctx context.Context, id nic.ID, node string, vfs []sriov.Address) error {
+// giveBack frees what was set aside for a NIC: on the node the VFs of its recipe or
+// the card that it is on, and all that this controller knows of.
+func (b *books) giveBack(ctx context.Context, id nic.ID, node string, d nic.Device) error {
+	vfs := addresses(d)
+	if d.Parent != "" {
+		b.remember(id, linkKey(node, d.Parent)+string(id))
+	}
 	for _, vf := range vfs {
 		b.remember(id, vfKey(node, vf)+string(id))
 	}

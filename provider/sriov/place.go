@@ -82,8 +82,8 @@ func (p *Provider) choose(ctx context.Context, a ask, node string, pfs []sriov.P
 		return nic.Spec{}, err
 	}
 	if len(a.spec.Failed) >= maxFailed*len(a.sides) {
-		if device, err := fallBack(a, pfs, sriov.ErrNoVF); err == nil {
-			return p.settled(a, node, device)
+		if spec, err := p.fallBack(ctx, a, node, pfs, sriov.ErrNoVF, keep); !errors.Is(err, provider.ErrExhausted) {
+			return spec, err
 		}
 	}
 	for swept := false; ; swept = true {
@@ -92,12 +92,9 @@ func (p *Provider) choose(ctx context.Context, a ask, node string, pfs []sriov.P
 		case err == nil || !errors.Is(err, sriov.ErrNoVF):
 			return spec, refusal(err)
 		case swept:
-			device, err := fallBack(a, pfs, err)
-			if err == nil {
-				return p.settled(a, node, device)
-			}
-			if len(a.spec.Failed) == 0 {
-				return nic.Spec{}, err
+			spec, err := p.fallBack(ctx, a, node, pfs, err, keep)
+			if !errors.Is(err, provider.ErrExhausted) || len(a.spec.Failed) == 0 {
+				return spec, err
 			}
 			a.spec.Failed = nil // of which one may do by now
 		}
@@ -181,39 +178,4 @@ func refusal(err error) error {
 		return &provider.Error{Kind: provider.ErrInvalid, Scope: provider.ScopeNode, Err: err}
 	}
 	return err
-}
-
-// fallBack is what a container gets for which there is no VF, of which why is why.
-func fallBack(a ask, pfs []sriov.PF, why error) (nic.Device, error) {
-	exhausted := &provider.Error{Kind: provider.ErrExhausted, Scope: provider.ScopeNode, Err: why}
-	f := a.spec.Functions
-	if f.UserSpace || a.set.VLAN.Tags() { // there is no card to drive, and no tag on the card itself
-		return nic.Device{}, exhausted
-	}
-	parent, ok := parentOf(a, pfs)
-	for _, kind := range f.Fallback {
-		switch {
-		case !ok:
-		case kind == nic.Macvlan:
-			return nic.Device{Kind: kind, Parent: parent.Name}, nil
-		case !parent.MAC.IsZero():
-			return nic.Device{Kind: kind, Parent: parent.Name, MAC: parent.MAC}, nil
-		}
-	}
-	return nic.Device{}, exhausted
-}
-
-// parentOf is the card that the container gets a link on: of those that it may have
-// VFs of the first that has a link, or else the first. A port of the host's own bond or
-// bridge carries no other link: what it hears is all that one's.
-func parentOf(a ask, pfs []sriov.PF) (parent sriov.PF, ok bool) {
-	for _, side := range a.sides {
-		for _, pf := range pfs {
-			may := pf.Name != "" && pf.Master == "" && slices.ContainsFunc(side, func(s sriov.Selector) bool { return s.Matches(pf) })
-			if may && (!ok || pf.Link.Carrier && !parent.Link.Carrier) {
-				parent, ok = pf, true
-			}
-		}
-	}
-	return parent, ok
 }

@@ -206,7 +206,7 @@ func TestFallback(t *testing.T) {
 		"not on a bond's port":      {f: func(f *nic.Functions) { f.Fallback = both }, cards: func(cs []nic.Card) { cs[0].Master = "bond0" }, want: nic.Macvlan, on: "ens2f0"},
 		"bonds' ports alone":        {f: func(f *nic.Functions) { f.Fallback = both }, cards: func(cs []nic.Card) { cs[0].Master, cs[1].Master = "bond0", "br0" }},
 		"no card with a name":       {f: func(f *nic.Functions) { f.Fallback = both }, cards: func(cs []nic.Card) { cs[0].Name, cs[1].Name = "", "" }},
-		"no MAC for an ipvlan":      {f: func(f *nic.Functions) { f.Fallback = both[1:] }, cards: func(cs []nic.Card) { cs[0].MAC = nic.MAC{} }},
+		"no MAC for an ipvlan":      {f: func(f *nic.Functions) { f.Fallback = both[1:] }, cards: func(cs []nic.Card) { cs[0].MAC, cs[1].MAC = nic.MAC{}, nic.MAC{} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(1)

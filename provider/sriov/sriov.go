@@ -118,6 +118,13 @@ func (p *Provider) room(ctx context.Context, spec nic.Spec, at nic.Place) error 
 	if spec.Node != at.Node {
 		return provider.Errorf(provider.ErrInvalid, "was made of what node %s has, and cannot be on %s; it is to be rebuilt there", spec.Node, at.Node)
 	}
+	if spec.Device.Parent != "" {
+		unlike, err := p.books.carry(ctx, spec, true)
+		if err == nil && unlike != nil {
+			err = exhausted(unlike)
+		}
+		return err
+	}
 	lost, err := p.books.take(ctx, spec.Node, spec.NIC, addresses(spec.Device))
 	if err != nil {
 		return err
@@ -135,7 +142,7 @@ func (p *Provider) room(ctx context.Context, spec nic.Spec, at nic.Place) error 
 
 // free gives back what was set aside for a NIC.
 func (p *Provider) free(ctx context.Context, id nic.ID, spec nic.Spec) error {
-	return p.books.giveBack(ctx, id, spec.Node, addresses(spec.Device))
+	return p.books.giveBack(ctx, id, spec.Node, spec.Device)
 }
 
 // addresses are those of a recipe's VFs.

@@ -64,7 +64,8 @@ func (m *Maker) makeIpvlan(id nic.ID, d nic.Device, parent link.Link) error {
 	case errors.Is(err, link.ErrExists):
 		return fmt.Errorf("interface %q %w: remove or rename it", name, ErrForeign)
 	case errors.Is(err, link.ErrBusy):
-		return fmt.Errorf("NIC %q carries links of another kind or mode, such as a macvlan: remove those: %w", parent.Name, err)
+		return fmt.Errorf("NIC %q carries macvlans, or ipvlans of another mode, or is a port of a bridge or bond, and the kernel lets it have ipvlans only without: "+
+			"remove those, or give all that use it one kind: %w", parent.Name, err)
 	case errors.Is(err, link.ErrUnsupported) && d.Parent != "":
 		return fmt.Errorf("an ipvlan on %s needs the kernel's: install the node's kernel modules, or take ipvlan out of the network's fallback: %w", d.Parent, err)
 	case errors.Is(err, link.ErrUnsupported):

@@ -113,3 +113,39 @@ func TestAnIpvlanOnTheHostsOwn(t *testing.T) {
 	}
 	must(t, m.Remove(t.Context(), id, d))
 }
+
+// What keeps a card from one more kind of link is told in words, not as "device or
+// resource busy": here that it is a bridge's port, and on kernels with ipvlan that it
+// carries the other kind.
+func TestACardThatCarriesAnotherKind(t *testing.T) {
+	t.Parallel()
+	host, m := newMaker(t)
+	netnstest.Run(t, host, "ip", "link", "add", "ens1f0", "up", "type", "veth", "peer", "name", "wire")
+	mac := byName(t, m, "ens1f0").MAC
+	macvlan := func() nic.Device { return nic.Device{Kind: nic.Macvlan, Parent: "ens1f0", MAC: nic.NewMAC()} }
+	ipvlan := nic.Device{Kind: nic.Ipvlan, Parent: "ens1f0", MAC: mac}
+	id := nic.NewID()
+	err := m.Ensure(t.Context(), id, ipvlan)
+	known := !errors.Is(err, link.ErrUnsupported)
+	refused := func(d nic.Device, want string) {
+		t.Helper()
+		err := m.Ensure(t.Context(), nic.NewID(), d)
+		if !errors.Is(err, link.ErrBusy) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"ens1f0"`) {
+			t.Errorf("a second kind: %v; want %q", err, want)
+		}
+	}
+	if known {
+		must(t, err)
+		refused(macvlan(), "carries ipvlans")
+		must(t, m.Remove(t.Context(), id, ipvlan))
+	}
+	d := macvlan()
+	must(t, m.Ensure(t.Context(), id, d))
+	if known {
+		refused(ipvlan, "carries macvlans")
+	}
+	must(t, m.Remove(t.Context(), id, d))
+	netnstest.Run(t, host, "ip", "link", "add", "br0", "type", "bridge")
+	netnstest.Run(t, host, "ip", "link", "set", "ens1f0", "master", "br0")
+	refused(macvlan(), "port of a bridge")
+}

@@ -86,10 +86,13 @@ func (m *Maker) makeMacvlan(id nic.ID, d nic.Device) error {
 		mv.Index = 0
 		err = m.host.AddMacvlan(mv)
 	}
-	if errors.Is(err, link.ErrExists) {
+	switch {
+	case errors.Is(err, link.ErrExists):
 		return fmt.Errorf("interface %q %w: remove or rename it", name, ErrForeign)
-	}
-	if err != nil {
+	case errors.Is(err, link.ErrBusy):
+		return fmt.Errorf("card %q carries ipvlans, or is a port of a bridge or bond, and the kernel lets it have macvlans only without: "+
+			"remove those, or give all that use it one kind: %w", parent.Name, err)
+	case err != nil:
 		return err
 	}
 	l, err := m.host.ByName(name)
