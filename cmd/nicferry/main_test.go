@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"refuse": refuse,
 			"play":   play,
 			"fall":   fall,
+			"fallen": fallen,
 			"moved":  moved,
 		},
 	})
@@ -122,6 +123,19 @@ func fall(ts *testscript.TestScript, _ bool, _ []string) {
 		ID: "clm-00000000000000d2", Owner: owner, Container: "fast", NIC: "nic-00000000000000d2", Phase: nic.ClaimBound, Epoch: 1,
 		Identity:   nic.Identity{MAC: nic.MAC{2, 0, 0, 0, 0, 9}, Addrs: []netip.Prefix{netip.MustParsePrefix("10.1.0.9/24")}},
 		Conditions: []nic.Condition{{Reason: nic.ReasonFellBack, Message: "no VF was free", Since: time.Now()}},
+	}})
+}
+
+// fallen gives the backend one more claim that fell back, an hour before others. One
+// of the container apitest.FallsAgain falls back again when it is promoted.
+func fallen(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fallen claim container")
+	}
+	ts.Value(backendKey{}).(*apitest.Backend).PutClaim(api.ClaimView{Claim: nic.Claim{
+		ID: nic.ClaimID(args[0]), Container: args[1], NIC: "nic-00000000000000d0", Phase: nic.ClaimBound, Epoch: 1,
+		Owner:      nic.Owner{Node: "metal", Kind: nic.OwnerContainer, Sandbox: "c1ffee0123456780", Interface: "eth0"},
+		Conditions: []nic.Condition{{Reason: nic.ReasonFellBack, Message: "no VF was free", Since: time.Now().Add(-time.Hour)}},
 	}})
 }
 

@@ -18,11 +18,12 @@ import (
 // promoteCommand is "nicferry promote".
 type promoteCommand struct {
 	nodeOrder
+	all bool
 }
 
 func (p *promoteCommand) command() *cobra.Command {
 	cmd := p.build(&cobra.Command{
-		Use:   "promote CLAIM",
+		Use:   "promote CLAIM | --all",
 		Short: "Give a container a VF that has none",
 		Long: `Give a container a VF of its node's cards that fell back to something else, such as
 a macvlan, when none was free. The claim is named by its id, or by its container's
@@ -36,13 +37,32 @@ a second or so, a container that runs has no network. Its connections outlive th
 Nothing is taken out while no VF is free. Should another container be faster in
 between, this one gets back what it had, and may be promoted again.
 
+With --all every claim that fell back is promoted that can have a VF, one after
+another and who has waited for longest first, with a line for each; the others keep
+what they have, and their line says why. --timeout is for each of them. It exits
+with 1 if one failed after it had begun.
+
 Without --yes it only says what it would do, and exits with 4. With it, it waits for
 the outcome, at most as long as --timeout; what has begun goes on after that.`,
 		Example: `  nicferry promote web
   nicferry promote web --yes
+  nicferry promote --all --yes
   nicferry promote clm-0123456789abcdef --yes --timeout 1m`,
 	}, p.run)
-	cmd.Args = oneName("the id of one claim, or the name of its container")
+	cmd.Flags().BoolVar(&p.all, "all", false, "all claims that fell back, one after another")
+	one := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if p.all {
+			return p.runAll(cmd.Context())
+		}
+		return one(cmd, args)
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if p.all {
+			return noArgs(cmd, args)
+		}
+		return oneName("the id of one claim, the name of its container, or --all")(cmd, args)
+	}
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
 		return p.complete(cmd, append([]string{"claims"}, args...), part)
 	}

@@ -8,6 +8,10 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
+// FallsAgain is the container whose claim gets what it had when it is promoted, as
+// where another was faster.
+const FallsAgain = "again"
+
 // Promote gives a claim whose condition says that it fell back another NIC. It plans
 // that for any.
 func (b *Backend) Promote(_ context.Context, id nic.ClaimID, dryRun bool) (api.Promotion, error) {
@@ -28,7 +32,10 @@ func (b *Backend) Promote(_ context.Context, id nic.ClaimID, dryRun bool) (api.P
 		Has: "a macvlan on ens1f0", Gets: "a VF", Identity: c.Identity, CutsOff: true,
 	}
 	if !dryRun {
-		c.NIC, c.Conditions = nic.NewID(), nil
+		c.NIC = nic.NewID()
+		if c.Container != FallsAgain {
+			c.Conditions = nil
+		}
 		b.claims[id] = c
 		b.commit()
 	}
