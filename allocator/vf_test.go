@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -143,5 +144,35 @@ func TestAFallbackBesideAnotherKindIsToldOf(t *testing.T) {
 		r.free(second)
 		r.wait(time.Minute)
 		r.emptyStore()
+	})
+}
+
+// Whose VFs are given out is read from the records, for a provider that is called
+// otherwise now.
+func TestVFsOfAFormerProvider(t *testing.T) {
+	t.Parallel()
+	vfs(t, 1, func(t *testing.T, r *rig) {
+		former := func(name string) map[string][]nic.ID {
+			t.Helper()
+			found, err := allocator.FormerVFs(t.Context(), r.store, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return found
+		}
+		has := r.wants(r.acquire("0001", "cards").ID, nic.ClaimReady, time.Minute)
+		fell := r.wants(r.acquire("0002", "cards").ID, nic.ClaimReady, time.Minute)
+		if got := former("cards"); len(got) != 0 {
+			t.Errorf("of its own: %v", got)
+		}
+		if got := former("metal"); len(got) != 1 || len(got["cards"]) != 1 || got["cards"][0] != has.NIC {
+			t.Errorf("of a former one: %v; want %s", got, has.NIC)
+		}
+		r.free(has)
+		r.free(fell)
+		r.wait(time.Minute)
+		if got := former("metal"); len(got) != 0 {
+			t.Errorf("with all given back: %v", got)
+		}
 	})
 }

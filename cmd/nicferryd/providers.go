@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/nicferry/nicferry/allocator"
@@ -34,6 +36,26 @@ func openProviders(ctx context.Context, configured []conf.Provider, records stor
 		providers[c.Name] = p
 	}
 	return providers, nil
+}
+
+// checkFormer refuses a provider of VFs that has been given another name while NICs
+// have VFs by the former one: it would not know of those, and give them out again.
+func checkFormer(ctx context.Context, configured []conf.Provider, records store.Store) error {
+	at := slices.IndexFunc(configured, func(p conf.Provider) bool { return p.Kind == conf.KindSRIOV })
+	if at < 0 {
+		return nil
+	}
+	former, err := allocator.FormerVFs(ctx, records, configured[at].Name)
+	if err != nil {
+		return fmt.Errorf("read whose VFs are given out: %w", err)
+	}
+	var all error
+	for _, name := range slices.Sorted(maps.Keys(former)) {
+		nics := former[name]
+		all = errors.Join(all, fmt.Errorf("provider %s: %d NICs, such as %s, have VFs of provider %q, which gives no VFs any more, and theirs would be given out again: "+
+			"call it %q as before, with its networks; another name is for when no container has a VF", configured[at].Name, len(nics), nics[0], name, name))
+	}
+	return all
 }
 
 func openProvider(ctx context.Context, c conf.Provider, records store.Store, log *slog.Logger) (provider.Provider, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/nicferry/nicferry/internal/metadata"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/internal/store/memstore"
+	"github.com/nicferry/nicferry/nic"
 )
 
 // What a provider of AWS has made is known by its cluster's id: each provider draws
@@ -69,4 +71,37 @@ func noAWS(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+}
+
+// A provider of VFs that was renamed while NICs have its VFs is refused, with the name
+// that it had; one that gave nothing out may be renamed.
+func TestARenamedProviderOfVFsIsRefused(t *testing.T) {
+	records := memstore.New(memstore.Options{})
+	defer records.Close()
+	check := func(name string) error {
+		return checkFormer(t.Context(), []conf.Provider{{Name: "here", Kind: conf.KindLocal}, {Name: name, Kind: conf.KindSRIOV}}, records)
+	}
+	if err := check("metal"); err != nil {
+		t.Errorf("with nothing given out: %v", err)
+	}
+	held := nic.NIC{Schema: nic.Schema, ID: "nic-00000000000000a1", Provider: "cards", Spec: nic.Spec{Device: nic.Device{Kind: nic.SRIOV}}}
+	value, err := json.Marshal(held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := records.Commit(t.Context(), store.Create("nic/"+string(held.ID), value)); err != nil {
+		t.Fatal(err)
+	}
+	err = check("metal")
+	for _, want := range []string{"provider metal", "1 NICs", string(held.ID), `call it "cards" as before`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("renamed: %v; want %q", err, want)
+		}
+	}
+	if err := check("cards"); err != nil {
+		t.Errorf("with its name: %v", err)
+	}
+	if err := checkFormer(t.Context(), []conf.Provider{{Name: "here", Kind: conf.KindLocal}}, records); err != nil {
+		t.Errorf("with no provider of VFs, nobody gives any out: %v", err)
+	}
 }
