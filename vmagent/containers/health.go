@@ -25,18 +25,19 @@ func (e *Engine) Health(ctx context.Context, task nic.Task) error {
 	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for {
+	for waits := ""; ; {
 		r, err := e.look(ctx, id, false)
+		if err != nil && waits != "" && ctx.Err() != nil { // the wait ends in the midst of a look
+			return fmt.Errorf("wait for container %s, which %s: %w", id, waits, context.Cause(ctx))
+		}
 		if err != nil {
 			return err
 		}
-		waits, err := ails(r)
-		if err != nil || waits == "" {
+		if waits, err = ails(r); err != nil || waits == "" {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for container %s, which %s: %w", id, waits, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}

@@ -182,7 +182,7 @@ func healthSaysWhy(r *rig) {
 	} {
 		limit := patience
 		if name == "unstarted" {
-			limit = time.Second / 2
+			limit = 5 * time.Second // in which it is looked at, also on a busy machine
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), limit)
 		err := r.engine.Health(ctx, nic.Task{Container: tt.id})
