@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -25,7 +26,7 @@ func (s *server) tell(ctx context.Context, out *stream, op huma.Operation, next 
 	for err == nil {
 		short, cancel := context.WithTimeout(ctx, s.Heartbeat)
 		write, nextErr := next(short)
-		quiet := nextErr != nil && short.Err() != nil
+		quiet := short.Err() != nil && errors.Is(nextErr, context.DeadlineExceeded)
 		cancel()
 		if ctx.Err() != nil {
 			return
