@@ -161,9 +161,16 @@ func TestQuietWatchReconnects(t *testing.T) {
 			}
 		})
 	}()
-	for _, want := range []string{"after=7", "after=9", "after=9"} {
-		if got := <-asked; got != want {
-			t.Errorf("asked for %s, want %s", got, want)
+	if got := <-asked; got != "after=7" {
+		t.Errorf("asked for %s, want after=7", got)
+	}
+	for onward := 0; onward < 2; {
+		switch got := <-asked; {
+		case got == "after=9":
+			onward++
+		case got != "after=7" || onward > 0: // that again, where the machine was too busy to answer in time
+			t.Errorf("asked for %s, want after=9", got)
+			onward = 2
 		}
 	}
 	cancel()

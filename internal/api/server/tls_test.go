@@ -97,7 +97,7 @@ func TestTLSErrorsSayWhatToDo(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := net.Listen("tcp", "127.0.0.62:0") // where nobody else gets the port once it is let go
 	if err != nil {
 		t.Fatal(err)
 	}
