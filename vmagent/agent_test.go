@@ -99,7 +99,7 @@ func TestTheControllerIsAway(t *testing.T) {
 func TestF51_AnEngineThatForgotTakesNothing(t *testing.T) {
 	r := newRig(t)
 	ns := r.engine.space(t)
-	process := exec.Command("sleep", "60")
+	process := exec.Command("sleep", "600")
 	if err := ns.Do(process.Start); err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func TestF09_TheAgentGivesBackWhatItNeverSaw(t *testing.T) {
 func TestAPluggedNICWaitsForNoEngine(t *testing.T) {
 	r := newRig(t)
 	ns := r.engine.space(t)
-	process := exec.Command("sleep", "60")
+	process := exec.Command("sleep", "600")
 	if err := ns.Do(process.Start); err != nil {
 		t.Fatal(err)
 	}

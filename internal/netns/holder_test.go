@@ -78,7 +78,7 @@ func TestLiveOpensEachOnce(t *testing.T) {
 // sleep is a process that ends with the test, at the latest.
 func sleep(t *testing.T) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("sleep", "60")
+	cmd := exec.Command("sleep", "600")
 	t.Cleanup(func() {
 		if cmd.Process != nil {
 			_ = cmd.Process.Kill() // it is ours until we wait

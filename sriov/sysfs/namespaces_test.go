@@ -15,7 +15,7 @@ import (
 func TestNamespacesWithoutCards(t *testing.T) {
 	ns := netnstest.New(t)
 	netnstest.Run(t, ns, "ip", "link", "add", "one", "type", "veth", "peer", "name", "two")
-	holder := exec.CommandContext(t.Context(), "sleep", "60")
+	holder := exec.CommandContext(t.Context(), "sleep", "600")
 	if err := ns.Do(holder.Start); err != nil {
 		t.Fatal(err)
 	}

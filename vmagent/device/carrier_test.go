@@ -31,7 +31,7 @@ func plug(t *testing.T, host *netns.Namespace, mac nic.MAC) {
 func container(t *testing.T) *netns.Namespace {
 	t.Helper()
 	ns := netnstest.New(t)
-	process := exec.Command("sleep", "60")
+	process := exec.Command("sleep", "600")
 	must(t, ns.Do(process.Start))
 	t.Cleanup(func() {
 		_ = process.Process.Kill() // its end is the test's

@@ -130,7 +130,7 @@ func TestBondThatIsSpreadIsRecovered(t *testing.T) {
 		return
 	}
 	hidden := container(t)
-	start(t, hidden, "sleep", "60")
+	start(t, hidden, "sleep", "600")
 	h, err := link.Open(hidden)
 	w.ok(err)
 	defer h.Close()

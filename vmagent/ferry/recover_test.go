@@ -26,8 +26,8 @@ func TestF32_StrayProcessInTheNamespace(t *testing.T) {
 			w := newWorld(t)
 			n := w.make(kind, 0)
 			w.in(n, "eth0", true)
-			container := start(t, w.inside, "sleep", "60")
-			stray := start(t, w.inside, "sleep", "60")
+			container := start(t, w.inside, "sleep", "600")
+			stray := start(t, w.inside, "sleep", "600")
 			if err := container.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +53,7 @@ func TestF32_StrayProcessInTheNamespace(t *testing.T) {
 // nest makes a process in a namespace that the container made for itself.
 func nest(t *testing.T, w *world) (process *exec.Cmd, nested *netns.Namespace) {
 	t.Helper()
-	process = start(t, w.inside, "unshare", "--net", "sleep", "60")
+	process = start(t, w.inside, "unshare", "--net", "sleep", "600")
 	path := fmt.Sprintf("/proc/%d/ns/net", process.Process.Pid)
 	w.await("the nested namespace", func() bool {
 		id, err := netns.InProcess(process.Process.Pid)
@@ -123,7 +123,7 @@ func TestS12_HiddenWhereNobodyLooks(t *testing.T) {
 	hidden := netnstest.New(t) // held by our own descriptor, where we do not look
 	w.run(w.inside, "link", "set", "eth0", "down")
 	h := w.at(w.links, "eth0")
-	there := start(t, hidden, "sleep", "60")
+	there := start(t, hidden, "sleep", "600")
 	w.run(w.inside, "link", "set", h.Name, "netns", fmt.Sprint(there.Process.Pid))
 	if err := there.Process.Kill(); err != nil {
 		t.Fatal(err)

@@ -48,7 +48,7 @@ func (w *world) sharer(mac nic.MAC, n int) sharer {
 	w.ok(s.ns.SetSysctl("0", "ipv6", "conf", "default", "dad_transmits"))
 	s.l3 = withDefault(layer3(s.addr+"/24", fmt.Sprintf("2001:db8:1::%d/64", n)), "10.0.1.1", "fe80:ec2::1")
 	s.l3.IPv6, s.l3.SourceRoutes = true, true
-	process := exec.Command("sleep", "60")
+	process := exec.Command("sleep", "600")
 	w.ok(s.ns.Do(process.Start))
 	w.Cleanup(func() {
 		_ = process.Process.Kill() // its end is the test's
