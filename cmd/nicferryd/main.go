@@ -107,9 +107,6 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 		return err
 	}
 	var running atomic.Pointer[allocator.Allocator]
-	if err := checkFormer(ctx, c.Providers, records); err != nil {
-		return err
-	}
 	providers, err := openProviders(ctx, c.Providers, records, daemon.Claiming(log, claimOf(&running)))
 	if err != nil {
 		return err

@@ -27,6 +27,9 @@ import (
 // openProviders makes each configured provider. This is the one place that
 // knows all kinds.
 func openProviders(ctx context.Context, configured []conf.Provider, records store.Store, log *slog.Logger) (map[string]provider.Provider, error) {
+	if err := checkFormer(ctx, configured, records); err != nil {
+		return nil, err
+	}
 	providers := map[string]provider.Provider{}
 	for _, c := range configured {
 		p, err := openProvider(ctx, c, records, log)
