@@ -69,7 +69,7 @@ func (m *Maker) Physical(ctx context.Context, v nic.VF) (link.Link, bool, error)
 	if err := errors.Join(ctx.Err(), v.Check()); err != nil {
 		return link.Link{}, false, err
 	}
-	l, found, err := m.functionIn(v.PF)(m.host)
+	l, found, err := m.functionIn(v.PF, "")(m.host)
 	if err != nil {
 		return link.Link{}, false, fmt.Errorf("look up PF %s: %w", v.PF, err)
 	}

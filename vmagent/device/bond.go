@@ -201,7 +201,7 @@ func (m *Maker) prefer(d nic.Device, inside *link.Handle, bond link.Link) error 
 	default:
 		return nil
 	}
-	first, found, err := m.functionIn(d.Bond.Members[0].PCI)(inside)
+	first, found, err := m.functionIn(d.Bond.Members[0].PCI, "")(inside)
 	if err != nil || !found || bond.Bond != nil && bond.Bond.Primary == first.Index {
 		return err
 	}
@@ -288,7 +288,7 @@ func (m *Maker) locateBond(id nic.ID, d nic.Device, namespaces []*netns.Namespac
 		return at, found, err
 	}
 	for i, v := range slices.Backward(d.Bond.Members) {
-		p, found, err := m.search(namespaces, m.functionIn(v.PCI))
+		p, found, err := m.search(namespaces, m.functionIn(v.PCI, v.Name))
 		if err != nil || !found {
 			return Place{}, false, err
 		}

@@ -135,7 +135,7 @@ func switchOf(t *testing.T, host *link.Handle, peers []string) {
 // MAC it has set the reset that follows ("Reload the VF driver to resume operations").
 func pull(t *testing.T, m *Maker, id nic.ID, d nic.Device, inside *netns.Namespace) {
 	t.Helper()
-	pf, found, err := m.functionIn(d.Bond.Members[0].PF)(m.host)
+	pf, found, err := m.functionIn(d.Bond.Members[0].PF, "")(m.host)
 	if err != nil || !found {
 		t.Fatalf("PF %s: %t, %v", d.Bond.Members[0].PF, found, err)
 	}

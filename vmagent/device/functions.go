@@ -151,12 +151,14 @@ func (m *Maker) ensureFunction(ctx context.Context, id nic.ID, d nic.Device, nam
 			return err
 		}
 	}
-	rebound, err := m.functions.Heed(ctx, id, d.VF)
-	if err != nil {
-		return err
+	rebound := false
+	if l.MAC != d.VF.Set.MAC {
+		if rebound, err = m.functions.Heed(ctx, id, d.VF); err != nil {
+			return err
+		}
 	}
 	if rebound {
-		if l, found, err = m.functionIn(d.VF.PCI)(m.host); err != nil || !found {
+		if l, found, err = m.functionIn(d.VF.PCI, d.VF.Name)(m.host); err != nil || !found {
 			return errors.Join(err, fmt.Errorf("VF %s went away: %w", d.VF.PCI, ErrElsewhere))
 		}
 	}
@@ -244,9 +246,15 @@ func (m *Maker) isTaken(v nic.VF) (bool, error) {
 	return err == nil && m.at(l) != v.PCI, err
 }
 
-// functionIn finds the interface of a PCI function.
-func (m *Maker) functionIn(pci string) func(*link.Handle) (link.Link, bool, error) {
+// functionIn finds the interface of a PCI function. At home it is first looked for by the
+// name that it should have there, if any: one message, and not a list of all links.
+func (m *Maker) functionIn(pci, name string) func(*link.Handle) (link.Link, bool, error) {
 	return func(h *link.Handle) (link.Link, bool, error) {
+		if h == m.host && name != "" {
+			if l, err := h.ByName(name); err == nil && m.at(l) == pci {
+				return l, true, nil
+			}
+		}
 		links, err := h.Links()
 		if err != nil {
 			return link.Link{}, false, err

@@ -58,7 +58,7 @@ func (m *Maker) locateFunction(id nic.ID, d nic.Device, namespaces []*netns.Name
 	if owned, err := m.owned(id, d.VF); err != nil || len(owned) == 0 {
 		return Place{}, false, err
 	}
-	return m.search(namespaces, m.functionIn(d.VF.PCI))
+	return m.search(namespaces, m.functionIn(d.VF.PCI, d.VF.Name))
 }
 
 // locateVeth asks the end on the host for its peer. The kernel names the

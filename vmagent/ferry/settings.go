@@ -64,13 +64,16 @@ func onOff(on bool) string {
 // "all" would switch it on for the container's other NICs too, so it is
 // "default", for the NIC that comes, and "lo", for ::1.
 func prepare(ns *netns.Namespace, e Entry, u *undo.Stack) error {
-	if err := settle(ns, "default", e, u); err != nil {
-		return err
-	}
-	if e.IPv6 {
-		return swap(ns, u, "0", "ipv6", "conf", "lo", "disable_ipv6")
-	}
-	return nil
+	return ns.Sysctls(func(now netns.Sysctls) error {
+		v := visit{ns, now, u}
+		if err := v.settle("default", e); err != nil {
+			return err
+		}
+		if e.IPv6 {
+			return v.swap("0", "ipv6", "conf", "lo", "disable_ipv6")
+		}
+		return nil
+	})
 }
 
 // arpSettings make a NIC answer for its own addresses alone, and speak from
@@ -80,13 +83,30 @@ var arpSettings = [...]setting{{"arp_ignore", "1"}, {"arp_announce", "2"}}
 
 // settle does the same for one scope, such as a link that is there already.
 func settle(ns *netns.Namespace, scope string, e Entry, u *undo.Stack) error {
+	return ns.Sysctls(func(now netns.Sysctls) error { return visit{ns, now, u}.settle(scope, e) })
+}
+
+// swap does one setting of a namespace.
+func swap(ns *netns.Namespace, u *undo.Stack, value string, parts ...string) error {
+	return ns.Sysctls(func(now netns.Sysctls) error { return visit{ns, now, u}.swap(value, parts...) })
+}
+
+// A visit to a namespace is one for all settings: to enter it takes longer than
+// they do.
+type visit struct {
+	ns  *netns.Namespace
+	now netns.Sysctls
+	u   *undo.Stack
+}
+
+func (v visit) settle(scope string, e Entry) error {
 	for _, s := range arpSettings {
-		if err := swap(ns, u, s.value, "ipv4", "conf", scope, s.key); err != nil {
+		if err := v.swap(s.value, "ipv4", "conf", scope, s.key); err != nil {
 			return err
 		}
 	}
 	for _, s := range e.settings() {
-		if err := swap(ns, u, s.value, "ipv6", "conf", scope, s.key); err != nil {
+		if err := v.swap(s.value, "ipv6", "conf", scope, s.key); err != nil {
 			return err
 		}
 	}
@@ -95,9 +115,9 @@ func settle(ns *netns.Namespace, scope string, e Entry, u *undo.Stack) error {
 
 // swap writes a setting below /proc/sys/net, unless it is so already, and
 // pushes its undo. On a kernel without IPv6 there is nothing to switch off.
-func swap(ns *netns.Namespace, u *undo.Stack, value string, parts ...string) error {
+func (v visit) swap(value string, parts ...string) error {
 	name := fmt.Sprintf("sysctl net.%s.%s.%s.%s", parts[0], parts[1], parts[2], parts[3])
-	was, err := ns.Sysctl(parts...)
+	was, err := v.now.Get(parts...)
 	if errors.Is(err, os.ErrNotExist) && !(parts[3] == "disable_ipv6" && value == "0") {
 		return nil
 	}
@@ -107,9 +127,9 @@ func swap(ns *netns.Namespace, u *undo.Stack, value string, parts ...string) err
 	if was == value {
 		return nil
 	}
-	if err := ns.SetSysctl(value, parts...); err != nil {
+	if err := v.now.Set(value, parts...); err != nil {
 		return fmt.Errorf("set %s: %w", name, err)
 	}
-	u.Push("set back "+name, func() error { return ns.SetSysctl(was, parts...) })
+	v.u.Push("set back "+name, func() error { return v.ns.SetSysctl(was, parts...) }) // after the visit
 	return nil
 }
