@@ -32,6 +32,7 @@ func TestF30_F31_F34_F37_F38_F39_F40_F41_S6_S12_ContainersOnRealCards(t *testing
 		{"F34 F37 VFs that others rename", (*rig).renamed},
 		{"F39 the next owner's VF is left alone", (*rig).nextOwner},
 		{"F31 what is set by hand is mended", (*rig).byHand},
+		{"F31 a VLAN that was left over is out of the way meanwhile", (*rig).leftover},
 		{"F31 a VF goes to a program in user space", (*rig).userSpace},
 		{"F30 a bond whose container and agent die", (*rig).deaths},
 	} {
@@ -222,6 +223,29 @@ func (r *rig) byHand() {
 	})
 	r.answers("peer100", r.address("web"), true)
 	r.remove("web")
+}
+
+// leftover: the VFs carry somebody's VLAN, and the network has none. The container's frames
+// leave without, and the next one finds the VF as it was.
+func (r *rig) leftover() {
+	tag := func(vlan int) { // both of network vf, of which either may be taken
+		for _, card := range cluster.Cards {
+			r.sh("ip link set $(ls /sys/bus/pci/devices/%s/net) vf 3 vlan %d", card, vlan)
+		}
+	}
+	untagged := r.before
+	tag(7)
+	r.before = r.settings()
+	r.run("web", "vf")
+	v := r.functions("web")[0]
+	if is := r.settings()[v.PF][v.Index]; vlan(is) != 0 || vlan(r.before[v.PF][v.Index]) != 7 {
+		r.t.Errorf("VF %s is set to %+v, and was to %+v", v.PCI, is, r.before[v.PF][v.Index])
+	}
+	r.answers("peer", r.address("web"), true)
+	r.remove("web")
+	r.allFree()
+	tag(0)
+	r.before = untagged
 }
 
 // deaths: the agent dies, and then the container of a bond, before the next agent comes.

@@ -41,6 +41,7 @@ func TestF30_F31_F38_FunctionsOfRealCards(t *testing.T) {
 		{"sriov/vf", "ACard", "TestF31_F38_ACard"},
 		{"internal/link", "Bond", "TestBondIsReadAsItWasMade"},
 		{"vmagent/ferry", "Bond|Functions", "TestBondInAndOut"},
+		{"vmagent", "Bond|VF", "TestBondThatLosesAMemberTellsOfIt"},
 		{"vmagent/device", "Bond|VF", "TestF30_BondOfRealCards"}, // last: it takes the peers
 	} {
 		t.Run(room.folder, func(t *testing.T) {

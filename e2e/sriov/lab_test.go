@@ -217,7 +217,8 @@ func (r *rig) address(container string) string {
 	return r.claim(container, nic.ClaimBound).Identity.Addrs[0].Addr().String()
 }
 
-// allFree demands that every VF is home, free, down, and set as before any container's.
+// allFree demands that every VF is home, free, down, and set as before any container's,
+// and that store, provider and node say the same.
 func (r *rig) allFree() {
 	r.t.Helper()
 	list := r.sh("%s/nicferry-agent sriov list", cluster.GuestBin)
@@ -235,5 +236,8 @@ func (r *rig) allFree() {
 	}
 	if out := r.sh("ip -o link show up"); slices.ContainsFunc(strings.Split(out, "\n"), func(l string) bool { return strings.Contains(l, ": VF") }) {
 		r.t.Errorf("a VF is up:\n%s", out)
+	}
+	if out, err := r.CLI(r.t.Context(), "audit"); err != nil {
+		r.t.Errorf("audit: %v\n%s", err, out)
 	}
 }
