@@ -34,8 +34,12 @@ const GuestBin = "/opt/nicferry"
 const agentLog = "/var/log/nicferry-agent.log"
 
 // bootTime bounds a guest's boot with that of its engine: some 25 s alone, and
-// as many times more as guests share a processor.
-const bootTime = 4 * time.Minute
+// as many times more as guests share a processor. readyTime is of that for the
+// agent's start and first look around, of some 3 s.
+const (
+	bootTime  = 6 * time.Minute
+	readyTime = 2 * time.Minute
+)
 
 // define writes the guest's definition and makes the disk of its engine, so
 // that its containers survive a reboot.
@@ -164,7 +168,7 @@ func (n *Node) StartAgent(ctx context.Context) error {
 	if _, err := n.Spawn(ctx, agentLog, GuestBin+"/nicferry-agent"); err != nil {
 		return err
 	}
-	return lab.Until(ctx, "the agent of "+n.Name+" to be ready", 30*time.Second, pause, func(ctx context.Context) error {
+	return lab.Until(ctx, "the agent of "+n.Name+" to be ready", readyTime, pause, func(ctx context.Context) error {
 		now, ready, err := n.cluster.session(ctx, n.Name)
 		if err == nil && (!ready || now <= before) {
 			err = fmt.Errorf("ready is %v, and its session %d, which was %d before", ready, now, before)

@@ -72,7 +72,7 @@ func Run(ctx context.Context, lab *cluster.Cluster, opts Options) (err error) {
 }
 
 // patience bounds what takes seconds in a guest.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // start runs a container of the lab's image; end removes it.
 func (b *bench) start(ctx context.Context, name string, args ...string) (end func() error, err error) {
