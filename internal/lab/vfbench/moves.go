@@ -67,12 +67,18 @@ func (b *bench) moves(ctx context.Context) (err error) {
 	return nil
 }
 
-// move is one round of the mover.
+// move is one round of the mover. The node's agent stands still meanwhile: it would look
+// at each of these moves too, on the guest's only processor.
 func (b *bench) move(ctx context.Context, round int) {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	out, err := b.node.Command(limited, moverPath, "-pf", cluster.Cards[0], "-vf", movedVF, "-limit", "50s").Output()
-	took, err := parseMoves(string(out), err)
+	_, err := b.sh(limited, "pkill -STOP -x nicferry-agent")
+	var out []byte
+	if err == nil {
+		out, err = b.node.Command(limited, moverPath, "-pf", cluster.Cards[0], "-vf", movedVF, "-limit", "50s").Output()
+	}
+	_, goOn := b.sh(context.WithoutCancel(ctx), "pkill -CONT -x nicferry-agent")
+	took, err := parseMoves(string(out), errors.Join(err, goOn))
 	for _, word := range []string{"held", "floor", "rebound"} {
 		b.file.Add(way, rows[word], round, took[word], "us", err)
 	}
