@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/internal/cloudsim/query"
 )
 
 // An action is one call of the API.
 type action struct {
 	// decode cuts what it understands off the tree.
-	decode func(*tree) (request any, no *refusal)
+	decode func(*query.Tree) (request any, fault *query.Fault)
 	run    func(context.Context, *cloudsim.Cloud, cloudsim.Call, any) (answer, error)
 	// ignored are parameters that it takes without heeding them, by the first
 	// part of their names, with the reason.
@@ -20,9 +21,9 @@ type action struct {
 
 func act[R any](run func(context.Context, *cloudsim.Cloud, cloudsim.Call, *R) (answer, error)) action {
 	return action{
-		decode: func(t *tree) (any, *refusal) {
+		decode: func(t *query.Tree) (any, *query.Fault) {
 			r := new(R)
-			return r, decode(t, r)
+			return r, query.Decode(t, r)
 		},
 		run: func(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r any) (answer, error) {
 			return run(ctx, c, call, r.(*R))
@@ -43,8 +44,8 @@ func (a action) withoutDryRun() action {
 // refused is an action that EC2 has, and that is always refused here.
 func refused(why reason, args ...any) action {
 	return action{
-		decode: func(t *tree) (any, *refusal) {
-			clear(t.below)
+		decode: func(t *query.Tree) (any, *query.Fault) {
+			t.Clear()
 			return nil, nil
 		},
 		run: func(context.Context, *cloudsim.Cloud, cloudsim.Call, any) (answer, error) {

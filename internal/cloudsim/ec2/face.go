@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/internal/cloudsim/query"
 )
 
 const (
@@ -104,9 +105,9 @@ func (f *Face) read(r *http.Request) (request, *refusal) {
 // parse understands a call's parameters; strict refuses those that it does not know.
 func (f *Face) parse(values url.Values, strict bool) (request, *refusal) {
 	asked := request{call: cloudsim.Call{API: values.Get("Action")}}
-	params, no := grow(values)
-	if no != nil {
-		return asked, no
+	params, fault := query.Grow(values)
+	if fault != nil {
+		return asked, unreadable(fault)
 	}
 	var known bool
 	asked.action, known = f.actions[asked.call.API]
@@ -118,21 +119,21 @@ func (f *Face) parse(values url.Values, strict bool) (request, *refusal) {
 	case said != version:
 		return asked, refuse(otherVersion, said)
 	}
-	params.take("Action")
-	params.take("Version")
+	params.Take("Action")
+	params.Take("Version")
 	if !asked.action.noDryRun {
 		var common struct {
 			DryRun bool `query:"DryRun"`
 		}
-		if no := decode(params, &common); no != nil {
-			return asked, no
+		if fault := query.Decode(params, &common); fault != nil {
+			return asked, unreadable(fault)
 		}
 		asked.call.DryRun = common.DryRun
 	}
-	if asked.decoded, no = asked.action.decode(params); no != nil {
-		return asked, no
+	if asked.decoded, fault = asked.action.decode(params); fault != nil {
+		return asked, unreadable(fault)
 	}
-	for _, name := range params.leaves("") {
+	for _, name := range params.Leaves() {
 		if strict && asked.action.ignores(name) == "" {
 			return asked, refuse(unknown, name)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/internal/cloudsim/query"
 )
 
 // A reason is why the face refuses a request before the cloud sees it.
@@ -84,6 +85,20 @@ func refuse(why reason, args ...any) *refusal {
 		r.message = fmt.Sprintf(r.message, args...)
 	}
 	return &r
+}
+
+// unreadable refuses a request of which a parameter cannot be read.
+func unreadable(f *query.Fault) *refusal {
+	switch f.Why {
+	case query.Missing:
+		return refuse(missing, f.Name)
+	case query.Twice:
+		return refuse(twice, f.Name)
+	case query.BadValue:
+		return refuse(badValue, f.Value, f.Name)
+	default:
+		return refuse(notReadable, f.Name)
+	}
 }
 
 // asError is the refusal as the cloud's own errors are.

@@ -1,4 +1,5 @@
-package ec2
+// Package query reads the flat parameters of a cloud's request, such as Tag.2.Key, into structs.
+package query
 
 import (
 	"encoding"
@@ -13,30 +14,52 @@ import (
 // deepest is how many dots a parameter's name may have.
 const deepest = 8
 
-// A tree is the parameters of a request: "Tag.2.Key" is Key below 2 below Tag.
-type tree struct {
-	value string
-	set   bool
-	below map[string]*tree
+// A Reason is why a parameter cannot be read.
+type Reason string
+
+// The reasons.
+const (
+	Missing     Reason = "parameter missing"
+	Twice       Reason = "parameter given twice"
+	BadValue    Reason = "parameter not of its type"
+	NotReadable Reason = "parameter's name too deep"
+)
+
+// A Fault is a parameter that cannot be read, for a face to refuse in its own words.
+type Fault struct {
+	Why  Reason
+	Name string
+	// Value is what stands there, for a BadValue.
+	Value string
 }
 
-// grow makes a tree of a form's values. A parameter given twice is refused.
-func grow(values url.Values) (*tree, *refusal) {
-	root := &tree{}
+// Error names the parameter.
+func (f *Fault) Error() string { return string(f.Why) + ": " + f.Name }
+
+// A Tree is the parameters of a request: "Tag.2.Key" is Key below 2 below Tag.
+type Tree struct {
+	value string
+	set   bool
+	below map[string]*Tree
+}
+
+// Grow makes a tree of a form's values. A parameter given twice is refused.
+func Grow(values url.Values) (*Tree, *Fault) {
+	root := &Tree{}
 	for name, all := range values {
 		if len(all) != 1 {
-			return nil, refuse(twice, name)
+			return nil, &Fault{Why: Twice, Name: name}
 		}
 		if strings.Count(name, ".") > deepest {
-			return nil, refuse(notReadable, name)
+			return nil, &Fault{Why: NotReadable, Name: name}
 		}
 		at := root
 		for part := range strings.SplitSeq(name, ".") {
 			if at.below == nil {
-				at.below = map[string]*tree{}
+				at.below = map[string]*Tree{}
 			}
 			if at.below[part] == nil {
-				at.below[part] = &tree{}
+				at.below[part] = &Tree{}
 			}
 			at = at.below[part]
 		}
@@ -45,8 +68,8 @@ func grow(values url.Values) (*tree, *refusal) {
 	return root, nil
 }
 
-// take cuts a branch off and returns it, or nil.
-func (t *tree) take(name string) *tree {
+// Take cuts a branch off and returns it, or nil.
+func (t *Tree) Take(name string) *Tree {
 	branch := t.below[name]
 	delete(t.below, name)
 	return branch
@@ -54,7 +77,7 @@ func (t *tree) take(name string) *tree {
 
 // items are the numbers of the branches 1, 2 … in their order. Some may be left
 // out; 0, and what is no number, is no item.
-func (t *tree) items() []string {
+func (t *Tree) items() []string {
 	var all []int
 	for name := range t.below {
 		if n, err := strconv.Atoi(name); err == nil && n > 0 && strconv.Itoa(n) == name {
@@ -70,18 +93,23 @@ func (t *tree) items() []string {
 }
 
 // giveBack puts a branch back of which something was not read.
-func (t *tree) giveBack(name string, branch *tree) {
+func (t *Tree) giveBack(name string, branch *Tree) {
 	if len(branch.leaves("")) == 0 {
 		return
 	}
 	if t.below == nil {
-		t.below = map[string]*tree{}
+		t.below = map[string]*Tree{}
 	}
 	t.below[name] = branch
 }
 
-// leaves are the full names of what is left, in order.
-func (t *tree) leaves(path string) []string {
+// Leaves are the full names of what is left, in order.
+func (t *Tree) Leaves() []string { return t.leaves("") }
+
+// Clear takes all.
+func (t *Tree) Clear() { clear(t.below) }
+
+func (t *Tree) leaves(path string) []string {
 	var names []string
 	if t.set {
 		names = append(names, path)
@@ -92,16 +120,16 @@ func (t *tree) leaves(path string) []string {
 	return names
 }
 
-// decode cuts what the fields of *into name by their tags `query:"Name"` off the
+// Decode cuts what the fields of *into name by their tags `query:"Name"` off the
 // tree, with `query:"Name,required"` for those that must be there. A field is a
 // string, an int, a bool, what reads itself from a text, a struct, a pointer to one
 // of these (nil where it is not given), or a slice of strings or structs. What is
 // left in the tree is what no field knows.
-func decode(from *tree, into any) *refusal {
+func Decode(from *Tree, into any) *Fault {
 	return fill(reflect.ValueOf(into).Elem(), from, "")
 }
 
-func fill(into reflect.Value, from *tree, path string) *refusal {
+func fill(into reflect.Value, from *Tree, path string) *Fault {
 	for i := range into.NumField() {
 		field := into.Type().Field(i)
 		name, required := strings.CutSuffix(field.Tag.Get("query"), ",required")
@@ -128,10 +156,10 @@ func fill(into reflect.Value, from *tree, path string) *refusal {
 }
 
 // pick reads the branch of that name into a field.
-func pick(into reflect.Value, from *tree, name, full string, required bool) *refusal {
-	branch := from.take(name)
+func pick(into reflect.Value, from *Tree, name, full string, required bool) *Fault {
+	branch := from.Take(name)
 	if required && (branch == nil || branch.set && branch.value == "") {
-		return refuse(missing, full)
+		return &Fault{Why: Missing, Name: full}
 	}
 	if branch == nil {
 		return nil
@@ -144,10 +172,10 @@ func pick(into reflect.Value, from *tree, name, full string, required bool) *ref
 }
 
 // set reads a branch into a field, and cuts off what it has read.
-func set(into reflect.Value, from *tree, full string) *refusal {
+func set(into reflect.Value, from *Tree, full string) *Fault {
 	if text, ok := into.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if from.set && text.UnmarshalText([]byte(from.value)) != nil {
-			return refuse(badValue, from.value, full)
+			return &Fault{Why: BadValue, Name: full, Value: from.value}
 		}
 		from.set = false
 		return nil
@@ -174,7 +202,7 @@ func set(into reflect.Value, from *tree, full string) *refusal {
 	return scalar(into, from.value, full)
 }
 
-func scalar(into reflect.Value, text, full string) *refusal {
+func scalar(into reflect.Value, text, full string) *Fault {
 	switch into.Kind() {
 	case reflect.String:
 		into.SetString(text)
@@ -190,5 +218,5 @@ func scalar(into reflect.Value, text, full string) *refusal {
 			return nil
 		}
 	}
-	return refuse(badValue, text, full)
+	return &Fault{Why: BadValue, Name: full, Value: text}
 }
