@@ -7,11 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/xml"
 	"errors"
-	"net"
 	"net/http"
-	"strconv"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/internal/cloudsim/wire"
 )
 
 const namespace = "http://ec2.amazonaws.com/doc/2016-11-15/"
@@ -58,7 +57,7 @@ func document(id, api string, got answer, err error) (int, []byte) {
 }
 
 // reply sends the answer, as far as the wire lets it through.
-func (f *Face) reply(w http.ResponseWriter, wire cloudsim.Wire, id, api string, got answer, err error) {
+func (f *Face) reply(w http.ResponseWriter, asked cloudsim.Wire, id, api string, got answer, err error) {
 	status, body := document(id, api, got, err)
 	header := w.Header()
 	header.Set("Date", f.opts.Cloud.Clock().UTC().Format(http.TimeFormat))
@@ -66,37 +65,5 @@ func (f *Face) reply(w http.ResponseWriter, wire cloudsim.Wire, id, api string, 
 	header.Set("Content-Type", "text/xml;charset=UTF-8")
 	header.Set("Server", "AmazonEC2")
 	header.Set("Cache-Control", "no-cache, no-store")
-	switch wire.Verb {
-	case cloudsim.LoseReply:
-		panic(http.ErrAbortHandler) // closes the connection without a word
-	case cloudsim.Reset:
-		reset(w)
-	case cloudsim.HTML:
-		header.Set("Content-Type", "text/html")
-		w.WriteHeader(cmp.Or(wire.Status, http.StatusBadGateway))
-		_, _ = w.Write([]byte("<html><head><title>502 Bad Gateway</title></head><body>\n<center><h1>502 Bad Gateway</h1></center>\n</body></html>\n"))
-	case cloudsim.Empty:
-		w.WriteHeader(cmp.Or(wire.Status, http.StatusOK))
-	case cloudsim.Half:
-		header.Set("Content-Length", strconv.Itoa(len(body)))
-		w.WriteHeader(status)
-		_, _ = w.Write(body[:len(body)/2])
-		_ = http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler)
-	default:
-		w.WriteHeader(status)
-		_, _ = w.Write(body) // the client may be gone: its loss
-	}
-}
-
-// reset breaks the connection as a peer does whose kernel knows nothing of it.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = conn.Close()
+	wire.Send(w, asked, status, body)
 }
