@@ -9,10 +9,14 @@ import (
 // An AttachInterface plugs an interface into an instance.
 type AttachInterface struct {
 	Interface, Instance string
-	Device              int
+	// Device is the index, or AnyDevice for the first that is free.
+	Device int
 	// Card is nil where it is not said, which is 0.
 	Card *int
 }
+
+// AnyDevice asks for the first index that is free.
+const AnyDevice = -1
 
 func (r AttachInterface) card() int {
 	if r.Card == nil {
@@ -36,6 +40,10 @@ func (c *Cloud) AttachInterface(ctx context.Context, call Call, r AttachInterfac
 		if err != nil {
 			return Attachment{}, err
 		}
+		if r.Device == AnyDevice {
+			r.Device = i.firstFree(r.card())
+			t.entry.Device = r.Device
+		}
 		if err := t.attachable(e, i, r); err != nil {
 			return Attachment{}, err
 		}
@@ -47,6 +55,15 @@ func (c *Cloud) AttachInterface(ctx context.Context, call Call, r AttachInterfac
 		t.plugIn(e, i)
 		return *e.now.Attachment, nil
 	})
+}
+
+// firstFree is the first index of a card that nothing is attached at.
+func (i *instance) firstFree(card int) int {
+	for n := 0; ; n++ {
+		if !slices.ContainsFunc(i.enis, func(e *eni) bool { return e.now.Attachment.Card == card && e.now.Attachment.Device == n }) {
+			return n
+		}
+	}
 }
 
 // attachable is the table of what is legal.

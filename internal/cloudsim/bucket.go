@@ -54,16 +54,16 @@ type level struct {
 
 // take takes a token for a call and says whether there was one.
 func (c *Cloud) take(now time.Time, o op) bool {
-	name, kind := o.api, "mutate"
+	name, kind := o.name, "mutate"
 	if o.reads {
 		kind = "describe"
 		if o.plain {
-			name, kind = o.api+" (all)", "describe-all"
+			name, kind = o.name+" (all)", "describe-all"
 		}
 	}
 	l := c.levels[name]
 	if l == nil {
-		b, ok := c.opts.Buckets[o.api]
+		b, ok := c.opts.Buckets[o.name]
 		if !ok {
 			b, ok = c.opts.Buckets[kind]
 		}

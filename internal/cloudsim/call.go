@@ -18,6 +18,9 @@ type Call struct {
 	// one, a fault of the wire is a *WireError to the caller.
 	Wire *Wire
 
+	// Action is what the face calls it, where that is not EC2's name: faults, buckets,
+	// the policy and the log know it by that.
+	Action string
 	// API is EC2's name of the action, such as CreateNetworkInterface. The
 	// gate sets it: callers leave it empty.
 	API string

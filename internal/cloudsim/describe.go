@@ -81,8 +81,8 @@ func (d Describe) check(t *turn, most int) error {
 	if len(d.IDs) > 0 && d.MaxResults != 0 && (!t.c.opts.Lenient || t.strict()) {
 		return refuse("combination", "The parameter MaxResults cannot be used with the parameter for ids.")
 	}
-	if d.MaxResults != 0 && (d.MaxResults < 5 || d.MaxResults > most) {
-		return refuse("page.size", d.MaxResults, 5, most)
+	if d.MaxResults != 0 && (d.MaxResults < t.c.opts.SmallestPage || d.MaxResults > most) {
+		return refuse("page.size", d.MaxResults, t.c.opts.SmallestPage, most)
 	}
 	return nil
 }

@@ -7,17 +7,31 @@ import (
 
 // A DetachInterface takes an interface out of its instance.
 type DetachInterface struct {
-	Attachment string
+	// Attachment, or else Interface and the Instance that it is attached to.
+	Attachment, Interface, Instance string
 	// Force ends also a detaching that is stuck.
 	Force bool
+	// Again begins a detaching that is under way anew.
+	Again bool
+}
+
+// detaching finds the interface that is to be detached; nil is none.
+func (c *Cloud) detaching(r DetachInterface) *eni {
+	if r.Attachment != "" {
+		return c.attachments[r.Attachment]
+	}
+	if e := c.enis[r.Interface]; e != nil && e.now.Attachment != nil && e.now.Attachment.Instance == r.Instance {
+		return e
+	}
+	return nil
 }
 
 // DetachInterface begins to detach: it is detached by itself, later.
 func (c *Cloud) DetachInterface(ctx context.Context, call Call, r DetachInterface) error {
 	o := op{
-		api: "DetachNetworkInterface", ids: []string{r.Attachment},
+		api: "DetachNetworkInterface", ids: []string{r.Attachment, r.Interface}, instance: r.Instance,
 		resources: func(t *turn) []Resource {
-			e := c.attachments[r.Attachment]
+			e := c.detaching(r)
 			if e == nil {
 				return nil
 			}
@@ -25,19 +39,24 @@ func (c *Cloud) DetachInterface(ctx context.Context, call Call, r DetachInterfac
 		},
 	}
 	_, err := serve(ctx, c, call, o, func(t *turn) (struct{}, error) {
-		e := c.attachments[r.Attachment]
+		if r.Attachment == "" {
+			if _, err := t.eni(r.Interface); err != nil {
+				return struct{}{}, err
+			}
+		}
+		e := c.detaching(r)
 		if e == nil {
 			return struct{}{}, refuse("attachment.missing", r.Attachment)
 		}
 		t.on(e)
 		a := e.now.Attachment
-		forced := r.Force && a.Status == Detaching
+		forced, again := r.Force && a.Status == Detaching, r.Again && a.Status == Detaching
 		switch {
 		case e.now.Managed:
 			return struct{}{}, refuse("attachment.managed")
 		case a.Device == 0 && a.Card == 0:
 			return struct{}{}, refuse("attachment.primary")
-		case a.Status != Attached && !forced:
+		case a.Status != Attached && !forced && !again:
 			return struct{}{}, refuse("attachment.state", r.Attachment, a.Status)
 		}
 		if err := t.effect(); err != nil {

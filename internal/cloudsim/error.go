@@ -13,6 +13,9 @@ type Error struct {
 	Code, Message string
 	// Status is the HTTP status.
 	Status int
+	// Key is the table's, for a face that refuses in other words; empty where a fault
+	// says the code.
+	Key string
 }
 
 // Error reads "InvalidSubnetID.NotFound: The subnet ID 'subnet-1' does not exist".
@@ -65,7 +68,7 @@ func refuse(key string, args ...any) *Error {
 	if !ok {
 		panic("refusals.tsv has no " + key)
 	}
-	return &Error{Code: r.Code, Message: fmt.Sprintf(r.Message, args...), Status: r.Status}
+	return &Error{Code: r.Code, Message: fmt.Sprintf(r.Message, args...), Status: r.Status, Key: key}
 }
 
 // rows are the lines of a table that has n columns.

@@ -1,6 +1,7 @@
 package cloudsim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -12,6 +13,8 @@ import (
 // An op is what the gate needs to know of a request beforehand.
 type op struct {
 	api string
+	// name is the face's, or the same. The gate sets it.
+	name string
 	// ids are what the call is about, for faults; the first is what the log
 	// says, unless the call made something. instance is the instance's.
 	ids      []string
@@ -42,6 +45,7 @@ func serve[T any](ctx context.Context, c *Cloud, call Call, o op, do func(*turn)
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
+	o.name = cmp.Or(call.Action, o.api)
 	t := c.enter(call, o)
 	if err := retry.Sleep(ctx, t.slow(false)); err != nil {
 		return none, err // nothing was done, and nobody is there to be told
@@ -57,7 +61,7 @@ func serve[T any](ctx context.Context, c *Cloud, call Call, o op, do func(*turn)
 func (c *Cloud) enter(call Call, o op) *turn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	call.API = o.api
+	call.API = o.name
 	t := &turn{c: c, call: call, now: time.Now()}
 	c.agenda.catchUp(t.now)
 	if t.call.RequestID == "" {
@@ -75,7 +79,7 @@ func pass[T any](t *turn, o op, do func(*turn) (T, error)) (answer T, err error)
 	t.now = time.Now()
 	c.agenda.catchUp(t.now)
 	t.entry = Entry{
-		Time: t.now, API: o.api, RequestID: t.call.RequestID, Caller: t.call.Caller, DryRun: t.call.DryRun,
+		Time: t.now, API: o.name, RequestID: t.call.RequestID, Caller: t.call.Caller, DryRun: t.call.DryRun,
 		Instance: o.instance, Device: o.device, Fault: names(t.faults),
 	}
 	if len(o.ids) > 0 {

@@ -1,6 +1,7 @@
 package cloudsim
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 // id draws one such as eni-0a1b2c3d4e5f60718.
 func (c *Cloud) id(prefix string) string {
+	prefix = cmp.Or(c.opts.Prefixes[prefix], prefix)
 	return fmt.Sprintf("%s-0%016x", prefix, c.rng.Uint64())
 }
 

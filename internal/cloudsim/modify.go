@@ -5,9 +5,10 @@ import (
 	"slices"
 )
 
-// A ModifyInterface changes exactly one thing of an interface.
+// A ModifyInterface changes exactly one thing of an interface, or with Several more at once.
 type ModifyInterface struct {
 	Interface string // required
+	Several   bool
 	// One of these is set.
 	Description     *string
 	SourceDestCheck *bool
@@ -28,42 +29,53 @@ func (c *Cloud) ModifyInterface(ctx context.Context, call Call, r ModifyInterfac
 		ids = append(ids, r.Attachment.ID)
 	}
 	return c.change(ctx, call, "ModifyNetworkInterfaceAttribute", ids, func(t *turn, e *eni) error {
-		if n := ways(r.Description != nil, r.SourceDestCheck != nil, r.Groups != nil, r.Attachment != nil); n != 1 {
+		if n := ways(r.Description != nil, r.SourceDestCheck != nil, r.Groups != nil, r.Attachment != nil); n != 1 && (n == 0 || !r.Several) {
 			return refuse("combination", "Exactly one attribute of a network interface can be changed by a call.")
 		}
-		var groups []Group
-		switch {
-		case r.Groups != nil && len(r.Groups) == 0:
-			return refuse("group.none")
-		case r.Groups != nil:
-			var err error
-			if groups, err = c.groupsFor(r.Groups, e.subnet, "group.unknown"); err != nil {
-				return err
-			}
-		case r.Attachment != nil:
-			if r.Attachment.DeleteOnTermination == nil {
-				return refuse("missing", "Attachment.DeleteOnTermination")
-			}
-			if a := e.now.Attachment; a == nil || a.ID != r.Attachment.ID {
-				return refuse("attachment.missing", r.Attachment.ID)
-			}
+		groups, err := t.modifiable(e, r)
+		if err != nil {
+			return err
 		}
 		if err := t.effect(); err != nil {
 			return err
 		}
-		switch {
-		case r.Description != nil:
+		if r.Description != nil {
 			e.now.Description = *r.Description
-		case r.SourceDestCheck != nil:
+		}
+		if r.SourceDestCheck != nil {
 			e.now.SourceDestCheck = *r.SourceDestCheck
-		case groups != nil:
+		}
+		if groups != nil {
 			e.now.Groups = groups
-		default:
+		}
+		if r.Attachment != nil {
 			e.attached(func(a *Attachment) { a.DeleteOnTermination = *r.Attachment.DeleteOnTermination })
 		}
 		c.commit(e, t.now, t.hidden())
 		return nil
 	})
+}
+
+// modifiable checks a change, and resolves its groups.
+func (t *turn) modifiable(e *eni, r ModifyInterface) (groups []Group, err error) {
+	if r.Groups != nil && len(r.Groups) == 0 {
+		return nil, refuse("group.none")
+	}
+	if r.Groups != nil {
+		if groups, err = t.c.groupsFor(r.Groups, e.subnet, "group.unknown"); err != nil {
+			return nil, err
+		}
+	}
+	if r.Attachment == nil {
+		return groups, nil
+	}
+	if r.Attachment.DeleteOnTermination == nil {
+		return nil, refuse("missing", "Attachment.DeleteOnTermination")
+	}
+	if a := e.now.Attachment; a == nil || a.ID != r.Attachment.ID {
+		return nil, refuse("attachment.missing", r.Attachment.ID)
+	}
+	return groups, nil
 }
 
 // attributes are those that can be asked for one by one.

@@ -35,6 +35,10 @@ type Options struct {
 	// AddressFirst: a create with a given address looks whether that is free
 	// before it looks at its token, so that a retry is refused.
 	AddressFirst bool
+	// SmallestPage is how few results a page may be asked for; default 5.
+	SmallestPage int
+	// Prefixes are what ids begin with, by what EC2's do, such as subnet.
+	Prefixes map[string]string
 	// Policy says who may do what; default is everybody everything.
 	Policy Policy
 	// Plugger plugs interfaces into machines; default is memory alone.
@@ -47,6 +51,7 @@ func (o Options) withDefaults() Options {
 	if o.Types == nil {
 		o.Types = InstanceTypes()
 	}
+	o.SmallestPage = cmp.Or(o.SmallestPage, 5)
 	d := DefaultQuotas()
 	o.Quotas = Quotas{
 		Interfaces:         cmp.Or(o.Quotas.Interfaces, d.Interfaces),

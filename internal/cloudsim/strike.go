@@ -48,6 +48,9 @@ var limits = map[string]string{
 
 // say is the error that a fault brings: as it says, or else r.
 func (f *planned) say(r *Error) error {
+	if f.Code == "" && f.Message == "" && f.Status == 0 {
+		return r
+	}
 	return &Error{Code: cmp.Or(f.Code, r.Code), Message: cmp.Or(f.Message, r.Message), Status: cmp.Or(f.Status, r.Status)}
 }
 
