@@ -15,12 +15,22 @@ type Address struct {
 	Interface, InterfaceOwner string
 	Instance                  string
 	Private                   netip.Addr
+	Name                      string
 	Tags                      Tags
+}
+
+// A NewAddress is a public address to be allocated.
+type NewAddress struct {
+	Tags Tags
+	// Name is for clouds that have one beside the tags.
+	Name string
+	// Token makes the call idempotent; empty is not.
+	Token string
 }
 
 type eip struct {
 	n           int
-	id          string
+	id, name    string
 	public      netip.Addr
 	tags        Tags
 	association string
@@ -29,7 +39,7 @@ type eip struct {
 }
 
 func (p *eip) seen() Address {
-	a := Address{Allocation: p.id, Public: p.public, Tags: p.tags.clone()}
+	a := Address{Allocation: p.id, Public: p.public, Name: p.name, Tags: p.tags.clone()}
 	if p.eni != nil {
 		a.Association, a.Interface, a.InterfaceOwner, a.Private = p.association, p.eni.now.ID, p.eni.now.Owner, p.private
 		if on := p.eni.now.Attachment; on != nil {
@@ -40,24 +50,35 @@ func (p *eip) seen() Address {
 }
 
 // AllocateAddress gives the account a public address.
-func (c *Cloud) AllocateAddress(ctx context.Context, call Call, tags Tags) (Address, error) {
+func (c *Cloud) AllocateAddress(ctx context.Context, call Call, r NewAddress) (Address, error) {
 	o := op{
-		api: "AllocateAddress", ids: marks(tags), tags: tags,
-		resources: func(*turn) []Resource { return []Resource{{Type: "elastic-ip", Wanted: tags}} },
+		api: "AllocateAddress", ids: marks(r.Tags), tags: r.Tags,
+		resources: func(*turn) []Resource { return []Resource{{Type: "elastic-ip", Wanted: r.Tags}} },
 	}
 	return serve(ctx, c, call, o, func(t *turn) (Address, error) {
+		made, err := t.remembered(r.Token, r)
+		if err != nil {
+			return Address{}, err
+		}
+		if made != nil {
+			if p := c.eips[made[0]]; p != nil {
+				return p.seen(), nil
+			}
+			return Address{}, refuse("token.mismatch", r.Token)
+		}
 		if len(c.eips) >= c.opts.Quotas.Addresses {
 			return Address{}, refuse("address.quota")
 		}
-		if err := c.checkTags(nil, tags); err != nil {
+		if err := c.checkTags(nil, r.Tags); err != nil {
 			return Address{}, err
 		}
 		if err := t.effect(); err != nil {
 			return Address{}, err
 		}
-		p := &eip{n: c.next(), id: c.id("eipalloc"), tags: tags.clone()}
+		p := &eip{n: c.next(), id: c.id("eipalloc"), name: r.Name, tags: r.Tags.clone()}
 		p.public = netip.AddrFrom4([4]byte{198, 18 + byte(p.n>>16&1), byte(p.n >> 8), byte(p.n)})
 		c.eips[p.id] = p
+		t.remember(r.Token, r, p.id)
 		t.entry.Resource = p.id
 		return p.seen(), nil
 	})

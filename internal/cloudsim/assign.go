@@ -17,6 +17,8 @@ type AssignIPv4 struct {
 	PrefixCount int
 	// AllowReassignment takes Addrs from interfaces that have them as secondary ones.
 	AllowReassignment bool
+	// Token makes the call idempotent; empty is not.
+	Token string
 }
 
 // An AssignedIPv4 is what was asked for and is there now.
@@ -40,6 +42,10 @@ func (c *Cloud) AssignIPv4(ctx context.Context, call Call, r AssignIPv4) (Assign
 		if ways(len(r.Addrs) > 0, r.Count > 0, len(r.Prefixes) > 0, r.PrefixCount > 0) != 1 {
 			return AssignedIPv4{}, refuse("combination", "Addresses are asked for in one way: by name, by number, by prefix or by number of prefixes.")
 		}
+		addrs, prefixes, before, err := t.given(r.Token, r)
+		if before || err != nil {
+			return AssignedIPv4{Interface: r.Interface, Addrs: addrs, Prefixes: prefixes}, err
+		}
 		fresh, moved, err := c.wanted(e, r)
 		if err != nil {
 			return AssignedIPv4{}, err
@@ -59,6 +65,7 @@ func (c *Cloud) AssignIPv4(ctx context.Context, call Call, r AssignIPv4) (Assign
 		if r.Count > 0 {
 			given = fresh
 		}
+		t.remember(r.Token, r, gives(given, blocks)...)
 		return AssignedIPv4{Interface: r.Interface, Addrs: slices.Clone(given), Prefixes: blocks}, nil
 	})
 }

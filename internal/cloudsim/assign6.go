@@ -13,6 +13,8 @@ type AssignIPv6 struct {
 	Count       int
 	Prefixes    []netip.Prefix
 	PrefixCount int
+	// Token makes the call idempotent; empty is not.
+	Token string
 }
 
 // An UnassignIPv6 takes IPv6 addresses and prefixes from an interface.
@@ -37,6 +39,11 @@ func (c *Cloud) AssignIPv6(ctx context.Context, call Call, r AssignIPv6) (Change
 		if ways(len(r.Addrs) > 0, r.Count > 0, len(r.Prefixes) > 0, r.PrefixCount > 0) != 1 {
 			return refuse("combination", "Addresses are asked for in one way: by name, by number, by prefix or by number of prefixes.")
 		}
+		given, blocks6, again, err := t.given(r.Token, r)
+		if again || err != nil {
+			changed.Addrs, changed.Prefixes = given, blocks6
+			return err
+		}
 		s := e.subnet
 		named := slices.DeleteFunc(slices.Clone(r.Addrs), func(a netip.Addr) bool { return s.space.owners6[a] == e })
 		blocks := slices.DeleteFunc(slices.Clone(r.Prefixes), func(p netip.Prefix) bool { return s.space.blocks6[p] == e })
@@ -55,6 +62,7 @@ func (c *Cloud) AssignIPv6(ctx context.Context, call Call, r AssignIPv6) (Change
 		e.now.IPv6Prefixes = append(slices.Clone(e.now.IPv6Prefixes), prefixes...)
 		gifts{ipv6: addrs, blocks6: prefixes}.take(s.space, e)
 		c.commitPartly(e, before, t.now, t.hidden())
+		t.remember(r.Token, r, gives(addrs, prefixes)...)
 		changed.Addrs, changed.Prefixes = addrs, prefixes
 		return nil
 	})

@@ -105,16 +105,30 @@ func (c *Cloud) dissociate(p *eip) {
 
 // DisassociateAddress takes the public address of an association off.
 func (c *Cloud) DisassociateAddress(ctx context.Context, call Call, association string) error {
+	return c.disassociate(ctx, call, []string{association}, "association.missing", func(p *eip) bool { return p.association == association })
+}
+
+// DisassociateAllocation takes a public address off the interface that it is on, which
+// must be the one named, if one is.
+func (c *Cloud) DisassociateAllocation(ctx context.Context, call Call, allocation, from string) error {
+	return c.disassociate(ctx, call, []string{allocation, from}, "address.missing", func(p *eip) bool {
+		return p.id == allocation && (from == "" || p.eni.now.ID == from)
+	})
+}
+
+// disassociate takes off the public address that is looked for among those that are on
+// something.
+func (c *Cloud) disassociate(ctx context.Context, call Call, ids []string, missing string, wanted func(*eip) bool) error {
 	find := func() *eip {
 		for _, p := range c.eips {
-			if p.association == association && p.eni != nil {
+			if p.eni != nil && wanted(p) {
 				return p
 			}
 		}
 		return nil
 	}
 	o := op{
-		api: "DisassociateAddress", ids: []string{association},
+		api: "DisassociateAddress", ids: ids,
 		resources: func(t *turn) []Resource {
 			if p := find(); p != nil {
 				return t.resourcesOf(p.id, p.eni.now.ID)
@@ -125,7 +139,7 @@ func (c *Cloud) DisassociateAddress(ctx context.Context, call Call, association 
 	_, err := serve(ctx, c, call, o, func(t *turn) (struct{}, error) {
 		p := find()
 		if p == nil {
-			return struct{}{}, refuse("association.missing", association)
+			return struct{}{}, refuse(missing, ids[0])
 		}
 		if err := t.effect(); err != nil {
 			return struct{}{}, err

@@ -110,7 +110,7 @@ func (c *Cloud) place(e *eni, i *instance, device, card int, now time.Time) {
 	e.now.Status = StatusInUse
 	e.now.Attachment = &Attachment{
 		ID: c.id("eni-attach"), Instance: i.ID, InstanceOwner: c.opts.Account,
-		Device: device, Card: card, Status: Attaching, Time: now,
+		Device: device, Card: card, Status: Attaching, Time: now, DeleteOnTermination: e.now.GoesWithInstance,
 	}
 	c.attachments[e.now.Attachment.ID] = e
 	i.enis = append(i.enis, e)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -15,6 +16,11 @@ type CreateInterface struct {
 	// Token makes the call idempotent; empty is not.
 	Token       string
 	Description string
+	Name        string
+	// GoesWithInstance is what its attachments begin with.
+	GoesWithInstance bool
+	// SourceDestCheck is nil for on.
+	SourceDestCheck *bool
 	// Groups default to the VPC's default group.
 	Groups []string
 	// Primary is the primary address; drawn where it is zero. It may also stand
@@ -105,7 +111,10 @@ func (t *turn) create(r CreateInterface) (*eni, error) {
 	if err := t.effect(); err != nil {
 		return nil, err
 	}
-	e := c.make(s, g, Interface{Description: r.Description, Groups: groups, Kind: r.Kind, Tags: r.Tags.clone(), Token: r.Token, Created: t.now})
+	e := c.make(s, g, Interface{Description: r.Description, Name: r.Name, GoesWithInstance: r.GoesWithInstance, Groups: groups, Kind: r.Kind, Tags: r.Tags.clone(), Token: r.Token, Created: t.now})
+	if check := r.SourceDestCheck; check != nil {
+		e.now.SourceDestCheck = *check
+	}
 	t.remember(r.Token, asked, e.now.ID)
 	t.on(e)
 	t.entry.Before = ""
@@ -134,20 +143,20 @@ func (c *Cloud) make(s *subnet, g gifts, i Interface) *eni {
 	return e
 }
 
-// text is the request as a token remembers it.
+// text is the request as a token remembers it: what pointers point to, and not where.
 func (r CreateInterface) text() any {
-	if r.IPv6Count == nil {
-		return struct {
-			CreateInterface
-			Count string
-		}{r, "unsaid"}
+	count, check := "unsaid", "unsaid"
+	if r.IPv6Count != nil {
+		count = strconv.Itoa(*r.IPv6Count)
 	}
-	n := *r.IPv6Count
-	r.IPv6Count = nil
+	if r.SourceDestCheck != nil {
+		check = strconv.FormatBool(*r.SourceDestCheck)
+	}
+	r.IPv6Count, r.SourceDestCheck = nil, nil
 	return struct {
 		CreateInterface
-		Count int
-	}{r, n}
+		Count, Check string
+	}{r, count, check}
 }
 
 // dns is the name of a private address.

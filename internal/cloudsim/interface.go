@@ -34,7 +34,9 @@ type Interface struct {
 	ID, Subnet, VPC string
 	Zone, ZoneID    string
 	Description     string
-	Owner           string
+	// Name is for clouds that have one beside the tags.
+	Name  string
+	Owner string
 	// Requester is the service that made it; Managed: only that may change it.
 	Requester string
 	Managed   bool
@@ -43,7 +45,10 @@ type Interface struct {
 	// Kind is interface, efa, efa-only, trunk or branch.
 	Kind            string
 	SourceDestCheck bool
-	Groups          []Group
+	// GoesWithInstance: an instance that ends takes it along, unless its attachment
+	// was told otherwise.
+	GoesWithInstance bool
+	Groups           []Group
 	// Attachment is nil where there is none.
 	Attachment *Attachment
 	// IPv4 are its addresses, the primary one first; none where the subnet or

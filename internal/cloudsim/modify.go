@@ -9,6 +9,9 @@ import (
 type ModifyInterface struct {
 	Interface string // required
 	Several   bool
+	// Name and GoesWithInstance are changed besides, of an interface that has them.
+	Name             *string
+	GoesWithInstance *bool
 	// One of these is set.
 	Description     *string
 	SourceDestCheck *bool
@@ -29,7 +32,7 @@ func (c *Cloud) ModifyInterface(ctx context.Context, call Call, r ModifyInterfac
 		ids = append(ids, r.Attachment.ID)
 	}
 	return c.change(ctx, call, "ModifyNetworkInterfaceAttribute", ids, func(t *turn, e *eni) error {
-		if n := ways(r.Description != nil, r.SourceDestCheck != nil, r.Groups != nil, r.Attachment != nil); n != 1 && (n == 0 || !r.Several) {
+		if n := ways(r.Name != nil, r.GoesWithInstance != nil, r.Description != nil, r.SourceDestCheck != nil, r.Groups != nil, r.Attachment != nil); n != 1 && (n == 0 || !r.Several) {
 			return refuse("combination", "Exactly one attribute of a network interface can be changed by a call.")
 		}
 		groups, err := t.modifiable(e, r)
@@ -38,6 +41,15 @@ func (c *Cloud) ModifyInterface(ctx context.Context, call Call, r ModifyInterfac
 		}
 		if err := t.effect(); err != nil {
 			return err
+		}
+		if r.Name != nil {
+			e.now.Name = *r.Name
+		}
+		if goes := r.GoesWithInstance; goes != nil {
+			e.now.GoesWithInstance = *goes
+			if e.now.Attachment != nil {
+				e.attached(func(a *Attachment) { a.DeleteOnTermination = *goes })
+			}
 		}
 		if r.Description != nil {
 			e.now.Description = *r.Description

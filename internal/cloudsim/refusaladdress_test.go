@@ -40,7 +40,7 @@ var refusalsOfAddresses = map[string]func(*world) error{
 	"address.quota": func(w *world) error {
 		w.public()
 		w.public()
-		_, err := w.AllocateAddress(w.t.Context(), w.call, nil)
+		_, err := w.AllocateAddress(w.t.Context(), w.call, cloudsim.NewAddress{})
 		return err
 	},
 	"address.missing": func(w *world) error {

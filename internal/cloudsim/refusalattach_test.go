@@ -102,5 +102,5 @@ var refusalsOfAttaching = map[string]func(*world) error{
 // public is a new public address.
 func (w *world) public() cloudsim.Address {
 	w.t.Helper()
-	return must(w.AllocateAddress(w.t.Context(), w.call, nil))(w.t)
+	return must(w.AllocateAddress(w.t.Context(), w.call, cloudsim.NewAddress{}))(w.t)
 }

@@ -200,7 +200,7 @@ func TestF03_TwinPublicAddress(t *testing.T) {
 		w.insist(func() (err error) { addr, err = w.Publish(t.Context(), testClaim, id(0)); return err })
 		for range 4 { // some come before the claim's own by their ids
 			tags := cloudsim.Tags{tagClaim: string(testClaim), tagCluster: w.opts.Cluster}
-			_, err := w.cloud.AllocateAddress(t.Context(), cloudsim.Call{Caller: "test"}, tags)
+			_, err := w.cloud.AllocateAddress(t.Context(), cloudsim.Call{Caller: "test"}, cloudsim.NewAddress{Tags: tags})
 			w.must(err)
 		}
 		for _, n := range []int{0, 1} {

@@ -86,7 +86,7 @@ func (w *world) strangers() (o strangers) {
 	w.must(err)
 	elsewhere, err := w.cloud.AddSubnet(cloudsim.Subnet{VPC: vpc.ID, Zone: "eu-central-1a", CIDR: netip.MustParsePrefix("10.99.0.0/24")})
 	w.must(err)
-	address, err := w.cloud.AllocateAddress(ctx, root, nil)
+	address, err := w.cloud.AllocateAddress(ctx, root, cloudsim.NewAddress{})
 	w.must(err)
 	own, err := w.api.AllocateAddress(ctx, &sdk.AllocateAddressInput{TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeElasticIp, Tags: tagged(tagCluster, "cl-1")}}})
 	w.must(err)

@@ -44,7 +44,7 @@ func runAllocate(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *
 	if no != nil {
 		return nil, no.asError()
 	}
-	a, err := c.AllocateAddress(ctx, call, tags)
+	a, err := c.AllocateAddress(ctx, call, cloudsim.NewAddress{Tags: tags})
 	return &allocateAnswer{AllocationID: a.Allocation, PublicIP: text(a.Public), Domain: "vpc", Border: c.Region(), Pool: "amazon"}, err
 }
 

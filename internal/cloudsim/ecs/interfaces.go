@@ -1,0 +1,131 @@
+package ecs
+
+import (
+	"context"
+	"slices"
+
+	"github.com/nicferry/nicferry/internal/cloudsim"
+)
+
+func runCreate(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *createInterface) (answer, error) {
+	tags, err := tagsOf(r.Tags)
+	if err != nil {
+		return nil, err
+	}
+	groups := r.GroupIDs
+	if r.GroupID != "" {
+		groups = append(groups, r.GroupID)
+	}
+	if (r.GroupID != "") == (len(r.GroupIDs) > 0) {
+		return nil, refuse(missing, "SecurityGroupId")
+	}
+	kinds := map[string]string{"": "interface", "Secondary": "interface", "Trunk": "trunk"}
+	kind, known := kinds[r.Type]
+	if !known {
+		return nil, refuse(badValue, "InstanceType")
+	}
+	none := 0
+	create := cloudsim.CreateInterface{
+		Subnet: r.VSwitchID, Token: r.Token, Name: r.Name, Description: r.Description, Groups: groups, Primary: r.Primary,
+		IPv4Count: r.Count, IPv4Prefixes: r.Prefixes, IPv4PrefixCount: r.PrefixCount,
+		IPv6: r.IPv6, IPv6Prefixes: r.IPv6Prefixes, IPv6PrefixCount: r.IPv6PrefixCount,
+		Kind: kind, Tags: tags, GoesWithInstance: r.DeleteOnRelease == nil || *r.DeleteOnRelease, SourceDestCheck: r.SourceDestCheck,
+	}
+	for _, a := range r.Addrs {
+		create.IPv4 = append(create.IPv4, cloudsim.WantedIP{Addr: a})
+	}
+	if len(r.IPv6)+len(r.IPv6Prefixes)+r.IPv6PrefixCount == 0 {
+		if create.IPv6Count = &none; r.IPv6Count > 0 {
+			create.IPv6Count = &r.IPv6Count
+		}
+	}
+	made, err := c.CreateInterface(ctx, call, create)
+	return &interfaceAnswer{netInterface: interfaceOf(made)}, err
+}
+
+// inState are the filters for a status in ECS's words; false is one that none has.
+func (f *filters) inState(status string) bool {
+	switch status {
+	case "":
+	case "Available":
+		f.by("status", string(cloudsim.StatusAvailable))
+	case "Creating":
+		f.by("status", string(cloudsim.StatusPending))
+	case "InUse":
+		f.by("attachment.status", string(cloudsim.Attached))
+	case "Attaching":
+		f.by("attachment.status", string(cloudsim.Attaching))
+	case "Detaching":
+		f.by("attachment.status", string(cloudsim.Detaching))
+	default:
+		return false
+	}
+	return true
+}
+
+// runDescribe lists interfaces. One that is not there is no error: the list is shorter.
+func runDescribe(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *describeInterfaces) (answer, error) {
+	var f filters
+	f.by("network-interface-id", r.IDs...)
+	f.by("attachment.instance-id", r.InstanceID)
+	f.by("subnet-id", r.VSwitchID)
+	f.by("vpc-id", r.VPCID)
+	f.by("group-id", r.GroupID)
+	f.by("private-ip-address", text(r.Primary))
+	f.by("addresses.private-ip-address", each(r.Addrs, text)...)
+	f.by("ipv6-addresses.ipv6-address", each(r.IPv6, text)...)
+	f.tagged(r.Tags)
+	if !f.inState(r.Status) {
+		return nil, refuse(badValue, "Status")
+	}
+	if len(r.IDs) > 100 {
+		return nil, refuse(badValue, "NetworkInterfaceId")
+	}
+	d, err := r.describe(f)
+	if err != nil {
+		return nil, err
+	}
+	page, err := c.DescribeInterfaces(ctx, call, d)
+	if err != nil {
+		return nil, err
+	}
+	got := &interfacesAnswer{NextToken: page.NextToken}
+	got.Sets.Set = slices.DeleteFunc(each(page.Items, interfaceOf), func(n netInterface) bool {
+		return r.Type != "" && n.Type != r.Type || r.Name != "" && n.Name != r.Name || r.ServiceManaged != nil && n.Managed != *r.ServiceManaged
+	})
+	if !r.wanted() {
+		got.Sets.Set, got.numberedPage, err = cut(r.numbered, mostTokened, got.Sets.Set)
+	}
+	return got, err
+}
+
+func runAttribute(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *interfaceAttribute) (answer, error) {
+	i, err := c.DescribeInterfaceAttribute(ctx, call, r.InterfaceID, "")
+	return &interfaceAnswer{netInterface: interfaceOf(i)}, err
+}
+
+func runAttach(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *plugInterface) (answer, error) {
+	if r.Trunk != "" {
+		return nil, refuse(badValue, "TrunkNetworkInstanceId")
+	}
+	_, err := c.AttachInterface(ctx, call, cloudsim.AttachInterface{
+		Interface: r.InterfaceID, Instance: r.InstanceID, Device: cloudsim.AnyDevice, Card: r.Card,
+	})
+	return &done{}, err
+}
+
+func runDetach(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *plugInterface) (answer, error) {
+	err := c.DetachInterface(ctx, call, cloudsim.DetachInterface{Interface: r.InterfaceID, Instance: r.InstanceID, Again: true})
+	return &done{}, err
+}
+
+func runDelete(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *interfaceNamed) (answer, error) {
+	return &done{}, c.DeleteInterface(ctx, call, r.InterfaceID)
+}
+
+func runModify(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *modifyInterface) (answer, error) {
+	return &done{}, c.ModifyInterface(ctx, call, cloudsim.ModifyInterface{
+		Interface: r.InterfaceID, Several: true, Name: r.Name, Description: r.Description, GoesWithInstance: r.DeleteOnRelease,
+		SourceDestCheck: r.SourceDestCheck, Groups: r.GroupIDs,
+	})
+}
