@@ -74,6 +74,9 @@ func Failing(name, op string, id nic.ID, classify func(error) Error) func(error)
 	}
 }
 
+// NoAnswer is the error of a call that may have taken place.
+func NoAnswer(cause error) error { return &Error{Kind: ErrUnknown, Scope: ScopeAccount, Err: cause} }
+
 // Error reads "local: attach nic-…: exhausted: 4 of 4 slots in use".
 func (e *Error) Error() string {
 	var b strings.Builder

@@ -61,7 +61,7 @@ func contracts() []Arrow {
 			Because: "the contract does no I/O",
 		},
 		{
-			From: []string{"provider/*", "provider/*/..."}, To: []string{"siblings"}, Allow: []string{"provider/ledgerlog", "provider/made"},
+			From: []string{"provider/*", "provider/*/..."}, To: []string{"siblings"}, Allow: []string{"provider/ledgerlog", "provider/made", "provider/calls"},
 			Because: "one provider must not need another's SDK, nor lean on its quirks",
 		},
 		{

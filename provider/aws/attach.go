@@ -102,7 +102,7 @@ func (p *Provider) plugIn(ctx context.Context, f iface, place nic.Place) (iface,
 		NetworkCardIndex: aws.Int32(0),
 	})
 	if err != nil {
-		p.known.drop(place.Instance)
+		p.known.Drop(place.Instance)
 		return p.notAttached(ctx, f, place, m, index, err)
 	}
 	f.plug = &plug{id: aws.ToString(out.AttachmentId), instance: place.Instance, status: types.AttachmentStatusAttaching, index: index}
@@ -113,7 +113,7 @@ func (p *Provider) plugIn(ctx context.Context, f iface, place nic.Place) (iface,
 // indexOn holds an index of the instance for the NIC: by what is remembered of the
 // instance if there is one by that, or else by a look.
 func (p *Provider) indexOn(ctx context.Context, instance nic.InstanceID, id nic.ID) (m machine, index int, err error) {
-	if m, known := p.known.get(instance); known && m.takes(instance) == nil {
+	if m, known := p.known.Get(instance); known && m.takes(instance) == nil {
 		if limit, err := p.limitsOf(ctx, m.kind); err == nil {
 			if index, ok, _ := p.indexes.hold(instance, id, m.used, limit.nics); ok {
 				return m, index, nil
@@ -183,7 +183,7 @@ func (p *Provider) notAttached(ctx context.Context, f iface, place nic.Place, m 
 	p.indexes.free(place.Instance, index)
 	switch why.code {
 	case codeSlots:
-		p.types.drop(m.kind)
+		p.types.Drop(m.kind)
 	case codeInUse: // perhaps by our own attempt before
 		now, lookErr := p.have(ctx, f.nic)
 		if lookErr != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/calls"
 )
 
 // Kind is the driver's name in the config.
@@ -59,19 +60,19 @@ type Provider struct {
 	opts    Options
 	api     *ec2.Client
 	secrets *secrets
-	pace    *pace
+	pace    *calls.Pace
 	recent  recent
 	indexes indexes
 	full    full
 
-	interfaces *batcher[nic.ID, []iface]
-	machines   *batcher[nic.InstanceID, machine]
-	zones      *cache[nic.InstanceID, string]
-	kinds      *batcher[string, typeLimits]
-	nets       *batcher[string, subnet]
-	known      *cache[nic.InstanceID, machine]
-	subnets    *cache[string, subnet]
-	types      *cache[string, typeLimits]
+	interfaces *calls.Batcher[nic.ID, []iface]
+	machines   *calls.Batcher[nic.InstanceID, machine]
+	zones      *calls.Cache[nic.InstanceID, string]
+	kinds      *calls.Batcher[string, typeLimits]
+	nets       *calls.Batcher[string, subnet]
+	known      *calls.Cache[nic.InstanceID, machine]
+	subnets    *calls.Cache[string, subnet]
+	types      *calls.Cache[string, typeLimits]
 }
 
 // New returns a provider, or an error that names what is missing. Credentials are
@@ -91,19 +92,19 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	o.Log = o.Log.With("provider", o.Name)
 	o.Calls = max(1, o.Calls)
 	o.backoff = cmp.Or(o.backoff, maxBackoff)
-	p := &Provider{opts: o, secrets: &secrets{}, pace: newPace(o.Calls)}
+	p := &Provider{opts: o, secrets: &secrets{}, pace: calls.NewPace("EC2", rateOf, o.Calls)}
 	var err error
 	if p.api, err = connect(ctx, o, p.secrets); err != nil {
 		return nil, fmt.Errorf("make aws provider %s: %w", o.Name, err)
 	}
-	p.interfaces = newBatcher(maxFilter, p.admit(apiDescribeInterfaces), p.describeNICs)
-	p.machines = newBatcher(maxFilter, p.admit(apiDescribeInstances), p.describeMachines)
-	p.zones = newCache[nic.InstanceID, string](zoneKept)
-	p.kinds = newBatcher(maxFilter, p.admit(apiDescribeTypes), p.describeTypes)
-	p.nets = newBatcher(maxFilter, p.admit(apiDescribeSubnets), p.describeSubnets)
-	p.known = newCache[nic.InstanceID, machine](machineKept)
-	p.subnets = newCache[string, subnet](subnetKept)
-	p.types = newCache[string, typeLimits](typeKept)
+	p.interfaces = calls.NewBatcher(maxFilter, worstCall, p.admit(apiDescribeInterfaces), p.describeNICs)
+	p.machines = calls.NewBatcher(maxFilter, worstCall, p.admit(apiDescribeInstances), p.describeMachines)
+	p.zones = calls.NewCache[nic.InstanceID, string](zoneKept)
+	p.kinds = calls.NewBatcher(maxFilter, worstCall, p.admit(apiDescribeTypes), p.describeTypes)
+	p.nets = calls.NewBatcher(maxFilter, worstCall, p.admit(apiDescribeSubnets), p.describeSubnets)
+	p.known = calls.NewCache[nic.InstanceID, machine](machineKept)
+	p.subnets = calls.NewCache[string, subnet](subnetKept)
+	p.types = calls.NewCache[string, typeLimits](typeKept)
 	return p, nil
 }
 
@@ -116,8 +117,8 @@ func (p *Provider) Info() provider.Info {
 		Name: p.opts.Name, Kind: Kind, DrawsMACs: true, Travel: provider.Carry,
 		WorstCall: worstCall, VisibleAfter: visibleAfter,
 		Rates: provider.Rates{
-			Create: p.pace.rate(apiCreateInterface), Attach: p.pace.rate(apiAttachInterface),
-			Detach: p.pace.rate(apiDetachInterface), Delete: p.pace.rate(apiDeleteInterface),
+			Create: p.pace.Rate(apiCreateInterface), Attach: p.pace.Rate(apiAttachInterface),
+			Detach: p.pace.Rate(apiDetachInterface), Delete: p.pace.Rate(apiDeleteInterface),
 		},
 	}
 }

@@ -9,7 +9,7 @@ import (
 // call makes a call of EC2 when its turn has come. Every error is a
 // *provider.Error without the op and the NIC.
 func call[I, O any](ctx context.Context, p *Provider, api string, do func(context.Context, *I, ...func(*ec2.Options)) (*O, error), in *I, opts ...func(*ec2.Options)) (*O, error) {
-	if err := p.pace.take(ctx, api); err != nil {
+	if err := p.pace.Take(ctx, api); err != nil {
 		return nil, err
 	}
 	return send(ctx, p, api, do, in, opts...)
@@ -19,14 +19,14 @@ func call[I, O any](ctx context.Context, p *Provider, api string, do func(contex
 func send[I, O any](ctx context.Context, p *Provider, api string, do func(context.Context, *I, ...func(*ec2.Options)) (*O, error), in *I, opts ...func(*ec2.Options)) (*O, error) {
 	out, err := do(ctx, in, opts...)
 	if err == nil {
-		p.pace.passed(api)
+		p.pace.Passed(api)
 		return out, nil
 	}
 	e := p.classify(ctx, api, err)
 	if throttled(e) {
-		e.RetryAfter = p.pace.throttled(api)
+		e.RetryAfter = p.pace.Throttled(api)
 	} else {
-		p.pace.passed(api)
+		p.pace.Passed(api)
 	}
 	return nil, e
 }
@@ -37,5 +37,5 @@ func once(o *ec2.Options) { o.RetryMaxAttempts = 1 }
 
 // admit is waiting for the turn of one call.
 func (p *Provider) admit(api string) func(context.Context) error {
-	return func(ctx context.Context) error { return p.pace.take(ctx, api) }
+	return func(ctx context.Context) error { return p.pace.Take(ctx, api) }
 }

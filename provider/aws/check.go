@@ -114,7 +114,7 @@ func (c *checking) reads() bool {
 // to make a NIC in each subnet.
 func (c *checking) network(n nic.Network) {
 	vpcs := map[string]bool{}
-	all, err := c.p.nets.ask(c.ctx, n.Cloud.Subnets...)
+	all, err := c.p.nets.Ask(c.ctx, n.Cloud.Subnets...)
 	if err != nil {
 		c.add(provider.Unknown, n.Name, "subnets", "%s", err)
 	}

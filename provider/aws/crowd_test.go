@@ -11,6 +11,7 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/calls"
 )
 
 // begin does what a controller does for one start, up to the attach.
@@ -46,7 +47,7 @@ func TestCrowdOfStarts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
-		w.Provider.pace = newPace(1000)
+		w.Provider.pace = calls.NewPace("EC2", rateOf, 1000)
 		const starts = 200
 		var places []nic.Place
 		for n := range starts {
@@ -73,7 +74,7 @@ func TestCrowdOfStarts(t *testing.T) {
 				changing += n.Calls - before[api].Calls
 			}
 		}
-		if most := 2*int(took/spacing) + 6; changing != 3*starts || reading > most {
+		if most := 2*int(took/calls.Spacing) + 6; changing != 3*starts || reading > most {
 			t.Errorf("%d starts in %s: %d calls that change something, and %d looks; want %d, and at most %d", starts, took, changing, reading, 3*starts, most)
 		}
 		if len(w.ours()) != starts {

@@ -41,7 +41,7 @@ func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceI
 	}
 	p.recent.ended(id, f.plug.id)
 	p.indexes.free(instance, f.plug.index)
-	p.known.drop(instance) // it still has the interface for a while, and no index of ours says so
+	p.known.Drop(instance) // it still has the interface for a while, and no index of ours says so
 	return nil
 }
 

@@ -209,10 +209,6 @@ func busyInstead(err error, wait time.Duration) error {
 	return &e
 }
 
-func unknown(cause error) error {
-	return &provider.Error{Kind: provider.ErrUnknown, Scope: provider.ScopeAccount, Err: cause}
-}
-
 func errNotFound(why string) error {
 	return &provider.Error{Kind: provider.ErrNotFound, Err: errors.New(why)}
 }

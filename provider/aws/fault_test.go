@@ -11,6 +11,7 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/calls"
 )
 
 // TestF05_StaleReadDestroysNothing: a read that is an hour old says that the NIC is
@@ -172,7 +173,7 @@ func TestF08_AccountThrottled(t *testing.T) {
 		w.attached(id(1), w.place(0))
 		w.inject(cloudsim.Fault{Verb: cloudsim.Throttle, Count: -1, For: nic.Duration(10 * time.Minute)})
 		before := w.cloud.Counts()[apiDescribeInterfaces].Calls
-		for begin := time.Now(); time.Since(begin) < 10*time.Minute-2*patience; time.Sleep(time.Second) {
+		for begin := time.Now(); time.Since(begin) < 10*time.Minute-2*calls.Patience; time.Sleep(time.Second) {
 			got, err := w.Get(t.Context(), id(1))
 			if e, ok := errors.AsType[*provider.Error](err); !ok || e.Kind != provider.ErrThrottled || e.RetryAfter == 0 || got != nil {
 				t.Fatalf("%v, %v; want throttled", got, err)
@@ -181,7 +182,7 @@ func TestF08_AccountThrottled(t *testing.T) {
 		if n := w.cloud.Counts()[apiDescribeInterfaces].Calls - before; n > 60 {
 			t.Errorf("%d calls in ten minutes of throttling", n)
 		}
-		time.Sleep(maxRest)
+		time.Sleep(calls.MaxRest)
 		w.gone2(id(1))
 		w.clean(1)
 	})

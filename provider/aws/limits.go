@@ -58,8 +58,8 @@ func (p *Provider) Limits(ctx context.Context, instance nic.InstanceID) (provide
 // Room implements provider.Roomy. What it remembers is a look and what we have plugged
 // in since; an instance that we have unplugged something from is forgotten.
 func (p *Provider) Room(ctx context.Context, instance nic.InstanceID, want int) (provider.Limits, error) {
-	if m, ok := p.known.get(instance); ok && m.state == types.InstanceStateNameRunning {
-		l, ok := p.types.get(m.kind)
+	if m, ok := p.known.Get(instance); ok && m.state == types.InstanceStateNameRunning {
+		l, ok := p.types.Get(m.kind)
 		if free := l.nics - p.indexes.used(instance, m.used); ok && free >= want {
 			return provider.Limits{NICs: l.nics, AddrsPerNIC: l.addrs, Free: free, Slot: slotName}, nil
 		}
@@ -69,21 +69,21 @@ func (p *Provider) Room(ctx context.Context, instance nic.InstanceID, want int) 
 
 // limitsOf is what EC2 says of a type, or else the shipped table.
 func (p *Provider) limitsOf(ctx context.Context, kind string) (typeLimits, error) {
-	if l, ok := p.types.get(kind); ok {
+	if l, ok := p.types.Get(kind); ok {
 		return l, nil
 	}
-	all, err := p.kinds.ask(ctx, kind)
+	all, err := p.kinds.Ask(ctx, kind)
 	if l, ok := all[kind]; ok {
-		p.types.put(kind, l)
+		p.types.Put(kind, l)
 		return l, nil
 	}
 	if ctx.Err() != nil {
-		return typeLimits{}, unknown(ctx.Err())
+		return typeLimits{}, provider.NoAnswer(ctx.Err())
 	}
 	l, ok := shipped(kind)
 	switch {
 	case ok:
-		p.types.keep(kind, l, shippedKept)
+		p.types.Keep(kind, l, shippedKept)
 		p.opts.Log.Warn("EC2 does not say what an instance type can hold; the shipped table does", "type", kind, "nics", l.nics, "err", p.failing("limits", "")(err))
 		return l, nil
 	case err != nil:

@@ -39,7 +39,7 @@ func (p *Provider) Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen,
 // List implements provider.Provider.
 func (p *Provider) List(ctx context.Context) ([]nic.Seen, error) {
 	fail := p.failing("list", "")
-	if err := p.pace.take(ctx, apiDescribeInterfaces); err != nil {
+	if err := p.pace.Take(ctx, apiDescribeInterfaces); err != nil {
 		return nil, fail(err)
 	}
 	byNIC, err := p.describe(ctx)
@@ -85,7 +85,7 @@ func (p *Provider) look(ctx context.Context, ids ...nic.ID) (map[nic.ID]iface, e
 // where there are several: see choose.
 func (p *Provider) lookAll(ctx context.Context, ids ...nic.ID) (map[nic.ID][]iface, error) {
 	known := slices.DeleteFunc(slices.Clone(ids), func(id nic.ID) bool { _, err := nic.ParseID(string(id)); return err != nil })
-	return p.interfaces.ask(ctx, known...)
+	return p.interfaces.Ask(ctx, known...)
 }
 
 // describeNICs is one batch of lookAll.
@@ -146,7 +146,7 @@ func (p *Provider) pages(ctx context.Context, api string, page func(token *strin
 		}
 		tokens[*next] = true
 		token = next
-		if err := p.pace.take(ctx, api); err != nil {
+		if err := p.pace.Take(ctx, api); err != nil {
 			return err
 		}
 	}

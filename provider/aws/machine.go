@@ -43,11 +43,11 @@ func noInstance(kind error, id nic.InstanceID) error {
 func (p *Provider) machineOf(ctx context.Context, id nic.InstanceID, none error) (machine, error) {
 	if !instanceID.MatchString(string(id)) {
 		if err := ctx.Err(); err != nil {
-			return machine{}, unknown(err)
+			return machine{}, provider.NoAnswer(err)
 		}
 		return machine{}, noInstance(none, id)
 	}
-	all, err := p.machines.ask(ctx, id)
+	all, err := p.machines.Ask(ctx, id)
 	if err != nil {
 		return machine{}, err
 	}
@@ -55,13 +55,13 @@ func (p *Provider) machineOf(ctx context.Context, id nic.InstanceID, none error)
 	if !ok {
 		return machine{}, noInstance(none, id)
 	}
-	p.zones.put(id, m.zone)
-	p.known.put(id, m)
+	p.zones.Put(id, m.zone)
+	p.known.Put(id, m)
 	return m, nil
 }
 
 func (p *Provider) zoneOf(ctx context.Context, id nic.InstanceID) (string, error) {
-	if zone, ok := p.zones.get(id); ok {
+	if zone, ok := p.zones.Get(id); ok {
 		return zone, nil
 	}
 	m, err := p.machineOf(ctx, id, provider.ErrInvalid)

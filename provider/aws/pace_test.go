@@ -24,13 +24,13 @@ func TestCallsGranted(t *testing.T) {
 			}
 			begin := time.Now()
 			for range want.Burst - 1 { // the pace stays a little below
-				w.must(p.pace.take(t.Context(), apiCreateInterface))
+				w.must(p.pace.Take(t.Context(), apiCreateInterface))
 			}
 			if took := time.Since(begin); took != 0 {
 				t.Errorf("calls %d: %d calls waited for %s", calls, want.Burst-1, took)
 			}
 			for range int(want.PerSecond) {
-				w.must(p.pace.take(t.Context(), apiCreateInterface))
+				w.must(p.pace.Take(t.Context(), apiCreateInterface))
 			}
 			if took := time.Since(begin); took < time.Second || took > 1100*time.Millisecond {
 				t.Errorf("calls %d: a second's worth took %s", calls, took)

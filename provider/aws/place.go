@@ -115,9 +115,9 @@ func names(all []subnet) string {
 func (p *Provider) counted(ctx context.Context, ids []string) (map[string]subnet, error) {
 	all := map[string]subnet{}
 	for _, id := range ids {
-		s, ok := p.subnets.get(id)
+		s, ok := p.subnets.Get(id)
 		if !ok || time.Since(s.by) > countKept {
-			return p.nets.ask(ctx, ids...)
+			return p.nets.Ask(ctx, ids...)
 		}
 		all[id] = s
 	}
@@ -127,8 +127,8 @@ func (p *Provider) counted(ctx context.Context, ids []string) (map[string]subnet
 // spend counts down what is free of a subnet between two looks, so that a burst
 // spreads over the subnets.
 func (p *Provider) spend(id string, addrs int) {
-	if s, ok := p.subnets.get(id); ok && s.free > 0 {
+	if s, ok := p.subnets.Get(id); ok && s.free > 0 {
 		s.free = max(0, s.free-addrs)
-		p.subnets.put(id, s)
+		p.subnets.Put(id, s)
 	}
 }

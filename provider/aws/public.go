@@ -46,7 +46,7 @@ func (p *Provider) Publish(ctx context.Context, claim nic.ClaimID, id nic.ID) (n
 	}
 	addr, err := netip.ParseAddr(aws.ToString(e.PublicIp))
 	if err != nil {
-		return netip.Addr{}, fail(unknown(err))
+		return netip.Addr{}, fail(provider.NoAnswer(err))
 	}
 	return addr, nil
 }

@@ -25,6 +25,9 @@ const (
 	apiReleaseAddress     = "ReleaseAddress"
 )
 
+// maxFilter is how many values a filter takes.
+const maxFilter = 200
+
 // The buckets of one account in one region, by class. AWS documents the first by
 // example; the others are general knowledge of the same page, not confirmed: this
 // is the place to put them right. What is wrong here is learnt from being

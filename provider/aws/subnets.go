@@ -70,10 +70,10 @@ func (s subnet) contains(a netip.Addr) bool {
 }
 
 func (p *Provider) subnetOf(ctx context.Context, id string) (subnet, error) {
-	if s, ok := p.subnets.get(id); ok {
+	if s, ok := p.subnets.Get(id); ok {
 		return s, nil
 	}
-	all, err := p.nets.ask(ctx, id)
+	all, err := p.nets.Ask(ctx, id)
 	if err != nil {
 		return subnet{}, err
 	}
@@ -113,7 +113,7 @@ func (p *Provider) describeSubnets(ctx context.Context, ids []string) (map[strin
 		return nil, err
 	}
 	for id, s := range all {
-		p.subnets.put(id, s)
+		p.subnets.Put(id, s)
 	}
 	return all, nil
 }

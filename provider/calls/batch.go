@@ -1,4 +1,4 @@
-package aws
+package calls
 
 import (
 	"context"
@@ -6,23 +6,24 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/nicferry/nicferry/provider"
 )
 
 const (
-	// gather is how long a question waits for others to go along with it, and spacing
+	// gather is how long a question waits for others to go along with it, and Spacing
 	// how far apart calls are at least: a crowd's questions make ten calls in a second,
 	// however many they are.
 	gather  = 5 * time.Millisecond
-	spacing = 100 * time.Millisecond
-	// maxFilter is how many values a filter takes.
-	maxFilter = 200
+	Spacing = 100 * time.Millisecond
 )
 
-// A batcher answers questions of many callers by few calls: what is asked while a
+// A Batcher answers questions of many callers by few calls: what is asked while a
 // call is on its way goes with the next. An answer is never older than its
 // question.
-type batcher[K comparable, V any] struct {
+type Batcher[K comparable, V any] struct {
 	max   int
+	worst time.Duration
 	admit func(context.Context) error
 	fetch func(context.Context, []K) (map[K]V, error)
 
@@ -40,17 +41,18 @@ type batch[K comparable, V any] struct {
 	err  error
 }
 
-// newBatcher returns a batcher. admit waits until one fetch may be made; fetch gets
-// max keys at most, and has no key in its answer that is not there.
-func newBatcher[K comparable, V any](most int, admit func(context.Context) error, fetch func(context.Context, []K) (map[K]V, error)) *batcher[K, V] {
-	return &batcher[K, V]{max: most, admit: admit, fetch: fetch}
+// NewBatcher returns a batcher. admit waits until one fetch may be made, and fetch, which
+// takes worst at most, gets most keys at most, and has no key in its answer that is not
+// there.
+func NewBatcher[K comparable, V any](most int, worst time.Duration, admit func(context.Context) error, fetch func(context.Context, []K) (map[K]V, error)) *Batcher[K, V] {
+	return &Batcher[K, V]{max: most, worst: worst, admit: admit, fetch: fetch}
 }
 
-// ask returns what there is of the keys. If ctx ends first, its error is returned
+// Ask returns what there is of the keys. If ctx ends first, its error is returned
 // and the call goes on for the others.
-func (b *batcher[K, V]) ask(ctx context.Context, keys ...K) (map[K]V, error) {
+func (b *Batcher[K, V]) Ask(ctx context.Context, keys ...K) (map[K]V, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, unknown(err)
+		return nil, provider.NoAnswer(err)
 	}
 	if len(keys) == 0 {
 		return map[K]V{}, nil
@@ -59,7 +61,7 @@ func (b *batcher[K, V]) ask(ctx context.Context, keys ...K) (map[K]V, error) {
 	select {
 	case <-mine.done:
 	case <-ctx.Done():
-		return nil, unknown(ctx.Err())
+		return nil, provider.NoAnswer(ctx.Err())
 	}
 	if mine.err != nil {
 		return nil, mine.err
@@ -73,7 +75,7 @@ func (b *batcher[K, V]) ask(ctx context.Context, keys ...K) (map[K]V, error) {
 	return got, nil
 }
 
-func (b *batcher[K, V]) join(ctx context.Context, keys []K) *batch[K, V] {
+func (b *Batcher[K, V]) join(ctx context.Context, keys []K) *batch[K, V] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.next == nil {
@@ -90,10 +92,10 @@ func (b *batcher[K, V]) join(ctx context.Context, keys []K) *batch[K, V] {
 }
 
 // run makes calls as long as there are questions.
-func (b *batcher[K, V]) run(ctx context.Context) {
+func (b *Batcher[K, V]) run(ctx context.Context) {
 	for {
 		b.mu.Lock()
-		wait := max(gather, time.Until(b.last.Add(spacing)))
+		wait := max(gather, time.Until(b.last.Add(Spacing)))
 		b.mu.Unlock()
 		time.Sleep(wait)
 		b.one(ctx)
@@ -107,8 +109,8 @@ func (b *batcher[K, V]) run(ctx context.Context) {
 	}
 }
 
-func (b *batcher[K, V]) one(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, worstCall)
+func (b *Batcher[K, V]) one(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, b.worst)
 	defer cancel()
 	refused := b.admit(ctx) // first, so that all that come until then go along
 	b.mu.Lock()

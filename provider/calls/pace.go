@@ -1,4 +1,4 @@
-package aws
+package calls
 
 import (
 	"context"
@@ -11,26 +11,33 @@ import (
 )
 
 const (
-	// patience is how long a call waits for its turn; with a longer wait ahead
+	// Patience is how long a call waits for its turn; with a longer wait ahead
 	// it is not made, and its caller told when to come back.
-	patience = 2 * time.Second
+	Patience = 2 * time.Second
 	// After being throttled an action rests, longer each time in a row.
 	firstRest = time.Second
-	maxRest   = 30 * time.Second
+	MaxRest   = 30 * time.Second
 )
 
-// A pace keeps all calls of the process within EC2's buckets, one for each action.
-type pace struct {
+// A Pace keeps all calls of the process within a cloud's buckets, one for each action.
+type Pace struct {
+	cloud  string
+	rateOf func(api string) provider.Rate
+	times  int
+
 	mu      sync.Mutex
 	buckets map[string]*bucket
-	times   int // what EC2 allows unasked
 }
 
-func newPace(times int) *pace { return &pace{buckets: map[string]*bucket{}, times: times} }
+// NewPace returns a pace of the cloud of that name, which allows an account times what
+// rateOf says of an action.
+func NewPace(cloud string, rateOf func(api string) provider.Rate, times int) *Pace {
+	return &Pace{cloud: cloud, rateOf: rateOf, times: times, buckets: map[string]*bucket{}}
+}
 
-// rate is how often the account may call the action.
-func (c *pace) rate(api string) provider.Rate {
-	rate := rateOf(api)
+// Rate is how often the account may call the action.
+func (c *Pace) Rate(api string) provider.Rate {
+	rate := c.rateOf(api)
 	return provider.Rate{Burst: c.times * rate.Burst, PerSecond: float64(c.times) * rate.PerSecond}
 }
 
@@ -43,37 +50,38 @@ type bucket struct {
 	rest   retry.Backoff
 }
 
-func (c *pace) bucket(api string) *bucket {
+func (c *Pace) bucket(api string) *bucket {
 	b := c.buckets[api]
 	if b == nil {
-		rate := c.rate(api)
+		rate := c.Rate(api)
 		// A little less than is allowed: a call arrives some time after it was counted.
 		rate.Burst, rate.PerSecond = max(1, rate.Burst-1), rate.PerSecond*0.95
-		b = &bucket{rate: rate, tokens: float64(rate.Burst), at: time.Now(), rest: retry.Backoff{First: firstRest, Max: maxRest}}
+		b = &bucket{rate: rate, tokens: float64(rate.Burst), at: time.Now(), rest: retry.Backoff{First: firstRest, Max: MaxRest}}
 		c.buckets[api] = b
 	}
 	return b
 }
 
-// take waits until the action may be called.
-func (c *pace) take(ctx context.Context, api string) error {
+// Take waits until the action may be called. Where that is long, its error is
+// provider.ErrThrottled, and says when.
+func (c *Pace) Take(ctx context.Context, api string) error {
 	wait := c.claim(api)
-	if wait > patience {
+	if wait > Patience {
 		return &provider.Error{
 			Kind: provider.ErrThrottled, Scope: provider.ScopeAccount, RetryAfter: wait,
-			Err: errors.New(api + " is not called at present: EC2's limit of calls is used up"),
+			Err: errors.New(api + " is not called at present: " + c.cloud + "'s limit of calls is used up"),
 		}
 	}
 	if err := retry.Sleep(ctx, wait); err != nil {
 		c.giveBack(api)
-		return unknown(err)
+		return provider.NoAnswer(err)
 	}
 	return nil
 }
 
 // claim takes a token and returns in how long it is there; if that is longer than
 // patience, it has taken none.
-func (c *pace) claim(api string) time.Duration {
+func (c *Pace) claim(api string) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b, now := c.bucket(api), time.Now()
@@ -83,21 +91,21 @@ func (c *pace) claim(api string) time.Duration {
 	}
 	b.tokens--
 	wait := max(0, b.at.Sub(now)) + max(0, time.Duration(-b.tokens/b.rate.PerSecond*float64(time.Second)))
-	if wait > patience {
+	if wait > Patience {
 		b.tokens++
 	}
 	return wait
 }
 
-func (c *pace) giveBack(api string) {
+func (c *Pace) giveBack(api string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.bucket(api).tokens++
 }
 
-// throttled has the action rest, and returns for how long. Calls that were out
+// Throttled has the action rest, and returns for how long. Calls that were out
 // together are one lesson.
-func (c *pace) throttled(api string) time.Duration {
+func (c *Pace) Throttled(api string) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b, now := c.bucket(api), time.Now()
@@ -108,8 +116,8 @@ func (c *pace) throttled(api string) time.Duration {
 	return b.at.Sub(now)
 }
 
-// passed ends the lesson.
-func (c *pace) passed(api string) {
+// Passed ends the lesson.
+func (c *Pace) Passed(api string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.bucket(api).rest.Reset()
