@@ -24,6 +24,7 @@ import (
 const (
 	reservedLook = 100 * time.Millisecond
 	reservedWait = time.Minute
+	backWait     = 10 * time.Second // for a NIC that is given back, at the least
 	adoptedWait  = 20 * time.Second
 )
 
@@ -193,7 +194,8 @@ func waitsFor(view api.ClaimView) string {
 // giveBack releases a claim that no container has come for; one that has its own by now
 // stays.
 func (r *runCommand) giveBack(ctx context.Context, c *client.Client, id nic.ClaimID) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.timeout)
+	// However short the user would wait for the NIC, it is not to stay reserved.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(r.timeout, backWait))
 	defer cancel()
 	view, err := c.Claim(ctx, id)
 	if err == nil && view.Owner.Kind == nic.OwnerReservation {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/nicferry/nicferry/internal/api"
@@ -97,7 +98,10 @@ image\ dpdk) ;;
 *) exit 1
 esac
 `, r.docker, dockerEnds, r.asked)
-	if err := os.WriteFile(r.program, []byte(script), 0o700); err != nil {
+	syscall.ForkLock.RLock() // no child has it open for writing, which is "text file busy"
+	err = os.WriteFile(r.program, []byte(script), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
@@ -190,7 +194,7 @@ func TestRunWithoutANIC(t *testing.T) {
 		t.Errorf("refused: exit code %d: %s", code, &r.errs)
 	}
 	r.refuses, r.never = false, true
-	if code := r.run(t, "--on", "fast", "--timeout", "300ms", "--", "dpdk"); code != exitTimedOut {
+	if code := r.run(t, "--on", "fast", "--timeout", "2s", "--", "dpdk"); code != exitTimedOut {
 		t.Errorf("never bound: exit code %d: %s", code, &r.errs)
 	}
 	if n := r.claims(t); n != 0 || r.told() != "" {
