@@ -46,6 +46,17 @@ func (b builder) Run() int {
 	return b.tests.Run()
 }
 
+// writeProgram writes what is to be run.
+func writeProgram(t *testing.T, path string, content []byte) {
+	t.Helper()
+	syscall.ForkLock.RLock() // no child has it open for writing, which is "text file busy"
+	err := os.WriteFile(path, content, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // start starts the program in a namespace.
 func start(t *testing.T, ns *netns.Namespace, cmd *exec.Cmd) {
 	t.Helper()
@@ -204,9 +215,7 @@ func TestExitCodes(t *testing.T) {
 	ns := ready(t)
 	dir := t.TempDir()
 	for name, text := range map[string]string{"noformat": "neither", "lost": "#!/nowhere/sh\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		writeProgram(t, filepath.Join(dir, name), []byte(text))
 	}
 	for _, tt := range []struct {
 		args string
@@ -280,9 +289,7 @@ func TestFromScratch(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, to)), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(root, to), text, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		writeProgram(t, filepath.Join(root, to), text)
 	}
 	cmd := exec.Command("/nicferry-wait", "echo", "--help") // it becomes itself
 	cmd.Path, cmd.Err, cmd.Dir, cmd.Env = "/nicferry-wait", nil, "/", []string{}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,7 +33,10 @@ func newStub(t *testing.T, script string) stub {
 	dir := t.TempDir()
 	s := stub{dir, filepath.Join(dir, "qemu")}
 	text := fmt.Sprintf("#!/bin/sh\necho start >>%s/starts\n%s\n", dir, script)
-	if err := os.WriteFile(s.qemu, []byte(text), 0o755); err != nil {
+	syscall.ForkLock.RLock() // no child has it open for writing, which is "text file busy"
+	err := os.WriteFile(s.qemu, []byte(text), 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return s
