@@ -59,7 +59,7 @@ It needs root's socket of the controller, an admin's certificate, or this node's
 --controller, --cert and --key of its agent. Exit codes are those of docker run; until
 that begins, those of nicferry.`,
 		Example: `  nicferry run --on fast --name packets -- --rm -v /dev/hugepages:/dev/hugepages dpdk \
-    sh -c 'dpdk-testpmd -a $NICFERRY_PCI_ETH0 -l 0-1 -- --auto-start --stats-period 1'
+    sh -c 'exec dpdk-testpmd -a $NICFERRY_PCI_ETH0 -l 0-1 --legacy-mem -m 64 --huge-unlink -- --auto-start --stats-period 1'
   nicferry run --on fast --dry-run -- dpdk`,
 		RunE: r.run,
 	}

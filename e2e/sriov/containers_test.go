@@ -34,6 +34,8 @@ func TestF30_F31_F34_F37_F38_F39_F40_F41_S6_S12_ContainersOnRealCards(t *testing
 		{"F31 what is set by hand is mended", (*rig).byHand},
 		{"F31 a VLAN that was left over is out of the way meanwhile", (*rig).leftover},
 		{"F31 a VF goes to a program in user space", (*rig).userSpace},
+		{"S0 a DPDK program drives a VF", (*rig).drivesVF},
+		{"S1-14 a DPDK program drives a virtio card that was plugged in", (*rig).drivesVirtio},
 		{"F30 a bond whose container and agent die", (*rig).deaths},
 	} {
 		ok := t.Run(part.name, func(t *testing.T) {

@@ -140,7 +140,7 @@ func onVMs() []suite {
 			About:     "virtual functions of cards that a virtual machine has, with the kernel's own drivers, and containers on them",
 			Packages:  []string{"./e2e/sriov"},
 			Budget:    5 * time.Minute,
-			Minimum:   24,
+			Minimum:   26,
 			LongOnly:  []string{"TestDemoSRIOV", "TestS0Checklist"}, // as `make demo-sriov` and `make s0` do
 			OnRequest: true,                                         // as vm
 		},
