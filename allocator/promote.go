@@ -7,6 +7,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
 )
 
 // newsPromoted is the reason of the event that a claim is to get a VF.
@@ -19,7 +20,8 @@ const newsPromoted nic.Reason = "Promoted"
 // again. With dryRun it only says what it would do.
 //
 // No such claim: ErrNotFound. One that has a VF, or for which none is free, or that is
-// not at rest, or whose network does not fall back any more: ErrRefused.
+// not at rest, or whose network does not fall back any more: ErrRefused. One whose turn
+// comes when another NIC on the node has its VF: provider.ErrBusy.
 func (a *Allocator) Promote(ctx context.Context, id nic.ClaimID, dryRun bool) (api.Promotion, error) {
 	a.promoting.Lock() // else two would count on one VF
 	defer a.promoting.Unlock()
@@ -68,7 +70,11 @@ type promotion struct {
 }
 
 func (p *promotion) refuse(format string, args ...any) error {
-	return fmt.Errorf("promote claim %s of container %.64q: %w: it %s", p.claim.ID, p.claim.Container, ErrRefused, fmt.Sprintf(format, args...))
+	return p.not(ErrRefused, fmt.Sprintf(format, args...))
+}
+
+func (p *promotion) not(kind error, why string) error {
+	return fmt.Errorf("promote claim %s of container %.64q: %w: it %s", p.claim.ID, p.claim.Container, kind, why)
 }
 
 // judge reads all that the records say, and refuses what cannot be.
@@ -106,7 +112,7 @@ func (p *promotion) judge(e *edit, id nic.ClaimID) error {
 			"put the fallback back into the config for as long as this takes, or make the container anew", shapeOf(n.Spec.Device), p.network.Name)
 	}
 	if other, err := p.before(e); err != nil || other != "" {
-		return cmp.Or(err, p.refuse("has to wait: NIC %s on node %s is to get a VF first; again in a moment", other, node.Name))
+		return cmp.Or(err, p.not(provider.ErrBusy, fmt.Sprintf("has to wait: NIC %s on node %s is to get a VF first; again in a moment", other, node.Name)))
 	}
 	o, _, _, err := get[nic.Observed](e, observedKey(n.ID))
 	p.plan = api.Promotion{

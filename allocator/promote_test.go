@@ -8,6 +8,7 @@ import (
 
 	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
 )
 
 // fallen is a claim of the network cards that fell back and is in its container, and
@@ -150,7 +151,7 @@ func TestPromoteIsOneAtATime(t *testing.T) {
 		if _, err := r.alloc.Promote(t.Context(), claim.ID, false); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.alloc.Promote(t.Context(), other.ID, false); !errors.Is(err, allocator.ErrRefused) || !strings.Contains(err.Error(), string(claim.NIC)) {
+		if _, err := r.alloc.Promote(t.Context(), other.ID, false); !errors.Is(err, provider.ErrBusy) || !strings.Contains(err.Error(), string(claim.NIC)) {
 			t.Errorf("the other: %v", err)
 		}
 		for what, id := range map[string]nic.ClaimID{"no claim": nic.NewClaimID(), "of a bond": r.acquire("0004", "bonds").ID} {

@@ -61,7 +61,13 @@ func (s *server) claimRoutes() {
 		if err != nil {
 			return api.Promotion{}, notFound(err)
 		}
-		return s.Backend.Promote(ctx, id, in.Body.DryRun)
+		plan, err := s.Backend.Promote(ctx, id, in.Body.DryRun)
+		if err != nil {
+			e := s.wire(ctx, promote, err)
+			e.Claim = id // so whoever promotes many knows that it is about this one alone
+			return plan, e
+		}
+		return plan, nil
 	})
 
 	list := s.operation("list-claims", http.MethodGet, "/v1/claims", "List claims by id")
