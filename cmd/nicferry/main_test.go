@@ -207,7 +207,7 @@ func setup(env *testscript.Env) error {
 	return nil
 }
 
-// setupTLS serves the same over TLS at $REMOTE, and makes the pairs admin and
+// setupTLS serves the same over TLS at $REMOTE, and makes the pairs admin, viewer and
 // node-n1 below $TLS.
 func setupTLS(env *testscript.Env, dir string, backend *apitest.Backend, log *slog.Logger) error {
 	ca, err := certs.New(filepath.Join(dir, "tls"))
@@ -220,7 +220,8 @@ func setupTLS(env *testscript.Env, dir string, backend *apitest.Backend, log *sl
 	}
 	_, adminErr := ca.Admin()
 	_, nodeErr := ca.Node("n1")
-	if err := errors.Join(adminErr, nodeErr); err != nil {
+	_, viewerErr := ca.Issue(certs.Leaf{File: "viewer", CommonName: "viewer", Organisation: mtls.ViewerOrganisation})
+	if err := errors.Join(adminErr, nodeErr, viewerErr); err != nil {
 		return err
 	}
 	ln, err := server.ListenTLS("127.0.0.1:0", mtls.Files(pair), log)

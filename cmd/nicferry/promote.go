@@ -39,8 +39,9 @@ between, this one gets back what it had, and may be promoted again.
 
 With --all every claim that fell back is promoted that can have a VF, one after
 another and who has waited for longest first, with a line for each; the others keep
-what they have, and their line says why. --timeout is for each of them. It exits
-with 1 if one failed after it had begun.
+what they have, and their line says why. --timeout is for each of them. At the first
+one that does not come to rest in time it stops: that one is "going on", those after it
+"not begun". It exits with 1 if one came to rest without a VF.
 
 Without --yes it only says what it would do, and exits with 4. With it, it waits for
 the outcome, at most as long as --timeout; what has begun goes on after that.`,
@@ -130,6 +131,11 @@ func promotionRows(w io.Writer, p api.Promotion) {
 // lookAgain is how often a claim is looked at that waits for its VF.
 const lookAgain = 250 * time.Millisecond
 
+// A notPromoted claim has come to rest without a VF.
+type notPromoted string
+
+func (e notPromoted) Error() string { return string(e) }
+
 // await waits until the claim has another NIC than the one that went, and says where
 // that is no VF.
 func (p *promoteCommand) await(ctx context.Context, c *client.Client, plan api.Promotion) error {
@@ -140,10 +146,10 @@ func (p *promoteCommand) await(ctx context.Context, c *client.Client, plan api.P
 		case err != nil:
 			return err
 		case now.Phase == nic.ClaimRefused:
-			return fmt.Errorf("claim %s is refused%s", plan.Claim, reasonOf(now))
+			return notPromoted(fmt.Sprintf("claim %s is refused%s", plan.Claim, reasonOf(now)))
 		case now.NIC == plan.NIC || now.NIC == "":
 		case fellBack(now):
-			return fmt.Errorf("claim %s: another container was faster, and it has again what it fell back to", plan.Claim)
+			return notPromoted(fmt.Sprintf("claim %s: another container was faster, and it has again what it fell back to", plan.Claim))
 		case now.Phase == nic.ClaimBound || now.Phase == nic.ClaimReady && !plan.CutsOff:
 			fmt.Fprintf(p.err, "nicferry: container %s has %s\n", oneLine(plan.Container), oneLine(plan.Gets))
 			return nil
