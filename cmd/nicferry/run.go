@@ -103,6 +103,9 @@ func (r *runCommand) run(cmd *cobra.Command, args []string) error {
 	}
 	defer c.Close()
 	ctx := cmd.Context()
+	if err := r.check(ctx, c); err != nil {
+		return err
+	}
 	if err := r.fetch(ctx); err != nil {
 		return err
 	}

@@ -65,8 +65,8 @@ func (b *binding) Claim(ctx context.Context, id nic.ClaimID) (api.ClaimView, err
 }
 
 // A runRig is a command line beside that controller, and a docker that writes down what
-// it is told and ends as it is told. It has the image dpdk, cannot pull the image none, and
-// pulls others.
+// it is told and ends as it is told. It has the image dpdk
+// for linux/amd64, cannot pull the image none, and pulls others.
 type runRig struct {
 	*binding
 	out, errs bytes.Buffer
@@ -83,6 +83,7 @@ func newRunRig(t *testing.T, dockerEnds int) *runRig {
 	}
 	r := &runRig{binding: &binding{Backend: apitest.New(), docker: filepath.Join(dir, "told")}, program: filepath.Join(dir, "docker"), asked: filepath.Join(dir, "asked")}
 	r.PutNetwork(api.NetworkView{Network: nic.Network{Name: "fast"}})
+	r.PutNode(nic.Node{Schema: 1, Name: "n1"})
 	script := fmt.Sprintf(`#!/bin/sh
 case "$1" in
 run)
@@ -94,7 +95,7 @@ for image do :; done
 case "$1 $image" in
 pull\ none) echo "no such image" >&2; exit 1;;
 pull\ *) echo "layers of $image";;
-image\ dpdk) ;;
+image\ dpdk) echo linux/amd64;;
 *) exit 1
 esac
 `, r.docker, dockerEnds, r.asked)

@@ -12,9 +12,10 @@ import (
 
 // A dockerImage is the image among docker run's arguments, and how it is to be fetched.
 type dockerImage struct {
-	name string
-	pull string   // what docker run's --pull says
-	with []string // docker pull's flags
+	name     string
+	pull     string   // what docker run's --pull says
+	platform *string  // what its --platform says, if it is given
+	with     []string // docker pull's flags
 }
 
 // image finds the image, which is behind docker run's flags. It cannot be told behind a
@@ -47,6 +48,9 @@ func (d dockerRun) image() (found dockerImage, told bool) {
 	found = dockerImage{name: rest[0], pull: given["pull"]}
 	if quiet := cmp.Or(given["quiet"], given["q"]); quiet != "" {
 		found.with = append(found.with, "--quiet="+quiet)
+	}
+	if platform, is := given["platform"]; is {
+		found.platform = &platform
 	}
 	for _, flag := range []string{"platform", "disable-content-trust"} {
 		if value, is := given[flag]; is {
@@ -132,7 +136,7 @@ func (r *runCommand) fetch(ctx context.Context) error {
 	}
 	switch image.pull {
 	case "", "missing":
-		if here, err := r.hasImage(ctx, image.name); here || err != nil {
+		if here, err := r.hasImage(ctx, image); here || err != nil {
 			return err
 		}
 	case "always":
@@ -156,19 +160,47 @@ func (r *runCommand) fetch(ctx context.Context) error {
 	return &dockerError{fmt.Sprintf("docker pull of %s failed, and no NIC was reserved", oneLine(image.name)), dockerFailed}
 }
 
-// hasImage asks whether docker has the image. A docker that fails to say is not taken to.
-func (r *runCommand) hasImage(ctx context.Context, name string) (bool, error) {
+// hasImage asks whether docker has the image, for the platform that is asked for: docker run
+// pulls one that is here for another. A docker that fails to say is not taken to.
+func (r *runCommand) hasImage(ctx context.Context, image dockerImage) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	err := exec.CommandContext(ctx, r.docker, "image", "inspect", "--format", "{{.Id}}", name).Run()
+	platform, format := r.getenv("DOCKER_DEFAULT_PLATFORM"), "{{.Id}}"
+	if image.platform != nil {
+		platform = *image.platform
+	}
+	if platform != "" {
+		format = "{{.Os}}/{{.Architecture}}"
+	}
+	has, err := exec.CommandContext(ctx, r.docker, "image", "inspect", "--format", format, image.name).Output()
 	_, ended := errors.AsType[*exec.ExitError](err)
 	switch {
 	case err == nil:
-		return true, nil
+		return platform == "" || isPlatform(strings.TrimSpace(string(has)), platform), nil
 	case ctx.Err() != nil:
-		return false, fmt.Errorf("ask docker for image %s: %w", oneLine(name), ctx.Err())
+		return false, fmt.Errorf("ask docker for image %s: %w", oneLine(image.name), ctx.Err())
 	case !ended:
 		return false, fmt.Errorf("run %s: %w", r.docker, err)
 	}
 	return false, nil
+}
+
+// isPlatform says whether an image of an operating system and an architecture, such as
+// linux/amd64, is what was asked for. Docker takes one of the two alone, and a variant, which
+// images seldom tell; and has some architectures by other names.
+func isPlatform(has, asked string) bool {
+	system, architecture, _ := strings.Cut(has, "/")
+	words := strings.Split(strings.ToLower(asked), "/")
+	for i, word := range words {
+		switch word {
+		case "x86_64", "x86-64":
+			words[i] = "amd64"
+		case "aarch64":
+			words[i] = "arm64"
+		}
+	}
+	if len(words) == 1 {
+		return words[0] == system || words[0] == architecture
+	}
+	return words[0] == system && words[1] == architecture
 }

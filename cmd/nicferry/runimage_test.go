@@ -118,7 +118,7 @@ func TestRunPullsTheImageFirst(t *testing.T) {
 		{"--pull always -q dpdk", "pull --quiet=true dpdk"},
 		{"--pull never big", ""},
 		{"--pull sometimes big", ""}, // docker says what it makes of it
-		{"--platform linux/arm64 big", "image inspect --format {{.Id}} big|pull --platform=linux/arm64 big"},
+		{"--platform linux/arm64 big", "image inspect --format {{.Os}}/{{.Architecture}} big|pull --platform=linux/arm64 big"},
 		{"--new-flag big", ""},
 	} {
 		r := newRunRig(t, 0)
