@@ -382,6 +382,9 @@ func TestF38_AVFIsInOnceAFrameHasLeft(t *testing.T) {
 	if c, _ := reasonOf(said, nic.ReasonNothingLeaves); said.State != nic.ObservedMade || !strings.Contains(c.Message, w.Device.MAC.String()) {
 		t.Errorf("without a cable: %+v", said)
 	}
+	if u := m.counted(); u != (upAndDown{0, 1}) {
+		t.Errorf("without a cable it is counted %+v; want it down", u)
+	}
 	m.cards.Cable(t, 0, true)
 	m.Await(t, w, nic.ObservedIn)
 	// What was seen once stays seen: a cable that is pulled later takes no NIC away, also

@@ -69,6 +69,9 @@ func (a *Agent) sendOne(ctx context.Context, p *plug, w nic.Wanted, index int) e
 	if err != nil {
 		return err
 	}
+	if w.Device.Kind == nic.SRIOV {
+		p.showLink(l.Carries) // nobody audits its link before a frame has left
+	}
 	if !l.Carries {
 		return vf.ErrUnseen
 	}

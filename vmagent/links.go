@@ -2,6 +2,7 @@ package vmagent
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/link"
@@ -37,7 +38,7 @@ func (a *Agent) auditLink(p *plug, w nic.Wanted, index int, said *nic.Observed) 
 	if f.fresh = time.Since(f.down) < linkSettles; f.fresh {
 		return nil
 	}
-	text := fmt.Sprintf("VF %s of PF %s has no link; it comes back by itself", w.Device.VF.PCI, w.Device.VF.PF)
+	text := fmt.Sprintf("VF %s of PF %s has no link", w.Device.VF.PCI, w.Device.VF.PF)
 	nic.SetCondition(&said.Conditions, nic.Condition{Reason: nic.ReasonLinkDown, Message: text, Since: f.down.UTC()})
 	if f.downText != text {
 		a.opts.Observer.LinkFailed(w.Network)
@@ -72,16 +73,23 @@ type linkWatch struct {
 	since time.Time
 	quit  chan struct{}
 	ended chan struct{}
+	// broken: its socket has failed, and it hears nothing any more.
+	broken atomic.Bool
 }
 
 // watchLinks has the worker woken when a link in the container comes or goes. Where the kernel
-// lets nobody listen, the look at everything must do.
+// lets nobody listen, the look at everything must do. A watch that has broken is made anew.
 func (a *Agent) watchLinks(p *plug, w nic.Wanted) {
+	since := time.Now()
 	if m := p.functions.watch; m != nil && m.at == p.ns.ID() {
-		return
+		if !m.broken.Load() {
+			return
+		}
+		since = m.since
+		a.opts.Log.Warn("watch of a container's links has broken, and is made anew", "nic", w.NIC, "claim", w.Claim)
 	}
 	p.stopWatch()
-	m := &linkWatch{at: p.ns.ID(), since: time.Now(), quit: make(chan struct{}), ended: make(chan struct{})}
+	m := &linkWatch{at: p.ns.ID(), since: since, quit: make(chan struct{}), ended: make(chan struct{})}
 	p.functions.watch = m
 	watch, err := link.Subscribe(p.ns)
 	if err != nil {
@@ -93,22 +101,22 @@ func (a *Agent) watchLinks(p *plug, w nic.Wanted) {
 	key := keyOf(w)
 	go func() {
 		defer close(m.ended)
-		for {
+		for open := true; open; {
 			select {
 			case <-m.quit:
 				return
-			case _, open := <-watch.C:
-				if !open {
-					return
-				}
+			case _, open = <-watch.C:
 			}
-			a.queue.Wake(key)
+			if m.broken.Store(!open); open {
+				a.queue.Wake(key)
+			}
 			select {
 			case <-m.quit:
 				return
 			case <-time.After(linkRest):
 			}
 		}
+		a.queue.Wake(key) // what came in between was not heard
 	}()
 }
 
