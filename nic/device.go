@@ -1,5 +1,7 @@
 package nic
 
+import "strings"
+
 // DeviceKind says how a node comes to have a NIC.
 type DeviceKind string
 
@@ -57,6 +59,13 @@ type Device struct {
 	// Bond is what one of kind Bonded is made of.
 	Bond Bond `json:"bond,omitzero"`
 }
+
+// OnCard names the link that a recipe makes on one of the host's own, such as
+// "macvlan/ens1f0". No VF's address reads like that.
+func (d Device) OnCard() string { return string(d.Kind) + "/" + d.Parent }
+
+// IsOnCard says whether a word is OnCard's, and not a VF's address.
+func IsOnCard(word string) bool { return strings.Contains(word, "/") }
 
 // A Bridge is a Linux bridge on the node.
 type Bridge struct {

@@ -28,7 +28,7 @@ type Spec struct {
 	// NUMA is as in Request: a card next to those processors is better than others. Nil
 	// once the choice is made.
 	NUMA *int `json:"numa,omitempty"`
-	// Failed are the PCI addresses of VFs that the node could lately not make a NIC of for
+	// Failed are the PCI addresses of VFs, and the links on cards by Device.OnCard, that the node could lately not make a NIC of for
 	// its claim, NIC by NIC: others are better, and in the end what is given instead of
 	// VFs. Nil once the choice is made.
 	Failed []string `json:"failed,omitempty"`

@@ -2,6 +2,7 @@ package sriov
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nicferry/nicferry/nic"
@@ -15,6 +16,11 @@ type ask struct {
 	sides [][]sriov.Selector
 	// set is what the cards set of the first VF, and of all where they share a MAC.
 	set nic.VFSettings
+}
+
+// failedVFs is how many VFs its NICs were made of in vain.
+func (a ask) failedVFs() int {
+	return len(slices.DeleteFunc(slices.Clone(a.spec.Failed), nic.IsOnCard))
 }
 
 // understand reads a spec, or tells all that is wrong with it.

@@ -11,6 +11,7 @@ import (
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/ledgerlog"
+	"github.com/nicferry/nicferry/provider/made"
 	"github.com/nicferry/nicferry/sriov"
 )
 
@@ -40,10 +41,24 @@ const (
 	settles = time.Second
 )
 
+// Kept says whether a ledger has VFs or links on cards that are given out.
+func Kept(ctx context.Context, ledger provider.Ledger) (bool, error) {
+	for _, root := range []string{vfRoot, linkRoot} {
+		records, err := ledger.List(ctx, root)
+		if err != nil || len(records) > 0 {
+			return len(records) > 0, wrap("read ledger", err)
+		}
+	}
+	return false, nil
+}
+
 // books say which VFs are given out.
 type books struct {
 	ledger provider.Ledger
 	log    ledgerlog.Log
+
+	adopting made.Turns[string]
+	adopted  bool // by whoever has the turn
 
 	mu sync.Mutex // guards all following fields
 	// aside are the records of NICs that were placed here, until they are deleted.
@@ -163,20 +178,27 @@ func (b *books) take(ctx context.Context, node string, id nic.ID, vfs []sriov.Ad
 	return lost, nil
 }
 
-// live says whether the NIC that a VF is set aside for is there, or may come still.
-// Otherwise the entry is removed.
+// live says whether the NIC that a VF or a card is set aside for is there, or may come
+// still. Otherwise the entry is removed. A link that was made after all somewhere else,
+// by an attempt that came later, is not there.
 func (b *books) live(ctx context.Context, e entry) (bool, error) {
-	if time.Since(e.At) < neverCame {
+	young := time.Since(e.At) < neverCame
+	if young && e.Kind == "" {
 		return true, nil
 	}
 	h, err := b.log.Read(ctx, e.nic)
-	if err != nil || h.Known {
+	if err != nil {
 		return true, err
+	}
+	if h.Known && (e.Kind == "" || e.is(h.Spec)) || !h.Known && young {
+		return true, nil
 	}
 	if err := b.ledger.Delete(ctx, e.key); err != nil {
 		return true, fmt.Errorf("clear ledger: %w", err)
 	}
-	b.forget(e.nic)
+	if !h.Known {
+		b.forget(e.nic)
+	}
 	return false, nil
 }
 

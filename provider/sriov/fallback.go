@@ -9,37 +9,52 @@ import (
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/ledgerlog"
 	"github.com/nicferry/nicferry/sriov"
 )
 
 // fallBack settles what a container gets for which there is no VF, of which why is
 // why: on the first card that will have it a link of the first kind that the card may
-// carry. It errs with ErrExhausted where there is none.
+// carry. What another network is bound to have otherwise goes last. It errs with
+// ErrExhausted where there is none.
 func (p *Provider) fallBack(ctx context.Context, a ask, node string, pfs []sriov.PF, why error, keep bool) (nic.Spec, error) {
-	f := a.spec.Functions
-	if f.UserSpace || a.set.VLAN.Tags() { // there is no card to drive, and no tag on the card itself
+	if a.spec.Functions.UserSpace || a.set.VLAN.Tags() { // there is no card to drive, and no tag on the card itself
 		return nic.Spec{}, exhausted(why)
 	}
-	for _, parent := range parents(a, pfs) {
-		for _, kind := range f.Fallback {
-			device := nic.Device{Kind: kind, Parent: parent.Name}
-			if kind == nic.Ipvlan {
-				if device.MAC = parent.MAC; device.MAC.IsZero() {
-					continue
-				}
-			}
-			spec, err := p.settled(a, node, device)
-			if err != nil {
-				return nic.Spec{}, err
-			}
-			unlike, err := p.books.carry(ctx, spec, keep)
-			if err != nil || unlike == nil {
-				return spec, err
-			}
-			why = fmt.Errorf("%w; instead of one there is none either: %w", why, unlike)
+	for _, device := range p.links(a, node, pfs) {
+		spec, err := p.settled(a, node, device)
+		if err != nil {
+			return nic.Spec{}, err
 		}
+		unlike, err := p.books.carry(ctx, spec, keep)
+		if err != nil || unlike == nil {
+			return spec, err
+		}
+		why = fmt.Errorf("%w; instead of one there is none either: %w", why, unlike)
 	}
 	return nic.Spec{}, exhausted(why)
+}
+
+// links are those that a container may get instead of a VF, the best first. One that
+// its node could not make is none.
+func (p *Provider) links(a ask, node string, pfs []sriov.PF) []nic.Device {
+	var good, bad []nic.Device
+	for _, parent := range parents(a, pfs) {
+		for _, kind := range a.spec.Functions.Fallback {
+			device := nic.Device{Kind: kind, Parent: parent.Name}
+			if kind == nic.Ipvlan {
+				device.MAC = parent.MAC
+			}
+			switch {
+			case kind == nic.Ipvlan && parent.MAC.IsZero(), slices.Contains(a.spec.Failed, device.OnCard()):
+			case p.bound.otherwise(a.spec.Network, node, parent, kind):
+				bad = append(bad, device)
+			default:
+				good = append(good, device)
+			}
+		}
+	}
+	return append(good, bad...)
 }
 
 func exhausted(why error) error {
@@ -88,6 +103,9 @@ func linkKey(node, card string) string { return linkRoot + node + "/" + card + "
 // carry notes that a settled NIC is a link on a card, unless the card carries links
 // of another kind. With keep false it only looks.
 func (b *books) carry(ctx context.Context, spec nic.Spec, keep bool) (*unlike, error) {
+	if err := b.adopt(ctx); err != nil {
+		return nil, err
+	}
 	d, prefix := spec.Device, linkKey(spec.Node, spec.Device.Parent)
 	fresh := false
 	if keep {
@@ -101,14 +119,14 @@ func (b *books) carry(ctx context.Context, spec nic.Spec, keep bool) (*unlike, e
 		return nil, err
 	}
 	for _, e := range entries {
-		if e.nic == spec.NIC || e.Kind == d.Kind && !keep {
+		if e.nic == spec.NIC || e.Kind == d.Kind {
 			continue
 		}
 		live, err := b.live(ctx, e) // which also clears what never came
 		if err != nil {
 			return nil, err
 		}
-		if !live || e.Kind == d.Kind {
+		if !live {
 			continue
 		}
 		if fresh { // else it may be settled that the NIC is there
@@ -119,6 +137,55 @@ func (b *books) carry(ctx context.Context, spec nic.Spec, keep bool) (*unlike, e
 		return &unlike{card: d.Parent, network: e.Network, wants: d.Kind, has: e.Kind, by: e.nic}, nil
 	}
 	return nil, nil
+}
+
+// adopt has the links that NICs are on record once in a controller's life: of those
+// that a release made which kept none there is only what they were made as. Those that
+// never came go.
+func (b *books) adopt(ctx context.Context) error {
+	done, err := b.adopting.Take(ctx, linkRoot)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if b.adopted {
+		return nil
+	}
+	entries, err := b.read(ctx, linkRoot)
+	if err != nil {
+		return err
+	}
+	all, err := b.log.ReadAll(ctx)
+	if err != nil {
+		return fmt.Errorf("read ledger: %w", err)
+	}
+	noted := map[string]bool{}
+	for _, e := range entries {
+		h := all[e.nic]
+		noted[e.key] = h != nil && h.Known && e.is(h.Spec)
+		if noted[e.key] || time.Since(e.At) < neverCame && (h == nil || !h.Known) {
+			continue
+		}
+		if err := b.ledger.Delete(ctx, e.key); err != nil {
+			return fmt.Errorf("clear ledger: %w", err)
+		}
+	}
+	for _, h := range all {
+		key := linkKey(h.Spec.Node, h.Spec.Device.Parent) + string(h.ID)
+		if !h.Known || h.Last.Do == ledgerlog.Erase || h.Spec.Device.Parent == "" || noted[key] {
+			continue
+		}
+		if _, err := b.noteLink(ctx, key, h.Spec); err != nil {
+			return err
+		}
+	}
+	b.adopted = true
+	return nil
+}
+
+// is says whether a NIC is on the card that the entry is of, as that kind of link.
+func (e entry) is(spec nic.Spec) bool {
+	return e.Kind == spec.Device.Kind && e.key == linkKey(spec.Node, spec.Device.Parent)+string(e.nic)
 }
 
 // noteLink writes a link's record, and says whether there was none of its kind.

@@ -81,7 +81,7 @@ func (p *Provider) choose(ctx context.Context, a ask, node string, pfs []sriov.P
 	if err != nil {
 		return nic.Spec{}, err
 	}
-	if len(a.spec.Failed) >= maxFailed*len(a.sides) {
+	if a.failedVFs() >= maxFailed*len(a.sides) {
 		if spec, err := p.fallBack(ctx, a, node, pfs, sriov.ErrNoVF, keep); !errors.Is(err, provider.ErrExhausted) {
 			return spec, err
 		}

@@ -27,6 +27,11 @@ type Options struct {
 	Ledger provider.Ledger
 	// Nodes are asked for their cards, and whether a NIC has left its node; required.
 	Nodes provider.Nodes
+	// Networks are all that there are, also other providers': what they have on cards
+	// says which kind of link a network is given that falls back to either. Optional.
+	Networks []nic.Network
+	// Tenants are those that a node may serve; optional: without it any.
+	Tenants func(node string) []string
 }
 
 // A Provider is a provider of VFs. Several on one ledger, as with two controllers,
@@ -37,13 +42,14 @@ type Provider struct {
 	*made.NICs
 	name  string
 	books *books
+	bound bound
 	// placing is held for a node from looking what is given out there to taking of it.
 	placing made.Turns[string]
 }
 
 // New returns a provider, or an error that names a missing option.
 func New(o Options) (*Provider, error) {
-	p := &Provider{name: o.Name}
+	p := &Provider{name: o.Name, bound: newBound(o.Networks, o.Tenants)}
 	base := made.Options{Name: o.Name, Ledger: o.Ledger, Nodes: o.Nodes, Shape: checkPlaced, Room: p.room, Free: p.free}
 	if err := base.Check().Err(); err != nil {
 		return nil, fmt.Errorf("make SR-IOV provider: %w", err)
