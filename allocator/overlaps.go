@@ -36,7 +36,12 @@ type overlap struct {
 	shape   string // of the cards that it was found of
 	message string // empty: none
 	since   time.Time
+	told    map[string]time.Time // when what was told last, of the last while
 }
+
+// toldAgain is how long after it was told the same is not told again of a node: a card
+// that comes and goes would tell it without end.
+const toldAgain = time.Hour
 
 func newOverlaps(a *Allocator) *overlaps {
 	o := &overlaps{by: map[string]overlap{}, now: a.now, tell: a.tellOverlap}
@@ -92,14 +97,26 @@ func (o *overlaps) learn(node nic.Node) {
 	if known && was.shape == shape {
 		return
 	}
-	now := overlap{shape: shape, message: o.message(node.Name, pfs), since: was.since}
+	now := overlap{shape: shape, message: o.message(node.Name, pfs), since: was.since, told: map[string]time.Time{}}
+	at := o.now()
 	if was.message == "" {
-		now.since = o.now()
+		now.since = at
+	}
+	for what, when := range was.told {
+		if at.Sub(when) < toldAgain {
+			now.told[what] = when
+		}
+	}
+	told := now.message == "" || !now.told[now.message].IsZero() || now.message == was.message
+	if !told && len(now.told) < maxOverlapsTold {
+		now.told[now.message] = at
+	} else {
+		told = true
 	}
 	o.mu.Lock()
 	o.by[node.Name] = now
 	o.mu.Unlock()
-	if now.message != "" && now.message != was.message {
+	if !told {
 		o.tell(node.Name, now.condition())
 	}
 }
@@ -117,7 +134,8 @@ func shapeOfCards(pfs []sriov.PF) string {
 	return b.String()
 }
 
-// maxOverlapsTold bounds a condition's text.
+// maxOverlapsTold bounds a condition's text, and how many are told of a node within
+// toldAgain.
 const maxOverlapsTold = 3
 
 // message says what networks have in common on a node with those cards; empty for none.

@@ -88,7 +88,16 @@ func TestNetworksThatShareVFsAreTold(t *testing.T) {
 		tell(twoCards(2))
 		check("fewer VFs", false, 1)
 		tell(twoCards(4))
-		check("as many again", true, 2)
+		check("as many again", true, 1)
+		for range 3 {
+			tell(twoCards(2))
+			tell(twoCards(4))
+		}
+		check("a card that comes and goes", true, 1)
+		tell(twoCards(2))
+		r.wait(time.Hour)
+		tell(twoCards(4))
+		check("again after an hour", true, 2)
 		happened = r.shares("ens1f0", "ens1f1")
 		check("another config", false, 0)
 		foreign := nic.Network{
