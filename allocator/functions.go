@@ -44,7 +44,7 @@ func (a *Allocator) fallenBack(claim nic.Claim, n nic.NIC) *nic.Condition {
 		return nil
 	}
 	why, once := "no VF of network %s was free on node %s", "one is"
-	if len(failedVFs(claim)) > 0 {
+	if slices.ContainsFunc(failedVFs(claim), func(what string) bool { return !nic.IsOnCard(what) }) {
 		why, once = "no NIC could be made of a VF of network %s on node %s", "that is mended: "+claim.Setbacks[len(claim.Setbacks)-1].Message
 	}
 	return &nic.Condition{

@@ -305,15 +305,20 @@ func TestNewsOfACardComeWithNewsOfItsNIC(t *testing.T) {
 // that has lasted, that the NIC is gone.
 func (r *rig) cannot(claim nic.Claim, why string) {
 	r.t.Helper()
+	r.cannotFor(claim, nic.ReasonVFUnusable, why)
+}
+
+func (r *rig) cannotFor(claim nic.Claim, reason nic.Reason, why string) {
+	r.t.Helper()
 	o := nic.Observed{
 		NIC: claim.NIC, Claim: claim.ID, Epoch: claim.Epoch, State: nic.ObservedWaiting, Running: true,
-		Conditions: []nic.Condition{{Reason: nic.ReasonVFUnusable, Message: why}},
+		Conditions: []nic.Condition{{Reason: reason, Message: why}},
 	}
 	if err := r.alloc.Report(r.t.Context(), "vm1", nic.NodeReport{Session: r.node.Session, NICs: []nic.Observed{o}}); err != nil {
 		r.t.Fatal(err)
 	}
 	r.wait(29 * time.Second)
-	if w := r.wanted(claim); w.Gone || r.reasons(claim.ID) != string(nic.ReasonVFUnusable) {
+	if w := r.wanted(claim); w.Gone || !strings.HasPrefix(r.reasons(claim.ID), string(reason)) {
 		r.t.Fatalf("before its time: %+v, %q", w, r.reasons(claim.ID))
 	}
 	r.wait(2 * time.Second)

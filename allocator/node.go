@@ -266,7 +266,7 @@ func moveClaim(e *edit, o nic.Observed, missing *nic.Condition) (bound bool, err
 	case missing != nil:
 		changed = nic.SetCondition(&claim.Conditions, *missing) || changed
 	case claim.Phase == nic.ClaimReady || claim.Phase == nic.ClaimBound:
-		changed = nic.ClearCondition(&claim.Conditions, nic.ReasonWaitingForNIC, nic.ReasonVFUnusable) || changed
+		changed = nic.ClearCondition(&claim.Conditions, nic.ReasonWaitingForNIC, nic.ReasonVFUnusable, nic.ReasonCardBusy) || changed
 	}
 	if o.State == nic.ObservedClean { // from here on its NIC waits for the provider
 		changed = nic.ClearCondition(&claim.Conditions, nic.ReasonWaitingForNode) || changed

@@ -61,7 +61,7 @@ func (k clock) overtried(claim *nic.Claim) *nic.Condition {
 		len(claim.Setbacks), nextTry(*claim).Format("15:04:05 MST"), last.Message)
 }
 
-// failedVFs are those that NICs were made of for the claim in vain.
+// failedVFs are those that NICs were made of for the claim in vain, and links on cards.
 func failedVFs(claim nic.Claim) []string {
 	var all []string
 	for _, back := range claim.Setbacks {

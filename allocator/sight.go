@@ -17,9 +17,12 @@ import (
 // is by our clock.
 func (a *Allocator) noteUnseen(n *nic.NIC, o nic.Observed) bool {
 	i := slices.IndexFunc(o.Conditions, notThere)
+	if i >= 0 && o.Conditions[i].Reason == nic.ReasonCardBusy && !a.fellBack(*n) {
+		i = -1 // there is no other kind for it, and its node tries again
+	}
 	switch {
 	case i < 0 || !inUse(*n) || o.State != nic.ObservedWaiting:
-		return nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForNIC, nic.ReasonVFUnusable)
+		return nic.ClearCondition(&n.Conditions, nic.ReasonWaitingForNIC, nic.ReasonVFUnusable, nic.ReasonCardBusy)
 	case unseen(*n) != nil:
 		return false
 	}
@@ -34,7 +37,13 @@ func (a *Allocator) noteUnseen(n *nic.NIC, o nic.Observed) bool {
 
 // notThere says whether a condition is of a NIC that is not on its node.
 func notThere(c nic.Condition) bool {
-	return c.Reason == nic.ReasonWaitingForNIC || c.Reason == nic.ReasonVFUnusable
+	return c.Reason == nic.ReasonWaitingForNIC || cannotMake(c)
+}
+
+// cannotMake says whether a condition is of a NIC that its node cannot make as it was
+// chosen to be.
+func cannotMake(c nic.Condition) bool {
+	return c.Reason == nic.ReasonVFUnusable || c.Reason == nic.ReasonCardBusy
 }
 
 // inUse says whether the NIC is to be seen on its node: in a container or ready
@@ -55,13 +64,16 @@ func unseen(n nic.NIC) *nic.Condition {
 	return nil
 }
 
-// failing are the addresses of the VFs that its node cannot make the NIC of.
+// failing are the addresses of the VFs that its node cannot make the NIC of, or the
+// link that it cannot make on a card.
 func failing(n nic.NIC) []string {
-	c := unseen(n)
-	if c == nil || c.Reason != nic.ReasonVFUnusable {
+	c, d := unseen(n), n.Seen.Device
+	if c == nil || !cannotMake(*c) {
 		return nil
 	}
-	d := n.Seen.Device
+	if c.Reason == nic.ReasonCardBusy {
+		return []string{d.OnCard()}
+	}
 	if d.Kind == nic.SRIOV {
 		return []string{d.VF.PCI}
 	}
@@ -118,7 +130,7 @@ func (a *Allocator) awaitSight(ctx context.Context, p provider.Provider, n nic.N
 
 // whyMissing says why a NIC is taken back of which its node has said c for too long.
 func (a *Allocator) whyMissing(ctx context.Context, p provider.Provider, n nic.NIC, c nic.Condition) *nic.Condition {
-	if c.Reason == nic.ReasonVFUnusable {
+	if cannotMake(c) {
 		return a.because(c.Reason, "node %s could not make it within %s: %s", n.Node, a.opts.UnseenAfter, c.Message)
 	}
 	all, err := p.Get(ctx, pluggedOf(n))

@@ -57,6 +57,7 @@ const (
 	ReasonNotLeading         Reason = "NotLeading"          // the controller answers and does no work
 	ReasonStuck              Reason = "Stuck"               // a step of the controller's work does not end
 	ReasonVFUnusable         Reason = "VFUnusable"          // the node cannot make the NIC of the VFs that were chosen for it
+	ReasonCardBusy           Reason = "CardBusy"            // a card carries links of another kind, and the node cannot make the NIC on it
 	ReasonFellBack           Reason = "FellBack"            // no VF was free, and the container has what its network gives instead
 	ReasonWaitingForRecord   Reason = "WaitingForRecord"    // the controller is to note how a VF was set before, and then it is set
 	ReasonNothingLeaves      Reason = "NothingLeaves"       // no frame with the NIC's MAC has been seen to leave yet

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/sriov/vf"
@@ -92,8 +93,12 @@ func (a *Agent) ensure(ctx context.Context, p *plug, w nic.Wanted, at []*netns.N
 }
 
 // faultOf is what kind of error keeps the NIC from its container. Where its VFs are
-// what is wrong with it, and it has not been in its container, others may do.
+// what is wrong with it, and it has not been in its container, others may do; where its
+// card carries links of another kind, so may a link of that kind.
 func (a *Agent) faultOf(w nic.Wanted, said nic.Observed, err error) nic.Reason {
+	if !w.Gone && w.Device.Parent != "" && said.State == nic.ObservedWaiting && errors.Is(err, link.ErrBusy) {
+		return nic.ReasonCardBusy
+	}
 	if w.Gone || !w.Device.Kind.Functions() || said.State != nic.ObservedWaiting || a.plugs.of(w).done || a.brought(w) {
 		return nic.ReasonNodeError
 	}
