@@ -47,7 +47,14 @@ started and nothing is asked of the controller. Exit code 2 if there are faults.
 }
 
 func (c *configCheckCommand) check(path string) error {
-	controller := func() error { _, err := conf.LoadController(path); return err }
+	var warnings []conf.Fault
+	controller := func() error {
+		read, err := conf.LoadController(path)
+		if err == nil {
+			warnings = read.Warnings
+		}
+		return err
+	}
 	agent := func() error { _, err := conf.LoadAgent(path); return err }
 	load, other, hint := controller, agent, "an agent's config: check it with --agent"
 	if c.agent {
@@ -66,6 +73,9 @@ func (c *configCheckCommand) check(path string) error {
 	}
 	if err != nil {
 		return err
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(c.err, oneLine("warning: "+w.Error()))
 	}
 	fmt.Fprintf(c.out, "%s: ok\n", clean(path))
 	return nil

@@ -25,7 +25,7 @@ func (d *doc) checkController(f *controllerFile) {
 	d.checkProviders(f.Providers)
 	known := d.indexProviders(f.Providers)
 	d.checkNodes(f.Nodes, f.Providers, known)
-	d.checkNetworks(f.Networks, known)
+	d.checkNetworks(f.Networks, known, f.Nodes)
 	d.checkTenants(f)
 }
 

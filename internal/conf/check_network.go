@@ -14,7 +14,7 @@ const (
 	maxMTU     = 9216
 )
 
-func (d *doc) checkNetworks(networks []network, providers providerIndex) {
+func (d *doc) checkNetworks(networks []network, providers providerIndex, nodes map[string]Node) {
 	names := d.uniqueNames("network")
 	cables := newCabling()
 	for i, n := range networks {
@@ -37,7 +37,7 @@ func (d *doc) checkNetworks(networks []network, providers providerIndex) {
 	d.checkParents(cables, networks)
 	d.checkOverlaps(networks)
 	d.checkVFs(networks)
-	d.checkCarried(networks)
+	d.checkCarried(networks, nodes)
 }
 
 func (d *doc) checkNetwork(path string, n network) {

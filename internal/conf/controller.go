@@ -24,6 +24,8 @@ type Controller struct {
 	// Nodes are the machines that may join; nil lets any node join. Ask by
 	// Instances.
 	Nodes map[string]Node
+	// Warnings are what may be wrong with the file.
+	Warnings []Fault
 	// Tenants are who may use the networks, besides the default one.
 	Tenants  []nic.Tenant
 	Networks []nic.Network
@@ -136,7 +138,7 @@ func ParseController(file string, data []byte) (*Controller, error) {
 	}
 	c := &Controller{
 		Socket: f.Socket, SocketGroup: f.SocketGroup, Listen: f.Listen, Store: f.Store, Log: f.Log, Metrics: f.Metrics, Sweep: f.Sweep,
-		Providers: f.Providers, Nodes: f.Nodes,
+		Providers: f.Providers, Nodes: f.Nodes, Warnings: d.warnings,
 	}
 	for _, t := range f.Tenants {
 		c.Tenants = append(c.Tenants, t.toNIC())

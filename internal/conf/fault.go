@@ -60,6 +60,8 @@ type doc struct {
 	bad    map[string]bool
 	faults Faults
 	more   int // faults beyond maxFaults
+	// warnings are what may be wrong, and keeps nobody from starting.
+	warnings []Fault
 }
 
 func newDoc(file string) *doc {
@@ -93,6 +95,13 @@ func (d *doc) reject(path, format string, args ...any) {
 func (d *doc) fault(path, format string, args ...any) {
 	if !d.bad[path] {
 		d.note(d.line(path), path, format, args...)
+	}
+}
+
+// warn adds what may be wrong with a field.
+func (d *doc) warn(path, format string, args ...any) {
+	if !d.bad[path] && len(d.warnings) < maxFaults {
+		d.warnings = append(d.warnings, Fault{d.file, d.line(path), path, fmt.Sprintf(format, args...)})
 	}
 }
 
