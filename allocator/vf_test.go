@@ -2,6 +2,7 @@ package allocator_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider/sriov"
 )
 
 // vfsOf are the VFs of all NICs that a claim holds, by their address; no two have one.
@@ -154,7 +156,7 @@ func TestVFsOfAFormerProvider(t *testing.T) {
 	vfs(t, 1, func(t *testing.T, r *rig) {
 		former := func(name string) map[string][]nic.ID {
 			t.Helper()
-			found, err := allocator.FormerVFs(t.Context(), r.store, name)
+			found, err := allocator.FormerVFs(t.Context(), r.store, name, sriov.Kept)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -165,10 +167,14 @@ func TestVFsOfAFormerProvider(t *testing.T) {
 		if got := former("cards"); len(got) != 0 {
 			t.Errorf("of its own: %v", got)
 		}
-		if got := former("metal"); len(got) != 1 || len(got["cards"]) != 1 || got["cards"][0] != has.NIC {
-			t.Errorf("of a former one: %v; want %s", got, has.NIC)
+		if got := former("metal"); len(got) != 1 || len(got["cards"]) != 2 || !slices.Contains(got["cards"], has.NIC) || !slices.Contains(got["cards"], fell.NIC) {
+			t.Errorf("of a former one: %v; want %s and %s", got, has.NIC, fell.NIC)
 		}
 		r.free(has)
+		r.wait(time.Minute)
+		if got := former("metal"); len(got) != 1 || !slices.Equal(got["cards"], []nic.ID{fell.NIC}) {
+			t.Errorf("with its VF given back: %v; want %s, which is on a card", got, fell.NIC)
+		}
 		r.free(fell)
 		r.wait(time.Minute)
 		if got := former("metal"); len(got) != 0 {

@@ -122,7 +122,7 @@ func checkOnline(ctx context.Context, c *conf.Controller, cluster string) (all [
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, records.Close()) }()
-	providers, err := openProviders(ctx, clouds, records, slog.New(slog.DiscardHandler))
+	providers, err := openProviders(ctx, &conf.Controller{Providers: clouds}, records, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

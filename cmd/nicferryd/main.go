@@ -88,9 +88,17 @@ const workers = 32
 // starts makes much garbage.
 const heapGrowth = 300
 
+// tellWarnings logs what may be wrong with the config.
+func tellWarnings(log *slog.Logger, c *conf.Controller) {
+	for _, w := range c.Warnings {
+		log.Warn("the config may be wrong", "file", w.File, "line", w.Line, "field", w.Field, "problem", w.Problem)
+	}
+}
+
 // serve wires the parts and runs them until ctx ends or one of them fails.
 func serve(ctx context.Context, c *conf.Controller) (err error) {
 	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
+	tellWarnings(log, c)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(heapGrowth)
 	}
@@ -107,7 +115,7 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 		return err
 	}
 	var running atomic.Pointer[allocator.Allocator]
-	providers, err := openProviders(ctx, c.Providers, records, daemon.Claiming(log, claimOf(&running)))
+	providers, err := openProviders(ctx, c, records, daemon.Claiming(log, claimOf(&running)))
 	if err != nil {
 		return err
 	}

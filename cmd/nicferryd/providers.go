@@ -26,17 +26,17 @@ import (
 
 // openProviders makes each configured provider. This is the one place that
 // knows all kinds.
-func openProviders(ctx context.Context, configured []conf.Provider, records store.Store, log *slog.Logger) (map[string]provider.Provider, error) {
-	if err := checkFormer(ctx, configured, records); err != nil {
+func openProviders(ctx context.Context, c *conf.Controller, records store.Store, log *slog.Logger) (map[string]provider.Provider, error) {
+	if err := checkFormer(ctx, c.Providers, records); err != nil {
 		return nil, err
 	}
 	providers := map[string]provider.Provider{}
-	for _, c := range configured {
-		p, err := openProvider(ctx, c, records, log)
+	for _, configured := range c.Providers {
+		p, err := openProvider(ctx, c, configured, records, log)
 		if err != nil {
-			return nil, fmt.Errorf("provider %s: %w", c.Name, err)
+			return nil, fmt.Errorf("provider %s: %w", configured.Name, err)
 		}
-		providers[c.Name] = p
+		providers[configured.Name] = p
 	}
 	return providers, nil
 }
@@ -48,20 +48,20 @@ func checkFormer(ctx context.Context, configured []conf.Provider, records store.
 	if at < 0 {
 		return nil
 	}
-	former, err := allocator.FormerVFs(ctx, records, configured[at].Name)
+	former, err := allocator.FormerVFs(ctx, records, configured[at].Name, sriov.Kept)
 	if err != nil {
 		return fmt.Errorf("read whose VFs are given out: %w", err)
 	}
 	var all error
 	for _, name := range slices.Sorted(maps.Keys(former)) {
 		nics := former[name]
-		all = errors.Join(all, fmt.Errorf("provider %s: %d NICs, such as %s, have VFs of provider %q, which gives no VFs any more, and theirs would be given out again: "+
-			"call it %q as before, with its networks; another name is for when no container has a VF", configured[at].Name, len(nics), nics[0], name, name))
+		all = errors.Join(all, fmt.Errorf("provider %s: %d NICs, such as %s, have VFs of provider %q, or links on cards instead, and it gives none any more, so that theirs would be given out again: "+
+			"call it %q as before, with its networks; another name is for when no container has either", configured[at].Name, len(nics), nics[0], name, name))
 	}
 	return all
 }
 
-func openProvider(ctx context.Context, c conf.Provider, records store.Store, log *slog.Logger) (provider.Provider, error) {
+func openProvider(ctx context.Context, of *conf.Controller, c conf.Provider, records store.Store, log *slog.Logger) (provider.Provider, error) {
 	ledger := allocator.NewLedger(records, c.Name)
 	switch c.Kind {
 	case conf.KindLocal:
@@ -69,7 +69,9 @@ func openProvider(ctx context.Context, c conf.Provider, records store.Store, log
 			Name: c.Name, NICsPerNode: c.Local.Slots, Ledger: ledger, Nodes: allocator.NewNodes(records, c.Name),
 		})
 	case conf.KindSRIOV:
-		return sriov.New(sriov.Options{Name: c.Name, Ledger: ledger, Nodes: allocator.NewNodes(records, c.Name)})
+		return sriov.New(sriov.Options{
+			Name: c.Name, Ledger: ledger, Nodes: allocator.NewNodes(records, c.Name), Networks: of.Networks, Tenants: of.TenantsOf,
+		})
 	case conf.KindLibvirt:
 		return libvirt.New(libvirt.Options{
 			Name: c.Name, Ledger: ledger, Log: log,

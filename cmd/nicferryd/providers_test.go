@@ -23,7 +23,7 @@ func TestAWSKeepsItsClustersID(t *testing.T) {
 	ids := map[string]bool{}
 	for _, name := range []string{"cloud", "cloud", "other"} {
 		configured := []conf.Provider{{Name: name, Kind: conf.KindAWS, AWS: &conf.AWS{Region: "eu-central-1", Endpoint: "http://127.0.0.1:9"}}}
-		providers, err := openProviders(t.Context(), configured, records, slog.New(slog.DiscardHandler))
+		providers, err := openProviders(t.Context(), &conf.Controller{Providers: configured}, records, slog.New(slog.DiscardHandler))
 		if err != nil || providers[name].Info().Name != name || providers[name].Info().Kind != "aws" {
 			t.Fatalf("%s: %v, %v", name, providers, err)
 		}
@@ -60,7 +60,7 @@ func open(t *testing.T, records store.Store) (any, error) {
 }
 
 func openTelling(t *testing.T, records store.Store, log *slog.Logger) (any, error) {
-	return openProviders(t.Context(), []conf.Provider{{Name: "cloud", Kind: conf.KindAWS, AWS: &conf.AWS{}}}, records, log)
+	return openProviders(t.Context(), &conf.Controller{Providers: []conf.Provider{{Name: "cloud", Kind: conf.KindAWS, AWS: &conf.AWS{}}}}, records, log)
 }
 
 // noAWS keeps this machine's own AWS from a test.
@@ -100,6 +100,22 @@ func TestARenamedProviderOfVFsIsRefused(t *testing.T) {
 	}
 	if err := check("cards"); err != nil {
 		t.Errorf("with its name: %v", err)
+	}
+	held.ID, held.Provider, held.Spec.Device = "nic-00000000000000a2", "lan", nic.Device{Kind: nic.Macvlan, Parent: "ens1f0"}
+	if value, err = json.Marshal(held); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := records.Commit(t.Context(), store.Create("nic/"+string(held.ID), value)); err != nil {
+		t.Fatal(err)
+	}
+	if err := check("cards"); err != nil {
+		t.Errorf("with another provider's macvlan: %v", err)
+	}
+	if _, err := records.Commit(t.Context(), store.Create("ledger/lan/link/n1/ens1f0/"+string(held.ID), []byte("{}"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := check("cards"); err == nil || !strings.Contains(err.Error(), `call it "lan" as before`) {
+		t.Errorf("with one that a provider of VFs gave: %v", err)
 	}
 	if err := checkFormer(t.Context(), []conf.Provider{{Name: "here", Kind: conf.KindLocal}}, records); err != nil {
 		t.Errorf("with no provider of VFs, nobody gives any out: %v", err)
