@@ -93,13 +93,20 @@ func (a *Agent) ensure(ctx context.Context, p *plug, w nic.Wanted, at []*netns.N
 }
 
 // faultOf is what kind of error keeps the NIC from its container. Where its VFs are
-// what is wrong with it, and it has not been in its container, others may do; where its
-// card carries links of another kind, so may a link of that kind.
+// what is wrong with it, and it has not been in its container or is not there any more,
+// others may do; where its card carries links of another kind, so may a link of that kind.
 func (a *Agent) faultOf(w nic.Wanted, said nic.Observed, err error) nic.Reason {
 	if !w.Gone && w.Device.Parent != "" && said.State == nic.ObservedWaiting && errors.Is(err, link.ErrBusy) {
 		return nic.ReasonCardBusy
 	}
-	if w.Gone || !w.Device.Kind.Functions() || said.State != nic.ObservedWaiting || a.plugs.of(w).done || a.brought(w) {
+	if w.Gone || !w.Device.Kind.Functions() || said.State != nic.ObservedWaiting {
+		return nic.ReasonNodeError
+	}
+	// Wherever it was. A bond may have another, and a program has no other than its own.
+	if w.Device.Kind == nic.SRIOV && !inUserSpace(w) && errors.Is(err, vf.ErrNotFound) {
+		return nic.ReasonVFUnusable
+	}
+	if a.plugs.of(w).done || a.brought(w) {
 		return nic.ReasonNodeError
 	}
 	for _, kind := range []error{vf.ErrNotFound, vf.ErrTaken, vf.ErrRefused, device.ErrElsewhere, device.ErrForeign} {

@@ -37,6 +37,7 @@ type Cards struct {
 
 	owners  map[string]nic.ID
 	differs map[string]error
+	pulled  map[string]bool // whose card is out of the machine
 }
 
 // New gives the host n VFs, named vf0, vf1, …
@@ -48,7 +49,7 @@ func New(t testing.TB, host *netns.Namespace, n int) *Cards {
 	}
 	t.Cleanup(h.Close)
 	c := &Cards{Switch: netnstest.New(t), host: h, Boot: "b", pcis: map[int]string{}, set: map[string]nic.VFSettings{}}
-	c.owners, c.differs = map[string]nic.ID{}, map[string]error{}
+	c.owners, c.differs, c.pulled = map[string]nic.ID{}, map[string]error{}, map[string]bool{}
 	ports, err := link.Open(c.Switch)
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +87,25 @@ func (c *Cards) ip(t testing.TB, args ...string) {
 func (c *Cards) Cable(t testing.TB, i int, in bool) {
 	t.Helper()
 	c.ip(t, "link", "set", fmt.Sprintf("port%d", i), map[bool]string{true: "up", false: "down"}[in])
+}
+
+// Pull takes the card of VF i out of the machine, and its VF with it, wherever that is.
+func (c *Cards) Pull(t testing.TB, i int) {
+	t.Helper()
+	c.mu.Lock()
+	c.pulled[PCI(i)] = true
+	c.mu.Unlock()
+	c.ip(t, "link", "del", fmt.Sprintf("port%d", i))
+}
+
+// gone is what is said of a VF whose card is not there.
+func (c *Cards) gone(v nic.VF) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pulled[v.PCI] {
+		return fmt.Errorf("physical function %s has no interface in the host's namespace: %w", v.PF, vf.ErrNotFound)
+	}
+	return nil
 }
 
 // PCI is the address of VF i.
@@ -152,6 +172,9 @@ func (c *Cards) Virtual(pci string) bool {
 // Take is device.Functions'.
 func (c *Cards) Take(_ context.Context, owner nic.ID, v nic.VF) (nic.VFWas, error) {
 	c.note("take", v.PCI)
+	if err := c.gone(v); err != nil {
+		return nic.VFWas{}, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if has := c.owners[v.PCI]; has != "" && has != owner {
@@ -164,8 +187,8 @@ func (c *Cards) Take(_ context.Context, owner nic.ID, v nic.VF) (nic.VFWas, erro
 // Apply is device.Functions'.
 func (c *Cards) Apply(_ context.Context, owner nic.ID, v nic.VF) error {
 	c.note("apply", v.PCI)
-	if c.Refuse != nil {
-		return c.Refuse
+	if err := errors.Join(c.Refuse, c.gone(v)); err != nil {
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -194,6 +217,9 @@ func (c *Cards) Heed(_ context.Context, _ nic.ID, v nic.VF) (bool, error) {
 
 // Differs is device.Functions'.
 func (c *Cards) Differs(_ context.Context, _ nic.ID, v nic.VF) error {
+	if err := c.gone(v); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.differs[v.PCI]
