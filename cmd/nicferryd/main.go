@@ -88,17 +88,18 @@ const workers = 32
 // starts makes much garbage.
 const heapGrowth = 300
 
-// tellWarnings logs what may be wrong with the config.
-func tellWarnings(log *slog.Logger, c *conf.Controller) {
+// logger makes the log, which begins with what may be wrong with the config.
+func logger(c *conf.Controller) *slog.Logger {
+	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
 	for _, w := range c.Warnings {
 		log.Warn("the config may be wrong", "file", w.File, "line", w.Line, "field", w.Field, "problem", w.Problem)
 	}
+	return log
 }
 
 // serve wires the parts and runs them until ctx ends or one of them fails.
 func serve(ctx context.Context, c *conf.Controller) (err error) {
-	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
-	tellWarnings(log, c)
+	log := logger(c)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(heapGrowth)
 	}
