@@ -61,7 +61,7 @@ func serve[T any](ctx context.Context, c *Cloud, call Call, o op, do func(*turn)
 func (c *Cloud) enter(call Call, o op) *turn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	call.API = o.name
+	call.API = cmp.Or(o.name, o.api)
 	t := &turn{c: c, call: call, now: time.Now()}
 	c.agenda.catchUp(t.now)
 	if t.call.RequestID == "" {
