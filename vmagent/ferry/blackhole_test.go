@@ -101,7 +101,9 @@ func TestS15_ABoundSocketReachesNoMetadata(t *testing.T) {
 			reached := func(when string, allowed bool) {
 				w.Helper()
 				l, err := w.ferry.In(t.Context(), n.id, n.d, w.inside, NewEntry("eth0", want, allowed))
-				w.ok(err)
+				if err != nil {
+					t.Fatalf("%s: %v; on the node are\n%s", when, err, netnstest.Run(t, w.host, "ip", "-d", "link"))
+				}
 				w.ok(w.ferry.Apply(t.Context(), w.inside, l.Index, want))
 				netnstest.Run(t, w.inside, "ping", "-c", "1", "-W", "5", "-I", "eth0", "10.1.0.1")
 				wait := []string{"-W", "0.3"}
