@@ -314,7 +314,7 @@ func TestCallsEndWhenLibvirtHangs(t *testing.T) {
 		cancel()
 	}
 	for _, kind := range []error{ErrInconclusive, ErrBusy} {
-		short, cancel := context.WithTimeout(ctx, time.Second) // it is begun before
+		short, cancel := context.WithTimeout(ctx, 3*time.Second) // it is begun before
 		want(t, c.Plug(short, vm, card(1)), kind)
 		cancel()
 	}
