@@ -130,7 +130,8 @@ func (r *rig) echoes(peer, addr, mac string) {
 		return err
 	})
 	if err != nil {
-		r.t.Fatalf("%v\n%s", err, r.docker("logs", "testpmd"))
+		there, _ := r.peer(peer, "sh", "-c", "ip addr; ip route")
+		r.t.Fatalf("%v\n%s\n%s has\n%s", err, r.docker("logs", "testpmd"), peer, there)
 	}
 	r.answers(peer, addr, true)
 	if out, err := r.peer(peer, "ip", "neigh", "show", addr); err != nil || !strings.Contains(out, mac) {
