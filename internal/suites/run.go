@@ -133,7 +133,8 @@ func raceEnv() string {
 
 // goTest is the command line up to how the tests are built.
 func (r runner) goTest(s suite) []string {
-	limit, runs, shuffle := 3*s.Budget, 1, "off"
+	// A package that hangs is ended. One that is only slow, beside others, is not.
+	limit, runs, shuffle := max(3*s.Budget, 10*time.Minute), 1, "off"
 	if r.Long {
 		limit, runs, shuffle = 30*s.Budget, r.Times, "on"
 	}
