@@ -17,6 +17,7 @@ import (
 // One guest for all, because a boot is dear here. Each part leaves the cards
 // without VFs.
 func TestF41_VFsOfARealCard(t *testing.T) {
+	t.Parallel() // each guest has one processor
 	h := boot(t)
 	for _, part := range []struct {
 		name string

@@ -20,6 +20,7 @@ import (
 // Containers on VFs of real cards, with all of nicferry at work: one lab for all, because
 // a boot is dear here. Each part leaves no container, and all VFs as they were.
 func TestF30_F31_F34_F37_F38_F39_F40_F41_S6_S12_ContainersOnRealCards(t *testing.T) {
+	t.Parallel() // each guest has one processor
 	r := up(t)
 	for _, part := range []struct {
 		name string

@@ -26,6 +26,7 @@ func peers() (args []string) {
 // gets back, a MAC that takes effect after the driver is bound anew, and bonds over
 // two cards.
 func TestF30_F31_F38_FunctionsOfRealCards(t *testing.T) {
+	t.Parallel() // each guest has one processor
 	h := boot(t, peers()...)
 	for _, a := range []string{string(first), string(second)} {
 		h.want(0, "has 2 VFs", "enable", a, "--vfs", "2")
