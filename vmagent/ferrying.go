@@ -37,12 +37,15 @@ func (a *Agent) putIn(ctx context.Context, c containers.Container, w nic.Wanted,
 	if err != nil {
 		return err
 	}
+	if err := p.at(at.Index); err != nil {
+		return err
+	}
 	p.show(w, at.Index)
 	if err := a.audit(ctx, p, w, at.Index, said); err != nil {
 		return err
 	}
 	p.pass(nic.StepMoved)
-	l3, err := a.address(ctx, p, at.Index, w, said)
+	l3, err := a.address(ctx, p, w, said)
 	if err != nil {
 		return err
 	}

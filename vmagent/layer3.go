@@ -10,17 +10,11 @@ import (
 	"github.com/nicferry/nicferry/vmagent/announce"
 )
 
-// address works out the addressing that the NIC is to have now, over the link
-// with the index: what is wanted, with what the DHCP servers have given, without
+// address works out the addressing that the NIC is to have now, over its link:
+// what is wanted, with what the DHCP servers have given, without
 // what somebody else on the wire holds. What is waited for, and what is the
 // matter, goes into the report.
-func (a *Agent) address(ctx context.Context, p *plug, index int, w nic.Wanted, said *nic.Observed) (nic.Layer3, error) {
-	if p.index != index { // the container destroyed the NIC, and has another one now
-		if err := p.stop(false); err != nil {
-			return nic.Layer3{}, err
-		}
-		p.index = index
-	}
+func (a *Agent) address(ctx context.Context, p *plug, w nic.Wanted, said *nic.Observed) (nic.Layer3, error) {
 	l3 := w.Layer3
 	l3.Addrs, l3.Gateways, l3.Routes = slices.Clip(l3.Addrs), slices.Clip(l3.Gateways), slices.Clip(l3.Routes)
 	p.leaseDNS = nil

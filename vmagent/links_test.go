@@ -63,3 +63,18 @@ func TestAVFThatLosesItsLinkTellsOfIt(t *testing.T) {
 		t.Errorf("given back: %+v", u)
 	}
 }
+
+// The agent that comes after hears of it too.
+func TestTheNextAgentHearsOfALinkThatIsLost(t *testing.T) {
+	m := newCarded(t)
+	w := onVF(1)
+	m.engine.run(t, id(1), nil)
+	w, _ = m.brought(w)
+	m.stop()
+	m.start()
+	m.agentRuns(w)
+	m.said(w, "it to be in", func(o nic.Observed) bool { return o.State == nic.ObservedIn })
+	m.cards.Cable(t, 0, false)
+	m.said(w, "the link to be down", func(o nic.Observed) bool { _, is := reasonOf(o, nic.ReasonLinkDown); return is })
+	m.givesBack(w)
+}

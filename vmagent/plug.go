@@ -175,6 +175,19 @@ func (p *plug) stop(release bool) error {
 	return errors.Join(p.stopWatcher(), p.stopKeeper(release), p.stopKeeper6(release))
 }
 
+// at has what works over the link with the index work there. Where the container has
+// destroyed the NIC and has another one now, it begins anew.
+func (p *plug) at(index int) error {
+	if p.index == index {
+		return nil
+	}
+	err := p.stop(false)
+	if err == nil {
+		p.index = index
+	}
+	return err
+}
+
 func (p *plug) stopKeeper(release bool) error {
 	if p.keeper == nil {
 		return nil
