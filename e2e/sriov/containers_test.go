@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nicferry/nicferry/internal/conf"
-	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/lab/story"
 	"github.com/nicferry/nicferry/nic"
@@ -34,8 +32,7 @@ func TestF30_F31_F34_F37_F38_F39_F40_F41_S6_S12_ContainersOnRealCards(t *testing
 		{"F39 the next owner's VF is left alone", (*rig).nextOwner},
 		{"F31 what is set by hand is mended", (*rig).byHand},
 		{"F31 a VLAN that was left over is out of the way meanwhile", (*rig).leftover},
-		{"F31 a VF goes to a program in user space", (*rig).userSpace},
-		{"S0 a DPDK program drives a VF", (*rig).drivesVF},
+		{"F31 S0 a VF goes to a DPDK program in user space", (*rig).drivesVF},
 		{"S1-14 a DPDK program drives a virtio card that was plugged in", (*rig).drivesVirtio},
 		{"F30 a bond whose container and agent die", (*rig).deaths},
 	} {
@@ -263,36 +260,4 @@ func (r *rig) deaths() {
 	r.docker("kill", "web")
 	must(r.t, r.node.StartAgent(r.t.Context()))
 	r.remove("web")
-}
-
-// userSpace: a container has the device of its VF, which is bound to vfio-pci, and
-// nothing of the VF is left with that driver after it. Without hugepages there is none,
-// and the VF, which is half taken by then, is given back.
-func (r *rig) userSpace() {
-	id := conf.DefaultIdentityDir
-	run := fmt.Sprintf(`%[1]s/nicferry --controller https://10.98.0.1:7460 --ca %[2]s/ca.pem --cert %[2]s/cert.pem --key %[2]s/key.pem \
-		run --on user --name packets --timeout %%s -- -d %[3]s 2>&1`, cluster.GuestBin, id, lab.ImageName)
-	if said := r.sh(run+" || true", "5s"); !strings.Contains(said, "hugepages") {
-		r.t.Errorf("without hugepages: %s", said)
-	}
-	r.remove()
-	r.allFree()
-	r.sh("modprobe vfio-pci; sysctl -qw vm.nr_hugepages=8")
-	r.t.Log(r.sh(run, "1m"))
-	v := r.functions("packets")[0]
-	if driver := r.sh("basename $(readlink /sys/bus/pci/devices/%s/driver)", v.PCI); driver != "vfio-pci" {
-		r.t.Errorf("VF %s has driver %s", v.PCI, driver)
-	}
-	group := r.sh("basename $(readlink /sys/bus/pci/devices/%s/iommu_group)", v.PCI)
-	out := r.docker("exec", "packets", "sh", "-ec", "ls /dev/vfio; echo $NICFERRY_PCI_ETH0 $NICFERRY_MAC_ETH0; cd /sys/class/net; echo $(ls -d */); exec 3<>/dev/vfio/"+group)
-	if want := fmt.Sprintf("%s\nvfio\n%s %s\nlo/", group, v.PCI, v.Set.MAC); strings.TrimSpace(out) != want {
-		r.t.Errorf("in the container there is\n%s\nwant\n%s", out, want)
-	}
-	if is := r.settings()[v.PF][v.Index]; is.MAC != v.Set.MAC {
-		r.t.Errorf("the PF has %+v of it, want MAC %s", is, v.Set.MAC)
-	}
-	r.remove("packets")
-	if driver := r.sh("basename $(readlink /sys/bus/pci/devices/%s/driver)", v.PCI); driver != "igbvf" {
-		r.t.Errorf("afterwards VF %s has driver %s", v.PCI, driver)
-	}
 }

@@ -46,16 +46,35 @@ func (r *rig) makeDPDKImage() {
 const testpmd = `exec dpdk-testpmd -a %s --lcores "(0,1)@0" --legacy-mem -m 32 --huge-unlink -- \
 	--forward-mode icmpecho --total-num-mbufs 2048 --no-mlockall --disable-link-check --auto-start --stats-period 1`
 
-// drivesVF: a DPDK program in a container drives the VF that nicferry run has given it:
-// frames come and go with the claim's MAC. Afterwards the VF has its driver again.
+// drivesVF: a VF goes to a DPDK program in user space, by nicferry run. Without hugepages it
+// is refused, and nothing is reserved. With them its driver is vfio-pci, the container has
+// its device and no interface, and frames come and go with the claim's MAC. Afterwards the
+// VF has its driver again.
 func (r *rig) drivesVF() {
 	r.makeDPDKImage()
-	r.giveHugepages()
 	id := conf.DefaultIdentityDir
-	r.t.Log(r.sh(`%[1]s/nicferry --controller https://10.98.0.1:7460 --ca %[2]s/ca.pem --cert %[2]s/cert.pem --key %[2]s/key.pem \
-		run --on user --name testpmd --timeout 1m -- -d --cpu-shares 2 -v /dev/hugepages:/dev/hugepages %[3]s sh -c '%[4]s' 2>&1`,
-		cluster.GuestBin, id, dpdkImage, fmt.Sprintf(testpmd, "$NICFERRY_PCI_ETH0")))
+	run := fmt.Sprintf(`%[1]s/nicferry --controller https://10.98.0.1:7460 --ca %[2]s/ca.pem --cert %[2]s/cert.pem --key %[2]s/key.pem \
+		run --on user --name testpmd --timeout %%s -- -d --cpu-shares 2 -v /dev/hugepages:/dev/hugepages %[3]s sh -c '%[4]s' 2>&1`,
+		cluster.GuestBin, id, dpdkImage, fmt.Sprintf(testpmd, "$NICFERRY_PCI_ETH0"))
+	if said := r.sh(run+" || true", "5s"); !strings.Contains(said, "hugepages") {
+		r.t.Errorf("without hugepages: %s", said)
+	}
+	r.remove()
+	r.allFree()
+	r.giveHugepages()
+	r.t.Log(r.sh(run, "1m"))
 	v := r.functions("testpmd")[0]
+	if driver := r.sh("basename $(readlink /sys/bus/pci/devices/%s/driver)", v.PCI); driver != "vfio-pci" {
+		r.t.Errorf("VF %s has driver %s", v.PCI, driver)
+	}
+	out := r.docker("exec", "testpmd", "sh", "-ec", "cd /dev/vfio; echo *; echo $NICFERRY_PCI_ETH0 $NICFERRY_MAC_ETH0; cd /sys/class/net; echo */")
+	group := r.sh("basename $(readlink /sys/bus/pci/devices/%s/iommu_group)", v.PCI)
+	if want := fmt.Sprintf("%s vfio\n%s %s\nlo/", group, v.PCI, v.Set.MAC); strings.TrimSpace(out) != want {
+		r.t.Errorf("in the container there is\n%s\nwant\n%s", out, want)
+	}
+	if is := r.settings()[v.PF][v.Index]; is.MAC != v.Set.MAC {
+		r.t.Errorf("the PF has %+v of it, want MAC %s", is, v.Set.MAC)
+	}
 	r.echoes("peer", r.address("testpmd"), v.Set.MAC.String())
 	r.remove("testpmd")
 	r.unused(v.PCI, "igbvf")

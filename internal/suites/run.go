@@ -146,6 +146,9 @@ func (r runner) goTest(s suite) []string {
 	if s.AtOnce > 0 {
 		args = append(args, fmt.Sprintf("-p=%d", s.AtOnce))
 	}
+	if s.Parallel > 0 {
+		args = append(args, fmt.Sprintf("-parallel=%d", s.Parallel))
+	}
 	if len(s.Only) > 0 {
 		args = append(args, "-run="+anyOf(s.Only))
 	}

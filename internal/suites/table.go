@@ -26,6 +26,8 @@ type suite struct {
 	// AtOnce is of how many packages the tests run beside each other: more than there are
 	// processors where many wait for the clock. 0 is as many as there are processors.
 	AtOnce int
+	// Parallel is the same for the tests of one package that say t.Parallel.
+	Parallel int
 	// Only are the tests of the packages that are the suite's, and Not those that
 	// are another's; none named is all, and none.
 	Only, Not []string
@@ -140,7 +142,8 @@ func onVMs() []suite {
 			About:     "virtual functions of cards that a virtual machine has, with the kernel's own drivers, and containers on them",
 			Packages:  []string{"./e2e/sriov"},
 			Budget:    5 * time.Minute,
-			Minimum:   26,
+			Minimum:   24,
+			Parallel:  3,                                            // guests, of one processor each
 			LongOnly:  []string{"TestDemoSRIOV", "TestS0Checklist"}, // as `make demo-sriov` and `make s0` do
 			OnRequest: true,                                         // as vm
 		},
