@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/lab"
@@ -93,9 +94,12 @@ const (
 </interface>`
 )
 
-// drivesVirtio: the same on a virtio card that libvirt has plugged into the running guest.
+// S1-14: the same on a virtio card that libvirt has plugged into the running guest.
 // nicferry hands no such card to programs: what it does for VFs is done by hand.
-func (r *rig) drivesVirtio() {
+func TestADPDKProgramDrivesAVirtioCard(t *testing.T) {
+	t.Parallel()
+	r := up(t)
+	r.makeDPDKImage()
 	file := filepath.Join(r.t.TempDir(), "card.xml")
 	must(r.t, os.WriteFile(file, []byte(virtioCard), 0o600))
 	virsh := func(verb string) {

@@ -145,7 +145,7 @@ func onVMs() []suite {
 			Minimum:  19,
 			Parallel: 3, // guests, of one processor each
 			// As `make demo-sriov` and `make s0` do, and what they show too.
-			LongOnly:  []string{"TestDemoSRIOV", "TestS0Checklist", "TestARealCardGetsItsVFs"},
+			LongOnly:  []string{"TestDemoSRIOV", "TestS0Checklist", "TestARealCardGetsItsVFs", "TestADPDKProgramDrivesAVirtioCard"},
 			OnRequest: true, // as vm
 		},
 	}
