@@ -133,6 +133,7 @@ func (c *Cluster) makeMetal(ctx context.Context) error {
 			"ip link add "+p.Name+" type veth peer name "+peerWire+" netns "+p.Name,
 			"sysctl -qw net/ipv6/conf/"+p.Name+"/disable_ipv6=1",
 			"ip link set "+p.Name+" up",
+			wholeFrames(p.Name, peerWire),
 			"ip -n "+p.Name+" link set lo up",
 			"ip -n "+p.Name+" link set "+peerWire+" up",
 			"ip -n "+p.Name+" addr add "+p.V4.String()+" dev "+peerWire,
