@@ -30,7 +30,7 @@ import (
 func main() {
 	pf := flag.String("pf", "", "the card's PCI address")
 	index := flag.Int("vf", 0, "the number of its VF, which nobody has")
-	rounds := flag.Int("rounds", 1, "how often each way is measured, after one that is not")
+	rounds := flag.Int("rounds", 1, "how often each way is measured, after some that are not")
 	limit := flag.Duration("limit", time.Minute, "how long all of it may take")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), *limit)
@@ -56,6 +56,10 @@ type mover struct {
 	d     nic.Device
 }
 
+// warmUp is how many rounds are not measured: an agent has run for long, and its code and
+// the kernel's are in the caches, which an emulated processor fills slowly.
+const warmUp = 4
+
 func run(ctx context.Context, out io.Writer, pf string, index, rounds int) (err error) {
 	m, end, err := open(ctx, pf, index)
 	defer func() { err = errors.Join(err, end()) }()
@@ -66,7 +70,7 @@ func run(ctx context.Context, out io.Writer, pf string, index, rounds int) (err 
 		name string
 		move func(context.Context, *netns.Namespace) (time.Duration, error)
 	}{{"floor", m.bare}, {"held", m.held}, {"rebound", m.rebound}}
-	for round := -1; round < rounds; round++ { // the first finds cold caches
+	for round := -warmUp; round < rounds; round++ {
 		for _, i := range rand.Perm(len(ways)) {
 			took, err := m.in(ctx, ways[i].move)
 			if err != nil {
