@@ -125,7 +125,9 @@ func (f figure) markdown(tables []figures.Table) string {
 	for _, fault := range faults {
 		say("\n- failed: %s", strings.ReplaceAll(fault, "\n", " "))
 	}
-	say("\n![%s by path](%s)", f.title, f.file)
+	if draw(f, tables) != "" { // where nothing was lost there is nothing to draw
+		say("\n![%s by path](%s)", f.title, f.file)
+	}
 	return b.String()
 }
 
