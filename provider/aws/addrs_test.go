@@ -10,6 +10,7 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/eni"
 )
 
 func addrPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
@@ -123,7 +124,7 @@ func TestPublish(t *testing.T) {
 		}
 		leads := func(n int, public netip.Addr) bool {
 			for _, i := range w.ours() {
-				if i.Tags[tagNIC] == string(id(n)) {
+				if i.Tags[eni.TagNIC] == string(id(n)) {
 					a := i.IPv4[0].Association
 					return a != nil && a.Public == public
 				}
@@ -181,7 +182,7 @@ func TestPublishLostReply(t *testing.T) {
 			t.Errorf("%d were made", n)
 		}
 		w.must(w.Unpublish(t.Context(), testClaim))
-		if all, err := w.elastic(t.Context(), ""); err != nil || len(all) != 0 {
+		if all, err := w.Provider.cloud.PublicAddrs(t.Context(), ""); err != nil || len(all) != 0 {
 			t.Errorf("%v, %v; want none left", all, err)
 		}
 	})
@@ -199,7 +200,7 @@ func TestF03_TwinPublicAddress(t *testing.T) {
 		var addr netip.Addr
 		w.insist(func() (err error) { addr, err = w.Publish(t.Context(), testClaim, id(0)); return err })
 		for range 4 { // some come before the claim's own by their ids
-			tags := cloudsim.Tags{tagClaim: string(testClaim), tagCluster: w.opts.Cluster}
+			tags := cloudsim.Tags{eni.TagClaim: string(testClaim), eni.TagCluster: w.options().Cluster}
 			_, err := w.cloud.AllocateAddress(t.Context(), cloudsim.Call{Caller: "test"}, cloudsim.NewAddress{Tags: tags})
 			w.must(err)
 		}
@@ -208,7 +209,7 @@ func TestF03_TwinPublicAddress(t *testing.T) {
 				t.Errorf("on NIC %d it is %s, %v; it was %s", n, now, err, addr)
 			}
 		}
-		if all, err := w.elastic(t.Context(), testClaim); err != nil || len(all) != 1 {
+		if all, err := w.Provider.cloud.PublicAddrs(t.Context(), testClaim); err != nil || len(all) != 1 {
 			t.Errorf("%d addresses, %v; want the claim's alone", len(all), err)
 		}
 	})

@@ -4,16 +4,16 @@ package aws
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-
 	"github.com/nicferry/nicferry/nic"
-	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/calls"
+	"github.com/nicferry/nicferry/provider/eni"
 )
 
 // Kind is the driver's name in the config.
@@ -22,12 +22,11 @@ const Kind = "aws"
 const (
 	// worstCall is a look and a call, of attempts attempts each.
 	worstCall = 30 * time.Second
-	// visibleAfter is how long EC2 may hide what has just been made; what
-	// Terraform waits.
-	visibleAfter = 2 * time.Minute
 	// jumbo is the MTU that interfaces of EC2 carry within a VPC.
-	jumbo    = 9001
-	slotName = "network interface"
+	jumbo = 9001
+	// usualGroups is how many security groups a NIC may have unless the account's quota
+	// is raised; EC2 does not say it.
+	usualGroups = 5
 )
 
 // Options configure a provider.
@@ -53,81 +52,62 @@ type Options struct {
 	backoff time.Duration // between the SDK's attempts, at most
 }
 
-// A Provider makes, plugs in and deletes elastic network interfaces. It keeps
-// nothing that it cannot do without: an interface's tags say whose it is. What it
-// remembers of its own last calls only bridges the time until EC2 shows them.
+// A Provider makes, plugs in and deletes elastic network interfaces.
 type Provider struct {
-	opts    Options
-	api     *ec2.Client
-	secrets *secrets
-	pace    *calls.Pace
-	recent  recent
-	indexes indexes
-	full    full
-
-	interfaces *calls.Batcher[nic.ID, []iface]
-	machines   *calls.Batcher[nic.InstanceID, machine]
-	zones      *calls.Cache[nic.InstanceID, string]
-	kinds      *calls.Batcher[string, typeLimits]
-	nets       *calls.Batcher[string, subnet]
-	known      *calls.Cache[nic.InstanceID, machine]
-	subnets    *calls.Cache[string, subnet]
-	types      *calls.Cache[string, typeLimits]
+	*eni.Provider
+	cloud *cloud
 }
 
 // New returns a provider, or an error that names what is missing. Credentials are
 // looked for by the SDK's standard chain at the first call, and nowhere else.
 func New(ctx context.Context, o Options) (*Provider, error) {
-	var faults nic.Faults
-	faults.AddErr("name", nic.CheckName("provider", o.Name))
-	if o.Cluster == "" {
-		faults.Add("cluster", "is missing")
-	}
-	if err := faults.Err(); err != nil {
-		return nil, fmt.Errorf("make aws provider: %w", err)
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	o.Log = o.Log.With("provider", o.Name)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler)).With("provider", o.Name)
 	o.Calls = max(1, o.Calls)
 	o.backoff = cmp.Or(o.backoff, maxBackoff)
-	p := &Provider{opts: o, secrets: &secrets{}, pace: calls.NewPace("EC2", rateOf, o.Calls)}
-	var err error
-	if p.api, err = connect(ctx, o, p.secrets); err != nil {
+	c := &cloud{cluster: o.Cluster, secrets: &secrets{}, pace: calls.NewPace("EC2", rateOf, o.Calls)}
+	p, err := eni.New(eni.Options{Name: o.Name, Cluster: o.Cluster, Cloud: c, Traits: traits(), Pace: c.pace, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	if c.api, err = connect(ctx, o, c.secrets); err != nil {
 		return nil, fmt.Errorf("make aws provider %s: %w", o.Name, err)
 	}
-	p.interfaces = calls.NewBatcher(maxFilter, worstCall, p.admit(apiDescribeInterfaces), p.describeNICs)
-	p.machines = calls.NewBatcher(maxFilter, worstCall, p.admit(apiDescribeInstances), p.describeMachines)
-	p.zones = calls.NewCache[nic.InstanceID, string](zoneKept)
-	p.kinds = calls.NewBatcher(maxFilter, worstCall, p.admit(apiDescribeTypes), p.describeTypes)
-	p.nets = calls.NewBatcher(maxFilter, worstCall, p.admit(apiDescribeSubnets), p.describeSubnets)
-	p.known = calls.NewCache[nic.InstanceID, machine](machineKept)
-	p.subnets = calls.NewCache[string, subnet](subnetKept)
-	p.types = calls.NewCache[string, typeLimits](typeKept)
-	return p, nil
+	return &Provider{p, c}, nil
+}
+
+// instanceID is what an instance's id looks like. A filter takes anything, and * for
+// all.
+var instanceID = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
+
+//go:embed limits.tsv
+var shipped string
+
+// traits are what EC2 is like. NICs are plugged into network card 0 alone.
+func traits() eni.Traits {
+	return eni.Traits{
+		Kind: Kind, API: "EC2", WorstCall: worstCall, MTU: jumbo, InstanceID: instanceID,
+		Slots: "interfaces of network card 0", Shipped: eni.Table(shipped),
+		Interfaces: eni.Look{Action: apiDescribeInterfaces, Most: maxFilter},
+		Instances:  eni.Look{Action: apiDescribeInstances, Most: maxFilter},
+		Types:      eni.Look{Action: apiDescribeTypes, Most: maxFilter},
+		Subnets:    eni.Look{Action: apiDescribeSubnets, Most: maxFilter},
+		Create:     apiCreateInterface, Attach: apiAttachInterface, Detach: apiDetachInterface, Delete: apiDeleteInterface,
+		Start:  callsOfStart,
+		Groups: usualGroups, MoreGroups: fmt.Sprintf("AWS allows %d unless the quota %q is raised", usualGroups, "Security groups per network interface"),
+	}
+}
+
+// callsOfStart are those that change something. Looks are shared by all that wait at
+// the same time.
+func callsOfStart(c nic.CloudSpec) []string {
+	calls := []string{apiCreateInterface}
+	if c.Forwards {
+		calls = append(calls, apiModifyInterface+" (source/destination check)")
+	}
+	return append(calls, apiAttachInterface, apiModifyInterface+" (delete on termination)")
 }
 
 // Region is the one that it makes NICs in.
-func (p *Provider) Region() string { return p.api.Options().Region }
+func (p *Provider) Region() string { return p.cloud.api.Options().Region }
 
-// Info implements provider.Provider.
-func (p *Provider) Info() provider.Info {
-	return provider.Info{
-		Name: p.opts.Name, Kind: Kind, DrawsMACs: true, Travel: provider.Carry,
-		WorstCall: worstCall, VisibleAfter: visibleAfter,
-		Rates: provider.Rates{
-			Create: p.pace.Rate(apiCreateInterface), Attach: p.pace.Rate(apiAttachInterface),
-			Detach: p.pace.Rate(apiDetachInterface), Delete: p.pace.Rate(apiDeleteInterface),
-		},
-	}
-}
-
-var (
-	_ provider.Provider     = (*Provider)(nil)
-	_ provider.Placer       = (*Provider)(nil)
-	_ provider.Roomy        = (*Provider)(nil)
-	_ provider.Powered      = (*Provider)(nil)
-	_ provider.AddrAssigner = (*Provider)(nil)
-	_ provider.Publisher    = (*Provider)(nil)
-)
+var _ eni.Cloud = (*cloud)(nil)

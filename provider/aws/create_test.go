@@ -9,6 +9,7 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/eni"
 )
 
 func TestCreate(t *testing.T) {
@@ -49,7 +50,7 @@ func TestCreate(t *testing.T) {
 					t.Fatalf("%+v", all)
 				}
 				tags := all[0].Tags
-				if tags[tagNIC] != string(id(1)) || tags[tagCluster] != "cl-1" || tags[tagNode] != "web1" || tags[tagName] != "nicferry vpc" || tags["team"] != "web" {
+				if tags[eni.TagNIC] != string(id(1)) || tags[eni.TagCluster] != "cl-1" || tags[eni.TagNode] != "web1" || tags[tagName] != "nicferry vpc" || tags["team"] != "web" {
 					t.Errorf("tags %v", tags)
 				}
 				if g := all[0].Groups; len(g) != 1 || g[0].ID != w.group {
@@ -161,19 +162,19 @@ func TestLimitsShippedTable(t *testing.T) {
 	if err != nil || limits.NICs != 3 || limits.AddrsPerNIC != 10 || limits.Free != 2 {
 		t.Errorf("%+v, %v; want the shipped table's", limits, err)
 	}
-	for kind, want := range map[string]typeLimits{"a1.2xlarge": {4, 15}, "m5.16xlarge": {15, 50}, "t2.micro": {2, 2}} {
-		if got, ok := shipped(kind); !ok || got != want {
+	for kind, want := range map[string]eni.Capacity{"a1.2xlarge": {NICs: 4, Addrs: 15}, "m5.16xlarge": {NICs: 15, Addrs: 50}, "t2.micro": {NICs: 2, Addrs: 2}} {
+		if got, ok := eni.Table(shipped).Of(kind); !ok || got != want {
 			t.Errorf("%s: %+v, %t; want %+v", kind, got, ok, want)
 		}
 	}
 	for _, kind := range cloudsim.InstanceTypes() { // of which most have one card
-		want := typeLimits{kind.Cards[0], kind.IPv4PerInterface}
-		if got, ok := shipped(kind.Name); !ok || got != want {
+		want := eni.Capacity{NICs: kind.Cards[0], Addrs: kind.IPv4PerInterface}
+		if got, ok := eni.Table(shipped).Of(kind.Name); !ok || got != want {
 			t.Errorf("%s: %+v, %t; the cloud in memory has %+v on card 0", kind.Name, got, ok, want)
 		}
 	}
 	for _, kind := range []string{"", "m5", "x", "m5.large\t"} {
-		if got, ok := shipped(kind); ok {
+		if got, ok := eni.Table(shipped).Of(kind); ok {
 			t.Errorf("%q: %+v", kind, got)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/calls"
+	"github.com/nicferry/nicferry/provider/eni"
 )
 
 // begin does what a controller does for one start, up to the attach.
@@ -47,7 +48,7 @@ func TestCrowdOfStarts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
-		w.Provider.pace = calls.NewPace("EC2", rateOf, 1000)
+		w.Provider = w.with(func(o *Options) { o.Calls = 1000 })
 		const starts = 200
 		var places []nic.Place
 		for n := range starts {
@@ -161,7 +162,7 @@ func TestRoom(t *testing.T) {
 		w.must(w.Detach(t.Context(), id(2), at.Instance))
 		w.until(id(2), nic.StateAvailable)
 		hold(1, 1, 1)
-		time.Sleep(machineKept + time.Second)
+		time.Sleep(roomFor + time.Second)
 		hold(1, 1, 1)
 	})
 }
@@ -181,7 +182,7 @@ func TestAttachByWhatWasSeen(t *testing.T) {
 		}
 		w.created(id(2))
 		for _, i := range w.ours() {
-			if i.Tags[tagNIC] == string(id(2)) {
+			if i.Tags[eni.TagNIC] == string(id(2)) {
 				w.must(w.cloud.DeleteInterface(t.Context(), cloudsim.Call{Caller: "test"}, i.ID))
 			}
 		}

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/eni"
 )
 
 // A rule says what a code of EC2 means. Which calls say it, and what is done then,
@@ -24,6 +23,8 @@ type rule struct {
 	kind error
 	// scope is how far it reaches.
 	scope provider.Scope
+	// why is what package eni goes by beside these; may be nil.
+	why error
 }
 
 // rules are looked through from the top.
@@ -34,8 +35,8 @@ func rules() []rule {
 		{code: "InvalidNetworkInterfaceId.Malformed", kind: provider.ErrInvalid, scope: provider.ScopeNIC},
 		{code: "InvalidAttachmentID.NotFound", kind: provider.ErrNotFound, scope: provider.ScopeNIC},
 		{code: value, says: "is currently in use", kind: provider.ErrBusy, scope: provider.ScopeNIC},
-		{code: value, says: indexTaken, kind: provider.ErrBusy, scope: provider.ScopeNode},
-		{code: codeInUse, kind: provider.ErrBusy, scope: provider.ScopeNIC},
+		{code: value, says: "already has an interface attached at device index", kind: provider.ErrBusy, scope: provider.ScopeNode, why: eni.ErrIndexUsed},
+		{code: "InvalidNetworkInterface.InUse", kind: provider.ErrBusy, scope: provider.ScopeNIC, why: eni.ErrPluggedIn},
 		{code: value, says: "move is not allowed", kind: provider.ErrElsewhere, scope: provider.ScopeAddress},
 		{code: value, says: "secondary-addresses", kind: provider.ErrInvalid, scope: provider.ScopeAddress},
 		{code: value, says: "are not assigned to interface", kind: provider.ErrNotFound, scope: provider.ScopeAddress},
@@ -44,22 +45,22 @@ func rules() []rule {
 		{code: value, says: "subnet's reserved address range", kind: provider.ErrInvalid, scope: provider.ScopeAddress},
 		{code: value, says: "belong to different networks", kind: provider.ErrInvalid, scope: provider.ScopeAccount},
 		{code: value, kind: provider.ErrInvalid, scope: provider.ScopeNIC},
-		{code: codeAddressInUse, api: apiReleaseAddress, kind: provider.ErrBusy, scope: provider.ScopeAddress},
-		{code: codeAddressInUse, kind: provider.ErrInvalid, scope: provider.ScopeAddress},
-		{code: codeMismatch, kind: provider.ErrBusy, scope: provider.ScopeNIC},
+		{code: "InvalidIPAddress.InUse", api: apiReleaseAddress, kind: provider.ErrBusy, scope: provider.ScopeAddress},
+		{code: "InvalidIPAddress.InUse", kind: provider.ErrInvalid, scope: provider.ScopeAddress, why: eni.ErrAddressUsed},
+		{code: "IdempotentParameterMismatch", kind: provider.ErrBusy, scope: provider.ScopeNIC, why: eni.ErrTokenUsed},
 		{code: "InvalidSubnetID.NotFound", kind: provider.ErrInvalid, scope: provider.ScopeSubnet},
 		{code: "InvalidGroup.NotFound", kind: provider.ErrInvalid, scope: provider.ScopeAccount},
 		{code: "InvalidSecurityGroupID.NotFound", kind: provider.ErrInvalid, scope: provider.ScopeAccount},
 		{code: "InvalidInstanceID.NotFound", kind: provider.ErrInvalid, scope: provider.ScopeNode},
 		{code: "InvalidInstanceID.Malformed", kind: provider.ErrInvalid, scope: provider.ScopeNode},
 		{code: "InvalidParameterCombination", kind: provider.ErrInvalid, scope: provider.ScopeNIC},
-		{code: codeSlots, kind: provider.ErrExhausted, scope: provider.ScopeNode},
+		{code: "AttachmentLimitExceeded", kind: provider.ErrExhausted, scope: provider.ScopeNode},
 		{code: "NetworkInterfaceLimitExceeded", kind: provider.ErrExhausted, scope: provider.ScopeAccount},
 		{code: "AddressLimitExceeded", kind: provider.ErrExhausted, scope: provider.ScopeAccount},
 		{code: "SecurityGroupsPerInterfaceLimitExceeded", kind: provider.ErrExhausted, scope: provider.ScopeAccount},
 		{code: "PrivateIpAddressLimitExceeded", kind: provider.ErrExhausted, scope: provider.ScopeNIC},
-		{code: codeSubnetFull, kind: provider.ErrExhausted, scope: provider.ScopeSubnet},
-		{code: codeFragmented, kind: provider.ErrExhausted, scope: provider.ScopeSubnet},
+		{code: "InsufficientFreeAddressesInSubnet", kind: provider.ErrExhausted, scope: provider.ScopeSubnet},
+		{code: "InsufficientCidrBlocks", kind: provider.ErrExhausted, scope: provider.ScopeSubnet},
 		{code: "IncorrectState", kind: provider.ErrBusy, scope: provider.ScopeNIC},
 		{code: "IncorrectInstanceState", kind: provider.ErrBusy, scope: provider.ScopeNode},
 		{code: "ResourceNotReady", kind: provider.ErrBusy, scope: provider.ScopeNIC},
@@ -89,17 +90,6 @@ func rules() []rule {
 	}
 }
 
-// The codes and words that verbs look for.
-const (
-	indexTaken       = "already has an interface attached at device index"
-	codeInUse        = "InvalidNetworkInterface.InUse"
-	codeAddressInUse = "InvalidIPAddress.InUse"
-	codeMismatch     = "IdempotentParameterMismatch"
-	codeSlots        = "AttachmentLimitExceeded"
-	codeSubnetFull   = "InsufficientFreeAddressesInSubnet"
-	codeFragmented   = "InsufficientCidrBlocks"
-)
-
 // throttles says whether a code means too many calls. Some answers prefix it.
 func throttles(code string) bool {
 	code = bare(code)
@@ -111,10 +101,16 @@ func bare(code string) string {
 }
 
 // A said is what EC2 said in refusing a call.
-type said struct{ code, message string }
+type said struct {
+	code, message string
+	why           error // as in rule
+}
 
 // Error reads "IncorrectState: The instance is stopping".
 func (s said) Error() string { return s.code + ": " + s.message }
+
+// Unwrap has package eni see what it goes by.
+func (s said) Unwrap() error { return s.why }
 
 // saying returns what EC2 said, or nothing.
 func saying(err error) said {
@@ -124,10 +120,10 @@ func saying(err error) said {
 
 // classify makes any error of the SDK one of the contract. What is no answer of
 // EC2 may have taken place.
-func (p *Provider) classify(ctx context.Context, api string, err error) *provider.Error {
+func (c *cloud) classify(ctx context.Context, api string, err error) *provider.Error {
 	e := &provider.Error{Kind: provider.ErrUnknown, Scope: provider.ScopeAccount}
 	if re, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		e.RequestID = p.secrets.strike(re.ServiceRequestID())
+		e.RequestID = c.secrets.strike(re.ServiceRequestID())
 	}
 	if ctx.Err() != nil {
 		e.Err = fmt.Errorf("%s: %w", api, ctx.Err())
@@ -135,11 +131,12 @@ func (p *Provider) classify(ctx context.Context, api string, err error) *provide
 	}
 	ae, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
-		e.Err = fmt.Errorf("%s: %s", api, p.secrets.strike(err.Error()))
+		e.Err = fmt.Errorf("%s: %s", api, c.secrets.strike(err.Error()))
 		return e
 	}
-	s := said{p.secrets.strike(bare(ae.ErrorCode())), p.secrets.strike(ae.ErrorMessage())}
-	e.Scope, e.Kind = meaning(api, s, statusOf(err))
+	s := said{code: c.secrets.strike(bare(ae.ErrorCode())), message: c.secrets.strike(ae.ErrorMessage())}
+	r := meaning(api, s, statusOf(err))
+	e.Kind, e.Scope, s.why = r.kind, r.scope, r.why
 	e.Err = fmt.Errorf("%s: %w", api, s)
 	if do := advice(api, s); do != "" {
 		e.Err = fmt.Errorf("%w (%s)", e.Err, do)
@@ -171,44 +168,21 @@ func statusOf(err error) int {
 	return 0
 }
 
-func meaning(api string, s said, status int) (provider.Scope, error) {
+// meaning is what an answer to that action means.
+func meaning(api string, s said, status int) rule {
 	if throttles(s.code) {
-		return provider.ScopeAccount, provider.ErrThrottled
+		return rule{kind: provider.ErrThrottled, scope: provider.ScopeAccount}
 	}
 	for _, r := range rules() {
 		if r.code == s.code && (r.api == "" || r.api == api) && strings.Contains(s.message, r.says) {
-			return r.scope, r.kind
+			return r
 		}
 	}
 	switch {
 	case status >= 500:
-		return provider.ScopeAccount, provider.ErrUnknown
+		return rule{kind: provider.ErrUnknown, scope: provider.ScopeAccount}
 	case strings.HasSuffix(s.code, "LimitExceeded"):
-		return provider.ScopeAccount, provider.ErrExhausted
+		return rule{kind: provider.ErrExhausted, scope: provider.ScopeAccount}
 	}
-	return provider.ScopeNIC, provider.ErrInvalid // refused, so nothing was done
-}
-
-// failing returns the function that makes any error of an op the caller's.
-func (p *Provider) failing(op string, id nic.ID) func(error) error {
-	return provider.Failing(p.opts.Name, op, id, func(err error) provider.Error {
-		return provider.Error{Kind: provider.ErrUnknown, Err: err}
-	})
-}
-
-func throttled(err error) bool { return errors.Is(err, provider.ErrThrottled) }
-
-// busyInstead makes an answer of EC2 one that comes of asking too soon: nothing has
-// been done, and it may be otherwise after wait.
-func busyInstead(err error, wait time.Duration) error {
-	e := provider.Error{Err: err}
-	if known, ok := errors.AsType[*provider.Error](err); ok {
-		e = *known
-	}
-	e.Kind, e.RetryAfter = provider.ErrBusy, wait
-	return &e
-}
-
-func errNotFound(why string) error {
-	return &provider.Error{Kind: provider.ErrNotFound, Err: errors.New(why)}
+	return rule{kind: provider.ErrInvalid, scope: provider.ScopeNIC} // refused, so nothing was done
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/calls"
+	"github.com/nicferry/nicferry/provider/eni"
 )
 
 // TestF05_StaleReadDestroysNothing: a read that is an hour old says that the NIC is
@@ -52,8 +53,8 @@ func TestF06_ForeignInterfaces(t *testing.T) {
 		own := w.created(id(1))
 		w.inject(cloudsim.Fault{Verb: cloudsim.ForeignObjects, Foreign: []cloudsim.Foreign{
 			{Subnet: w.subnets[0], Description: "nicferry " + string(id(2)), Tags: cloudsim.Tags{tagName: "nicferry vpc"}},
-			{Subnet: w.subnets[0], Tags: cloudsim.Tags{tagNIC: string(id(1)), tagCluster: "cl-2"}},
-			{Subnet: w.subnets[0], Tags: cloudsim.Tags{tagNIC: string(id(3))}},
+			{Subnet: w.subnets[0], Tags: cloudsim.Tags{eni.TagNIC: string(id(1)), eni.TagCluster: "cl-2"}},
+			{Subnet: w.subnets[0], Tags: cloudsim.Tags{eni.TagNIC: string(id(3))}},
 			{Subnet: w.subnets[0], Instance: string(w.instances[0])},
 		}})
 		all, err := w.List(t.Context())
@@ -290,7 +291,7 @@ func TestAttachFallsBack(t *testing.T) {
 				w.must(err)
 				begin := time.Now()
 				w.until(id(1), nic.StateAvailable)
-				if took := time.Since(begin); took > 2*stale {
+				if took := time.Since(begin); took > 2*staleFor {
 					t.Errorf("it took %s", took)
 				}
 				_, err = w.Attach(t.Context(), id(1), w.place(1))
@@ -338,7 +339,7 @@ func TestF18_DeleteOnTermination(t *testing.T) {
 				w.must(err)
 				time.Sleep(5 * time.Minute)
 				left := w.ours()
-				if len(left) != 1 || left[0].Tags[tagNIC] != string(id(2)) {
+				if len(left) != 1 || left[0].Tags[eni.TagNIC] != string(id(2)) {
 					t.Errorf("left are %+v; want the one that had moved away", left)
 				}
 				_, err = w.Attach(t.Context(), id(2), w.place(1))

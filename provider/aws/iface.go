@@ -1,61 +1,50 @@
 package aws
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider/eni"
 )
 
-// The tags of what is ours.
-const (
-	tagNIC     = "nicferry.io/nic"
-	tagCluster = "nicferry.io/cluster"
-	tagNode    = "nicferry.io/node"
-	tagClaim   = "nicferry.io/claim"
-	tagName    = "Name"
-)
+// tagName is the tag that AWS's console shows as a thing's name.
+const tagName = "Name"
 
-// An iface is an elastic network interface, as EC2 described it once.
-type iface struct {
-	id, subnet, status, description string
-	nic                             nic.ID
-	node                            string
-	mac                             nic.MAC
-	addrs                           []netip.Addr // the primary one first
-	checked                         bool         // source and destination are
-	plug                            *plug        // nil where it is plugged in nowhere
-}
-
-// A plug is an attachment.
-type plug struct {
-	id       string
-	instance nic.InstanceID
-	status   types.AttachmentStatus
-	index    int
-	leaves   bool // it is deleted with its instance
-}
-
-// ifaceOf reads what EC2 says. Whatever is missing in it stays empty.
-func ifaceOf(ni types.NetworkInterface) iface {
-	f := iface{
-		id: aws.ToString(ni.NetworkInterfaceId), subnet: aws.ToString(ni.SubnetId), status: string(ni.Status),
-		description: aws.ToString(ni.Description),
-		nic:         nic.ID(tag(ni.TagSet, tagNIC)), node: tag(ni.TagSet, tagNode),
-		addrs: addrsOf(ni), checked: aws.ToBool(ni.SourceDestCheck),
+// interfaceFrom reads what EC2 says. Whatever is missing in it stays empty. The
+// attachment decides what state it is in: its own status may say anything meanwhile.
+func interfaceFrom(ni types.NetworkInterface) eni.Interface {
+	f := eni.Interface{
+		ID: aws.ToString(ni.NetworkInterfaceId), Subnet: aws.ToString(ni.SubnetId), Description: aws.ToString(ni.Description),
+		State: nic.StateAvailable, Tags: tagsFrom(ni.TagSet), Addrs: addrsOf(ni), Checked: aws.ToBool(ni.SourceDestCheck),
 	}
-	f.mac, _ = nic.ParseMAC(aws.ToString(ni.MacAddress)) // zero where it is none
-	if a := ni.Attachment; a != nil && a.Status != types.AttachmentStatusDetached && aws.ToString(a.AttachmentId) != "" {
-		f.plug = &plug{
-			id: aws.ToString(a.AttachmentId), instance: nic.InstanceID(aws.ToString(a.InstanceId)), status: a.Status,
-			index: int(aws.ToInt32(a.DeviceIndex)), leaves: aws.ToBool(a.DeleteOnTermination),
+	f.MAC, _ = nic.ParseMAC(aws.ToString(ni.MacAddress)) // zero where it is none
+	a := ni.Attachment
+	switch {
+	case a != nil && a.Status != types.AttachmentStatusDetached && aws.ToString(a.AttachmentId) != "":
+		f.State, f.Tied = stateFrom(a.Status), aws.ToBool(a.DeleteOnTermination)
+		f.Plug = &eni.Plug{
+			ID: aws.ToString(a.AttachmentId), Instance: nic.InstanceID(aws.ToString(a.InstanceId)),
+			Index: int(aws.ToInt32(a.DeviceIndex)),
 		}
+	case ni.Status == "pending":
+		f.State = nic.StateCreating
 	}
 	return f
+}
+
+func stateFrom(attachment types.AttachmentStatus) nic.State {
+	switch attachment {
+	case types.AttachmentStatusDetaching:
+		return nic.StateDetaching
+	case types.AttachmentStatusAttached:
+		return nic.StateAttached
+	}
+	return nic.StateAttaching
 }
 
 func addrsOf(ni types.NetworkInterface) []netip.Addr {
@@ -76,43 +65,21 @@ func addrsOf(ni types.NetworkInterface) []netip.Addr {
 	return addrs
 }
 
-func tag(tags []types.Tag, key string) string {
+func tagsFrom(tags []types.Tag) map[string]string {
+	all := map[string]string{}
 	for _, t := range tags {
-		if aws.ToString(t.Key) == key {
-			return aws.ToString(t.Value)
-		}
+		all[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
-	return ""
+	return all
 }
 
-// stale is how long after our own attach a read without it is held for a stale
-// one. Terraform holds such reads for stale for three minutes; here a NIC that
-// really fell off would be told too late.
-const stale = 10 * time.Second
-
-// stateOf is the NIC's state and place by what EC2 says, and by what we have just
-// done where EC2 does not show it yet. The attachment decides: the interface's
-// own status may say anything meanwhile.
-func stateOf(f iface, d deeds) (nic.State, nic.Place) {
-	switch {
-	case d.deleted():
-		return nic.StateDeleting, nic.Place{}
-	case f.plug == nil && time.Since(d.attachedAt) < stale:
-		return nic.StateAttaching, d.place
-	case f.plug == nil && f.status == "pending":
-		return nic.StateCreating, nic.Place{}
-	case f.plug == nil:
-		return nic.StateAvailable, nic.Place{}
+// withTags is what is made with those tags and a name.
+func withTags(kind types.ResourceType, tags map[string]string, name string) []types.TagSpecification {
+	all := maps.Clone(tags)
+	all[tagName] = "nicferry " + name
+	spec := types.TagSpecification{ResourceType: kind}
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		spec.Tags = append(spec.Tags, types.Tag{Key: aws.String(key), Value: aws.String(all[key])})
 	}
-	place := nic.Place{Node: f.node, Instance: f.plug.instance}
-	if d.place.Instance == place.Instance {
-		place.Node = d.place.Node
-	}
-	switch {
-	case f.plug.id == d.detached || f.plug.status == types.AttachmentStatusDetaching:
-		return nic.StateDetaching, place
-	case f.plug.status == types.AttachmentStatusAttached:
-		return nic.StateAttached, place
-	}
-	return nic.StateAttaching, place
+	return []types.TagSpecification{spec}
 }

@@ -1,10 +1,8 @@
 package aws
 
 import (
-	"cmp"
 	"context"
-	"slices"
-	"time"
+	"net/netip"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -12,128 +10,56 @@ import (
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/calls"
+	"github.com/nicferry/nicferry/provider/eni"
 )
 
 // maxPage is the most that a page holds.
 const maxPage = 1000
 
-// Get implements provider.Provider. It asks by tag and never by interface ids: an
-// id that EC2 does not show yet, or any more, fails the whole call, and there is
-// no id to ask by after a restart. It costs one call for each 200 NICs.
-func (p *Provider) Get(ctx context.Context, ids ...nic.ID) (map[nic.ID]nic.Seen, error) {
-	fail := p.failing("get", "")
-	all, err := p.look(ctx, ids...)
-	if err != nil {
-		return nil, fail(err)
-	}
-	got := map[nic.ID]nic.Seen{}
-	for id, f := range all {
-		p.mend(ctx, f)
-		if got[id], err = p.seen(ctx, f); err != nil {
-			return nil, fail(err)
-		}
-	}
-	return got, nil
+// A cloud is EC2 by the SDK. It asks by filters and never by ids: an id that EC2 does
+// not show yet, or any more, fails the whole call.
+type cloud struct {
+	api     *ec2.Client
+	cluster string
+	secrets *secrets
+	pace    *calls.Pace
 }
 
-// List implements provider.Provider.
-func (p *Provider) List(ctx context.Context) ([]nic.Seen, error) {
-	fail := p.failing("list", "")
-	if err := p.pace.Take(ctx, apiDescribeInterfaces); err != nil {
-		return nil, fail(err)
+// Interfaces implements eni.Cloud.
+func (c *cloud) Interfaces(ctx context.Context, nics []nic.ID) ([]eni.Interface, error) {
+	in := &ec2.DescribeNetworkInterfacesInput{MaxResults: aws.Int32(maxPage)}
+	if len(nics) > 0 {
+		in.Filters = filter("tag:"+eni.TagNIC, nics...)
 	}
-	byNIC, err := p.describe(ctx)
-	if err != nil {
-		return nil, fail(err)
-	}
-	var list []nic.Seen
-	for id, twins := range byNIC {
-		if gone(twins[0], p.recent.of(id)) {
-			continue
-		}
-		p.mend(ctx, twins[0])
-		seen, err := p.seen(ctx, twins[0])
-		if err != nil {
-			return nil, fail(err)
-		}
-		list = append(list, seen)
-	}
-	slices.SortFunc(list, func(a, b nic.Seen) int { return cmp.Compare(a.NIC, b.NIC) })
-	return list, nil
-}
-
-// gone says of what EC2 shows that we know it is not there any more.
-func gone(f iface, d deeds) bool { return d.deleted() && f.plug == nil }
-
-// look returns the interfaces of the NICs that EC2 shows. What was deleted and is
-// shown still is not among them.
-func (p *Provider) look(ctx context.Context, ids ...nic.ID) (map[nic.ID]iface, error) {
-	twins, err := p.lookAll(ctx, ids...)
-	if err != nil {
-		return nil, err
-	}
-	all := map[nic.ID]iface{}
-	for id, fs := range twins {
-		if !gone(fs[0], p.recent.of(id)) {
-			all[id] = fs[0]
-		}
-	}
-	return all, nil
-}
-
-// lookAll is look with what has been deleted, and with a NIC's other interfaces
-// where there are several: see choose.
-func (p *Provider) lookAll(ctx context.Context, ids ...nic.ID) (map[nic.ID][]iface, error) {
-	known := slices.DeleteFunc(slices.Clone(ids), func(id nic.ID) bool { _, err := nic.ParseID(string(id)); return err != nil })
-	return p.interfaces.Ask(ctx, known...)
-}
-
-// describeNICs is one batch of lookAll.
-func (p *Provider) describeNICs(ctx context.Context, ids []nic.ID) (map[nic.ID][]iface, error) {
-	values := make([]string, len(ids))
-	for i, id := range ids {
-		values[i] = string(id)
-	}
-	return p.describe(ctx, types.Filter{Name: aws.String("tag:" + tagNIC), Values: values})
-}
-
-// describe returns our interfaces that pass the filters, each NIC's best one
-// first. Its first call has had its turn. The whole of the pages, or an error.
-func (p *Provider) describe(ctx context.Context, filters ...types.Filter) (map[nic.ID][]iface, error) {
-	in := &ec2.DescribeNetworkInterfacesInput{
-		Filters:    append(filters, types.Filter{Name: aws.String("tag:" + tagCluster), Values: []string{p.opts.Cluster}}),
-		MaxResults: aws.Int32(maxPage),
-	}
-	got, asked := map[nic.ID][]iface{}, time.Now()
-	err := p.pages(ctx, apiDescribeInterfaces, func(token *string) (*string, error) {
+	in.Filters = append(in.Filters, filter("tag:"+eni.TagCluster, c.cluster)...)
+	var all []eni.Interface
+	err := c.pages(ctx, apiDescribeInterfaces, func(token *string) (*string, error) {
 		in.NextToken = token
-		out, err := send(ctx, p, apiDescribeInterfaces, p.api.DescribeNetworkInterfaces, in)
+		out, err := send(ctx, c, apiDescribeInterfaces, c.api.DescribeNetworkInterfaces, in)
 		if err != nil {
 			return nil, err
 		}
 		for _, ni := range out.NetworkInterfaces {
-			f := ifaceOf(ni)
-			if _, err := nic.ParseID(string(f.nic)); err != nil {
-				p.opts.Log.Warn("interface has the tag of this cluster and of no NIC: left alone", "interface", f.id, "tag", string(f.nic))
-				continue
-			}
-			got[f.nic] = append(got[f.nic], f)
+			all = append(all, interfaceFrom(ni))
 		}
 		return out.NextToken, nil
 	})
-	if err != nil {
-		return nil, err
+	return all, err
+}
+
+// filter has a thing be one of the values.
+func filter[T ~string](name string, values ...T) []types.Filter {
+	f := types.Filter{Name: aws.String(name)}
+	for _, v := range values {
+		f.Values = append(f.Values, string(v))
 	}
-	for id, fs := range got {
-		p.choose(id, fs)
-		p.recent.shown(fs[0], asked)
-	}
-	return got, nil
+	return []types.Filter{f}
 }
 
 // pages asks for one page after the other, until there is no token. A page may be
 // empty and have one. A token that comes twice would go round for ever.
-func (p *Provider) pages(ctx context.Context, api string, page func(token *string) (*string, error)) error {
+func (c *cloud) pages(ctx context.Context, api string, page func(token *string) (*string, error)) error {
 	tokens := map[string]bool{}
 	var token *string
 	for {
@@ -146,45 +72,139 @@ func (p *Provider) pages(ctx context.Context, api string, page func(token *strin
 		}
 		tokens[*next] = true
 		token = next
-		if err := p.pace.Take(ctx, api); err != nil {
+		if err := c.pace.Take(ctx, api); err != nil {
 			return err
 		}
 	}
 }
 
-// choose puts that interface first that is the NIC, should there be several: one
-// that is plugged in, or else the one with the lowest id. There should never be;
-// Delete deletes them all.
-func (p *Provider) choose(id nic.ID, fs []iface) {
-	slices.SortFunc(fs, func(a, b iface) int {
-		if (a.plug != nil) != (b.plug != nil) {
-			if a.plug != nil {
-				return -1
-			}
-			return 1
+// Instances implements eni.Cloud.
+func (c *cloud) Instances(ctx context.Context, ids []nic.InstanceID) (map[nic.InstanceID]eni.Instance, error) {
+	in := &ec2.DescribeInstancesInput{Filters: filter("instance-id", ids...), MaxResults: aws.Int32(maxPage)}
+	got := map[nic.InstanceID]eni.Instance{}
+	err := c.pages(ctx, apiDescribeInstances, func(token *string) (*string, error) {
+		in.NextToken = token
+		out, err := send(ctx, c, apiDescribeInstances, c.api.DescribeInstances, in)
+		if err != nil {
+			return nil, err
 		}
-		return cmp.Compare(a.id, b.id)
+		for _, r := range out.Reservations {
+			for _, i := range r.Instances {
+				got[nic.InstanceID(aws.ToString(i.InstanceId))] = instanceFrom(i)
+			}
+		}
+		return out.NextToken, nil
 	})
-	if len(fs) > 1 {
-		p.opts.Log.Error("several interfaces carry one NIC's tag; the others go when it is deleted", "nic", id, "interface", fs[0].id, "other", fs[1].id)
-	}
+	return got, err
 }
 
-// seen says what there is of an interface in the contract's words.
-func (p *Provider) seen(ctx context.Context, f iface) (nic.Seen, error) {
-	d := p.recent.of(f.nic)
-	s := nic.Seen{NIC: f.nic, ProviderID: f.id, MAC: f.mac, Addrs: slices.Clone(f.addrs), Subnet: f.subnet}
-	s.State, s.Place = stateOf(f, d)
-	if s.State == nic.StateAttached || s.State == nic.StateDetaching {
-		s.Device = nic.Device{Kind: nic.Found, MAC: f.mac, MTU: jumbo}
+// instanceFrom reads what EC2 says, with the device indexes of network card 0.
+func instanceFrom(i types.Instance) eni.Instance {
+	m := eni.Instance{Kind: string(i.InstanceType), Used: map[int]bool{}}
+	if i.Placement != nil {
+		m.Zone = aws.ToString(i.Placement.AvailabilityZone)
 	}
-	if f.subnet == "" || len(f.addrs) == 0 {
-		return s, nil
+	if i.State != nil {
+		m.Power = eni.Power(i.State.Name) // these are EC2's own words
 	}
-	net, err := p.subnetOf(ctx, f.subnet)
+	for _, ni := range i.NetworkInterfaces {
+		if a := ni.Attachment; a != nil && aws.ToInt32(a.NetworkCardIndex) == 0 {
+			m.Used[int(aws.ToInt32(a.DeviceIndex))] = true
+		}
+	}
+	return m
+}
+
+// Types implements eni.Cloud.
+func (c *cloud) Types(ctx context.Context, kinds []string) (map[string]eni.Capacity, error) {
+	out, err := send(ctx, c, apiDescribeTypes, c.api.DescribeInstanceTypes, &ec2.DescribeInstanceTypesInput{Filters: filter("instance-type", kinds...)})
 	if err != nil {
-		return nic.Seen{}, err
+		return nil, err
 	}
-	s.Subnets = net.of(f.addrs)
-	return s, nil
+	all := map[string]eni.Capacity{}
+	for _, t := range out.InstanceTypes {
+		if l, ok := capacityFrom(t); ok {
+			all[string(t.InstanceType)] = l
+		}
+	}
+	return all, nil
+}
+
+// capacityFrom is what network card 0 can hold.
+func capacityFrom(t types.InstanceTypeInfo) (eni.Capacity, bool) {
+	n := t.NetworkInfo
+	if n == nil {
+		return eni.Capacity{}, false
+	}
+	l := eni.Capacity{NICs: int(aws.ToInt32(n.MaximumNetworkInterfaces)), Addrs: int(aws.ToInt32(n.Ipv4AddressesPerInterface))}
+	for _, card := range n.NetworkCards {
+		if aws.ToInt32(card.NetworkCardIndex) == 0 && card.MaximumNetworkInterfaces != nil {
+			l.NICs = int(*card.MaximumNetworkInterfaces)
+		}
+	}
+	return l, l.NICs > 0 && l.Addrs > 0
+}
+
+// Subnets implements eni.Cloud.
+func (c *cloud) Subnets(ctx context.Context, ids []string) (map[string]eni.Subnet, error) {
+	all := map[string]eni.Subnet{}
+	in := &ec2.DescribeSubnetsInput{Filters: filter("subnet-id", ids...), MaxResults: aws.Int32(maxPage)}
+	err := c.pages(ctx, apiDescribeSubnets, func(token *string) (*string, error) {
+		in.NextToken = token
+		out, err := send(ctx, c, apiDescribeSubnets, c.api.DescribeSubnets, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range out.Subnets {
+			all[aws.ToString(s.SubnetId)] = subnetFrom(s)
+		}
+		return out.NextToken, nil
+	})
+	return all, err
+}
+
+func subnetFrom(s types.Subnet) eni.Subnet {
+	got := eni.Subnet{
+		ID: aws.ToString(s.SubnetId), Zone: aws.ToString(s.AvailabilityZone), VPC: aws.ToString(s.VpcId),
+		Free: int(aws.ToInt32(s.AvailableIpAddressCount)),
+	}
+	texts := []*string{s.CidrBlock}
+	for _, six := range s.Ipv6CidrBlockAssociationSet {
+		if six.Ipv6CidrBlockState == nil || six.Ipv6CidrBlockState.State == types.SubnetCidrBlockStateCodeAssociated {
+			texts = append(texts, six.Ipv6CidrBlock)
+		}
+	}
+	for _, text := range texts {
+		if prefix, err := netip.ParsePrefix(aws.ToString(text)); err == nil {
+			got.Nets = append(got.Nets, nic.Subnet{Prefix: prefix, Gateway: router(prefix)})
+		}
+	}
+	return got
+}
+
+// router6 is the address at which a VPC's router is reached over IPv6 in each
+// subnet (AWS: "Subnet sizing for IPv6" in the VPC user guide). It has the first
+// one after each prefix too, as in IPv4; this is the one that AWS announced as the
+// default gateway in November 2022, and that cilium and amazon-vpc-cni-k8s use.
+var router6 = netip.MustParseAddr("fe80:ec2::1")
+
+// router is the next hop out of a prefix of EC2's.
+func router(p netip.Prefix) netip.Addr {
+	if p.Addr().Is6() {
+		return router6
+	}
+	return p.Masked().Addr().Next()
+}
+
+// Groups implements eni.Cloud.
+func (c *cloud) Groups(ctx context.Context, ids []string) (map[string]string, error) {
+	out, err := call(ctx, c, apiDescribeGroups, c.api.DescribeSecurityGroups, &ec2.DescribeSecurityGroupsInput{Filters: filter("group-id", ids...)})
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for _, g := range out.SecurityGroups {
+		all[aws.ToString(g.GroupId)] = aws.ToString(g.VpcId)
+	}
+	return all, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/eni"
 )
 
 func page(token string, items ...string) answer {
@@ -53,7 +54,7 @@ func TestListReadsAllPages(t *testing.T) {
 		t.Errorf("%+v, %v; want both, also behind an empty page", got, err)
 	}
 	for _, call := range s.made(apiDescribeInterfaces) {
-		if call.Get("MaxResults") != "1000" || call.Get("Filter.1.Name") != "tag:"+tagCluster || call.Get("Filter.1.Value.1") != "cl-1" {
+		if call.Get("MaxResults") != "1000" || call.Get("Filter.1.Name") != "tag:"+eni.TagCluster || call.Get("Filter.1.Value.1") != "cl-1" {
 			t.Errorf("asked by %v; want pages, and the cluster's tag", call)
 		}
 	}

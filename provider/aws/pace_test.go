@@ -15,7 +15,7 @@ func TestCallsGranted(t *testing.T) {
 	for calls, want := range map[int]provider.Rate{0: {Burst: 100, PerSecond: 5}, 1: {Burst: 100, PerSecond: 5}, 3: {Burst: 300, PerSecond: 15}} {
 		synctest.Test(t, func(t *testing.T) {
 			w := open(t, cloudsim.Options{})
-			o := w.opts
+			o := w.options()
 			o.Calls = calls
 			p, err := New(t.Context(), o)
 			w.must(err)
@@ -24,13 +24,13 @@ func TestCallsGranted(t *testing.T) {
 			}
 			begin := time.Now()
 			for range want.Burst - 1 { // the pace stays a little below
-				w.must(p.pace.Take(t.Context(), apiCreateInterface))
+				w.must(p.cloud.pace.Take(t.Context(), apiCreateInterface))
 			}
 			if took := time.Since(begin); took != 0 {
 				t.Errorf("calls %d: %d calls waited for %s", calls, want.Burst-1, took)
 			}
 			for range int(want.PerSecond) {
-				w.must(p.pace.Take(t.Context(), apiCreateInterface))
+				w.must(p.cloud.pace.Take(t.Context(), apiCreateInterface))
 			}
 			if took := time.Since(begin); took < time.Second || took > 1100*time.Millisecond {
 				t.Errorf("calls %d: a second's worth took %s", calls, took)

@@ -18,6 +18,7 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/cloudsim/iam"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/eni"
 	"github.com/nicferry/nicferry/provider/providertest"
 )
 
@@ -47,7 +48,7 @@ func openGuarded(t *testing.T, o cloudsim.Options, names ...string) *world {
 	}
 	account.Attach(testKey, "role/nicferryd", policies...)
 	for _, id := range w.instances {
-		w.must(w.cloud.CreateTags(t.Context(), cloudsim.Call{Caller: admin}, []string{string(id)}, cloudsim.Tags{tagCluster: "cl-1"}))
+		w.must(w.cloud.CreateTags(t.Context(), cloudsim.Call{Caller: admin}, []string{string(id)}, cloudsim.Tags{eni.TagCluster: "cl-1"}))
 	}
 	return w
 }
@@ -70,7 +71,7 @@ type strangers struct {
 func (w *world) strangers() (o strangers) {
 	w.Helper()
 	ctx, root := w.Context(), cloudsim.Call{Caller: admin}
-	foreign, err := w.cloud.CreateInterface(ctx, root, cloudsim.CreateInterface{Subnet: w.subnets[0], Tags: cloudsim.Tags{"nicferry.io/nic": "x", tagCluster: "other"}})
+	foreign, err := w.cloud.CreateInterface(ctx, root, cloudsim.CreateInterface{Subnet: w.subnets[0], Tags: cloudsim.Tags{"nicferry.io/nic": "x", eni.TagCluster: "other"}})
 	w.must(err)
 	o.second = "10.80.0.200"
 	_, err = w.cloud.AssignIPv4(ctx, root, cloudsim.AssignIPv4{Interface: foreign.ID, Addrs: []netip.Addr{netip.MustParseAddr(o.second)}})
@@ -88,7 +89,7 @@ func (w *world) strangers() (o strangers) {
 	w.must(err)
 	address, err := w.cloud.AllocateAddress(ctx, root, cloudsim.NewAddress{})
 	w.must(err)
-	own, err := w.api.AllocateAddress(ctx, &sdk.AllocateAddressInput{TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeElasticIp, Tags: tagged(tagCluster, "cl-1")}}})
+	own, err := w.Provider.cloud.api.AllocateAddress(ctx, &sdk.AllocateAddressInput{TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeElasticIp, Tags: tagged(eni.TagCluster, "cl-1")}}})
 	w.must(err)
 	o.nic, o.attachment, o.instance, o.subnet, o.address = foreign.ID, a.ID, others[0].ID, elsewhere.ID, address.Allocation
 	o.ours.nic, o.ours.address = w.created("nic-0000000000000001").ProviderID, *own.AllocationId
@@ -102,8 +103,8 @@ func TestS3_ThePoliciesWeShipTouchNothingOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := openGuarded(t, cloudsim.Options{}, "read-only", "dynamic-eni", "secondary-ip", "eip")
 		o := w.strangers()
-		w.refuseAll(touching(t.Context(), w.api, o))
-		w.refuseAll(claiming(t.Context(), w.api, o))
+		w.refuseAll(touching(t.Context(), w.Provider.cloud.api, o))
+		w.refuseAll(claiming(t.Context(), w.Provider.cloud.api, o))
 	})
 }
 
@@ -163,15 +164,15 @@ func touching(ctx context.Context, c *sdk.Client, o strangers) map[string]func()
 func claiming(ctx context.Context, c *sdk.Client, o strangers) map[string]func() error {
 	return map[string]func() error{
 		"make it ours": func() error {
-			_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{o.nic}, Tags: tagged(tagCluster, "cl-1")})
+			_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{o.nic}, Tags: tagged(eni.TagCluster, "cl-1")})
 			return err
 		},
 		"give ours another tag": func() error {
-			_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{o.ours.nic}, Tags: tagged(tagCluster, "other")})
+			_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{o.ours.nic}, Tags: tagged(eni.TagCluster, "other")})
 			return err
 		},
 		"make an instance ours": func() error {
-			_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{o.instance}, Tags: tagged(tagCluster, "cl-1")})
+			_, err := c.CreateTags(ctx, &sdk.CreateTagsInput{Resources: []string{o.instance}, Tags: tagged(eni.TagCluster, "cl-1")})
 			return err
 		},
 		"make one without our tag": func() error {
@@ -179,11 +180,11 @@ func claiming(ctx context.Context, c *sdk.Client, o strangers) map[string]func()
 			return err
 		},
 		"make one in another VPC": func() error {
-			_, err := c.CreateNetworkInterface(ctx, &sdk.CreateNetworkInterfaceInput{SubnetId: &o.subnet, TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeNetworkInterface, Tags: tagged(tagCluster, "cl-1")}}})
+			_, err := c.CreateNetworkInterface(ctx, &sdk.CreateNetworkInterfaceInput{SubnetId: &o.subnet, TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeNetworkInterface, Tags: tagged(eni.TagCluster, "cl-1")}}})
 			return err
 		},
 		"take a tag off": func() error {
-			_, err := c.DeleteTags(ctx, &sdk.DeleteTagsInput{Resources: []string{o.ours.nic}, Tags: []types.Tag{{Key: awssdk.String(tagCluster)}}})
+			_, err := c.DeleteTags(ctx, &sdk.DeleteTagsInput{Resources: []string{o.ours.nic}, Tags: []types.Tag{{Key: awssdk.String(eni.TagCluster)}}})
 			return err
 		},
 	}

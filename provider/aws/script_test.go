@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider/eni"
 )
 
 const (
@@ -151,8 +152,8 @@ func shown(status, attachment string) string {
 		"<macAddress>0a:00:00:00:00:01</macAddress><privateIpAddress>10.0.0.8</privateIpAddress><sourceDestCheck>true</sourceDestCheck>" +
 		"<privateIpAddressesSet><item><privateIpAddress>10.0.0.8</privateIpAddress><primary>true</primary></item>" +
 		"<item><privateIpAddress>10.0.0.7</privateIpAddress><primary>false</primary></item></privateIpAddressesSet>" +
-		"<tagSet><item><key>" + tagNIC + "</key><value>" + string(testNIC) + "</value></item><item><key>" + tagCluster + "</key><value>cl-1</value></item>" +
-		"<item><key>" + tagNode + "</key><value>" + testNode + "</value></item></tagSet>"
+		"<tagSet><item><key>" + eni.TagNIC + "</key><value>" + string(testNIC) + "</value></item><item><key>" + eni.TagCluster + "</key><value>cl-1</value></item>" +
+		"<item><key>" + eni.TagNode + "</key><value>" + testNode + "</value></item></tagSet>"
 	if attachment != "" {
 		text += "<attachment><attachmentId>eni-attach-1</attachmentId><instanceId>" + string(testInstance) + "</instanceId><deviceIndex>1</deviceIndex>" +
 			"<networkCardIndex>0</networkCardIndex><status>" + attachment + "</status><deleteOnTermination>true</deleteOnTermination></attachment>"

@@ -14,16 +14,6 @@ import (
 	"github.com/nicferry/nicferry/provider"
 )
 
-// elsewhere is a provider on the world with other options.
-func (w *world) with(change func(*Options)) *Provider {
-	w.Helper()
-	o := w.opts
-	change(&o)
-	p, err := New(w.Context(), o)
-	w.must(err)
-	return p
-}
-
 func TestWrongRegion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"github.com/nicferry/nicferry/internal/pipenet"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/eni"
 	"github.com/nicferry/nicferry/provider/providertest"
 )
 
@@ -138,15 +139,35 @@ func (e *eager) Close() error {
 // another is a provider on the same world that remembers nothing.
 func (w *world) another() *Provider {
 	w.Helper()
-	transport := &http.Transport{DialContext: w.dial}
-	w.Cleanup(transport.CloseIdleConnections)
-	p, err := New(w.Context(), Options{
-		Name: "cloud", Cluster: "cl-1", Region: w.cloud.Region(), Endpoint: "http://ec2.test/",
-		HTTPClient: &http.Client{Transport: transport, Timeout: attemptTime}, Log: slog.New(slog.NewTextHandler(w.Output(), nil)),
-	})
+	return w.with(func(*Options) {})
+}
+
+// with is a provider on the same world, with other options.
+func (w *world) with(change func(*Options)) *Provider {
+	w.Helper()
+	o := w.options()
+	change(&o)
+	p, err := New(w.Context(), o)
 	w.must(err)
 	return p
 }
+
+func (w *world) options() Options {
+	transport := &http.Transport{DialContext: w.dial}
+	w.Cleanup(transport.CloseIdleConnections)
+	return Options{
+		Name: "cloud", Cluster: "cl-1", Region: w.cloud.Region(), Endpoint: "http://ec2.test/",
+		HTTPClient: &http.Client{Transport: transport, Timeout: attemptTime}, Log: slog.New(slog.NewTextHandler(w.Output(), nil)),
+	}
+}
+
+// What package eni remembers, for how long.
+const (
+	newFor   = 30 * time.Second // that a NIC was placed
+	fullFor  = time.Minute      // that a subnet was full
+	roomFor  = 30 * time.Second // what an instance has room for
+	staleFor = 10 * time.Second // that a NIC was plugged in
+)
 
 // inject plans faults.
 func (w *world) inject(faults ...cloudsim.Fault) {
@@ -184,7 +205,7 @@ func (w *world) onLoopback() *world {
 func (w *world) ours() []cloudsim.Interface {
 	var all []cloudsim.Interface
 	for _, i := range w.cloud.Interfaces() {
-		if i.Tags[tagCluster] == "cl-1" {
+		if i.Tags[eni.TagCluster] == "cl-1" {
 			all = append(all, i)
 		}
 	}

@@ -1,4 +1,4 @@
-package aws
+package eni
 
 import (
 	"sync"
@@ -9,21 +9,20 @@ import (
 
 const (
 	// heldFor is how long an index counts as used that an attach asked for, should
-	// EC2 not list it yet.
+	// the cloud not list it yet.
 	heldFor = time.Minute
-	// takenFor is how long one is left alone of which EC2 said that it is in use,
+	// takenFor is how long one is left alone of which the cloud said that it is in use,
 	// though it does not list it.
 	takenFor = 5 * time.Minute
 )
 
-// indexes are the device indexes of network card 0 that are used without being
-// listed yet, by instance.
+// indexes are the device indexes that are used without being listed yet, by instance.
 type indexes struct {
 	mu   sync.Mutex
 	held map[nic.InstanceID]map[int]hold
 }
 
-// A hold is why an index counts as used. Without a NIC, EC2 has said that it is.
+// A hold is why an index counts as used. Without a NIC, the cloud has said that it is.
 type hold struct {
 	by    nic.ID
 	until time.Time
@@ -32,7 +31,7 @@ type hold struct {
 // hold takes the lowest index that is free, of those below limit. Index 0 is the
 // instance's own interface. What the NIC had asked for before, it does not hold any
 // more: it is not plugged in. Where there is none, later says whether that may be
-// because of attaches that EC2 does not list yet.
+// because of attaches that the cloud does not list yet.
 func (x *indexes) hold(instance nic.InstanceID, id nic.ID, listed map[int]bool, limit int) (index int, ok, later bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -82,7 +81,7 @@ func (x *indexes) free(instance nic.InstanceID, index int) {
 	delete(x.held[instance], index)
 }
 
-// taken notes that EC2 has said of an index that it is in use.
+// taken notes that the cloud has said of an index that it is in use.
 func (x *indexes) taken(instance nic.InstanceID, index int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

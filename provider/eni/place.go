@@ -1,4 +1,4 @@
-package aws
+package eni
 
 import (
 	"cmp"
@@ -32,15 +32,15 @@ func (p *Provider) Place(ctx context.Context, spec nic.Spec, node nic.Node) (nic
 		if err != nil {
 			return nic.Spec{}, fail(err)
 		}
-		if s.zone != zone {
-			return nic.Spec{}, fail(provider.Errorf(provider.ErrInvalid, "subnet %s is in zone %s, and node %s in %s: an interface stays in its zone", s.id, s.zone, node.Name, zone))
+		if s.Zone != zone {
+			return nic.Spec{}, fail(provider.Errorf(provider.ErrInvalid, "subnet %s is in zone %s, and node %s in %s: an interface stays in its zone", s.ID, s.Zone, node.Name, zone))
 		}
 	} else {
 		s, err := p.pick(ctx, c, spec.Addrs, zone)
 		if err != nil {
 			return nic.Spec{}, fail(err)
 		}
-		c.Subnet = s.id
+		c.Subnet = s.ID
 		p.recent.placed(spec.NIC)
 	}
 	c.Zone, c.Subnets, c.Pick = zone, nil, nic.PickMostFree
@@ -61,7 +61,7 @@ func (p *Provider) pick(ctx context.Context, c nic.CloudSpec, addrs []netip.Addr
 		if !ok {
 			return subnet{}, noSubnet(id)
 		}
-		if s.zone != zone {
+		if s.Zone != zone {
 			continue
 		}
 		here = append(here, s)
@@ -70,7 +70,7 @@ func (p *Provider) pick(ctx context.Context, c nic.CloudSpec, addrs []netip.Addr
 		}
 		fit = append(fit, s)
 		left := p.full.blocked(id)
-		if left == 0 && (s.free > c.Secondary || len(addrs) > 0) { // a reserved address is not counted as free
+		if left == 0 && (s.Free > c.Secondary || len(addrs) > 0) { // a reserved address is not counted as free
 			open = append(open, s)
 		}
 		wait = max(wait, left)
@@ -96,7 +96,7 @@ func choice(open []subnet, pick nic.SubnetPick) subnet {
 	case nic.PickRandom:
 		return open[rand.N(len(open))]
 	}
-	return slices.MaxFunc(open, func(a, b subnet) int { return cmp.Compare(a.free, b.free) })
+	return slices.MaxFunc(open, func(a, b subnet) int { return cmp.Compare(a.Free, b.Free) })
 }
 
 func names(all []subnet) string {
@@ -105,7 +105,7 @@ func names(all []subnet) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(s.id)
+		b.WriteString(s.ID)
 	}
 	return b.String()
 }
@@ -127,8 +127,8 @@ func (p *Provider) counted(ctx context.Context, ids []string) (map[string]subnet
 // spend counts down what is free of a subnet between two looks, so that a burst
 // spreads over the subnets.
 func (p *Provider) spend(id string, addrs int) {
-	if s, ok := p.subnets.Get(id); ok && s.free > 0 {
-		s.free = max(0, s.free-addrs)
+	if s, ok := p.subnets.Get(id); ok && s.Free > 0 {
+		s.Free = max(0, s.Free-addrs)
 		p.subnets.Put(id, s)
 	}
 }

@@ -1,11 +1,8 @@
-package aws
+package eni
 
 import (
 	"context"
 	"errors"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
@@ -22,25 +19,23 @@ func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceI
 	state, at := stateOf(f, p.recent.of(id))
 	switch {
 	case state == nic.StateDeleting:
-		return fail(errNotFound("it is deleted"))
+		return fail(provider.Errorf(provider.ErrNotFound, "it is deleted"))
 	case at.Instance == "":
 		return nil
 	case at.Instance != instance:
-		return fail(provider.Errorf(provider.ErrElsewhere, "%s is %s on %s", f.id, state, at.Instance))
+		return fail(provider.Errorf(provider.ErrElsewhere, "%s is %s on %s", f.ID, state, at.Instance))
 	case state == nic.StateDetaching:
 		return nil
 	case state != nic.StateAttached:
-		return fail(provider.Errorf(provider.ErrBusy, "%s is %s", f.id, state))
+		return fail(provider.Errorf(provider.ErrBusy, "%s is %s", f.ID, state))
 	}
 	defer p.recent.acts(id)()
-	_, err = call(ctx, p, apiDetachInterface, p.api.DetachNetworkInterface, &ec2.DetachNetworkInterfaceInput{
-		AttachmentId: aws.String(f.plug.id), Force: aws.Bool(false),
-	})
+	err = p.cloud.Detach(ctx, f)
 	if err != nil && !errors.Is(err, provider.ErrNotFound) { // the attachment: it has gone by itself
 		return fail(err)
 	}
-	p.recent.ended(id, f.plug.id)
-	p.indexes.free(instance, f.plug.index)
+	p.recent.ended(id, f.Plug.ID)
+	p.indexes.free(instance, f.Plug.Index)
 	p.known.Drop(instance) // it still has the interface for a while, and no index of ours says so
 	return nil
 }
@@ -53,23 +48,21 @@ func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
 		return fail(err)
 	}
 	d, fs := p.recent.of(id), all[id]
-	if len(fs) == 0 && d.young() && d.made.id != "" {
-		fs = []iface{d.made}
+	if len(fs) == 0 && d.young() && d.made.ID != "" {
+		fs = []Interface{d.made}
 	}
 	if len(fs) == 0 || gone(fs[0], d) {
-		return fail(errNotFound("EC2 shows no interface with its tag"))
+		return fail(p.notShown())
 	}
 	for _, f := range fs {
 		if state, at := stateOf(f, d); state != nic.StateAvailable && state != nic.StateCreating {
-			return fail(provider.Errorf(provider.ErrBusy, "%s is %s on %s", f.id, state, at.Instance))
+			return fail(provider.Errorf(provider.ErrBusy, "%s is %s on %s", f.ID, state, at.Instance))
 		}
 	}
 	defer p.recent.acts(id)()
 	// The others first: as long as the NIC is there, Delete is called again.
 	for i := len(fs) - 1; i >= 0; i-- {
-		_, err = call(ctx, p, apiDeleteInterface, p.api.DeleteNetworkInterface, &ec2.DeleteNetworkInterfaceInput{
-			NetworkInterfaceId: aws.String(fs[i].id),
-		})
+		err = p.cloud.Delete(ctx, fs[i])
 		switch missing := errors.Is(err, provider.ErrNotFound); {
 		case err == nil, missing && i > 0:
 		case missing && d.shown: // with its instance, or by a person

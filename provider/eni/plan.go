@@ -1,4 +1,4 @@
-package aws
+package eni
 
 import (
 	"context"
@@ -14,13 +14,13 @@ const addrsOfPrefix = 16
 // type's places.
 func (p *Provider) Plan(ctx context.Context, spec nic.Spec, kind string) (provider.Plan, error) {
 	fail := p.failing("plan", "")
-	plan := provider.Plan{Calls: callsOfStart(spec.Cloud)}
+	plan := provider.Plan{Calls: p.traits.Start(spec.Cloud)}
 	if kind != "" {
 		l, err := p.limitsOf(ctx, kind)
 		if err != nil {
 			return provider.Plan{}, fail(err)
 		}
-		plan.Fresh = provider.Limits{NICs: l.nics, AddrsPerNIC: l.addrs, Free: max(0, l.nics-1), Slot: slotName}
+		plan.Fresh = provider.Limits{NICs: l.NICs, AddrsPerNIC: l.Addrs, Free: max(0, l.NICs-1), Slot: slotName}
 	}
 	all, err := p.counted(ctx, spec.Cloud.Subnets)
 	if err != nil {
@@ -32,20 +32,8 @@ func (p *Provider) Plan(ctx context.Context, spec nic.Spec, kind string) (provid
 		if !ok {
 			return provider.Plan{}, fail(noSubnet(id))
 		}
-		room += s.free / (1 + spec.Cloud.Secondary + addrsOfPrefix*spec.Cloud.Prefixes)
+		room += s.Free / (1 + spec.Cloud.Secondary + addrsOfPrefix*spec.Cloud.Prefixes)
 	}
 	plan.Bounds = []provider.Bound{{What: "free address in its subnets, of all zones", Room: room}}
 	return plan, nil
 }
-
-// callsOfStart are those that change something. Looks are shared by all that wait at
-// the same time.
-func callsOfStart(c nic.CloudSpec) []string {
-	calls := []string{apiCreateInterface}
-	if c.Forwards {
-		calls = append(calls, apiModifyInterface+" (source/destination check)")
-	}
-	return append(calls, apiAttachInterface, apiModifyInterface+" (delete on termination)")
-}
-
-var _ provider.Planner = (*Provider)(nil)

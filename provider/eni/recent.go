@@ -1,4 +1,4 @@
-package aws
+package eni
 
 import (
 	"sync"
@@ -7,11 +7,11 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// retryYoung is when to ask again for what EC2 does not show yet.
+// retryYoung is when to ask again for what the cloud does not show yet.
 const retryYoung = time.Second
 
-// recent is what this process has just done to NICs, for as long as EC2 may not
-// show it. It is never needed: whoever starts anew waits a little longer.
+// recent is what this process has just done to NICs, for as long as the cloud may
+// not show it. It is never needed: whoever starts anew waits a little longer.
 type recent struct {
 	mu    sync.Mutex
 	all   map[nic.ID]deeds
@@ -20,19 +20,19 @@ type recent struct {
 
 // deeds are what was done to one NIC.
 type deeds struct {
-	made       iface // as EC2 answered
+	made       Interface // as the cloud answered
 	madeAt     time.Time
-	shown      bool      // EC2 has shown it since
+	shown      bool      // the cloud has shown it since
 	place      nic.Place // of the last attach
 	attachedAt time.Time // zero once it was detached
 	detached   string    // the attachment that was ended
-	mended     string    // the attachment that was told to go with its instance
+	mended     string    // the attachment whose interface was told to go with its instance
 	mendNext   time.Time // when it is told again, should it not show
 	triedAt    time.Time // a create without an answer
 	fresh      time.Time // when it was placed for the first time, if nobody has asked for it since
-	// view is what EC2 has last said of it, to a question of that time; actedAt is
+	// view is what the cloud has last said of it, to a question of that time; actedAt is
 	// when we have last asked for a change of it.
-	view      iface
+	view      Interface
 	viewedAt  time.Time
 	actedAt   time.Time
 	unchecked bool // source and destination are not checked any more
@@ -42,7 +42,7 @@ type deeds struct {
 
 func (d deeds) deleted() bool { return time.Since(d.deletedAt) < visibleAfter }
 
-// young says whether the NIC was made by us so lately that EC2 may hide it.
+// young says whether the NIC was made by us so lately that the cloud may hide it.
 func (d deeds) young() bool { return time.Since(d.madeAt) < visibleAfter && !d.deleted() }
 
 // tried says whether a create went out lately that may have taken place.
@@ -76,7 +76,7 @@ func (r *recent) note(id nic.ID, change func(*deeds)) {
 	}
 }
 
-func (r *recent) made(id nic.ID, f iface) {
+func (r *recent) made(id nic.ID, f Interface) {
 	r.note(id, func(d *deeds) {
 		now := time.Now()
 		if d.madeAt.IsZero() {
@@ -86,31 +86,33 @@ func (r *recent) made(id nic.ID, f iface) {
 	})
 }
 
-// shown notes what EC2 shows of what we have made, to a question of that time.
-func (r *recent) shown(f iface, asked time.Time) {
-	if r.of(f.nic).made.id != "" {
-		r.note(f.nic, func(d *deeds) { d.shown, d.view, d.viewedAt = true, f, asked })
+// shown notes what the cloud shows of what we have made, to a question of that time.
+func (r *recent) shown(f Interface, asked time.Time) {
+	if r.of(f.nic()).made.ID != "" {
+		r.note(f.nic(), func(d *deeds) { d.shown, d.view, d.viewedAt = true, f, asked })
 	}
 }
 
 // freshFor is how long a look, and that nothing was made yet, is taken for what is so
-// by whoever does the next step: EC2's own answers may lag by more.
+// by whoever does the next step: the cloud's own answers may lag by more.
 const freshFor = 5 * time.Second
 
 // newFor is how long after it was placed a NIC is made without a look: much less than
-// EC2 keeps its token.
+// clouds keep its token.
 const newFor = 30 * time.Second
 
-// seen is what EC2 said of the NIC's interface a moment ago, where we have not asked
+// seen is what the cloud said of the NIC's interface a moment ago, where we have not asked
 // for a change of it since.
-func (d deeds) seen() (iface, bool) {
-	return d.view, d.view.id != "" && !d.viewedAt.Before(d.actedAt) && time.Since(d.viewedAt) < freshFor && !d.deleted()
+func (d deeds) seen() (Interface, bool) {
+	return d.view, d.view.ID != "" && !d.viewedAt.Before(d.actedAt) && time.Since(d.viewedAt) < freshFor && !d.deleted()
 }
 
-// acts notes that a change is asked for; end that it was. What EC2 said before that,
+// acts notes that a change is asked for; end that it was. What the cloud said before that,
 // or in between, is of no use afterwards.
 func (r *recent) acts(id nic.ID) (end func()) {
-	note := func() { r.note(id, func(d *deeds) { d.actedAt, d.fresh, d.view = time.Now(), time.Time{}, iface{} }) }
+	note := func() {
+		r.note(id, func(d *deeds) { d.actedAt, d.fresh, d.view = time.Now(), time.Time{}, Interface{} })
+	}
 	note()
 	return note
 }
@@ -124,7 +126,7 @@ func (r *recent) placed(id nic.ID) {
 	})
 }
 
-// isNew says whether there can be nothing of the NIC at EC2: it was placed a moment
+// isNew says whether there can be nothing of the NIC at the cloud: it was placed a moment
 // ago, by us, and whoever asks for it does so after that. Should another have, all the
 // same, then the creation token finds it.
 func (d deeds) isNew() bool { return time.Since(d.fresh) < newFor }
