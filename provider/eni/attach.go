@@ -88,7 +88,7 @@ func (p *Provider) plugIn(ctx context.Context, f Interface, place nic.Place) (In
 	}
 	defer p.recent.acts(f.nic())()
 	if err := p.name(ctx, &f, place.Node); err != nil {
-		p.indexes.free(place.Instance, index)
+		p.indexes.free(place.Instance, f.nic(), index)
 		return f, err
 	}
 	attachment, err := p.cloud.Attach(ctx, f, place.Instance, index)
@@ -97,7 +97,7 @@ func (p *Provider) plugIn(ctx context.Context, f Interface, place nic.Place) (In
 		return p.notAttached(ctx, f, place, m, index, err)
 	}
 	f.State, f.Plug = nic.StateAttaching, &Plug{ID: attachment, Instance: place.Instance, Index: index}
-	p.recent.attached(f.nic(), place)
+	p.recent.attached(f.nic(), attachment, place)
 	return f, nil
 }
 
@@ -160,7 +160,7 @@ func (p *Provider) notAttached(ctx context.Context, f Interface, place nic.Place
 		p.indexes.taken(place.Instance, index)
 		return f, busyInstead(err, nextIndex)
 	}
-	p.indexes.free(place.Instance, index)
+	p.indexes.free(place.Instance, f.nic(), index)
 	switch {
 	case is(err, provider.ErrExhausted, provider.ScopeNode):
 		p.types.Drop(m.Kind)

@@ -3,6 +3,7 @@ package eni
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
@@ -16,7 +17,8 @@ func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceI
 	if err != nil {
 		return fail(err)
 	}
-	state, at := stateOf(f, p.recent.of(id))
+	d := p.recent.of(id)
+	state, at := stateOf(f, d)
 	switch {
 	case state == nic.StateDeleting:
 		return fail(provider.Errorf(provider.ErrNotFound, "it is deleted"))
@@ -24,9 +26,9 @@ func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceI
 		return nil
 	case at.Instance != instance:
 		return fail(provider.Errorf(provider.ErrElsewhere, "%s is %s on %s", f.ID, state, at.Instance))
-	case state == nic.StateDetaching:
+	case state == nic.StateDetaching && !p.again(d.detachedAt):
 		return nil
-	case state != nic.StateAttached:
+	case state == nic.StateAttaching:
 		return fail(provider.Errorf(provider.ErrBusy, "%s is %s", f.ID, state))
 	}
 	defer p.recent.acts(id)()
@@ -35,9 +37,14 @@ func (p *Provider) Detach(ctx context.Context, id nic.ID, instance nic.InstanceI
 		return fail(err)
 	}
 	p.recent.ended(id, f.Plug.ID)
-	p.indexes.free(instance, f.Plug.Index)
+	p.indexes.free(instance, id, f.Plug.Index)
 	p.known.Drop(instance) // it still has the interface for a while, and no index of ours says so
 	return nil
+}
+
+// again says whether what began then is to be asked for once more, as it is not done.
+func (p *Provider) again(began time.Time) bool {
+	return p.traits.Again > 0 && time.Since(began) >= p.traits.Again
 }
 
 // Delete implements provider.Provider.
@@ -51,12 +58,15 @@ func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
 	if len(fs) == 0 && d.young() && d.made.ID != "" {
 		fs = []Interface{d.made}
 	}
-	if len(fs) == 0 || gone(fs[0], d) {
+	if len(fs) == 0 || p.gone(fs[0], d) {
 		return fail(p.notShown())
 	}
 	for _, f := range fs {
-		if state, at := stateOf(f, d); state != nic.StateAvailable && state != nic.StateCreating {
+		switch state, at := stateOf(f, d); {
+		case at.Instance != "":
 			return fail(provider.Errorf(provider.ErrBusy, "%s is %s on %s", f.ID, state, at.Instance))
+		case state == nic.StateDeleting && !p.again(d.deletedAt):
+			return nil
 		}
 	}
 	defer p.recent.acts(id)()

@@ -46,6 +46,10 @@ type Traits struct {
 	MTU int
 	// InstanceID is what an instance's id looks like: nothing else is asked for.
 	InstanceID *regexp.Regexp
+	// Again is how long after an unplugging or a deletion began it is asked for once more,
+	// should it not be done: where the cloud only says that it has begun. 0 is never, since
+	// what it said is sure to come.
+	Again time.Duration
 	// Slots are what a NIC takes one of, such as "interfaces of network card 0".
 	Slots string
 	// Shipped is what its types can hold, for when it cannot be asked.

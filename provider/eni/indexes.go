@@ -1,6 +1,7 @@
 package eni
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -74,11 +75,12 @@ func (x *indexes) used(instance nic.InstanceID, listed map[int]bool) int {
 	return n
 }
 
-// free gives an index back.
-func (x *indexes) free(instance nic.InstanceID, index int) {
+// free gives back an index, and what the NIC holds where the cloud's slots have no
+// numbers and so none is known of it.
+func (x *indexes) free(instance nic.InstanceID, id nic.ID, index int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	delete(x.held[instance], index)
+	maps.DeleteFunc(x.held[instance], func(i int, h hold) bool { return i == index || h.by == id })
 }
 
 // taken notes that the cloud has said of an index that it is in use.

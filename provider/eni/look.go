@@ -36,7 +36,7 @@ func (p *Provider) List(ctx context.Context) ([]nic.Seen, error) {
 	}
 	var list []nic.Seen
 	for id, twins := range byNIC {
-		if gone(twins[0], p.recent.of(id)) {
+		if p.gone(twins[0], p.recent.of(id)) {
 			continue
 		}
 		p.mend(ctx, twins[0])
@@ -59,7 +59,9 @@ func (p *Provider) all(ctx context.Context) (map[nic.ID][]Interface, error) {
 }
 
 // gone says of what the cloud shows that we know it is not there any more.
-func gone(f Interface, d deeds) bool { return d.deleted() && f.Plug == nil }
+func (p *Provider) gone(f Interface, d deeds) bool {
+	return d.deleted() && f.Plug == nil && p.traits.Again == 0
+}
 
 // look returns the interfaces of the NICs that the cloud shows. What was deleted and is
 // shown still is not among them.
@@ -70,7 +72,7 @@ func (p *Provider) look(ctx context.Context, ids ...nic.ID) (map[nic.ID]Interfac
 	}
 	all := map[nic.ID]Interface{}
 	for id, fs := range twins {
-		if !gone(fs[0], p.recent.of(id)) {
+		if !p.gone(fs[0], p.recent.of(id)) {
 			all[id] = fs[0]
 		}
 	}

@@ -26,6 +26,7 @@ type deeds struct {
 	place      nic.Place // of the last attach
 	attachedAt time.Time // zero once it was detached
 	detached   string    // the attachment that was ended
+	detachedAt time.Time // the last time
 	mended     string    // the attachment whose interface was told to go with its instance
 	mendNext   time.Time // when it is told again, should it not show
 	triedAt    time.Time // a create without an answer
@@ -131,12 +132,17 @@ func (r *recent) placed(id nic.ID) {
 // same, then the creation token finds it.
 func (d deeds) isNew() bool { return time.Since(d.fresh) < newFor }
 
-func (r *recent) attached(id nic.ID, place nic.Place) {
-	r.note(id, func(d *deeds) { d.place, d.attachedAt = place, time.Now() })
+func (r *recent) attached(id nic.ID, attachment string, place nic.Place) {
+	r.note(id, func(d *deeds) {
+		d.place, d.attachedAt = place, time.Now()
+		if d.detached == attachment { // as on the same instance, where that is all that tells them apart
+			d.detached = ""
+		}
+	})
 }
 
 func (r *recent) ended(id nic.ID, attachment string) {
-	r.note(id, func(d *deeds) { d.detached, d.attachedAt = attachment, time.Time{} })
+	r.note(id, func(d *deeds) { d.detached, d.detachedAt, d.attachedAt = attachment, time.Now(), time.Time{} })
 }
 
 func (r *recent) mended(id nic.ID, attachment string, done bool) {
