@@ -91,13 +91,14 @@ func (p *Provider) plugIn(ctx context.Context, f Interface, place nic.Place) (In
 		p.indexes.free(place.Instance, f.nic(), index)
 		return f, err
 	}
+	p.recent.attaches(f.nic(), place.Instance)
 	attachment, err := p.cloud.Attach(ctx, f, place.Instance, index)
 	if err != nil {
 		p.known.Drop(place.Instance)
 		return p.notAttached(ctx, f, place, m, index, err)
 	}
 	f.State, f.Plug = nic.StateAttaching, &Plug{ID: attachment, Instance: place.Instance, Index: index}
-	p.recent.attached(f.nic(), attachment, place)
+	p.recent.attached(f.nic(), place)
 	return f, nil
 }
 

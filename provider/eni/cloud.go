@@ -53,7 +53,7 @@ type Cloud interface {
 	Assign(ctx context.Context, to Interface, addrs []netip.Addr) error
 	// Unassign takes addresses off; those that are off already are no error.
 	Unassign(ctx context.Context, from Interface, addrs []netip.Addr) error
-	// Move is Assign of what either interface has. Where the cloud has no call for both,
+	// Move is Assign of what either interface has; from is empty where that is to. Where the cloud has no call for both,
 	// and the second one fails, the error is ErrBusy or ErrUnknown: something was done.
 	Move(ctx context.Context, addrs []netip.Addr, from, to Interface) error
 
@@ -125,7 +125,8 @@ func (f Interface) node() string { return f.Tags[TagNode] }
 
 // A Plug is an attachment.
 type Plug struct {
-	// ID tells it from other attachments of the interface; to the Provider it says no more.
+	// ID tells it from other attachments of the interface, also of those before. Where the
+	// cloud has no names for attachments, it is the instance's id.
 	ID       string
 	Instance nic.InstanceID
 	Index    int // 0 where slots have no numbers

@@ -76,7 +76,7 @@ func (p *Provider) found(ctx context.Context, spec nic.Spec) (Interface, error) 
 	if len(fs) == 0 {
 		return Interface{}, nil
 	}
-	if d := p.recent.of(spec.NIC); p.gone(fs[0], d) || fs[0].State == nic.StateDeleting {
+	if p.recent.of(spec.NIC).deleted() && fs[0].Plug == nil || fs[0].State == nic.StateDeleting {
 		return Interface{}, provider.Errorf(provider.ErrBusy, "is being deleted")
 	}
 	if _, mark, ok := strings.Cut(fs[0].Description, markWord); ok && mark != markOf(spec) {

@@ -132,13 +132,16 @@ func (r *recent) placed(id nic.ID) {
 // same, then the creation token finds it.
 func (d deeds) isNew() bool { return time.Since(d.fresh) < newFor }
 
-func (r *recent) attached(id nic.ID, attachment string, place nic.Place) {
-	r.note(id, func(d *deeds) {
-		d.place, d.attachedAt = place, time.Now()
-		if d.detached == attachment { // as on the same instance, where that is all that tells them apart
-			d.detached = ""
-		}
-	})
+// attaches notes that the NIC is about to be plugged in there, whatever the answer will
+// be: where attachments have no names, the one to come is called as one that was ended.
+func (r *recent) attaches(id nic.ID, instance nic.InstanceID) {
+	if r.of(id).detached == string(instance) {
+		r.note(id, func(d *deeds) { d.detached = "" })
+	}
+}
+
+func (r *recent) attached(id nic.ID, place nic.Place) {
+	r.note(id, func(d *deeds) { d.place, d.attachedAt = place, time.Now() })
 }
 
 func (r *recent) ended(id nic.ID, attachment string) {

@@ -24,6 +24,7 @@ type slow struct {
 	iface Interface // the only one; none if it has no ID
 	used  int       // interfaces of the only instance
 	calls map[string]int
+	says  error // of an attach that takes place all the same, at once
 }
 
 const (
@@ -63,7 +64,10 @@ func (s *slow) Create(_ context.Context, w Wanted) (Interface, error) {
 
 func (s *slow) Attach(_ context.Context, _ Interface, instance nic.InstanceID, _ int) (string, error) {
 	s.calls["attach"]++
-	return string(instance), nil
+	if s.says != nil {
+		s.plugged(nic.StateAttached)
+	}
+	return string(instance), s.says
 }
 
 func (s *slow) Detach(context.Context, Interface) error {
@@ -172,6 +176,39 @@ func TestPluggedInTwice(t *testing.T) {
 	})
 }
 
+// TestPluggedInWithoutAWord: the same where the second attach takes place, and its answer
+// is lost or tells of nothing but that.
+func TestPluggedInWithoutAWord(t *testing.T) {
+	for _, c := range []struct {
+		says error
+		want error // nil is that a look told
+	}{
+		{provider.NoAnswer(errors.New("connection reset")), provider.ErrUnknown},
+		{&provider.Error{Kind: provider.ErrBusy, Scope: provider.ScopeNIC, Err: ErrPluggedIn}, nil},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p, s := created(t)
+			attach(t, p)
+			s.plugged(nic.StateAttached)
+			shows(t, p, nic.StateAttached)
+			if err := p.Detach(t.Context(), theNIC, theInstance); err != nil {
+				t.Fatal(err)
+			}
+			s.unplugged()
+			shows(t, p, nic.StateAvailable)
+			s.says = c.says
+			if _, err := p.Attach(t.Context(), theNIC, thePlace()); !errors.Is(err, c.want) {
+				t.Errorf("%v; want %v", err, c.want)
+			}
+			shows(t, p, nic.StateAttached)
+			attach(t, p) // which it is
+			if s.calls["attach"] != 2 {
+				t.Errorf("calls %v", s.calls)
+			}
+		})
+	}
+}
+
 // TestDetachAgain: what has not come about is asked for once more, and not before.
 func TestDetachAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -206,6 +243,9 @@ func TestDeleteAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			shows(t, p, nic.StateDeleting)
+			if _, err := p.Create(t.Context(), nic.Spec{NIC: theNIC, Cloud: nic.CloudSpec{Subnet: theSubnet}}); !errors.Is(err, provider.ErrBusy) {
+				t.Errorf("shown as %s: %v; want busy", state, err)
+			}
 		}
 		if s.calls["delete"] != 1 {
 			t.Errorf("calls %v", s.calls)
@@ -213,9 +253,6 @@ func TestDeleteAgain(t *testing.T) {
 		time.Sleep(again)
 		if err := p.Delete(t.Context(), theNIC); err != nil || s.calls["delete"] != 2 {
 			t.Errorf("%v after %v; want it asked for again", err, s.calls)
-		}
-		if _, err := p.Create(t.Context(), nic.Spec{NIC: theNIC, Cloud: nic.CloudSpec{Subnet: theSubnet}}); !errors.Is(err, provider.ErrBusy) {
-			t.Errorf("%v; want busy", err)
 		}
 		s.iface = Interface{}
 		if err := p.Delete(t.Context(), theNIC); !errors.Is(err, provider.ErrNotFound) {
