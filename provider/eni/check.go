@@ -113,10 +113,12 @@ func (c *checking) ours(moves bool) {
 	var at subnet
 	for _, twins := range byNIC {
 		some = &twins[0]
+		break
+	}
+	if some != nil && moves {
 		if at, err = p.subnetOf(ctx, some.Subnet); err != nil {
 			c.add(provider.Unknown, "", "subnet "+some.Subnet, "%s", err)
 		}
-		break
 	}
 	c.found = append(c.found, p.cloud.TryChanges(ctx, some, at.Subnet, moves)...)
 }
