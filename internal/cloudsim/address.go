@@ -15,9 +15,25 @@ type Address struct {
 	Interface, InterfaceOwner string
 	Instance                  string
 	Private                   netip.Addr
-	Name                      string
-	Tags                      Tags
+	// OfInstance: it was put on Instance, and so is on its first interface.
+	OfInstance bool
+	// HaVip is the floating address that it is on.
+	HaVip string
+	// Between is Binding or Unbinding; empty where it is neither.
+	Between Between
+	Name    string
+	Tags    Tags
 }
+
+// A Between is where a public or floating address is on its way, in a cloud that is
+// Asynchronous.
+type Between string
+
+// The ways.
+const (
+	Binding   Between = "binding"
+	Unbinding Between = "unbinding"
+)
 
 // A NewAddress is a public address to be allocated.
 type NewAddress struct {
@@ -36,10 +52,20 @@ type eip struct {
 	association string
 	eni         *eni
 	private     netip.Addr
+	ofInstance  bool
+	vip         *haVip
+	between     Between
+	due         *event // the end of what is under way
 }
 
+// bound says whether it is on something, or on its way there or from there.
+func (p *eip) bound() bool { return p.eni != nil || p.vip != nil }
+
 func (p *eip) seen() Address {
-	a := Address{Allocation: p.id, Public: p.public, Name: p.name, Tags: p.tags.clone()}
+	a := Address{Allocation: p.id, Public: p.public, Name: p.name, Tags: p.tags.clone(), OfInstance: p.ofInstance, Between: p.between}
+	if p.vip != nil {
+		a.Association, a.HaVip, a.Private = p.association, p.vip.id, p.vip.now.Addr
+	}
 	if p.eni != nil {
 		a.Association, a.Interface, a.InterfaceOwner, a.Private = p.association, p.eni.now.ID, p.eni.now.Owner, p.private
 		if on := p.eni.now.Attachment; on != nil {
@@ -95,7 +121,9 @@ func (c *Cloud) ReleaseAddress(ctx context.Context, call Call, allocation string
 		switch {
 		case p == nil:
 			return struct{}{}, refuse("address.missing", allocation)
-		case p.eni != nil:
+		case p.between != "":
+			return struct{}{}, refuse("address.between", p.public)
+		case p.bound():
 			return struct{}{}, refuse("address.inuse", p.public)
 		}
 		if err := t.effect(); err != nil {

@@ -46,6 +46,9 @@ func (c *Cloud) AssignIPv4(ctx context.Context, call Call, r AssignIPv4) (Assign
 		if before || err != nil {
 			return AssignedIPv4{Interface: r.Interface, Addrs: addrs, Prefixes: prefixes}, err
 		}
+		if err := t.steady(e); err != nil {
+			return AssignedIPv4{}, err
+		}
 		fresh, moved, err := c.wanted(e, r)
 		if err != nil {
 			return AssignedIPv4{}, err
@@ -54,8 +57,8 @@ func (c *Cloud) AssignIPv4(ctx context.Context, call Call, r AssignIPv4) (Assign
 		if err != nil {
 			return AssignedIPv4{}, err
 		}
-		if most, _ := c.limits(e); e.addresses()+len(fresh)+len(moved)+len(blocks) > most {
-			return AssignedIPv4{}, refuse("ip.limit")
+		if err := c.room(e, len(fresh)+len(moved)+len(blocks), 0); err != nil {
+			return AssignedIPv4{}, err
 		}
 		if err := t.effect(); err != nil {
 			return AssignedIPv4{}, err
@@ -85,6 +88,10 @@ func (c *Cloud) wanted(e *eni, r AssignIPv4) (fresh, moved []netip.Addr, err err
 			return nil, nil, err
 		}
 		switch owner := s.owner(a); {
+		case c.opts.Asynchronous && slices.Contains(r.Addrs[:n], a):
+			return nil, nil, refuse("ip.repeated")
+		case c.opts.Asynchronous && owner == e:
+			return nil, nil, refuse("ip.nomove", a.String())
 		case owner == e || slices.Contains(r.Addrs[:n], a):
 		case owner == nil:
 			fresh = append(fresh, a)

@@ -44,15 +44,19 @@ func (c *Cloud) AssignIPv6(ctx context.Context, call Call, r AssignIPv6) (Change
 			changed.Addrs, changed.Prefixes = given, blocks6
 			return err
 		}
+		if err := t.steady(e); err != nil {
+			return err
+		}
 		s := e.subnet
-		named := slices.DeleteFunc(slices.Clone(r.Addrs), func(a netip.Addr) bool { return s.space.owners6[a] == e })
-		blocks := slices.DeleteFunc(slices.Clone(r.Prefixes), func(p netip.Prefix) bool { return s.space.blocks6[p] == e })
+		had := func(a netip.Addr) bool { return s.space.owners6[a] == e && !c.opts.Asynchronous }
+		named := slices.DeleteFunc(slices.Clone(r.Addrs), had)
+		blocks := slices.DeleteFunc(slices.Clone(r.Prefixes), func(p netip.Prefix) bool { return s.space.blocks6[p] == e && !c.opts.Asynchronous })
 		addrs, prefixes, err := c.find6(s, named, r.Count, blocks, r.PrefixCount)
 		if err != nil {
 			return err
 		}
-		if _, most := c.limits(e); len(e.now.IPv6)+len(e.now.IPv6Prefixes)+len(addrs)+len(prefixes) > most {
-			return refuse("ip.limit")
+		if err := c.room(e, 0, len(addrs)+len(prefixes)); err != nil {
+			return err
 		}
 		if err := t.effect(); err != nil {
 			return err
@@ -77,6 +81,9 @@ func (c *Cloud) UnassignIPv6(ctx context.Context, call Call, r UnassignIPv6) (Ch
 	err := c.change(ctx, call, "UnassignIpv6Addresses", append([]string{r.Interface}, texts(r.Addrs)...), func(t *turn, e *eni) error {
 		if len(r.Addrs)+len(r.Prefixes) == 0 {
 			return refuse("missing", "Ipv6Addresses")
+		}
+		if err := t.steady(e); err != nil {
+			return err
 		}
 		s := e.subnet.space
 		for _, a := range r.Addrs {

@@ -13,6 +13,9 @@ type AttachInterface struct {
 	Device int
 	// Card is nil where it is not said, which is 0.
 	Card *int
+	// Trunk is the interface of the instance that shall carry this one as a member.
+	// Device and Card are nothing then. Empty is a card of its own.
+	Trunk string
 }
 
 // AnyDevice asks for the first index that is free.
@@ -28,7 +31,7 @@ func (r AttachInterface) card() int {
 // AttachInterface begins to attach: it is attached by itself, later.
 func (c *Cloud) AttachInterface(ctx context.Context, call Call, r AttachInterface) (Attachment, error) {
 	o := op{
-		api: "AttachNetworkInterface", ids: []string{r.Interface, r.Instance}, instance: r.Instance, device: r.Device,
+		api: "AttachNetworkInterface", ids: []string{r.Interface, r.Instance, r.Trunk}, instance: r.Instance, device: r.Device,
 		resources: func(t *turn) []Resource { return t.resourcesOf(r.Interface, r.Instance) },
 	}
 	return serve(ctx, c, call, o, func(t *turn) (Attachment, error) {
@@ -40,6 +43,9 @@ func (c *Cloud) AttachInterface(ctx context.Context, call Call, r AttachInterfac
 		if err != nil {
 			return Attachment{}, err
 		}
+		if r.Trunk != "" {
+			return t.join(e, i, r.Trunk)
+		}
 		if r.Device == AnyDevice {
 			r.Device = i.firstFree(r.card())
 			t.entry.Device = r.Device
@@ -50,7 +56,7 @@ func (c *Cloud) AttachInterface(ctx context.Context, call Call, r AttachInterfac
 		if err := t.effect(); err != nil {
 			return Attachment{}, err
 		}
-		c.place(e, i, r.Device, r.card(), t.now)
+		c.place(e, i, Attachment{Device: r.Device, Card: r.card()}, t.now)
 		c.commit(e, t.now, t.hidden())
 		t.plugIn(e, i)
 		return *e.now.Attachment, nil
@@ -60,7 +66,7 @@ func (c *Cloud) AttachInterface(ctx context.Context, call Call, r AttachInterfac
 // firstFree is the first index of a card that nothing is attached at.
 func (i *instance) firstFree(card int) int {
 	for n := 0; ; n++ {
-		if !slices.ContainsFunc(i.enis, func(e *eni) bool { return e.now.Attachment.Card == card && e.now.Attachment.Device == n }) {
+		if !slices.ContainsFunc(i.cards(), func(e *eni) bool { return e.now.Attachment.Card == card && e.now.Attachment.Device == n }) {
 			return n
 		}
 	}
@@ -68,10 +74,10 @@ func (i *instance) firstFree(card int) int {
 
 // attachable is the table of what is legal.
 func (t *turn) attachable(e *eni, i *instance, r AttachInterface) error {
-	itype, card := t.c.types[i.Type], r.card()
+	itype, card, cards := t.c.types[i.Type], r.card(), i.cards()
 	taken := func(on func(*Attachment) bool) int {
 		n := 0
-		for _, other := range i.enis {
+		for _, other := range cards {
 			if on(other.now.Attachment) {
 				n++
 			}
@@ -80,9 +86,31 @@ func (t *turn) attachable(e *eni, i *instance, r AttachInterface) error {
 	}
 	onCard := taken(func(a *Attachment) bool { return a.Card == card })
 	bug := t.c.opts.CardBug && r.Card == nil
+	if err := placeable(e, i); err != nil {
+		return err
+	}
+	switch {
+	case e.now.Kind == "trunk" && itype.Members == 0 && t.c.opts.Asynchronous:
+		return refuse("trunk.type", i.Type)
+	case card < 0 || card >= len(itype.Cards):
+		return refuse("card.range", card, i.Type)
+	case onCard >= itype.Cards[card] || len(cards) >= itype.MaxInterfaces:
+		return refuse("attach.limit", len(cards)+1, i.Type)
+	case r.Device < 0 || r.Device >= itype.Cards[card]:
+		return refuse("index.range", r.Device, i.Type)
+	case taken(func(a *Attachment) bool { return a.Device == r.Device && (a.Card == card || bug) }) > 0:
+		return refuse("index.inuse", i.ID, r.Device)
+	}
+	return fits(e, itype)
+}
+
+// placeable says why an interface cannot come to an instance, whatever else is there.
+func placeable(e *eni, i *instance) error {
 	switch {
 	case e.now.Status == StatusPending:
 		return refuse("eni.pending", e.now.ID)
+	case e.now.Status == StatusDeleting:
+		return refuse("eni.state", e.now.ID, e.now.Status)
 	case e.now.Attachment != nil:
 		return refuse("eni.inuse", e.now.ID)
 	case i.State != InstanceRunning && i.State != InstanceStopped:
@@ -91,33 +119,32 @@ func (t *turn) attachable(e *eni, i *instance, r AttachInterface) error {
 		return refuse("attach.zone")
 	case e.now.VPC != i.VPC:
 		return refuse("attach.vpc")
-	case card < 0 || card >= len(itype.Cards):
-		return refuse("card.range", card, i.Type)
-	case onCard >= itype.Cards[card] || len(i.enis) >= itype.MaxInterfaces:
-		return refuse("attach.limit", len(i.enis)+1, i.Type)
-	case r.Device < 0 || r.Device >= itype.Cards[card]:
-		return refuse("index.range", r.Device, i.Type)
-	case taken(func(a *Attachment) bool { return a.Device == r.Device && (a.Card == card || bug) }) > 0:
-		return refuse("index.inuse", i.ID, r.Device)
-	case e.addresses() > itype.IPv4PerInterface || len(e.now.IPv6)+len(e.now.IPv6Prefixes) > itype.IPv6PerInterface:
-		return refuse("ip.limit")
 	}
 	return nil
 }
 
-// place gives an interface an attachment, which is attaching.
-func (c *Cloud) place(e *eni, i *instance, device, card int, now time.Time) {
-	e.now.Status = StatusInUse
-	e.now.Attachment = &Attachment{
-		ID: c.id("eni-attach"), Instance: i.ID, InstanceOwner: c.opts.Account,
-		Device: device, Card: card, Status: Attaching, Time: now, DeleteOnTermination: e.now.GoesWithInstance,
+// fits says why an interface has more addresses than the type allows.
+func fits(e *eni, itype InstanceType) error {
+	ipv6 := len(e.now.IPv6) + len(e.now.IPv6Prefixes)
+	switch {
+	case e.addresses() > itype.IPv4PerInterface:
+		return refuse("ip.limit")
+	case ipv6 > 0 && itype.IPv6PerInterface == 0:
+		return refuse("ip6.unsupported", itype.Name)
+	case ipv6 > itype.IPv6PerInterface:
+		return refuse("ip6.limit")
 	}
-	c.attachments[e.now.Attachment.ID] = e
+	return nil
+}
+
+// place gives an interface the attachment at a place, which is attaching.
+func (c *Cloud) place(e *eni, i *instance, at Attachment, now time.Time) {
+	at.ID, at.Instance, at.InstanceOwner = c.id("eni-attach"), i.ID, c.opts.Account
+	at.Status, at.Time, at.DeleteOnTermination = Attaching, now, e.now.GoesWithInstance
+	e.now.Status, e.now.Attachment = StatusInUse, &at
+	c.attachments[at.ID] = e
 	i.enis = append(i.enis, e)
-	slices.SortFunc(i.enis, func(a, b *eni) int {
-		x, y := a.now.Attachment, b.now.Attachment
-		return (x.Card-y.Card)<<16 + x.Device - y.Device
-	})
+	slices.SortFunc(i.enis, func(a, b *eni) int { return a.now.Attachment.order() - b.now.Attachment.order() })
 }
 
 // plugIn begins what ends in the attachment being attached, or in what faults make
@@ -143,9 +170,9 @@ func (t *turn) plugIn(e *eni, i *instance) {
 		return
 	}
 	done = both(done)
-	due, mac := t.transition("attaching", c.opts.Latency.Attach, done), e.now.MAC
+	due := t.transition("attaching", c.opts.Latency.Attach, done)
 	e.due = due
-	c.work(e, func(ctx context.Context) error { return c.opts.Plugger.Plug(ctx, i.ID, mac) }, func(now time.Time, err error) {
+	c.work(e, c.plugging(e), func(now time.Time, err error) {
 		switch {
 		case due.dead:
 		case err != nil:

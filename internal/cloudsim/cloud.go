@@ -38,6 +38,7 @@ type Cloud struct {
 	enis      map[string]*eni
 	ghosts    map[string]*eni // deleted, and still to be seen by late readers
 	eips      map[string]*eip
+	haVips    map[string]*haVip
 	// attachments are the interfaces by the id of theirs.
 	attachments map[string]*eni
 	tokens      map[string]token
@@ -59,7 +60,7 @@ func New(o Options) *Cloud {
 		counts: map[string]Count{}, levels: map[string]*level{},
 		vpcs: map[string]*vpc{}, groups: map[string]*group{}, subnets: map[string]*subnet{},
 		instances: map[string]*instance{}, enis: map[string]*eni{}, ghosts: map[string]*eni{},
-		eips: map[string]*eip{}, attachments: map[string]*eni{}, tokens: map[string]token{},
+		eips: map[string]*eip{}, haVips: map[string]*haVip{}, attachments: map[string]*eni{}, tokens: map[string]token{},
 		index: index{},
 	}
 	for _, t := range o.Types {

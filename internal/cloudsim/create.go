@@ -38,7 +38,9 @@ type CreateInterface struct {
 	IPv6PrefixCount int
 	// Kind is empty for interface.
 	Kind string
-	Tags Tags
+	// TrafficMode is for clouds that have one.
+	TrafficMode string
+	Tags        Tags
 }
 
 // A WantedIP is an address to be given.
@@ -111,13 +113,18 @@ func (t *turn) create(r CreateInterface) (*eni, error) {
 	if err := t.effect(); err != nil {
 		return nil, err
 	}
-	e := c.make(s, g, Interface{Description: r.Description, Name: r.Name, GoesWithInstance: r.GoesWithInstance, Groups: groups, Kind: r.Kind, Tags: r.Tags.clone(), Token: r.Token, Created: t.now})
+	e := c.make(s, g, Interface{Description: r.Description, Name: r.Name, GoesWithInstance: r.GoesWithInstance, Groups: groups, Kind: r.Kind, TrafficMode: r.TrafficMode, Tags: r.Tags.clone(), Token: r.Token, Created: t.now})
 	if check := r.SourceDestCheck; check != nil {
 		e.now.SourceDestCheck = *check
 	}
 	t.remember(r.Token, asked, e.now.ID)
 	t.on(e)
 	t.entry.Before = ""
+	if c.opts.Asynchronous && t.atOnce("pending", c.opts.Latency.Create) {
+		e.now.Status = StatusAvailable
+		c.commit(e, t.now, t.hidden())
+		return e, nil
+	}
 	c.commit(e, t.now, t.hidden())
 	e.due = t.transition("pending", c.opts.Latency.Create, func(at time.Time) {
 		before := e.state()
@@ -162,21 +169,6 @@ func (r CreateInterface) text() any {
 // dns is the name of a private address.
 func (c *Cloud) dns(a netip.Addr) string {
 	return "ip-" + strings.ReplaceAll(a.String(), ".", "-") + "." + c.opts.Region + ".compute.internal"
-}
-
-// DeleteInterface deletes an interface that is not attached.
-func (c *Cloud) DeleteInterface(ctx context.Context, call Call, id string) error {
-	return c.change(ctx, call, "DeleteNetworkInterface", []string{id}, func(t *turn, e *eni) error {
-		if e.now.Attachment != nil {
-			return refuse("eni.busy", id)
-		}
-		if err := t.effect(); err != nil {
-			return err
-		}
-		c.remove(e, t.now, t.hidden())
-		e.now.Status = ""
-		return nil
-	})
 }
 
 // change is a call that changes one interface and answers with nothing. ids are

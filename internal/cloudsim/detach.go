@@ -13,6 +13,8 @@ type DetachInterface struct {
 	Force bool
 	// Again begins a detaching that is under way anew.
 	Again bool
+	// Trunk is the one that a member must be on; empty is any, or none.
+	Trunk string
 }
 
 // detaching finds the interface that is to be detached; nil is none.
@@ -54,10 +56,17 @@ func (c *Cloud) DetachInterface(ctx context.Context, call Call, r DetachInterfac
 		switch {
 		case e.now.Managed:
 			return struct{}{}, refuse("attachment.managed")
-		case a.Device == 0 && a.Card == 0:
+		case a.first():
 			return struct{}{}, refuse("attachment.primary")
+		case r.Trunk != "" && a.Trunk != r.Trunk:
+			return struct{}{}, refuse("trunk.stranger", r.Interface, r.Trunk)
+		case len(e.now.Members) > 0:
+			return struct{}{}, refuse("trunk.members", e.now.ID)
 		case a.Status != Attached && !forced && !again:
 			return struct{}{}, refuse("attachment.state", r.Attachment, a.Status)
+		}
+		if err := t.steadyInstance(a.Instance); err != nil {
+			return struct{}{}, err
 		}
 		if err := t.effect(); err != nil {
 			return struct{}{}, err

@@ -43,6 +43,26 @@ func (c *Cloud) limits(e *eni) (ipv4, ipv6 int) {
 	return c.opts.Quotas.UnattachedIPv4, c.opts.Quotas.UnattachedIPv6
 }
 
+// room says why an interface cannot have so many more addresses.
+func (c *Cloud) room(e *eni, ipv4, ipv6 int) error {
+	most4, most6 := c.limits(e)
+	over4 := ipv4 > 0 && e.addresses()+ipv4 > most4
+	over6 := ipv6 > 0 && len(e.now.IPv6)+len(e.now.IPv6Prefixes)+ipv6 > most6
+	switch free := e.now.Attachment == nil; {
+	case over4 && free:
+		return refuse("ip.unattached")
+	case over4:
+		return refuse("ip.limit")
+	case over6 && free:
+		return refuse("ip6.unattached")
+	case over6 && most6 == 0:
+		return refuse("ip6.unsupported", c.instances[e.now.Attachment.Instance].Type)
+	case over6:
+		return refuse("ip6.limit")
+	}
+	return nil
+}
+
 // eni finds an interface that a call names to change it. One that nobody sees
 // yet is not there.
 func (t *turn) eni(id string) (*eni, error) {
@@ -73,14 +93,15 @@ func (e *eni) attached(set func(*Attachment)) {
 	e.now.Attachment = &a
 }
 
-// unplace takes the interface out of its instance's list.
-func (c *Cloud) unplace(e *eni) {
+// unplace takes the interface out of its instance's list, with its members.
+func (c *Cloud) unplace(e *eni, at time.Time) {
 	a := e.now.Attachment
 	delete(c.attachments, a.ID)
 	if i := c.instances[a.Instance]; i != nil {
 		i.enis = slices.DeleteFunc(i.enis, func(other *eni) bool { return other == e })
 	}
 	e.now.Attachment, e.absent = nil, false
+	c.part(e, a, at)
 }
 
 // loose makes an interface available, without an attachment.
@@ -90,7 +111,7 @@ func (c *Cloud) loose(e *eni, at time.Time) {
 		e.due = nil
 	}
 	if e.now.Attachment != nil {
-		c.unplace(e)
+		c.unplace(e, at)
 	}
 	e.now.Status = StatusAvailable
 	c.commit(e, at, 0)
@@ -102,7 +123,7 @@ func (c *Cloud) remove(e *eni, at time.Time, hidden time.Duration) {
 		e.due.dead = true
 	}
 	if e.now.Attachment != nil {
-		c.unplace(e)
+		c.unplace(e, at)
 	}
 	for _, ip := range e.now.IPv4 {
 		if ip.Association != nil {
@@ -120,6 +141,7 @@ func (c *Cloud) remove(e *eni, at time.Time, hidden time.Duration) {
 		delete(e.subnet.space.blocks6, p)
 	}
 	id := e.now.ID
+	c.leaveHaVips(id)
 	delete(c.enis, id)
 	c.ghosts[id] = e
 	c.bury(e, at, hidden)
@@ -130,7 +152,7 @@ func (c *Cloud) remove(e *eni, at time.Time, hidden time.Duration) {
 func (i Interface) clone() Interface {
 	i.Groups, i.IPv6 = slices.Clone(i.Groups), slices.Clone(i.IPv6)
 	i.IPv4Prefixes, i.IPv6Prefixes = slices.Clone(i.IPv4Prefixes), slices.Clone(i.IPv6Prefixes)
-	i.Tags = maps.Clone(i.Tags)
+	i.Tags, i.Members = maps.Clone(i.Tags), slices.Clone(i.Members)
 	i.IPv4 = slices.Clone(i.IPv4)
 	for n := range i.IPv4 {
 		if a := i.IPv4[n].Association; a != nil {

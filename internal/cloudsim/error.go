@@ -16,6 +16,8 @@ type Error struct {
 	// Key is the table's, for a face that refuses in other words; empty where a fault
 	// says the code.
 	Key string
+	// Said is the fault that has said something of it; nil where none has.
+	Said *Fault
 }
 
 // Error reads "InvalidSubnetID.NotFound: The subnet ID 'subnet-1' does not exist".

@@ -65,7 +65,7 @@ type Fault struct {
 	For nic.Duration `json:"for,omitempty" yaml:"for,omitempty"`
 	// Delay is the verb's time.
 	Delay nic.Duration `json:"delay,omitempty" yaml:"delay,omitempty"`
-	// State is what stuck is about: pending, attaching or detaching.
+	// State is what stuck is about: pending, attaching, detaching, deleting or binding.
 	State string `json:"state,omitempty" yaml:"state,omitempty"`
 	// After: the call takes effect first.
 	After bool `json:"after,omitempty" yaml:"after,omitempty"`
@@ -100,7 +100,7 @@ func (f Fault) Check() error {
 	wrong(f.Delay < 0 && f.Verb != ClockSkew, "delay is %v: only clock-skew can be negative", f.Delay)
 	timed := []Verb{DelayVisible, StaleDescribe, Slow, ClockSkew}
 	wrong(f.Delay == 0 && slices.Contains(timed, f.Verb), "needs a delay, such as 30s")
-	states := []string{"pending", string(Attaching), string(Detaching)}
+	states := []string{"pending", string(Attaching), string(Detaching), "deleting", "binding"}
 	wrong(f.Verb == Stuck && !slices.Contains(states, f.State), "state is %q: say one of %v", f.State, states)
 	wrong(f.Verb != Stuck && f.State != "", "state is for stuck only")
 	wrong(f.Verb == Fail && f.Code == "", "needs a code, such as InvalidParameterValue")

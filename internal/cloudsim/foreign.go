@@ -54,8 +54,8 @@ func (c *Cloud) plantOne(now time.Time, f Foreign) (*eni, error) {
 		if i == nil {
 			return nil, refuse("instance.missing", f.Instance)
 		}
-		if device = i.free(); device >= c.types[i.Type].Cards[0] {
-			return nil, refuse("attach.limit", len(i.enis)+1, i.Type)
+		if device = i.firstFree(0); device >= c.types[i.Type].Cards[0] {
+			return nil, refuse("attach.limit", len(i.cards())+1, i.Type)
 		}
 	}
 	groups, err := c.groupsFor(nil, s, "group.missing")
@@ -72,24 +72,9 @@ func (c *Cloud) plantOne(now time.Time, f Foreign) (*eni, error) {
 	})
 	e.now.Status = StatusAvailable
 	if i != nil {
-		c.place(e, i, device, 0, now)
+		c.place(e, i, Attachment{Device: device}, now)
 		e.attached(func(a *Attachment) { a.Status = Attached })
 	}
 	c.commit(e, now, 0)
 	return e, nil
-}
-
-// free is the lowest index of card 0 that nothing is at.
-func (i *instance) free() int {
-	used := map[int]bool{}
-	for _, e := range i.enis {
-		if a := e.now.Attachment; a.Card == 0 {
-			used[a.Device] = true
-		}
-	}
-	n := 0
-	for used[n] {
-		n++
-	}
-	return n
 }

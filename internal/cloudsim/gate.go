@@ -100,6 +100,10 @@ func pass[T any](t *turn, o op, do func(*turn) (T, error)) (answer T, err error)
 	}
 	if refused, ok := errors.AsType[*Error](err); ok {
 		t.entry.Code = refused.Code
+		t.entry.throttled = refused.Key == "throttled" || refused.Code == refusals()["throttled"].Code || t.fault(Throttle) != nil
+		if c.opts.Words != nil {
+			t.entry.Code = c.opts.Words(o.name, refused)
+		}
 	}
 	c.write(t.entry)
 	if err != nil {

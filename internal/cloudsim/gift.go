@@ -85,8 +85,11 @@ func (c *Cloud) gifts(s *subnet, r CreateInterface) (gifts, error) {
 	} else {
 		g.ipv4 = append(g.ipv4, more...)
 	}
-	if len(g.ipv4)+len(g.blocks) > c.opts.Quotas.UnattachedIPv4 || len(g.ipv6)+len(g.blocks6) > c.opts.Quotas.UnattachedIPv6 {
-		return g, refuse("ip.limit")
+	switch {
+	case len(g.ipv4)+len(g.blocks) > c.opts.Quotas.UnattachedIPv4:
+		return g, refuse("ip.unattached")
+	case len(g.ipv6)+len(g.blocks6) > c.opts.Quotas.UnattachedIPv6:
+		return g, refuse("ip6.unattached")
 	}
 	return g, nil
 }
@@ -121,7 +124,10 @@ func (s *subnet) givable(addrs []netip.Addr) error {
 		if err := s.space.check(a); err != nil {
 			return err
 		}
-		if s.space.owner(a) != nil || met[a] {
+		switch {
+		case met[a]:
+			return refuse("ip.repeated")
+		case s.space.owner(a) != nil:
 			return refuse("ip.inuse")
 		}
 		met[a] = true
@@ -195,7 +201,7 @@ func (c *Cloud) find6(s *subnet, named []netip.Addr, count int, blocks []netip.P
 // again is what to say of an address that is asked for twice.
 func again(twice bool) error {
 	if twice {
-		return refuse("ip.inuse")
+		return refuse("ip.repeated")
 	}
 	return nil
 }

@@ -47,8 +47,9 @@ func (c *Cloud) AddGroup(g SecurityGroup) (SecurityGroup, error) {
 }
 
 // groupsFor resolves ids to groups that an interface of the subnet can have;
-// none named is the VPC's own. unknown is what to say of one that is not there.
-func (c *Cloud) groupsFor(ids []string, s *subnet, unknown string) ([]Group, error) {
+// none named is the VPC's own. unknown is what to say of one that is not there, and
+// has are those that the interface has already.
+func (c *Cloud) groupsFor(ids []string, s *subnet, unknown string, has ...Group) ([]Group, error) {
 	if len(ids) == 0 {
 		ids = []string{c.vpcs[s.VPC].standard}
 	}
@@ -61,7 +62,11 @@ func (c *Cloud) groupsFor(ids []string, s *subnet, unknown string) ([]Group, err
 		if g.VPC != s.VPC {
 			return nil, refuse("group.foreign", id, s.ID)
 		}
-		if named := (Group{g.ID, g.Name}); !slices.Contains(all, named) {
+		named := Group{g.ID, g.Name}
+		if most := c.opts.Quotas.InterfacesPerGroup; most > 0 && len(c.index[key{"group-id", id}]) >= most && !slices.Contains(has, named) {
+			return nil, refuse("group.full", id)
+		}
+		if !slices.Contains(all, named) {
 			all = append(all, named)
 		}
 	}

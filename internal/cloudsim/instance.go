@@ -34,7 +34,7 @@ type Instance struct {
 	Owner             string
 	Groups            []Group
 	Tags              Tags
-	// Interfaces are those that have an attachment to it, by card and index.
+	// Interfaces are those that have a card in it, by card and index: no members.
 	Interfaces []Interface
 }
 
@@ -63,7 +63,7 @@ func (t *turn) instance(id string) (*instance, error) {
 func (i *instance) seen(also map[*eni]bool, look func(*eni) *Interface) Instance {
 	v := i.Instance
 	see := func(e *eni) {
-		if s := look(e); s != nil && s.Attachment != nil && s.Attachment.Instance == i.ID {
+		if s := look(e); s != nil && s.Attachment != nil && s.Attachment.Instance == i.ID && s.Attachment.Trunk == "" {
 			v.Interfaces = append(v.Interfaces, *s)
 		}
 	}
@@ -75,10 +75,7 @@ func (i *instance) seen(also map[*eni]bool, look func(*eni) *Interface) Instance
 			see(e)
 		}
 	}
-	slices.SortFunc(v.Interfaces, func(a, b Interface) int {
-		x, y := a.Attachment, b.Attachment
-		return (x.Card-y.Card)<<16 + x.Device - y.Device
-	})
+	slices.SortFunc(v.Interfaces, func(a, b Interface) int { return a.Attachment.order() - b.Attachment.order() })
 	if len(v.Interfaces) > 0 && v.Interfaces[0].Attachment.Device == 0 && len(v.Interfaces[0].IPv4) > 0 {
 		ip := v.Interfaces[0].IPv4[0]
 		v.Private = ip.Addr

@@ -20,6 +20,7 @@ const (
 	StatusPending   Status = "pending"
 	StatusAvailable Status = "available"
 	StatusInUse     Status = "in-use"
+	StatusDeleting  Status = "deleting" // of an Asynchronous cloud
 )
 
 // The states of attachments.
@@ -45,6 +46,10 @@ type Interface struct {
 	// Kind is interface, efa, efa-only, trunk or branch.
 	Kind            string
 	SourceDestCheck bool
+	// TrafficMode is for clouds that have one.
+	TrafficMode string
+	// Members are those of a trunk, by the order in which they came.
+	Members []string
 	// GoesWithInstance: an instance that ends takes it along, unless its attachment
 	// was told otherwise.
 	GoesWithInstance bool
@@ -87,6 +92,10 @@ type Attachment struct {
 	Status                      Status
 	DeleteOnTermination         bool
 	Time                        time.Time
+	// Trunk is the interface whose card carries a member, tagged with VLAN. Such a one
+	// has no card of its own: Device is the VLAN.
+	Trunk string
+	VLAN  int
 }
 
 // Primary is the interface's first address; the zero Addr where it has none.

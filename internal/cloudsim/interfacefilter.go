@@ -56,6 +56,11 @@ var interfaceFilters = filterTable[Interface]{
 	"operator.managed":     func(*Interface) []string { return yes(false) },
 	"source-dest-check":    func(i *Interface) []string { return yes(i.SourceDestCheck) },
 
+	// Those with a dot in front are for faces whose cloud asks by other things.
+	".name":   func(i *Interface) []string { return one(i.Name) },
+	".first":  func(i *Interface) []string { return yes(i.Attachment.first()) },
+	".member": func(i *Interface) []string { return yes(i.Attachment != nil && i.Attachment.Trunk != "") },
+
 	"group-id": func(i *Interface) []string {
 		var all []string
 		for _, g := range i.Groups {

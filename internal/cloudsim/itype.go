@@ -16,6 +16,9 @@ type InstanceType struct {
 	MaxInterfaces int
 	// IPv4PerInterface counts the primary one, and a prefix as one.
 	IPv4PerInterface, IPv6PerInterface int
+	// Members is how many interfaces can be members of trunks besides; 0 is that it
+	// can have no trunk.
+	Members int
 	// Cards are how many interfaces each network card can hold.
 	Cards      []int
 	Hypervisor string // nitro or xen; empty for bare metal

@@ -26,6 +26,8 @@ var fixed = cloudsim.Latency{
 	Detach: cloudsim.Range{Min: 10 * time.Second},
 	Start:  cloudsim.Range{Min: 10 * time.Second},
 	Stop:   cloudsim.Range{Min: 20 * time.Second},
+	Delete: cloudsim.Range{Min: 2 * time.Second},
+	Bind:   cloudsim.Range{Min: 3 * time.Second},
 }
 
 // The states are those of the SDK's enums and pending, which terraform-provider-aws

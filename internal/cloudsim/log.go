@@ -37,6 +37,8 @@ type Entry struct {
 	// and its attachment's. "" is none.
 	Before string `json:"before,omitempty"`
 	After  string `json:"after,omitempty"`
+
+	throttled bool
 }
 
 // Log returns the entries after number n, in order; all for 0. Not to be
@@ -75,7 +77,7 @@ func (c *Cloud) write(e Entry) {
 	if e.Code != "" {
 		n.Errors++
 	}
-	if e.Code == refusals()["throttled"].Code {
+	if e.throttled {
 		n.Throttled++
 	}
 	if e.Effect {

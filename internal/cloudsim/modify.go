@@ -74,7 +74,7 @@ func (t *turn) modifiable(e *eni, r ModifyInterface) (groups []Group, err error)
 		return nil, refuse("group.none")
 	}
 	if r.Groups != nil {
-		if groups, err = t.c.groupsFor(r.Groups, e.subnet, "group.unknown"); err != nil {
+		if groups, err = t.c.groupsFor(r.Groups, e.subnet, "group.unknown", e.now.Groups...); err != nil {
 			return nil, err
 		}
 	}

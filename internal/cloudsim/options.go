@@ -35,6 +35,14 @@ type Options struct {
 	// AddressFirst: a create with a given address looks whether that is free
 	// before it looks at its token, so that a retry is refused.
 	AddressFirst bool
+	// Asynchronous has what Alibaba Cloud has besides: an interface is available as
+	// soon as it is made, unless something delays that, and is for a time being deleted;
+	// public addresses take their time to be bound and unbound; and what is in between
+	// two states is refused what it cannot do.
+	Asynchronous bool
+	// Words are what a face calls an error that a call of it ends in, for the log;
+	// default is EC2's code.
+	Words func(action string, e *Error) string
 	// SmallestPage is how few results a page may be asked for; default 5.
 	SmallestPage int
 	// Prefixes are what ids begin with, by what EC2's do, such as subnet.
@@ -54,6 +62,10 @@ func (o Options) withDefaults() Options {
 	o.SmallestPage = cmp.Or(o.SmallestPage, 5)
 	d := DefaultQuotas()
 	o.Quotas = Quotas{
+		InterfacesPerGroup: o.Quotas.InterfacesPerGroup,
+		HaVips:             cmp.Or(o.Quotas.HaVips, d.HaVips),
+		HaVipMembers:       cmp.Or(o.Quotas.HaVipMembers, d.HaVipMembers),
+		HaVipsPerInstance:  cmp.Or(o.Quotas.HaVipsPerInstance, d.HaVipsPerInstance),
 		Interfaces:         cmp.Or(o.Quotas.Interfaces, d.Interfaces),
 		Addresses:          cmp.Or(o.Quotas.Addresses, d.Addresses),
 		GroupsPerInterface: cmp.Or(o.Quotas.GroupsPerInterface, d.GroupsPerInterface),
@@ -73,6 +85,9 @@ type Range struct {
 // Latency is how long each transition takes after its call has returned.
 type Latency struct {
 	Create, Attach, Detach, Start, Stop Range
+	// Delete is of interfaces, and Bind of public and floating addresses, where the
+	// cloud is Asynchronous; otherwise both take no time.
+	Delete, Bind Range
 }
 
 // ObservedLatency is what people see of EC2: nothing is published.

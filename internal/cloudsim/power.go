@@ -92,7 +92,8 @@ func (c *Cloud) terminate(i *instance, now time.Time, after time.Duration) {
 // terminated is the end; the instance can still be described for an hour.
 func (c *Cloud) terminated(i *instance, at time.Time) {
 	c.turnTo(i, at, InstanceTerminated)
-	for _, e := range slices.Clone(i.enis) {
+	c.leaveHaVips(i.ID)
+	for _, e := range slices.Backward(slices.Clone(i.enis)) { // members before their trunks
 		c.unplug(e, i.ID, func(time.Time) {})
 		if !e.now.Attachment.DeleteOnTermination {
 			c.fallBack(e, at, "detached")

@@ -18,7 +18,7 @@ const nobody = "0123456789abcdef0" // of no id
 // Each row of refusals.tsv, which names its source, is brought about by a call.
 func TestEveryRefusalIsBroughtAbout(t *testing.T) {
 	cases := map[string]func(*world) error{}
-	for _, some := range []map[string]func(*world) error{refusalsOfAttaching, refusalsOfCreating, refusalsOfAddresses, refusalsOfReading} {
+	for _, some := range []map[string]func(*world) error{refusalsOfAttaching, refusalsOfCreating, refusalsOfAddresses, refusalsOfReading, refusalsOfTrunks, refusalsOfLimits, refusalsOfBinding, refusalsOfHaVips} {
 		maps.Copy(cases, some)
 	}
 	table := cloudsim.Refusals()

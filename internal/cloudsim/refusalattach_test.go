@@ -33,6 +33,11 @@ var refusalsOfAttaching = map[string]func(*world) error{
 		return w.attachTo(w.node.ID, w.create(cloudsim.CreateInterface{}).ID, 1, nil)
 	},
 	"eni.busy": func(w *world) error {
+		e := w.ready(cloudsim.CreateInterface{})
+		w.attach(e.ID, 1)
+		return w.DeleteInterface(w.t.Context(), w.call, e.ID)
+	},
+	"eni.first": func(w *world) error {
 		return w.DeleteInterface(w.t.Context(), w.call, w.node.Interfaces[0].ID)
 	},
 	"eni.inuse": func(w *world) error {

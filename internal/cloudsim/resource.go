@@ -3,7 +3,7 @@ package cloudsim
 // A Resource is what a call is about, as far as policies see it.
 type Resource struct {
 	// Type is as in ARNs: network-interface, subnet, security-group, instance,
-	// elastic-ip, vpc; or * where the API knows no resources. ID is empty for
+	// elastic-ip, havip, vpc; or * where the API knows no resources. ID is empty for
 	// what is to be made.
 	Type, ID string
 	// Tags are those it has; Wanted those that the call would put on it.
@@ -34,6 +34,9 @@ func (t *turn) resourcesOf(ids ...string) []Resource {
 			r.VPC, r.Subnet, r.Zone = i.VPC, i.Subnet, i.Zone
 		case t.c.subnets[id] != nil:
 			s := t.c.subnets[id]
+			r.VPC, r.Subnet, r.Zone = s.VPC, s.ID, s.Zone
+		case t.c.haVips[id] != nil:
+			s := t.c.haVips[id].subnet
 			r.VPC, r.Subnet, r.Zone = s.VPC, s.ID, s.Zone
 		case t.c.groups[id] != nil:
 			r.VPC = t.c.groups[id].VPC

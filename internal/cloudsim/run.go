@@ -140,7 +140,7 @@ func (t *turn) start(r RunInstances, first *eni, reservation string) *instance {
 	}}
 	c.instances[id] = i
 	for n, e := range append([]*eni{first}, t.others(r)...) {
-		c.place(e, i, n, 0, t.now)
+		c.place(e, i, Attachment{Device: n}, t.now)
 		e.attached(func(a *Attachment) { a.Status, a.DeleteOnTermination = Attached, len(r.Interfaces) == 0 })
 		c.commit(e, t.now, t.hidden())
 	}

@@ -22,7 +22,7 @@ func reserved6(a netip.Addr) bool {
 func (s *space) check6(a netip.Addr) error {
 	switch {
 	case !a.Is6() || !s.cidr6.Contains(a):
-		return refuse("ip.outside")
+		return refuse("ip6.outside")
 	case reserved6(a):
 		return refuse("ip.reserved")
 	case s.owners6[a] != nil || s.blocks6[block6(a)] != nil:
@@ -37,7 +37,7 @@ func (s *space) checkBlock6(p netip.Prefix) error {
 	case !p.Addr().Is6() || p.Bits() != 80 || p.Masked() != p:
 		return refuse("prefix.size", p.String())
 	case !s.cidr6.Contains(p.Addr()):
-		return refuse("ip.outside")
+		return refuse("ip6.outside")
 	case s.blocks6[p] != nil:
 		return refuse("ip.inuse")
 	}

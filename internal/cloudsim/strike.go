@@ -51,7 +51,11 @@ func (f *planned) say(r *Error) error {
 	if f.Code == "" && f.Message == "" && f.Status == 0 {
 		return r
 	}
-	return &Error{Code: cmp.Or(f.Code, r.Code), Message: cmp.Or(f.Message, r.Message), Status: cmp.Or(f.Status, r.Status)}
+	e := &Error{Code: cmp.Or(f.Code, r.Code), Message: cmp.Or(f.Message, r.Message), Status: cmp.Or(f.Status, r.Status), Said: &f.Fault}
+	if f.Code == "" {
+		e.Key = r.Key
+	}
+	return e
 }
 
 // limit is what an API runs into at a limit fault.
@@ -62,7 +66,7 @@ func (t *turn) limit(o op) *Error {
 	case "attach.limit":
 		n, kind := 1, ""
 		if i := t.c.instances[o.instance]; i != nil {
-			n, kind = len(i.enis)+1, i.Type
+			n, kind = len(i.cards())+1, i.Type
 		}
 		return refuse(name, n, kind)
 	default:

@@ -33,7 +33,7 @@ func marks(tags Tags) []string {
 func (c *Cloud) checkTags(has, wanted Tags) error {
 	n := len(has)
 	for k := range wanted {
-		if strings.HasPrefix(strings.ToLower(k), "aws:") {
+		if strings.HasPrefix(strings.ToLower(k), "aws:") && !c.opts.Asynchronous {
 			return refuse("tag.reserved")
 		}
 		if _, ok := has[k]; !ok {
@@ -70,6 +70,9 @@ func (t *turn) tagsOf(id string) (kind string, tags Tags, set func(Tags)) {
 	}
 	if p := c.eips[id]; p != nil {
 		return "elastic-ip", p.tags, func(tags Tags) { p.tags = tags }
+	}
+	if v := c.haVips[id]; v != nil {
+		return "havip", v.now.Tags, func(tags Tags) { v.now.Tags = tags }
 	}
 	return "", nil, nil
 }

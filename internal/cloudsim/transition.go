@@ -2,6 +2,7 @@ package cloudsim
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/retry"
@@ -23,6 +24,11 @@ func (t *turn) transition(state string, r Range, do func(at time.Time)) *event {
 		at = at.Add(f.Delay.D())
 	}
 	return t.c.agenda.add(at, do)
+}
+
+// atOnce says that a transition takes no time at all.
+func (t *turn) atOnce(state string, r Range) bool {
+	return r.Max <= 0 && r.Min <= 0 && !slices.ContainsFunc(t.faults, func(f *planned) bool { return f.Verb == Stuck && f.State == state })
 }
 
 // hidden is how much later than by lag what the call writes shows.
@@ -64,11 +70,11 @@ func (c *Cloud) unplug(e *eni, instance string, then func(now time.Time)) {
 	if c.opts.Plugger == nil {
 		return
 	}
-	mac := e.now.MAC
+	pull := c.unplugging(e, instance)
 	c.work(e, func(ctx context.Context) error {
 		wait := retry.Backoff{First: 100 * time.Millisecond, Max: 10 * time.Second}
 		for {
-			err := c.opts.Plugger.Unplug(ctx, instance, mac)
+			err := pull(ctx)
 			if err == nil || retry.Sleep(ctx, wait.Next()) != nil {
 				return err
 			}

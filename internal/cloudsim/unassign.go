@@ -20,6 +20,9 @@ func (c *Cloud) UnassignIPv4(ctx context.Context, call Call, r UnassignIPv4) err
 		if len(r.Addrs)+len(r.Prefixes) == 0 {
 			return refuse("missing", "PrivateIpAddresses")
 		}
+		if err := t.steady(e); err != nil {
+			return err
+		}
 		for _, a := range r.Addrs {
 			if !e.has(a) {
 				return refuse("ip.notassigned", e.now.ID)

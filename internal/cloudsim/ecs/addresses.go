@@ -60,7 +60,7 @@ func runAssociate(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r 
 }
 
 func runUnassociate(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *bindAddress) (answer, error) {
-	return &done{}, c.DisassociateAllocation(ctx, call, r.Allocation, r.InstanceID)
+	return &done{}, c.UnbindAddress(ctx, call, cloudsim.UnbindAddress{Allocation: r.Allocation, From: r.InstanceID})
 }
 
 func runRelease(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *releaseAddress) (answer, error) {
