@@ -55,5 +55,16 @@ func actions() map[string]action {
 		"UnassociateEipAddress":             act(vpcVersion, runUnassociate),
 		"ReleaseEipAddress":                 act(vpcVersion, runRelease),
 		"DescribeEipAddresses":              act(vpcVersion, runAddresses),
+		"CreateHaVip":                       act(vpcVersion, runCreateHaVip),
+		"DeleteHaVip":                       act(vpcVersion, runDeleteHaVip),
+		"AssociateHaVip":                    act(vpcVersion, runAssociateHaVip),
+		"UnassociateHaVip":                  act(vpcVersion, runUnassociateHaVip),
+		"DescribeHaVips":                    act(vpcVersion, runHaVips),
 	}
+}
+
+// Version is the one of the service that has the action; false is none.
+func Version(action string) (string, bool) {
+	a, known := actions()[action]
+	return a.version, known
 }

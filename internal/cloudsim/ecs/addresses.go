@@ -3,13 +3,17 @@ package ecs
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
 )
 
 func runAssign(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *assignAddresses) (answer, error) {
+	if err := checkCounts(r.Count, r.PrefixCount, len(r.Addrs), len(r.Prefixes)); err != nil {
+		return nil, err
+	}
 	got, err := c.AssignIPv4(ctx, call, cloudsim.AssignIPv4{
-		Interface: r.InterfaceID, Addrs: r.Addrs, Count: r.Count, Prefixes: r.Prefixes, PrefixCount: r.PrefixCount, Token: r.Token,
+		Interface: r.InterfaceID, Addrs: r.Addrs, Count: number(r.Count), Prefixes: r.Prefixes, PrefixCount: number(r.PrefixCount), Token: r.Token,
 	})
 	a := &assignedAnswer{}
 	a.Set.ID, a.Set.Addrs.List, a.Set.Prefixes.List = got.Interface, each(got.Addrs, text), each(got.Prefixes, netip.Prefix.String)
@@ -21,8 +25,11 @@ func runUnassign(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *
 }
 
 func runAssignIPv6(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *assignIPv6) (answer, error) {
+	if err := checkCounts6(r.Count, r.PrefixCount, len(r.Addrs), len(r.Prefixes)); err != nil {
+		return nil, err
+	}
 	got, err := c.AssignIPv6(ctx, call, cloudsim.AssignIPv6{
-		Interface: r.InterfaceID, Addrs: r.Addrs, Count: r.Count, Prefixes: r.Prefixes, PrefixCount: r.PrefixCount, Token: r.Token,
+		Interface: r.InterfaceID, Addrs: r.Addrs, Count: number(r.Count), Prefixes: r.Prefixes, PrefixCount: number(r.PrefixCount), Token: r.Token,
 	})
 	a := &assignedIPv6Answer{ID: got.Interface}
 	a.Addrs.List, a.Prefixes.List = each(got.Addrs, text), each(got.Prefixes, netip.Prefix.String)
@@ -39,28 +46,36 @@ func runAllocate(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *
 	return &allocateAnswer{Allocation: a.Allocation, Public: text(a.Public)}, err
 }
 
-// runAssociate binds a public address: to an interface, in NAT mode, as one may have
-// one on each of its private addresses.
+// runAssociate binds a public address: in NAT mode, as an interface may have one on each
+// of its private addresses.
 func runAssociate(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *bindAddress) (answer, error) {
 	keep := false
-	bind := cloudsim.AssociateAddress{Allocation: r.Allocation, Private: r.Private, AllowReassociation: &keep}
+	bind := cloudsim.AssociateAddress{Allocation: r.Allocation, Private: r.Private, AllowReassociation: &keep, First: true, Token: r.Token}
 	switch r.InstanceType {
 	case "NetworkInterface":
 		bind.Interface = r.InstanceID
 	case "", "EcsInstance":
 		bind.Instance = r.InstanceID
-	default:
-		return nil, refuse(badValue, "InstanceType")
+	case "HaVip":
+		bind.HaVip = r.InstanceID
+	default: // Nat, SlbInstance and others that are not here
+		return nil, refuse(badTarget)
 	}
-	if r.Mode != "" && r.Mode != "NAT" {
+	switch {
+	case r.InstanceID == "":
+		return nil, refuse(missing, "InstanceId")
+	case r.Mode != "" && r.Mode != "NAT":
 		return nil, refuse(badValue, "Mode")
 	}
 	_, err := c.AssociateAddress(ctx, call, bind)
 	return &done{}, err
 }
 
-func runUnassociate(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *bindAddress) (answer, error) {
-	return &done{}, c.UnbindAddress(ctx, call, cloudsim.UnbindAddress{Allocation: r.Allocation, From: r.InstanceID})
+func runUnassociate(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *unbindAddress) (answer, error) {
+	if !slices.Contains([]string{"", "EcsInstance", "NetworkInterface", "HaVip"}, r.InstanceType) {
+		return nil, refuse(badTarget)
+	}
+	return &done{}, c.UnbindAddress(ctx, call, cloudsim.UnbindAddress{Allocation: r.Allocation, From: r.InstanceID, Private: r.Private, Token: r.Token})
 }
 
 func runRelease(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *releaseAddress) (answer, error) {
@@ -78,10 +93,7 @@ func runAddresses(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r 
 	}
 	var all []addressItem
 	for _, a := range page.Items {
-		item := addressItem{Allocation: a.Allocation, Public: text(a.Public), Status: "Available", Mode: "NAT", Region: c.Region()}
-		if a.Interface != "" {
-			item.Status, item.Instance, item.Kind, item.Private = "InUse", a.Interface, "NetworkInterface", text(a.Private)
-		}
+		item := addressOf(c, a)
 		if (r.Instance == "" || item.Instance == r.Instance) && (r.Kind == "" || item.Kind == r.Kind) && (r.Status == "" || item.Status == r.Status) {
 			all = append(all, item)
 		}
@@ -89,4 +101,26 @@ func runAddresses(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r 
 	got := &addressesAnswer{}
 	got.Addresses.List, got.numberedPage, err = cut(r.numbered, mostNumbered, all)
 	return got, err
+}
+
+func addressOf(c *cloudsim.Cloud, a cloudsim.Address) addressItem {
+	item := addressItem{Allocation: a.Allocation, Public: text(a.Public), Name: a.Name, Status: "Available", Mode: "NAT", Region: c.Region()}
+	switch {
+	case a.HaVip != "":
+		item.Instance, item.Kind = a.HaVip, "HaVip"
+	case a.OfInstance:
+		item.Instance, item.Kind = a.Instance, "EcsInstance"
+	case a.Interface != "":
+		item.Instance, item.Kind = a.Interface, "NetworkInterface"
+	}
+	if item.Kind != "" {
+		item.Status, item.Private = "InUse", text(a.Private)
+	}
+	switch a.Between {
+	case cloudsim.Binding:
+		item.Status = "Associating"
+	case cloudsim.Unbinding:
+		item.Status = "Unassociating"
+	}
+	return item
 }

@@ -85,27 +85,22 @@ type memberIDs struct {
 	IDs []string `json:"MemberNetworkInterfaceId"`
 }
 
+// netInterface is an interface as it is made.
 type netInterface struct {
-	Created         string        `json:"CreationTime"`
 	VPC             string        `json:"VpcId"`
 	Type            string        `json:"Type"`
 	Status          string        `json:"Status"`
-	TrafficMode     string        `json:"NetworkInterfaceTrafficMode"`
 	Name            string        `json:"NetworkInterfaceName"`
 	MAC             string        `json:"MacAddress"`
 	ID              string        `json:"NetworkInterfaceId"`
-	Instance        string        `json:"InstanceId"`
 	Owner           string        `json:"OwnerId"`
 	Managed         bool          `json:"ServiceManaged"`
 	VSwitch         string        `json:"VSwitchId"`
 	Description     string        `json:"Description"`
 	Zone            string        `json:"ZoneId"`
 	Primary         string        `json:"PrivateIpAddress"`
-	DeleteOnRelease bool          `json:"DeleteOnRelease"`
 	SourceDestCheck bool          `json:"SourceDestCheck"`
 	Groups          idSet         `json:"SecurityGroupIds"`
-	Public          publicIP      `json:"AssociatedPublicIp"`
-	Attachment      attachment    `json:"Attachment"`
 	Addrs           privateIPs    `json:"PrivateIpSets"`
 	IPv6            ipv6s         `json:"Ipv6Sets"`
 	Prefixes        prefix4s      `json:"Ipv4PrefixSets"`
@@ -113,10 +108,26 @@ type netInterface struct {
 	Tags            interfaceTags `json:"Tags"`
 }
 
+// seenInterface is an interface as it is listed.
+type seenInterface struct {
+	netInterface
+	Created         string     `json:"CreationTime"`
+	TrafficMode     string     `json:"NetworkInterfaceTrafficMode"`
+	Instance        string     `json:"InstanceId"`
+	DeleteOnRelease bool       `json:"DeleteOnRelease"`
+	Public          publicIP   `json:"AssociatedPublicIp"`
+	Attachment      attachment `json:"Attachment"`
+}
+
+type createAnswer struct {
+	head
+	netInterface
+}
+
 // interfaceAnswer is an interface alone, flat.
 type interfaceAnswer struct {
 	head
-	netInterface
+	seenInterface
 }
 
 type interfacesAnswer struct {
@@ -127,7 +138,7 @@ type interfacesAnswer struct {
 }
 
 type interfaceSets struct {
-	Set []netInterface `json:"NetworkInterfaceSet"`
+	Set []seenInterface `json:"NetworkInterfaceSet"`
 }
 
 // done is the answer of what has nothing to say.
@@ -294,29 +305,4 @@ type vSwitchesAnswer struct {
 	VSwitches struct {
 		List []vSwitchItem `json:"VSwitch"`
 	} `json:"VSwitches"`
-}
-
-type allocateAnswer struct {
-	head
-	Allocation string `json:"AllocationId"`
-	Public     string `json:"EipAddress"`
-}
-
-type addressItem struct {
-	Allocation string `json:"AllocationId"`
-	Public     string `json:"IpAddress"`
-	Status     string `json:"Status"`
-	Instance   string `json:"InstanceId"`
-	Kind       string `json:"InstanceType"`
-	Private    string `json:"PrivateIpAddress"`
-	Mode       string `json:"Mode"`
-	Region     string `json:"RegionId"`
-}
-
-type addressesAnswer struct {
-	head
-	numberedPage
-	Addresses struct {
-		List []addressItem `json:"EipAddress"`
-	} `json:"EipAddresses"`
 }

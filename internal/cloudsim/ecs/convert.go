@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -34,6 +35,9 @@ func each[F, T any](all []F, f func(F) T) []T {
 func tagsOf(asked []tag) (cloudsim.Tags, error) {
 	tags := cloudsim.Tags{}
 	for _, t := range asked {
+		if key := strings.ToLower(t.Key); strings.HasPrefix(key, "aliyun") || strings.HasPrefix(key, "acs:") { // kept for the cloud [D]
+			return nil, refuse(badTag)
+		}
 		if _, there := tags[t.Key]; there {
 			return nil, refuse(tagTwice)
 		}
@@ -57,6 +61,8 @@ func status(i cloudsim.Interface) string {
 		return "InUse"
 	case i.Status == cloudsim.StatusPending:
 		return "Creating"
+	case i.Status == cloudsim.StatusDeleting:
+		return "Deleting"
 	default:
 		return "Available"
 	}
@@ -65,6 +71,8 @@ func status(i cloudsim.Interface) string {
 // kind is an interface's in ECS's words.
 func kind(i cloudsim.Interface) string {
 	switch {
+	case i.Attachment != nil && i.Attachment.Trunk != "":
+		return "Member"
 	case i.Attachment != nil && i.Attachment.Device == 0 && i.Attachment.Card == 0:
 		return "Primary"
 	case i.Kind == "trunk":
@@ -87,23 +95,32 @@ func publicOf(a *cloudsim.Association) publicIP {
 	return publicIP{text(a.Public), a.Allocation}
 }
 
-func interfaceOf(i cloudsim.Interface) netInterface {
-	n := netInterface{
-		Created: at(i.Created), VPC: i.VPC, Type: kind(i), Status: status(i), TrafficMode: "Standard", Name: i.Name,
-		MAC: i.MAC.String(), ID: i.ID, Owner: i.Owner, Managed: i.Managed, VSwitch: i.Subnet, Description: i.Description,
-		Zone: i.Zone, Primary: text(i.Primary()), DeleteOnRelease: i.GoesWithInstance, SourceDestCheck: i.SourceDestCheck,
+// madeOf is an interface as it is made, and interfaceOf one as it is listed.
+func madeOf(i cloudsim.Interface) netInterface {
+	return netInterface{
+		VPC: i.VPC, Type: kind(i), Status: status(i), Name: i.Name, MAC: i.MAC.String(), ID: i.ID, Owner: i.Owner, Managed: i.Managed,
+		VSwitch: i.Subnet, Description: i.Description, Zone: i.Zone, Primary: text(i.Primary()), SourceDestCheck: i.SourceDestCheck,
 		Groups: idSet{each(i.Groups, func(g cloudsim.Group) string { return g.ID })},
 		Addrs:  addrsOf(i), Tags: tagItems(i.Tags),
 		IPv6:         ipv6s{each(i.IPv6, func(a netip.Addr) ipv6 { return ipv6{text(a)} })},
 		Prefixes:     prefix4s{each(i.IPv4Prefixes, func(p netip.Prefix) prefix4 { return prefix4{p.String()} })},
 		IPv6Prefixes: prefix6s{each(i.IPv6Prefixes, func(p netip.Prefix) prefix6 { return prefix6{p.String()} })},
-		Attachment:   attachment{Members: memberIDs{[]string{}}},
+	}
+}
+
+func interfaceOf(i cloudsim.Interface) seenInterface {
+	n := seenInterface{
+		netInterface: madeOf(i), Created: at(i.Created), TrafficMode: cmp.Or(i.TrafficMode, "Standard"), DeleteOnRelease: i.GoesWithInstance,
+		Attachment: attachment{Members: memberIDs{append([]string{}, i.Members...)}},
 	}
 	if len(i.IPv4) > 0 {
 		n.Public = publicOf(i.IPv4[0].Association)
 	}
 	if a := i.Attachment; a != nil {
-		n.Instance, n.Attachment.Instance, n.Attachment.Card, n.DeleteOnRelease = a.Instance, a.Instance, a.Card, a.DeleteOnTermination
+		n.Attachment.Instance, n.Attachment.Card, n.DeleteOnRelease = a.Instance, a.Card, a.DeleteOnTermination
+		if n.Attachment.Trunk, n.Attachment.Device = a.Trunk, a.VLAN; a.Trunk == "" { // a member's stands there alone [T]
+			n.Instance = a.Instance
+		}
 	}
 	return n
 }

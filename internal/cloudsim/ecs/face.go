@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
+	"unicode"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/cloudsim/query"
@@ -65,7 +67,7 @@ func (f *Face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.opts.Log.LogAttrs(r.Context(), slog.LevelWarn, "request refused before the cloud saw it",
 			slog.String("api", asked.call.Action), slog.String("code", no.Code), slog.String("message", no.Message),
 			slog.String("request", id))
-		f.reply(w, r, wire, id, nil, no)
+		f.reply(w, r, asked.call.Action, wire, id, nil, no)
 		return
 	}
 	asked.call.RequestID, asked.call.Wire = id, &wire
@@ -73,7 +75,7 @@ func (f *Face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
 		panic(http.ErrAbortHandler) // nobody is there any more
 	}
-	f.reply(w, r, wire, id, got, err)
+	f.reply(w, r, asked.call.Action, wire, id, got, err)
 }
 
 // read authenticates and understands a request.
@@ -109,6 +111,19 @@ var common = []string{
 	"OwnerId", "OwnerAccount", "ResourceOwnerId", "ResourceOwnerAccount", // for who acts for another account
 }
 
+// checkCommon refuses what no call takes: a token of more than 64 characters or of others
+// than ASCII's [D], and a resource group, of which there are none here.
+func checkCommon(values url.Values) *refusal {
+	token := values.Get("ClientToken")
+	switch group := values.Get("ResourceGroupId"); {
+	case len(token) > 64 || strings.ContainsFunc(token, func(r rune) bool { return r > unicode.MaxASCII }):
+		return refuse(badValue, "ClientToken")
+	case group != "" && !strings.HasPrefix(group, "rg-"):
+		return refuse(noGroup)
+	}
+	return nil
+}
+
 // parse understands a call's parameters; strict refuses those that it does not know.
 func (f *Face) parse(values url.Values, strict bool) (request, *refusal) {
 	asked := request{call: cloudsim.Call{Action: values.Get("Action")}}
@@ -128,7 +143,13 @@ func (f *Face) parse(values url.Values, strict bool) (request, *refusal) {
 	case values.Get("RegionId") == "":
 		return asked, refuse(missing, "RegionId")
 	}
+	if no := checkCommon(values); no != nil {
+		return asked, no
+	}
 	for _, name := range common {
+		params.Take(name)
+	}
+	for name := range ignored[asked.call.Action] {
 		params.Take(name)
 	}
 	if asked.decoded, fault = asked.action.decode(params); fault != nil {

@@ -13,6 +13,7 @@ const (
 	mostTokened  = 500
 	mostNumbered = 100
 	mostOfVPC    = 50
+	mostTypes    = 10
 )
 
 // wants a page by token: one of the two says so, and a number is ignored then.

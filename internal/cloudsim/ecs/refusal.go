@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -34,6 +35,10 @@ const (
 	twice         reason = "wire.twice"
 	badValue      reason = "wire.value"
 	tagTwice      reason = "wire.tag.twice"
+	badTag        reason = "wire.tag.key"
+	noGroup       reason = "wire.resourcegroup"
+	badFilter     reason = "wire.filter"
+	badTarget     reason = "wire.instancetype"
 )
 
 // A refusal is an answer that says no, in ECS's words.
@@ -55,33 +60,51 @@ type row struct {
 	message string // a format where there is something to name
 }
 
-// refusals are the table's rows by key: the cloud's own keys, and those of the wire.
-var refusals = sync.OnceValue(func() map[string]row {
-	all := map[string]row{}
+// A table is the refusals by key, and the first of each code.
+type table struct {
+	byKey, byCode map[string]row
+	keys          []string
+}
+
+// refusals parses the table once. Its keys are the cloud's own, and those of the wire;
+// one with an action and a slash in front is for that alone, and one with "fault." is
+// for what only a fault can bring.
+var refusals = sync.OnceValue(func() table {
+	all := table{byKey: map[string]row{}, byCode: map[string]row{}}
 	for line := range strings.Lines(refusalText) {
 		line = strings.TrimRight(line, "\n")
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
 		f := strings.Split(line, "\t")
-		status, err := strconv.Atoi(f[2])
-		if err != nil || len(f) != 5 || all[f[0]].code != "" {
+		if len(f) != 5 {
 			panic("refusals.tsv: " + line)
 		}
-		all[f[0]] = row{code: f[1], status: status, message: f[3]}
+		status, err := strconv.Atoi(f[2])
+		if _, there := all.byKey[f[0]]; there || err != nil {
+			panic("refusals.tsv: " + line)
+		}
+		r := row{code: f[1], status: status, message: f[3]}
+		all.byKey[f[0]] = r
+		all.keys = append(all.keys, f[0])
+		if _, there := all.byCode[r.code]; !there {
+			all.byCode[r.code] = r
+		}
 	}
 	return all
 })
 
-// refuse looks a refusal up; args are what its message names.
-func refuse(why reason, args ...any) *refusal {
-	r := refusals()[string(why)]
+// say fills the row's message in.
+func (r row) say(args ...any) *refusal {
 	message := r.message
-	if len(args) > 0 {
+	if strings.Contains(message, "%s") {
 		message = fmt.Sprintf(message, args...)
 	}
 	return &refusal{Code: r.code, Message: message, Status: r.status}
 }
+
+// refuse looks a refusal up; args are what its message names.
+func refuse(why reason, args ...any) *refusal { return refusals().byKey[string(why)].say(args...) }
 
 // unreadable refuses a request of which a parameter cannot be read.
 func unreadable(f *query.Fault) *refusal {
@@ -97,9 +120,8 @@ func unreadable(f *query.Fault) *refusal {
 	}
 }
 
-// refusalOf says in ECS's words what the cloud said in EC2's. What a fault says stands
-// as it is.
-func refusalOf(err error) *refusal {
+// refusalOf says in ECS's words what the cloud said in EC2's.
+func refusalOf(action string, err error) *refusal {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return r
 	}
@@ -107,13 +129,20 @@ func refusalOf(err error) *refusal {
 	if !ok {
 		return &refusal{"InternalError", err.Error(), http.StatusInternalServerError}
 	}
-	r, known := refusals()[said.Key]
-	if !known {
+	known := refusals()
+	r, ok := known.byKey[action+"/"+said.Key]
+	if !ok {
+		r, ok = known.byKey[said.Key]
+	}
+	if !ok {
+		r, ok = known.byCode[said.Code]
+	}
+	if !ok {
 		return &refusal{said.Code, said.Message, said.Status}
 	}
-	message := r.message
-	if strings.Contains(message, "%s") { // the cloud's own words say more
-		message = fmt.Sprintf(message, said.Message)
+	no := r.say(cmp.Or(said.Message, "a fault says so")) // the cloud's own words say more
+	if f := said.Said; f != nil {
+		no.Status, no.Message = cmp.Or(f.Status, no.Status), cmp.Or(f.Message, no.Message)
 	}
-	return &refusal{r.code, message, r.status}
+	return no
 }

@@ -30,14 +30,14 @@ func requestID() string {
 }
 
 // reply sends the answer, as far as the wire lets it through.
-func (f *Face) reply(w http.ResponseWriter, r *http.Request, asked cloudsim.Wire, id string, got answer, err error) {
+func (f *Face) reply(w http.ResponseWriter, r *http.Request, action string, asked cloudsim.Wire, id string, got answer, err error) {
 	header := w.Header()
 	header.Set("Date", f.opts.Cloud.Clock().UTC().Format(http.TimeFormat))
 	header.Set("Content-Type", "application/json;charset=utf-8")
 	header.Set("X-Acs-Request-Id", id)
 	status, document := http.StatusOK, any(got)
 	if err != nil {
-		no := refusalOf(err)
+		no := refusalOf(action, err)
 		status = no.Status
 		document = refusalDocument{RequestID: id, HostID: r.Host, Code: no.Code, Message: no.Message}
 	} else {

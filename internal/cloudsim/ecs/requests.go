@@ -35,13 +35,13 @@ type createInterface struct {
 	GroupIDs        []string       `query:"SecurityGroupIds"`
 	Primary         netip.Addr     `query:"PrimaryIpAddress"`
 	Addrs           []netip.Addr   `query:"PrivateIpAddress"`
-	Count           int            `query:"SecondaryPrivateIpAddressCount"`
+	Count           *int           `query:"SecondaryPrivateIpAddressCount"`
 	Prefixes        []netip.Prefix `query:"Ipv4Prefix"`
-	PrefixCount     int            `query:"Ipv4PrefixCount"`
+	PrefixCount     *int           `query:"Ipv4PrefixCount"`
 	IPv6            []netip.Addr   `query:"Ipv6Address"`
-	IPv6Count       int            `query:"Ipv6AddressCount"`
+	IPv6Count       *int           `query:"Ipv6AddressCount"`
 	IPv6Prefixes    []netip.Prefix `query:"Ipv6Prefix"`
-	IPv6PrefixCount int            `query:"Ipv6PrefixCount"`
+	IPv6PrefixCount *int           `query:"Ipv6PrefixCount"`
 	Name            string         `query:"NetworkInterfaceName"`
 	Description     string         `query:"Description"`
 	Tags            []tag          `query:"Tag"`
@@ -90,6 +90,12 @@ type plugInterface struct {
 	Wait       *bool  `query:"WaitForNetworkConfigurationReady"`
 }
 
+type unplugInterface struct {
+	interfaceNamed
+	InstanceID string `query:"InstanceId,required"`
+	Trunk      string `query:"TrunkNetworkInstanceId"`
+}
+
 type modifyInterface struct {
 	interfaceNamed
 	GroupIDs        []string `query:"SecurityGroupId"`
@@ -103,9 +109,9 @@ type modifyInterface struct {
 type assignAddresses struct {
 	interfaceNamed
 	Addrs       []netip.Addr   `query:"PrivateIpAddress"`
-	Count       int            `query:"SecondaryPrivateIpAddressCount"`
+	Count       *int           `query:"SecondaryPrivateIpAddressCount"`
 	Prefixes    []netip.Prefix `query:"Ipv4Prefix"`
-	PrefixCount int            `query:"Ipv4PrefixCount"`
+	PrefixCount *int           `query:"Ipv4PrefixCount"`
 	Token       string         `query:"ClientToken"`
 }
 
@@ -118,9 +124,9 @@ type unassignAddresses struct {
 type assignIPv6 struct {
 	interfaceNamed
 	Addrs       []netip.Addr   `query:"Ipv6Address"`
-	Count       int            `query:"Ipv6AddressCount"`
+	Count       *int           `query:"Ipv6AddressCount"`
 	Prefixes    []netip.Prefix `query:"Ipv6Prefix"`
-	PrefixCount int            `query:"Ipv6PrefixCount"`
+	PrefixCount *int           `query:"Ipv6PrefixCount"`
 	Token       string         `query:"ClientToken"`
 }
 
@@ -203,42 +209,3 @@ type describeVSwitches struct {
 }
 
 func (r *describeVSwitches) dryRun() bool { return r.Dry }
-
-type allocateAddress struct {
-	Token         string `query:"ClientToken"`
-	Name          string `query:"Name"`
-	Description   string `query:"Description"`
-	Bandwidth     string `query:"Bandwidth"`
-	ChargeType    string `query:"InstanceChargeType"`
-	TrafficCharge string `query:"InternetChargeType"`
-	ISP           string `query:"ISP"`
-	ResourceGroup string `query:"ResourceGroupId"`
-}
-
-type bindAddress struct {
-	Allocation   string     `query:"AllocationId,required"`
-	InstanceID   string     `query:"InstanceId"`
-	InstanceType string     `query:"InstanceType"`
-	Private      netip.Addr `query:"PrivateIpAddress"`
-	Mode         string     `query:"Mode"`
-	VPCID        string     `query:"VpcId"`
-	Token        string     `query:"ClientToken"`
-	Force        bool       `query:"Force"`
-	Dry          bool       `query:"DryRun"`
-}
-
-func (r *bindAddress) dryRun() bool { return r.Dry }
-
-type releaseAddress struct {
-	Allocation string `query:"AllocationId,required"`
-}
-
-type describeAddresses struct {
-	numbered
-	Allocation string `query:"AllocationId"` // or several, with commas
-	Public     string `query:"EipAddress"`   // or several, with commas
-	Instance   string `query:"AssociatedInstanceId"`
-	Kind       string `query:"AssociatedInstanceType"`
-	Status     string `query:"Status"`
-	Tags       []tag  `query:"Tag"`
-}

@@ -2,10 +2,7 @@ package ecs
 
 import (
 	"cmp"
-	_ "embed"
-	"strconv"
-	"strings"
-	"sync"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
 )
@@ -15,6 +12,8 @@ func Shape(o cloudsim.Options) cloudsim.Options {
 	o.Region = cmp.Or(o.Region, "cn-hangzhou")
 	o.Account = cmp.Or(o.Account, "1234567890123456")
 	o.SmallestPage = 1
+	o.Asynchronous = true
+	o.Words = func(action string, e *cloudsim.Error) string { return refusalOf(action, e).Code }
 	o.Prefixes = map[string]string{"subnet": "vsw", "eipalloc": "eip"}
 	if o.Types == nil {
 		o.Types = InstanceTypes()
@@ -23,35 +22,19 @@ func Shape(o cloudsim.Options) cloudsim.Options {
 	o.Quotas.UnattachedIPv4 = cmp.Or(o.Quotas.UnattachedIPv4, 50)
 	o.Quotas.UnattachedIPv6 = cmp.Or(o.Quotas.UnattachedIPv6, 10)
 	o.Quotas.TagsPerResource = cmp.Or(o.Quotas.TagsPerResource, 20)
+	o.Quotas.InterfacesPerGroup = cmp.Or(o.Quotas.InterfacesPerGroup, 2000)
 	o.Quotas.Addresses = cmp.Or(o.Quotas.Addresses, 20)
 	return o
 }
 
-//go:embed itypes.tsv
-var itypeText string
-
-var itypes = sync.OnceValue(func() []cloudsim.InstanceType {
-	var all []cloudsim.InstanceType
-	for line := range strings.Lines(itypeText) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		f := strings.Split(line, "\t")
-		var n [3]int
-		for i := range n {
-			var err error
-			if n[i], err = strconv.Atoi(f[i+1]); err != nil {
-				panic("itypes.tsv: " + line)
-			}
-		}
-		all = append(all, cloudsim.InstanceType{
-			Name: f[0], MaxInterfaces: n[0], Cards: []int{n[0]}, IPv4PerInterface: n[1], IPv6PerInterface: n[2],
-			Hypervisor: "kvm", Source: f[4],
-		})
+// ObservedLatency is what people see of ECS (K): nothing is published. Making an interface
+// is documented to take no time.
+func ObservedLatency() cloudsim.Latency {
+	seconds := func(least, most time.Duration) cloudsim.Range {
+		return cloudsim.Range{Min: least * time.Second, Max: most * time.Second}
 	}
-	return all
-})
-
-// InstanceTypes is the table of types, with its sources.
-func InstanceTypes() []cloudsim.InstanceType { return append([]cloudsim.InstanceType{}, itypes()...) }
+	return cloudsim.Latency{
+		Attach: seconds(2, 10), Detach: seconds(2, 10), Delete: seconds(1, 3), Bind: seconds(1, 5),
+		Start: seconds(10, 20), Stop: seconds(10, 30),
+	}
+}

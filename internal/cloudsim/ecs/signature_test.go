@@ -47,6 +47,7 @@ func TestVerify(t *testing.T) {
 		{"no region", func(v url.Values) { v.Del("RegionId") }, nil, "MissingParameter", 400},
 		{"another region", func(v url.Values) { v.Set("RegionId", "cn-beijing") }, nil, "InvalidRegionId.NotFound", 404},
 		{"another version", func(v url.Values) { v.Set("Version", vpcVersion) }, nil, "InvalidVersion", 400},
+		{"a parameter twice", func(v url.Values) { v["VpcId"] = []string{"a", "b"} }, nil, "InvalidParameter", 400},
 		{"another action", func(v url.Values) { v.Set("Action", "DescribeNothing") }, nil, "InvalidAction.NotFound", 404},
 	}
 	for _, tt := range tests {

@@ -13,6 +13,24 @@ var machineStates = map[cloudsim.InstanceState]string{
 	cloudsim.InstanceStopped: "Stopped", cloudsim.InstanceShutting: "Stopping", cloudsim.InstanceTerminated: "Stopped",
 }
 
+// statesOf are the states that a status is; all but those of what is released for none.
+func statesOf(status string) []string {
+	switch status {
+	case "":
+		return []string{"pending", "running", "stopping", "stopped"}
+	case "Starting":
+		return []string{string(cloudsim.InstancePending)}
+	case "Running":
+		return []string{string(cloudsim.InstanceRunning)}
+	case "Stopping":
+		return []string{string(cloudsim.InstanceStopping)}
+	case "Stopped":
+		return []string{string(cloudsim.InstanceStopped)}
+	default:
+		return []string{"none has " + status}
+	}
+}
+
 // runInstances lists instances. One that is not there, or is released, is no error.
 func runInstances(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *describeInstances) (answer, error) {
 	var f filters
@@ -22,7 +40,7 @@ func runInstances(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r 
 	f.by("availability-zone", r.ZoneID)
 	f.by("instance-type", r.Type)
 	f.by("tag:Name", r.Name)
-	f.by("instance-state-name", "pending", "running", "stopping", "stopped")
+	f.by("instance-state-name", statesOf(r.Status)...)
 	f.tagged(r.Tags)
 	d, err := r.describe(f)
 	if err != nil {
@@ -32,12 +50,7 @@ func runInstances(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r 
 	if err != nil {
 		return nil, err
 	}
-	var all []instanceItem
-	for _, i := range page.Items {
-		if item := instanceOf(c, i); r.Status == "" || item.Status == r.Status {
-			all = append(all, item)
-		}
-	}
+	all := each(page.Items, func(i cloudsim.Instance) instanceItem { return instanceOf(c, i) })
 	got := &instancesAnswer{NextToken: page.NextToken}
 	if got.Instances.List = all; !r.wanted() {
 		got.Instances.List, got.numberedPage, err = cut(r.numbered, mostNumbered, all)
@@ -60,6 +73,9 @@ func instanceOf(c *cloudsim.Cloud, i cloudsim.Instance) instanceItem {
 
 func runTypes(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *describeTypes) (answer, error) {
 	var f filters
+	if len(r.Types) > mostTypes {
+		return nil, refuse(badValue, "InstanceTypes")
+	}
 	f.by("instance-type", r.Types...)
 	if r.MaxResults == 0 && r.NextToken == "" {
 		r.MaxResults = mostNumbered // without paging some are missing [T]
@@ -72,7 +88,7 @@ func runTypes(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *des
 	got := &typesAnswer{NextToken: page.NextToken}
 	got.Types.List = each(page.Items, func(t cloudsim.InstanceType) typeItem {
 		item := typeItem{
-			Name: t.Name, Family: t.Name[:max(strings.LastIndexByte(t.Name, '.'), 0)], ENIs: t.MaxInterfaces, TotalENIs: t.MaxInterfaces,
+			Name: t.Name, Family: t.Name[:max(strings.LastIndexByte(t.Name, '.'), 0)], ENIs: t.MaxInterfaces, TotalENIs: t.MaxInterfaces + t.Members, Trunk: t.Members > 0,
 			IPv4: t.IPv4PerInterface, IPv6: t.IPv6PerInterface, Cards: len(t.Cards),
 		}
 		for n := range t.Cards {
