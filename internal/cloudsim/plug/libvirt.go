@@ -44,6 +44,9 @@ type LibvirtOptions struct {
 	Switch nic.Port
 	// Log is told of guests that do not let go; optional.
 	Log *slog.Logger
+	// Namespace is the path of the network namespace that the switch is in; default is
+	// this program's.
+	Namespace string
 }
 
 // The times of a Libvirt.
@@ -178,7 +181,7 @@ func (l *Libvirt) Clear(ctx context.Context) error {
 		for mac := range cards {
 			err = errors.Join(err, l.Unplug(ctx, instance, mac))
 		}
-		errs = append(errs, err)
+		errs = append(errs, err, l.clearMembers(instance))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("take out what a cloud has plugged in: %w", err)

@@ -29,7 +29,7 @@ type NamespaceOptions struct {
 
 // Namespaces are machines that are network namespaces. A card is one end of a cable,
 // whose other end is a port of the switch: it goes with its port, also out of a
-// container that it was given to. It is a cloudsim.Plugger.
+// container that it was given to. It is a cloudsim.TrunkPlugger.
 type Namespaces struct {
 	opts NamespaceOptions
 
@@ -116,6 +116,24 @@ func (n *Namespaces) Unplug(_ context.Context, instance string, mac cloudsim.MAC
 	return nil
 }
 
+// Join implements cloudsim.TrunkPlugger.
+func (n *Namespaces) Join(_ context.Context, instance string, trunk cloudsim.MAC, vlan int, mac cloudsim.MAC) error {
+	err := inside(n.opts.Switch, func(ports *link.Handle) error { return join(ports, instance, n.opts.Bridge, port(trunk), vlan, mac) })
+	if err != nil {
+		return fmt.Errorf("join %s to trunk %s of %s: %w", mac, trunk, instance, err)
+	}
+	return nil
+}
+
+// Leave implements cloudsim.TrunkPlugger.
+func (n *Namespaces) Leave(_ context.Context, instance string, trunk cloudsim.MAC, vlan int, mac cloudsim.MAC) error {
+	err := inside(n.opts.Switch, func(ports *link.Handle) error { return leave(ports, port(trunk), vlan, mac) })
+	if err != nil {
+		return fmt.Errorf("take %s from trunk %s of %s: %w", mac, trunk, instance, err)
+	}
+	return nil
+}
+
 func remove(ports *link.Handle, mac cloudsim.MAC) error {
 	at, err := ports.ByName(port(mac))
 	if errors.Is(err, link.ErrNotFound) {
@@ -142,4 +160,4 @@ func inside(path string, do func(*link.Handle) error) error {
 	return errors.Join(err, ns.Close())
 }
 
-var _ cloudsim.Plugger = (*Namespaces)(nil)
+var _ cloudsim.TrunkPlugger = (*Namespaces)(nil)
