@@ -46,6 +46,7 @@ type Control struct {
 //	POST   /faults        plan more: a Plan, in JSON or YAML
 //	DELETE /faults        take back all faults, or with ?name=… those of the names
 //	POST   /foreign       put interfaces of somebody else's into the world
+//	POST   /claims        let a member of a floating address (HaVip) have it
 //	GET    /log?after=N   the entries after number N
 //	GET    /counts        how often each API was called
 func New(o Options) *Control {
@@ -58,6 +59,7 @@ func New(o Options) *Control {
 	c.mux.HandleFunc("POST /faults", c.plan)
 	c.mux.HandleFunc("DELETE /faults", c.clear)
 	c.mux.HandleFunc("POST /foreign", c.plant)
+	c.mux.HandleFunc("POST /claims", c.claim)
 	c.mux.HandleFunc("GET /log", c.log)
 	c.mux.HandleFunc("GET /counts", func(w http.ResponseWriter, _ *http.Request) { write(w, o.Cloud.Counts()) })
 	return c
@@ -142,6 +144,27 @@ func (c *Control) plant(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	write(w, map[string][]string{"interfaces": list(ids)})
+}
+
+// A claim is what a member does by announcing the address in its network.
+type claim struct {
+	HaVip  string `json:"havip"`
+	Member string `json:"member"`
+}
+
+func (c *Control) claim(w http.ResponseWriter, r *http.Request) {
+	var asked claim
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&asked)
+	if err == nil {
+		err = c.opts.Cloud.ClaimHaVip(asked.HaVip, asked.Member)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	write(w, asked)
 }
 
 func (c *Control) log(w http.ResponseWriter, r *http.Request) {

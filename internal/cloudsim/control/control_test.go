@@ -120,6 +120,31 @@ func TestForeignByHTTP(t *testing.T) {
 	}
 }
 
+// A member has a floating address from when it claims it.
+func TestClaimsByHTTP(t *testing.T) {
+	t.Parallel()
+	c, cloud, subnet := open(t)
+	made, err := cloud.AddInstances(cloudsim.RunInstances{Type: "m5.large", Subnet: subnet, Count: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := cloud.CreateHaVip(t.Context(), cloudsim.Call{}, cloudsim.NewHaVip{Subnet: subnet})
+	for _, i := range made {
+		if err == nil {
+			err = cloud.AssociateHaVip(t.Context(), cloudsim.Call{}, cloudsim.HaVipMember{HaVip: v.ID, Instance: i.ID})
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said map[string]string
+	code := ask(t, c, "POST", "/claims", `{"havip":"`+v.ID+`","member":"`+made[1].ID+`"}`, &said)
+	page, err := cloud.DescribeHaVips(t.Context(), cloudsim.Call{}, cloudsim.Describe{})
+	if err != nil || code != http.StatusOK || page.Items[0].Master != made[1].ID {
+		t.Errorf("%d %v, %+v, %v", code, said, page, err)
+	}
+}
+
 // Each wrong request is refused with all that is wrong, and changes nothing.
 func TestWrongRequestsToTheControl(t *testing.T) {
 	t.Parallel()
@@ -132,6 +157,8 @@ func TestWrongRequestsToTheControl(t *testing.T) {
 		{"POST", "/faults", "{", "read plan"},
 		{"POST", "/foreign", `[{"colour":1}]`, "colour"},
 		{"POST", "/foreign", `[{"subnet":"subnet-0"}]`, "subnet"},
+		{"POST", "/claims", `{"havip":"havip-0","member":"i-0"}`, "havip-0"},
+		{"POST", "/claims", `{"colour":1}`, "colour"},
 		{"GET", "/log?after=x", "", "after"},
 	} {
 		var said struct{ Error string }
