@@ -1,6 +1,7 @@
 package cloudsim_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -164,4 +165,68 @@ func TestHaVips(t *testing.T) {
 		}
 		w.create(cloudsim.CreateInterface{Primary: v.Addr})
 	})
+}
+
+// A rack is a bench that can have VLANs on cards.
+type rack struct {
+	*bench
+	vlans map[string]int // by the trunk's and the member's MAC
+}
+
+func (r rack) Join(_ context.Context, _ string, trunk cloudsim.MAC, vlan int, mac cloudsim.MAC) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.vlans[trunk.String()+mac.String()] = vlan
+	return nil
+}
+
+func (r rack) Leave(_ context.Context, _ string, trunk cloudsim.MAC, _ int, mac cloudsim.MAC) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.vlans, trunk.String()+mac.String())
+	return nil
+}
+
+func (r rack) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.vlans)
+}
+
+// Members are plugged in where that can be done, and leave with their trunk; where it
+// cannot, attaching fails.
+func TestMembersArePluggedIn(t *testing.T) {
+	for _, able := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &bench{in: map[string]string{}}
+			r := rack{b, map[string]int{}}
+			o := cloudsim.Options{Asynchronous: true, Types: trunkTypes, Latency: fixed, Plugger: b}
+			if able {
+				o.Plugger = r
+			}
+			w := newWorld(t, o)
+			trunk := w.trunk()
+			member := w.plugged(cloudsim.CreateInterface{}, trunk.ID)
+			if !able {
+				if member.Status != cloudsim.StatusAvailable {
+					t.Errorf("without VLANs the member is %+v", member)
+				}
+				return
+			}
+			if got := r.vlans[trunk.MAC.String()+member.MAC.String()]; got != member.Attachment.VLAN || b.has(member.MAC) != "" {
+				t.Errorf("it has VLAN %d, and says %+v", got, member.Attachment)
+			}
+			must("", w.detach(member.Attachment.ID, false))(t)
+			if waits(); r.count() != 0 {
+				t.Errorf("detached it has %v", r.vlans)
+			}
+			w.plugged(cloudsim.CreateInterface{}, trunk.ID)
+			must(w.TerminateInstances(t.Context(), w.call, w.node.ID))(t)
+			waits()
+			w.get(member.ID) // so that what is due happens
+			if synctest.Wait(); r.count() != 0 || b.has(trunk.MAC) != "" {
+				t.Errorf("without the instance there is %v, %v", r.vlans, b.in)
+			}
+		})
+	}
 }

@@ -92,8 +92,12 @@ func (t *turn) candidates(d Describe) []numbered[Interface] {
 			all = append(all, numbered[Interface]{e.n, seen.ID, seen})
 		}
 	}
-	if len(d.IDs) > 0 {
-		for _, id := range d.IDs {
+	ids := d.IDs
+	if len(ids) == 0 {
+		ids = d.exact("network-interface-id")
+	}
+	if len(ids) > 0 {
+		for _, id := range ids {
 			if e := cmp.Or(c.enis[id], c.ghosts[id]); e != nil {
 				look(e)
 			}

@@ -118,6 +118,7 @@ func (c *Cloud) part(e *eni, a *Attachment, at time.Time) {
 	}
 	for _, id := range e.now.Members {
 		if m := c.enis[id]; m != nil && m.now.Attachment != nil {
+			c.unplug(m, a.Instance, func(time.Time) {})
 			c.fallBack(m, at, "detached")
 		}
 	}

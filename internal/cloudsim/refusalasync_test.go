@@ -8,16 +8,19 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 )
 
+// trunkTypes are such as can have trunks, and one that cannot.
+var trunkTypes = []cloudsim.InstanceType{
+	{Name: "m5.large", MaxInterfaces: 3, Cards: []int{3}, IPv4PerInterface: 4, IPv6PerInterface: 2, Members: 2},
+	{Name: "old", MaxInterfaces: 2, Cards: []int{2}, IPv4PerInterface: 2},
+}
+
 // slow is a world whose cloud has the states of Alibaba Cloud, and trunks.
 func slow(t *testing.T) *world {
 	t.Helper()
 	return newWorld(t, cloudsim.Options{
 		Asynchronous: true, Latency: fixed,
 		Quotas: cloudsim.Quotas{InterfacesPerGroup: 8, HaVips: 3, HaVipMembers: 2, HaVipsPerInstance: 1},
-		Types: []cloudsim.InstanceType{
-			{Name: "m5.large", MaxInterfaces: 3, Cards: []int{3}, IPv4PerInterface: 4, IPv6PerInterface: 2, Members: 2},
-			{Name: "old", MaxInterfaces: 2, Cards: []int{2}, IPv4PerInterface: 2},
-		},
+		Types:  trunkTypes,
 	})
 }
 

@@ -44,6 +44,7 @@ var limits = map[string]string{
 	"AssignIpv6Addresses":      "ip.limit",
 	"AllocateAddress":          "address.quota",
 	"CreateTags":               "tag.limit",
+	"CreateHaVip":              "havip.quota",
 }
 
 // say is the error that a fault brings: as it says, or else r.

@@ -90,7 +90,9 @@ func runDescribe(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *
 	f.by("attachment.instance-id", r.InstanceID)
 	f.by("subnet-id", r.VSwitchID)
 	f.by("vpc-id", r.VPCID)
-	f.by("group-id", r.GroupID)
+	if f.by("group-id", r.GroupID); r.GroupID != "" {
+		f.by(".first", "false") // it asks for secondary ones alone [D]
+	}
 	f.by("private-ip-address", text(r.Primary))
 	f.by("addresses.private-ip-address", each(r.Addrs, text)...)
 	f.by("ipv6-addresses.ipv6-address", each(r.IPv6, text)...)
