@@ -1,5 +1,5 @@
-// Package site is a cloud in memory with all its doors open: the API of EC2, the
-// metadata of each instance, and the control of its faults.
+// Package site is a cloud in memory with all its doors open: its API, the metadata of
+// each instance, and the control of its faults.
 package site
 
 import (
@@ -22,10 +22,15 @@ import (
 
 // Options shape a site. All are optional.
 type Options struct {
+	// API is EC2 or ECS; default is EC2.
+	API string
+	// Slow has each transition take as long as people observe it, and Throttled each
+	// call have its bucket, as far as that is known.
+	Slow, Throttled bool
 	// Listen and Control are where the API and the control listen; default a
 	// free port of 127.0.0.1 each. There is no authentication on the control.
 	Listen, Control string
-	// Instances is how many there are, of Type (m5.large), in turn in each zone.
+	// Instances is how many there are, of Type (m5.large or ecs.g7.xlarge), in turn in each zone.
 	Instances int
 	Type      string
 	// Machines are instances besides, of Type too, that stand for machines: all in
@@ -33,7 +38,7 @@ type Options struct {
 	Machines []Machine
 	// Metadata is where all instances have their metadata besides, as EC2's have it
 	// at 169.254.169.254:80: each is known by the address that it asks from, which is
-	// one of its interfaces' or its Machine's. Empty is nowhere.
+	// one of its interfaces' or its Machine's. Empty is nowhere. Of EC2 alone.
 	Metadata string
 	// Faults is a file with a plan, which is watched.
 	Faults string
@@ -53,19 +58,17 @@ type Machine struct {
 	Addr netip.Addr
 }
 
-// The key that everybody may sign with.
-const (
-	accessKey = "AKIACLOUDINMEMORY000"
-	secretKey = "a-secret-that-everybody-may-know"
-)
+// secretKey belongs to the access key that everybody may sign with.
+const secretKey = "a-secret-that-everybody-may-know"
 
 // A Site runs until Close.
 type Site struct {
 	About About
 	Cloud *cloudsim.Cloud
-	// Metadata is the service behind the instances' listeners.
+	// Metadata is the service behind the instances' listeners; nil where the API has none.
 	Metadata *imds.Service
 
+	api     api
 	keys    map[string]ec2.Key
 	closers []func() error
 	close   func() error
@@ -73,7 +76,8 @@ type Site struct {
 
 // About is what its user needs to know of a site.
 type About struct {
-	// Endpoint is the URL of the API, Control that of the control.
+	// API is what it speaks, Endpoint the URL of that, Control that of the control.
+	API      string `json:"api"`
 	Endpoint string `json:"endpoint"`
 	Control  string `json:"control"`
 	Region   string `json:"region"`
@@ -103,8 +107,9 @@ type Instance struct {
 	Type   string `json:"type"`
 	Zone   string `json:"zone"`
 	Subnet string `json:"subnet"`
-	// Metadata is the URL of its metadata service, which it has for itself.
-	Metadata string `json:"metadata"`
+	// Metadata is the URL of its metadata service, which it has for itself; empty where
+	// the API has none.
+	Metadata string `json:"metadata,omitempty"`
 }
 
 // Start opens a site. It is the caller's to Close.
@@ -112,15 +117,19 @@ func Start(ctx context.Context, o Options) (*Site, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Cloud.Quotas.Interfaces == 0 { // those of the instances are none that anybody asked for
-		o.Cloud.Quotas.Interfaces = cloudsim.DefaultQuotas().Interfaces + o.Instances + len(o.Machines)
+	o, api, err := o.withAPI()
+	if err != nil {
+		return nil, err
 	}
 	cloud := cloudsim.New(o.Cloud)
-	s := &Site{Cloud: cloud, keys: o.Keys, Metadata: imds.New(imds.Options{
-		Source: cloud, Tags: true, Seed: o.Cloud.Seed, Role: func(string) string { return "node" }, HopLimit: hopLimit,
-	})}
+	s := &Site{Cloud: cloud, api: api, keys: o.Keys}
+	if api.metadata {
+		s.Metadata = imds.New(imds.Options{
+			Source: cloud, Tags: true, Seed: o.Cloud.Seed, Role: func(string) string { return "node" }, HopLimit: hopLimit,
+		})
+	}
 	s.close = sync.OnceValue(s.shut)
-	s.About = About{Region: cloud.Region(), Account: cloud.Account(), AccessKey: accessKey, SecretKey: secretKey, Instances: []Instance{}}
+	s.About = About{API: o.API, Region: cloud.Region(), Account: cloud.Account(), AccessKey: api.access, SecretKey: secretKey, Instances: []Instance{}}
 	if err := s.open(ctx, o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -133,6 +142,9 @@ const hopLimit = 1
 
 // openMetadata opens the instances' metadata.
 func (s *Site) openMetadata(ctx context.Context, o Options) error {
+	if s.Metadata == nil {
+		return nil
+	}
 	for i := range s.About.Instances {
 		instance := &s.About.Instances[i]
 		listener, err := s.Metadata.Listen(ctx, instance.ID, "127.0.0.1:0")
@@ -167,11 +179,11 @@ func (s *Site) open(ctx context.Context, o Options) error {
 	if err := s.openMetadata(ctx, o); err != nil {
 		return err
 	}
-	api, err := listen(ctx, "EC2's API", o.Listen)
+	front, err := listen(ctx, s.api.label, o.Listen)
 	if err != nil {
 		return err
 	}
-	s.About.Endpoint = s.serve(api, ec2.New(ec2.Options{Cloud: s.Cloud, Keys: s.key, Log: o.Log}))
+	s.About.Endpoint = s.serve(front, s.api.door(s, o))
 	door, err := listen(ctx, "the control", o.Control)
 	if err != nil {
 		return err
@@ -200,7 +212,7 @@ func (s *Site) open(ctx context.Context, o Options) error {
 // instance makes one.
 func (s *Site) instance(o Options, m Machine, subnet Subnet) error {
 	made, err := s.Cloud.AddInstances(cloudsim.RunInstances{
-		ID: m.ID, Type: cmp.Or(o.Type, "m5.large"), Subnet: subnet.ID, Tags: cloudsim.Tags{"Name": m.Name},
+		ID: m.ID, Type: o.Type, Subnet: subnet.ID, Tags: cloudsim.Tags{"Name": m.Name},
 	})
 	if err != nil {
 		return fmt.Errorf("make instance %s: %w", m.Name, err)
@@ -223,7 +235,7 @@ func (s *Site) furnish(o Options) error {
 	s.About.Group = group.ID
 	for n, zone := range []string{"a", "b"} {
 		subnet, err := s.Cloud.AddSubnet(cloudsim.Subnet{
-			VPC: vpc.ID, Zone: s.Cloud.Region() + zone,
+			VPC: vpc.ID, Zone: s.Cloud.Region() + s.api.zone + zone,
 			CIDR:  netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 80, byte(64 * n), 0}), 18),
 			CIDR6: netip.MustParsePrefix(fmt.Sprintf("fd80:0:0:%x::/64", n)),
 		})
@@ -248,11 +260,14 @@ func (s *Site) furnish(o Options) error {
 // key is the key that everybody has, one of Options.Keys, or one that an instance's
 // metadata gave out.
 func (s *Site) key(access string) (ec2.Key, bool) {
-	if access == accessKey {
+	if access == s.api.access {
 		return ec2.Key{Secret: secretKey}, true
 	}
 	if k, ok := s.keys[access]; ok {
 		return k, true
+	}
+	if s.Metadata == nil {
+		return ec2.Key{}, false
 	}
 	k, ok := s.Metadata.Key(access)
 	return ec2.Key{Secret: k.Secret, Session: k.Session, Expires: k.Expires}, ok
