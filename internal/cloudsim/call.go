@@ -1,11 +1,16 @@
 package cloudsim
 
-import "context"
+import (
+	"context"
+	"net/netip"
+)
 
 // A Call is what stands around a request.
 type Call struct {
 	// Caller is the access key; for the log, the lag and the policy.
 	Caller string
+	// From is where the request came from, as far as the face knows; for the policy.
+	From netip.Addr
 	// Region is the one that was asked; another than the cloud's is refused.
 	// Empty is the cloud's.
 	Region string

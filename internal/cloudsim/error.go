@@ -11,6 +11,8 @@ import (
 // An Error is a refused call, in EC2's words.
 type Error struct {
 	Code, Message string
+	// Because is what the policy said, where that is why; otherwise nil.
+	Because error
 	// Status is the HTTP status.
 	Status int
 	// Key is the table's, for a face that refuses in other words; empty where a fault
@@ -22,6 +24,9 @@ type Error struct {
 
 // Error reads "InvalidSubnetID.NotFound: The subnet ID 'subnet-1' does not exist".
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Unwrap is what the policy said.
+func (e *Error) Unwrap() error { return e.Because }
 
 // A WireError is what a caller gets of a fault of the wire: always where the
 // call was not done, and otherwise where it brought no Wire.

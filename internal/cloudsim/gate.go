@@ -137,7 +137,7 @@ func (t *turn) allowed(o op) error {
 		on = o.resources(t)
 	}
 	if err := policy.Allow(t.call, on); err != nil {
-		return refuse("denied", err.Error())
+		return denied(err)
 	}
 	if len(o.tags) == 0 {
 		return nil
@@ -149,10 +149,17 @@ func (t *turn) allowed(o op) error {
 			continue
 		}
 		if err := policy.Allow(tagging, []Resource{r}); err != nil {
-			return refuse("denied", err.Error())
+			return denied(err)
 		}
 	}
 	return nil
+}
+
+// denied is the refusal of what the policy does not allow.
+func denied(err error) error {
+	e := refuse("denied", err.Error())
+	e.Because = err
+	return e
 }
 
 // effect says that all is checked and the world changes now; or, of a dry run,
