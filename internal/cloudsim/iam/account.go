@@ -2,8 +2,6 @@ package iam
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
@@ -12,16 +10,33 @@ import (
 // An Account is who is known in a cloud and what they may: a cloudsim.Policy. A
 // caller who is not known may nothing. It may be used concurrently.
 type Account struct {
+	// Dialect is the cloud's; optional: IAM().
+	Dialect Dialect
 	// Region and ID are the cloud's; required.
 	Region, ID string
+	// Assumed says whose role a temporary key stands for; optional.
+	Assumed func(accessKey string) (s Session, ok bool)
 
 	mu    sync.Mutex
 	users map[string]user // by access key
+	roles map[string][]Document
 }
 
+// A Session is somebody who has taken a role, such as an instance.
+type Session struct{ Role, Name string }
+
 type user struct {
+	name     string
 	arn      string
+	role     bool
 	policies []Document
+}
+
+func (a *Account) dialect() Dialect {
+	if a.Dialect.action == nil {
+		return IAM()
+	}
+	return a.Dialect
 }
 
 // Attach gives a caller these policies and no others; name is a user's or a
@@ -32,26 +47,59 @@ func (a *Account) Attach(accessKey, name string, policies ...Document) {
 	if a.users == nil {
 		a.users = map[string]user{}
 	}
-	a.users[accessKey] = user{"arn:aws:iam::" + a.ID + ":" + name, policies}
+	a.users[accessKey] = user{name: name, arn: a.dialect().who + a.ID + ":" + name, policies: policies}
+}
+
+// AttachRole gives a role these policies and no others, and so each of its sessions.
+func (a *Account) AttachRole(role string, policies ...Document) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.roles == nil {
+		a.roles = map[string][]Document{}
+	}
+	a.roles[role] = policies
+}
+
+// user finds who has an access key.
+func (a *Account) user(accessKey string) (user, bool) {
+	var s Session
+	assumed := false
+	if a.Assumed != nil {
+		s, assumed = a.Assumed(accessKey)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if u, ok := a.users[accessKey]; ok || !assumed {
+		return u, ok
+	}
+	return user{
+		name: s.Role + ":" + s.Name, arn: a.dialect().assumed + a.ID + ":assumed-role/" + s.Role + "/" + s.Name,
+		role: true, policies: a.roles[s.Role],
+	}, true
 }
 
 // Allow is nil if the call is allowed on each of the resources. The error is a
 // *Refusal.
 func (a *Account) Allow(call cloudsim.Call, on []cloudsim.Resource) error {
-	a.mu.Lock()
-	u, known := a.users[call.Caller]
-	a.mu.Unlock()
+	u, known := a.user(call.Caller)
 	if !known {
 		return &Refusal{}
 	}
-	action := "ec2:" + call.API
-	if len(on) == 0 && !Mentions(u.policies, action) { // what is not there is told of only to those who might act on it
-		return &Refusal{u.arn, action, "*", false}
+	speech := a.dialect()
+	action := speech.action(call)
+	if action == "" {
+		return nil
 	}
-	for _, r := range on {
-		request := Request{Action: action, Resource: a.arn(r), Keys: a.keys(call, r)}
+	refusal := Refusal{User: u.arn, Name: u.name, Account: a.ID, Role: u.role, Action: action}
+	if len(on) == 0 && !Mentions(u.policies, action) { // what is not there is told of only to those who might act on it
+		refusal.Resource = "*"
+		return &refusal
+	}
+	for _, r := range speech.about(call, on) {
+		request := Request{Action: action, Resource: speech.arn(a, r), Keys: speech.keys(a, call, r)}
 		if d := Decide(u.policies, request); !d.Allowed {
-			return &Refusal{u.arn, action, request.Resource, d.Denied}
+			refusal.Resource, refusal.Denied = request.Resource, d.Denied
+			return &refusal
 		}
 	}
 	return nil
@@ -59,8 +107,11 @@ func (a *Account) Allow(call cloudsim.Call, on []cloudsim.Resource) error {
 
 // A Refusal is why a call is not allowed.
 type Refusal struct {
-	// User is the caller's ARN; empty if nobody knows the caller.
-	User, Action, Resource string
+	// User is the caller's ARN; empty if nobody knows the caller. Name is without
+	// what all of the Account have, and Role says that it is a role's session.
+	User, Name, Account string
+	Role                bool
+	Action, Resource    string
 	// Denied: a statement denies it; otherwise none allows it.
 	Denied bool
 }
@@ -74,47 +125,4 @@ func (r *Refusal) Error() string {
 		return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s with an explicit deny in an identity-based policy", r.User, r.Action, r.Resource)
 	}
 	return fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", r.User, r.Action, r.Resource, r.Action)
-}
-
-// arn is a resource's; what is to be made has no id yet.
-func (a *Account) arn(r cloudsim.Resource) string {
-	if r.Type == "*" {
-		return "*"
-	}
-	id := r.ID
-	if id == "" {
-		id = "*"
-	}
-	return "arn:aws:ec2:" + a.Region + ":" + a.ID + ":" + r.Type + "/" + id
-}
-
-// keys are what conditions can ask of a call on one resource.
-func (a *Account) keys(call cloudsim.Call, r cloudsim.Resource) map[string][]string {
-	keys := map[string][]string{"aws:RequestedRegion": {a.Region}, "ec2:Region": {a.Region}}
-	for key, value := range r.Tags {
-		keys["aws:ResourceTag/"+key] = []string{value}
-		keys["ec2:ResourceTag/"+key] = []string{value}
-	}
-	for key, value := range r.Wanted {
-		keys["aws:RequestTag/"+key] = []string{value}
-	}
-	if len(r.Wanted) > 0 {
-		keys["aws:TagKeys"] = slices.Sorted(maps.Keys(r.Wanted))
-	}
-	if r.VPC != "" {
-		keys["ec2:Vpc"] = []string{a.arn(cloudsim.Resource{Type: "vpc", ID: r.VPC})}
-	}
-	if r.Subnet != "" {
-		keys["ec2:Subnet"] = []string{a.arn(cloudsim.Resource{Type: "subnet", ID: r.Subnet})}
-	}
-	if r.Zone != "" {
-		keys["ec2:AvailabilityZone"] = []string{r.Zone}
-	}
-	if r.Type == "instance" && r.ID != "" {
-		keys["ec2:InstanceID"] = []string{r.ID}
-	}
-	if call.Creating != "" {
-		keys["ec2:CreateAction"] = []string{call.Creating}
-	}
-	return keys
 }

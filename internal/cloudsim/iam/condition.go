@@ -9,6 +9,8 @@ import (
 // An operator is what a condition does, taken apart.
 type operator struct {
 	same func(want, have string) bool
+	// form is what its values must be like; nil is anything.
+	form func(value string) bool
 	// not: none of the values may be the key's.
 	not bool
 	// ifExists: it holds where the key is not there.
@@ -19,38 +21,42 @@ type operator struct {
 	null bool
 }
 
-// parseOperator knows those that policies about EC2 use; false for others.
-func parseOperator(name string) (o operator, ok bool) {
+// iamOperator knows those that policies about EC2 use; false for others.
+func iamOperator(name string) (o operator, ok bool) {
 	name, o.all = strings.CutPrefix(name, "ForAllValues:")
 	if !o.all {
 		name, o.any = strings.CutPrefix(name, "ForAnyValue:")
 	}
 	name, o.ifExists = strings.CutSuffix(name, "IfExists")
-	equal := func(want, have string) bool { return want == have }
+	if o.ofTexts(name) {
+		return o, true
+	}
 	switch name {
-	case "StringEquals":
-		o.same = equal
-	case "StringNotEquals":
-		o.same, o.not = equal, true
-	case "StringEqualsIgnoreCase":
-		o.same = strings.EqualFold
-	case "StringNotEqualsIgnoreCase":
-		o.same, o.not = strings.EqualFold, true
-	case "StringLike":
-		o.same = like
-	case "StringNotLike":
-		o.same, o.not = like, true
 	case "ArnEquals", "ArnLike": // the same, says IAM
 		o.same = likeARN
 	case "ArnNotEquals", "ArnNotLike":
 		o.same, o.not = likeARN, true
-	case "Bool":
-		o.same = strings.EqualFold
 	case "Null":
 		o.null = true
 		return o, !o.all && !o.any && !o.ifExists
 	}
 	return o, o.same != nil
+}
+
+// ofTexts makes it one of those that are about texts; false if it is none.
+func (o *operator) ofTexts(name string) bool {
+	switch name {
+	case "StringEquals", "StringNotEquals":
+		o.same = func(want, have string) bool { return want == have }
+	case "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", "Bool":
+		o.same = strings.EqualFold
+	case "StringLike", "StringNotLike":
+		o.same = like
+	default:
+		return false
+	}
+	o.not = strings.HasPrefix(name, "StringNot")
+	return true
 }
 
 // holds says whether the condition is met.

@@ -1,4 +1,5 @@
-// Package iam decides by IAM's policies who may do what.
+// Package iam decides by policies who may do what: by those of AWS's IAM, and by
+// those of Alibaba Cloud's RAM, whose language is a dialect of the same.
 package iam
 
 import (

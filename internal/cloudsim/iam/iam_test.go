@@ -219,14 +219,17 @@ func TestParse(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"Version":"2012-10-17","Statement":[`+all+`]}`), "a*b")
 	f.Add([]byte(`{"Version":"2012-10-17","Statement":{"Effect":"Deny","NotAction":"*","NotResource":"*","Condition":{"Null":{"a:b":true}}}}`), "x")
+	f.Add([]byte(`{"Version":"1","Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"IpAddress":{"acs:SourceIp":"10.0.0.0/8"},"DateLessThan":{"acs:CurrentTime":"2026-01-02T03:04:05Z"}}}}`), "acs:SourceIp")
 	f.Fuzz(func(t *testing.T, text []byte, value string) {
-		d, err := iam.Parse(text)
-		if err != nil {
-			return
-		}
-		got := iam.Decide([]iam.Document{d}, iam.Request{Action: "ec2:" + value, Resource: value, Keys: map[string][]string{value: {value}}})
-		if got.Allowed && got.Denied {
-			t.Errorf("both: %+v", got)
+		for _, dialect := range []iam.Dialect{iam.IAM(), iam.RAM()} {
+			d, err := dialect.Parse(text)
+			if err != nil {
+				continue
+			}
+			got := iam.Decide([]iam.Document{d}, iam.Request{Action: "ec2:" + value, Resource: value, Keys: map[string][]string{value: {value}}})
+			if got.Allowed && got.Denied {
+				t.Errorf("both: %+v", got)
+			}
 		}
 	})
 }

@@ -25,7 +25,7 @@ func like(pattern, text string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// arnParts is how many parts an ARN has; the last may have colons in it.
+// arnParts is how many parts IAM's ARNs have; the last may have colons in it.
 const arnParts = 6
 
 // likeARN matches ARNs part by part, so that * does not reach over a colon.

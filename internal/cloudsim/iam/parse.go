@@ -51,10 +51,13 @@ func (t *texts) UnmarshalJSON(raw []byte) error {
 	return json.Unmarshal(raw, (*[]string)(t))
 }
 
+// Parse reads a policy of IAM's.
+func Parse(text []byte) (Document, error) { return IAM().Parse(text) }
+
 // Parse reads a policy that is attached to a user or a role. The error has all
-// that is wrong with its statements, by their numbers: what IAM would refuse,
+// that is wrong with its statements, by their numbers: what the cloud would refuse,
 // and what this package does not know, so that nothing is passed over.
-func Parse(text []byte) (Document, error) {
+func (l Dialect) Parse(text []byte) (Document, error) {
 	if err := noTwins(text); err != nil {
 		return Document{}, fmt.Errorf("read policy: %w", err)
 	}
@@ -72,15 +75,18 @@ func Parse(text []byte) (Document, error) {
 		return Document{}, fmt.Errorf("read policy: Statement: %w", err)
 	}
 	var faults []error
-	if d.Version != "2012-10-17" {
-		faults = append(faults, fmt.Errorf("its Version is %q: want 2012-10-17, the only one that is known here", d.Version))
+	if d.Version != l.version {
+		faults = append(faults, fmt.Errorf("its Version is %q: want %s, the only one that is known here", d.Version, l.version))
+	}
+	if d.ID != "" && !l.names {
+		faults = append(faults, fmt.Errorf("its Id is %q: a policy has none here", d.ID))
 	}
 	if len(all) == 0 {
 		faults = append(faults, errors.New("no Statement: it would allow nothing"))
 	}
 	sids := map[string]bool{}
 	for n, s := range all {
-		made, err := s.check()
+		made, err := s.check(l)
 		if s.Sid != "" && sids[s.Sid] {
 			err = errors.Join(err, errors.New("the Sid is another statement's too"))
 		}
@@ -152,14 +158,20 @@ var (
 )
 
 // check makes a statement, and tells all that is wrong with it.
-func (s statement) check() (Statement, error) {
+func (s statement) check(l Dialect) (Statement, error) {
 	made := Statement{
 		Sid: s.Sid, Deny: s.Effect == "Deny", Actions: s.Action, NotActions: s.NotAction, Resources: s.Resource, NotResources: s.NotResource,
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if !sidForm.MatchString(s.Sid) {
+	switch {
+	case !sidForm.MatchString(s.Sid):
 		fault("Sid %q: want letters and digits", s.Sid)
+	case s.Sid != "" && !l.names:
+		fault("Sid %q: a statement has none here", s.Sid)
+	}
+	if len(s.NotResource) > 0 && !l.notResource {
+		fault("NotResource is not known here: want Resource")
 	}
 	if s.Effect != "Allow" && s.Effect != "Deny" {
 		fault("Effect %q: want Allow or Deny", s.Effect)
@@ -172,12 +184,12 @@ func (s statement) check() (Statement, error) {
 	}
 	for _, a := range slices.Concat(s.Action, s.NotAction) {
 		if !actionForm.MatchString(a) {
-			fault("Action %q: want one such as ec2:DescribeSubnets", a)
+			fault("Action %q: want one such as %s", a, l.anAction)
 		}
 	}
 	for _, r := range slices.Concat(s.Resource, s.NotResource) {
-		if r != "*" && (!strings.HasPrefix(r, "arn:") || strings.Count(r, ":") < arnParts-1) {
-			fault("Resource %q: want * or an ARN such as arn:aws:ec2:*:*:network-interface/*", r)
+		if r != "*" && (!strings.HasPrefix(r, l.prefix) || strings.Count(r, ":") < l.parts-1) {
+			fault("Resource %q: want * or an ARN such as %s", r, l.anARN)
 		}
 		if strings.Contains(r, "${") {
 			fault("Resource %q: variables are not known here", r)
@@ -185,7 +197,7 @@ func (s statement) check() (Statement, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Condition)) {
 		for _, key := range slices.Sorted(maps.Keys(s.Condition[name])) {
-			c, err := condition(name, key, s.Condition[name][key])
+			c, err := l.condition(name, key, s.Condition[name][key])
 			if err != nil {
 				faults = append(faults, err)
 			}
@@ -195,23 +207,29 @@ func (s statement) check() (Statement, error) {
 	return made, errors.Join(faults...)
 }
 
-func condition(name, key string, values texts) (Condition, error) {
+func (l Dialect) condition(name, key string, values texts) (Condition, error) {
 	c := Condition{Operator: name, Key: key, Values: values}
-	op, ok := parseOperator(name)
+	op, ok := l.operator(name)
 	c.op = op
 	var err error
 	if !ok {
 		err = fmt.Errorf("condition %q: not known here", name)
 	}
-	if !strings.Contains(key, ":") {
-		err = errors.Join(err, fmt.Errorf("condition key %q: want one such as aws:RequestTag/team", key))
+	switch {
+	case !strings.Contains(key, ":"):
+		err = errors.Join(err, fmt.Errorf("condition key %q: want one such as %s", key, l.aKey))
+	case l.hasKey != nil && !l.hasKey(key):
+		err = errors.Join(err, fmt.Errorf("condition key %q: not known here", key))
 	}
 	if len(values) == 0 {
 		err = errors.Join(err, fmt.Errorf("condition %s of %s: no value", name, key))
 	}
 	for _, v := range values {
-		if strings.Contains(v, "${") {
+		switch {
+		case strings.Contains(v, "${"):
 			err = errors.Join(err, fmt.Errorf("value %q of %s: variables are not known here", v, key))
+		case op.form != nil && !op.form(v):
+			err = errors.Join(err, fmt.Errorf("value %q of %s: %s cannot be held against it", v, key, name))
 		}
 	}
 	return c, err
