@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"unicode"
@@ -101,6 +102,9 @@ func (f *Face) read(r *http.Request) (request, *refusal) {
 	}
 	asked, no := f.parse(values, f.opts.Cloud.Strict())
 	asked.call.Caller, asked.call.Region = values.Get("AccessKeyId"), values.Get("RegionId")
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		asked.call.From = from.Addr()
+	}
 	return asked, no
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/internal/cloudsim/iam"
 	"github.com/nicferry/nicferry/internal/cloudsim/query"
 )
 
@@ -39,6 +40,7 @@ const (
 	noGroup       reason = "wire.resourcegroup"
 	badFilter     reason = "wire.filter"
 	badTarget     reason = "wire.instancetype"
+	explicitDeny  reason = "denied.explicit" // by a statement of a policy
 )
 
 // A refusal is an answer that says no, in ECS's words.
@@ -128,6 +130,9 @@ func refusalOf(action string, err error) *refusal {
 	said, ok := errors.AsType[*cloudsim.Error](err)
 	if !ok {
 		return &refusal{"InternalError", err.Error(), http.StatusInternalServerError}
+	}
+	if why, ok := errors.AsType[*iam.Refusal](err); ok && why.Denied {
+		return refuse(explicitDeny)
 	}
 	known := refusals()
 	r, ok := known.byKey[action+"/"+said.Key]

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/internal/cloudsim/iam"
 )
 
 // atTheDoor are the rows that TestVerify brings about.
@@ -130,6 +131,13 @@ var refusalsOfReading = map[string]func(*world) call{
 	"server":             byFault(cloudsim.ServerError),
 	"denied": func(w *world) call {
 		w.remake(cloudsim.Options{Policy: deny{}})
+		return call{"DescribeVpcs"}
+	},
+	"denied.explicit": func(w *world) call {
+		deny := must(iam.RAM().Parse([]byte(`{"Version":"1","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}`)))(w.T)
+		account := &iam.Account{Dialect: iam.RAM(), Region: "cn-hangzhou", ID: "1234567890123456"}
+		account.Attach("test", "user/nobody", deny)
+		w.remake(cloudsim.Options{Policy: account})
 		return call{"DescribeVpcs"}
 	},
 	"dryrun":       plain("DescribeInstances", "DryRun", "true"),

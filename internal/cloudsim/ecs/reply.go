@@ -18,6 +18,8 @@ type refusalDocument struct {
 	Code      string `json:"Code"`
 	Message   string `json:"Message"`
 	Recommend string `json:"Recommend"`
+	// Denied is there where RAM refuses.
+	Denied *deniedDetail `json:"AccessDeniedDetail,omitempty"`
 }
 
 // requestID is drawn as ECS's are: a UUID in capitals.
@@ -39,7 +41,7 @@ func (f *Face) reply(w http.ResponseWriter, r *http.Request, action string, aske
 	if err != nil {
 		no := refusalOf(action, err)
 		status = no.Status
-		document = refusalDocument{RequestID: id, HostID: r.Host, Code: no.Code, Message: no.Message}
+		document = refusalDocument{RequestID: id, HostID: r.Host, Code: no.Code, Message: no.Message, Denied: deniedBy(err)}
 	} else {
 		got.stamp(id)
 	}
