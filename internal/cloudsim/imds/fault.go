@@ -22,7 +22,7 @@ const (
 	OldKeys cloudsim.Verb = "old-keys" // gives out credentials that have ended
 )
 
-// verbs are all that go wrong here: throttle answers 503, reset breaks the
+// verbs are all that go wrong here: throttle answers 503 (ECS 429), reset breaks the
 // connection, html answers 200 and a portal's page, and empty 200 and nothing.
 func verbs() []cloudsim.Verb {
 	return []cloudsim.Verb{

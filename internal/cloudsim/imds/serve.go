@@ -1,11 +1,11 @@
 package imds
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -21,16 +21,27 @@ type answer struct {
 
 func plain(text string) answer { return answer{status: http.StatusOK, text: text} }
 
-// refusal is the page that EC2's server has for a status.
-func refusal(status int) answer {
+// document is an answer of JSON.
+func document(v any) answer {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return refusal(http.StatusInternalServerError)
+	}
+	return plain(string(text))
+}
+
+func refusal(status int) answer { return answer{status: status} }
+
+// page is what is sent with a refusal: one of the server that both clouds have.
+func page(status int) string {
 	title := fmt.Sprintf("%d - %s", status, http.StatusText(status))
-	return answer{status: status, text: `<?xml version="1.0" encoding="iso-8859-1"?>
+	return `<?xml version="1.0" encoding="iso-8859-1"?>
 <!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-transitional.dtd">
 <html xmlns="http://www.w3.org/1999/xhtml" xml:lang="en" lang="en">
  <head><title>` + title + `</title></head>
  <body><h1>` + title + `</h1></body>
 </html>
-`}
+`
 }
 
 // portal is what answers everything in some networks.
@@ -49,7 +60,7 @@ func (s *Service) serve(id string, w http.ResponseWriter, r *http.Request) {
 		s.tell(seen)
 		panic(http.ErrAbortHandler) // closes the connection without a word
 	case cloudsim.Throttle:
-		a = refusal(http.StatusServiceUnavailable)
+		a = refusal(s.Dialect.throttled)
 	case Off:
 		a = refusal(http.StatusForbidden)
 	case cloudsim.HTML:
@@ -61,10 +72,15 @@ func (s *Service) serve(id string, w http.ResponseWriter, r *http.Request) {
 	}
 	seen.Status = a.status
 	s.tell(seen)
-	w.Header().Set("Server", "EC2ws")
+	if s.Dialect.server != "" {
+		w.Header().Set("Server", s.Dialect.server)
+	}
 	w.Header().Set("Content-Type", "text/plain")
 	if a.header[0] != "" {
 		w.Header().Set(a.header[0], a.header[1])
+	}
+	if a.status != http.StatusOK {
+		a.text = page(a.status)
 	}
 	w.WriteHeader(a.status)
 	io.WriteString(w, a.text) // whoever asked may have gone
@@ -76,13 +92,10 @@ func (s *Service) tell(r Request) {
 	}
 }
 
-// versions are what the first element of a path may be. All tell the same.
-var versions = regexp.MustCompile(`^(latest|1\.0|20\d\d-\d\d-\d\d)$`)
-
 // answer finds what to say to a request that meets no fault of the wire.
 func (s *Service) answer(id string, r *http.Request, fault cloudsim.Verb) answer {
 	if !s.spend(id) {
-		return refusal(http.StatusServiceUnavailable)
+		return refusal(s.Dialect.throttled)
 	}
 	version, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch {
@@ -95,41 +108,15 @@ func (s *Service) answer(id string, r *http.Request, fault cloudsim.Verb) answer
 	case !s.admits(id, r) || fault == Forget:
 		return refusal(http.StatusUnauthorized)
 	case version == "":
-		return plain("1.0\nlatest")
-	case !versions.MatchString(version):
+		return plain(s.Dialect.versions)
+	case !s.Dialect.version.MatchString(version):
 		return refusal(http.StatusNotFound)
 	}
 	guest, err := s.Source.Guest(id)
 	if err != nil {
 		return s.modelRefuses(err)
 	}
-	return s.read(id, &guest, path, fault == OldKeys)
-}
-
-// read answers a path behind the version.
-func (s *Service) read(id string, g *cloudsim.Guest, path string, oldKeys bool) answer {
-	top, rest, _ := strings.Cut(path, "/")
-	switch top {
-	case "":
-		return plain("dynamic\nmeta-data")
-	case "dynamic":
-		return readIdentity(g, rest)
-	case "meta-data":
-	default:
-		return refusal(http.StatusNotFound)
-	}
-	if rest == "iam" || strings.HasPrefix(rest, "iam/") {
-		return s.readRole(id, g.Account, strings.TrimPrefix(rest, "iam"), oldKeys)
-	}
-	t := newTree(g, s.Tags)
-	if s.Role(id) != "" {
-		t["iam/info"] = "there"
-	}
-	text, ok := t.read(rest)
-	if !ok {
-		return refusal(http.StatusNotFound)
-	}
-	return plain(text)
+	return s.Dialect.read(s, id, &guest, path, fault == OldKeys)
 }
 
 // modelRefuses gives the status of the model's error.

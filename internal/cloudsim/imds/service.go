@@ -1,5 +1,5 @@
 // Package imds is the metadata service of the cloud in memory, as EC2's second
-// version is.
+// version is, or as that of Alibaba Cloud's ECS.
 package imds
 
 import (
@@ -22,7 +22,9 @@ type Source interface {
 // Options are the parts of a Service.
 type Options struct {
 	Source Source // required
-	// Role is the name of an instance's IAM role, or empty; optional.
+	// Dialect is the cloud's; optional: EC2().
+	Dialect Dialect
+	// Role is the name of an instance's role, or empty; optional.
 	Role func(instance string) string
 	// KeysLast is for how long a role's credentials hold; optional, 6 h. New ones
 	// are given out KeysSpare before the old ones end; optional, 5 min.
@@ -74,6 +76,9 @@ type instance struct {
 func New(opts Options) *Service {
 	opts.KeysLast = cmp.Or(opts.KeysLast, 6*time.Hour)
 	opts.KeysSpare = cmp.Or(opts.KeysSpare, 5*time.Minute)
+	if opts.Dialect.read == nil {
+		opts.Dialect = EC2()
+	}
 	if opts.Role == nil {
 		opts.Role = func(string) string { return "" }
 	}

@@ -140,7 +140,7 @@ func TestThrottledByTheInstance(t *testing.T) {
 		c.want("/latest/meta-data/instance-id", 200, one)
 		c.want("/latest/meta-data/instance-id", 200, one)
 		c.want("/latest/meta-data/instance-id", 503, "")
-		other := &client{t: t, service: c.service, instance: two}
+		other := &client{t: t, service: c.service, instance: two, ttlHeader: ttlHeader, tokenHeader: tokenHeader}
 		other.renew("60") // another instance's bucket is its own
 		time.Sleep(500 * time.Millisecond)
 		c.want("/latest/meta-data/instance-id", 200, one)

@@ -8,23 +8,25 @@ import (
 )
 
 const (
-	tokenPath   = "/latest/api/token"
-	ttlHeader   = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
-	tokenHeader = "X-Aws-Ec2-Metadata-Token" //nolint:gosec // a header's name
-	maxTTL      = 21600                      // seconds
-	maxTokens   = 4096                       // of one instance; the one that ends first is forgotten for the next
+	tokenPath = "/latest/api/token"
+	maxTTL    = 21600 // seconds
+	maxTokens = 4096  // of one instance; the one that ends first is forgotten for the next
 )
 
 // giveToken answers PUT /latest/api/token.
 func (s *Service) giveToken(id string, r *http.Request) answer {
-	ttl, err := strconv.Atoi(r.Header.Get(ttlHeader))
+	ttl, err := strconv.Atoi(r.Header.Get(s.Dialect.ttlHeader))
 	switch {
 	case len(r.Header.Values("X-Forwarded-For")) > 0: // an open proxy on the instance would serve strangers
 		return refusal(http.StatusForbidden)
 	case err != nil || ttl < 1 || ttl > maxTTL:
 		return refusal(http.StatusBadRequest)
 	}
-	return answer{status: http.StatusOK, text: s.newToken(id, time.Duration(ttl)*time.Second), header: [2]string{ttlHeader, strconv.Itoa(ttl)}}
+	a := plain(s.newToken(id, time.Duration(ttl)*time.Second))
+	if s.Dialect.echoesTTL {
+		a.header = [2]string{s.Dialect.ttlHeader, strconv.Itoa(ttl)}
+	}
+	return a
 }
 
 // newToken makes one for an instance. It is no other instance's.
@@ -65,7 +67,7 @@ func (s *Service) draw(n int) string {
 
 // admits says whether a read has the token that it needs.
 func (s *Service) admits(id string, r *http.Request) bool {
-	token := r.Header.Get(tokenHeader)
+	token := r.Header.Get(s.Dialect.tokenHeader)
 	if token == "" {
 		return s.Optional
 	}

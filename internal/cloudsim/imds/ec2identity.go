@@ -31,9 +31,9 @@ type identity struct {
 	Version                 string    `json:"version"`
 }
 
-// readIdentity answers below dynamic. What stands for signatures is none that
+// ec2Identity answers below dynamic. What stands for signatures is none that
 // AWS's certificates would verify.
-func readIdentity(g *cloudsim.Guest, path string) answer {
+func ec2Identity(g *cloudsim.Guest, path string) answer {
 	const dir = "instance-identity"
 	i := g.Instance
 	doc := identity{
@@ -51,12 +51,17 @@ func readIdentity(g *cloudsim.Guest, path string) answer {
 	case dir + "/document":
 		return document(doc)
 	case dir + "/pkcs7", dir + "/rsa2048", dir + "/signature":
-		text, err := json.Marshal(doc)
-		if err != nil {
-			return refusal(http.StatusInternalServerError)
-		}
-		sum := sha256.Sum256(text)
-		return plain(base64.StdEncoding.EncodeToString(sum[:]))
+		return unsigned(doc)
 	}
 	return refusal(http.StatusNotFound)
+}
+
+// unsigned stands for a document's signature.
+func unsigned(doc any) answer {
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return refusal(http.StatusInternalServerError)
+	}
+	sum := sha256.Sum256(text)
+	return plain(base64.StdEncoding.EncodeToString(sum[:]))
 }
