@@ -103,7 +103,7 @@ func openAWS(ctx context.Context, c conf.Provider, ledger provider.Ledger, log *
 	opts := aws.Options{Name: c.Name, Cluster: string(id), Region: c.AWS.Region, Endpoint: c.AWS.Endpoint, Profile: c.AWS.Profile, Calls: c.AWS.Calls, Log: log}
 	p, err := aws.New(ctx, opts)
 	if errors.Is(err, aws.ErrNoRegion) {
-		if opts.Region, err = metadata.Region(ctx, os.Getenv, log); err != nil {
+		if opts.Region, err = metadata.Region(ctx, metadata.EC2(), os.Getenv, log); err != nil {
 			return nil, err
 		}
 		p, err = aws.New(ctx, opts)

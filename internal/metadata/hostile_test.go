@@ -236,15 +236,15 @@ func TestRegion(t *testing.T) {
 	env := map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": l.URL + "/"}
 	getenv := func(name string) string { return env[name] }
 	log := slog.New(slog.DiscardHandler)
-	if got, err := metadata.Region(t.Context(), getenv, log); got != region || err != nil {
+	if got, err := metadata.Region(t.Context(), metadata.EC2(), getenv, log); got != region || err != nil {
 		t.Errorf("%q, %v; want %q", got, err, region)
 	}
 	env["AWS_EC2_METADATA_DISABLED"] = "TRUE"
-	if _, err := metadata.Region(t.Context(), getenv, log); !errors.Is(err, metadata.ErrRefused) || !strings.Contains(err.Error(), "set aws.region") {
+	if _, err := metadata.Region(t.Context(), metadata.EC2(), getenv, log); !errors.Is(err, metadata.ErrRefused) || !strings.Contains(err.Error(), "set aws.region") {
 		t.Errorf("%v", err)
 	}
 	env = map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": "nonsense"}
-	if _, err := metadata.Region(t.Context(), getenv, log); err == nil || !strings.Contains(err.Error(), "nonsense") {
+	if _, err := metadata.Region(t.Context(), metadata.EC2(), getenv, log); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("%v", err)
 	}
 }

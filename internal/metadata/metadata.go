@@ -2,8 +2,9 @@
 //
 // What it reads may be old: the service lags behind the cloud's own calls by
 // seconds, and sometimes by an hour. It is good for finding out where we are, and
-// no reason to delete, detach or release anything; an import rule keeps it away
-// from all that does (F05). So which NICs the instance has is not asked for.
+// for the keys of our role, and no reason to delete, detach or release anything;
+// an import rule keeps it away from all that does (F05). So which NICs the instance
+// has is not asked for.
 package metadata
 
 import (
@@ -15,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/call"
@@ -32,7 +34,7 @@ type Identity struct {
 
 // Options are the parts of a Client.
 type Options struct {
-	Dialect Dialect      // required: EC2()
+	Dialect Dialect      // required: EC2() or ECS()
 	Log     *slog.Logger // required
 	// BaseURL is where the service is, without a path; optional, the dialect's own.
 	BaseURL string
@@ -44,7 +46,7 @@ type Options struct {
 
 const (
 	defaultPatience = 2 * time.Second
-	// wholeCall bounds Identity and Role, in patiences.
+	// wholeCall bounds Identity, Role and Keys, in patiences.
 	wholeCall = 5
 	retries   = 3
 )
@@ -59,6 +61,10 @@ type Client struct {
 	token    string
 	tokenEnd time.Time
 	identity *Identity // once known; an instance stays what it is while we run
+
+	keysMu    sync.Mutex // over what follows, which is read without the turn
+	keys      *Keys
+	renewKeys time.Time // when others are asked for
 }
 
 // New makes a client; the error is about the options. Close ends its connections.
@@ -103,7 +109,7 @@ func (c *Client) Identity(ctx context.Context) (Identity, error) {
 }
 
 // Role is the name of the role whose keys the service gives to whoever reaches
-// it; empty if the instance has none. The keys themselves are never asked for.
+// it; empty if the instance has none. The keys themselves are not asked for.
 func (c *Client) Role(ctx context.Context) (string, error) {
 	ctx, done, err := c.begin(ctx)
 	if err != nil {

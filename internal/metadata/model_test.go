@@ -23,11 +23,26 @@ type world struct {
 	node    cloudsim.Instance
 	service http.Handler
 	client  *metadata.Client
+	speech
 }
 
-func newWorld(t *testing.T, o cloudsim.Options) *world {
+// A speech is how one of the clouds spells it.
+type speech struct {
+	dialect            metadata.Dialect
+	service            imds.Dialect
+	ttl, token, cardID string
+}
+
+func speeches() map[string]speech {
+	return map[string]speech{
+		"EC2": {metadata.EC2(), imds.EC2(), "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "X-Aws-Ec2-Metadata-Token", "interface-id"},
+		"ECS": {metadata.ECS(), imds.ECS(), "X-aliyun-ecs-metadata-token-ttl-seconds", "X-aliyun-ecs-metadata-token", "network-interface-id"},
+	}
+}
+
+func newWorld(t *testing.T, said speech, o cloudsim.Options) *world {
 	t.Helper()
-	w := &world{Cloud: cloudsim.New(o), t: t}
+	w := &world{Cloud: cloudsim.New(o), t: t, speech: said}
 	t.Cleanup(w.Close)
 	_, err := w.AddVPC(cloudsim.VPC{ID: "vpc-1", CIDR: netip.MustParsePrefix("10.0.0.0/16")})
 	w.must(err)
@@ -36,14 +51,14 @@ func newWorld(t *testing.T, o cloudsim.Options) *world {
 	made, err := w.AddInstances(cloudsim.RunInstances{Type: "m5.large", Subnet: "subnet-1", Count: 1})
 	w.must(err)
 	w.node = made[0]
-	w.service = imds.New(imds.Options{Source: w.Cloud}).Handler(w.node.ID)
+	w.service = imds.New(imds.Options{Source: w.Cloud, Dialect: said.service}).Handler(w.node.ID)
 	w.client = w.restarted()
 	return w
 }
 
 // restarted is a client that knows nothing yet.
 func (w *world) restarted() *metadata.Client {
-	c, _ := newClient(w.t, w.service, nil)
+	c, _ := newClient(w.t, w.service, func(o *metadata.Options) { o.Dialect = w.dialect })
 	return c
 }
 
@@ -83,8 +98,8 @@ func (w *world) ask(path string) string {
 		}
 		return answer.Body.String()
 	}
-	token := send(http.MethodPut, "/latest/api/token", "X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "60")
-	return send(http.MethodGet, path, "X-Aws-Ec2-Metadata-Token", token)
+	token := send(http.MethodPut, "/latest/api/token", w.ttl, "60")
+	return send(http.MethodGet, path, w.token, token)
 }
 
 // tells fails unless metadata tell of the first NIC and these others.
@@ -94,11 +109,11 @@ func (w *world) tells(others ...string) {
 	var ids []string
 	first := 0
 	for _, mac := range strings.Fields(w.ask(macs)) {
-		if w.ask(macs+mac+"device-number") == "0" {
+		if w.ask("/latest/meta-data/mac")+"/" == mac {
 			first++
 			continue
 		}
-		ids = append(ids, w.ask(macs+mac+"interface-id"))
+		ids = append(ids, w.ask(macs+mac+w.cardID))
 	}
 	if !slices.Equal(ids, others) || first != 1 {
 		w.t.Errorf("metadata tell of %d first NICs and %q, want one and %q", first, ids, others)
@@ -108,21 +123,25 @@ func (w *world) tells(others ...string) {
 // A NIC is told of once it is attached, and metadata lag by as much as they are set to.
 func TestMetadataOfTheModelLag(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		lag := cloudsim.Range{Min: 3 * time.Second, Max: 3 * time.Second}
-		w := newWorld(t, cloudsim.Options{Lag: cloudsim.Lag{Metadata: lag}})
-		time.Sleep(time.Minute)
-		w.tells()
-		id, attachment := w.plug(1)
-		time.Sleep(2 * time.Second)
-		w.tells()
-		time.Sleep(2 * time.Second)
-		w.tells(id)
-		w.unplug(id, attachment)
-		w.tells(id)
-		time.Sleep(4 * time.Second)
-		w.tells()
-	})
+	for name, said := range speeches() {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { lags(t, said) }) })
+	}
+}
+
+func lags(t *testing.T, said speech) {
+	lag := cloudsim.Range{Min: 3 * time.Second, Max: 3 * time.Second}
+	w := newWorld(t, said, cloudsim.Options{Lag: cloudsim.Lag{Metadata: lag}})
+	time.Sleep(time.Minute)
+	w.tells()
+	id, attachment := w.plug(1)
+	time.Sleep(2 * time.Second)
+	w.tells()
+	time.Sleep(2 * time.Second)
+	w.tells(id)
+	w.unplug(id, attachment)
+	w.tells(id)
+	time.Sleep(4 * time.Second)
+	w.tells()
 }
 
 // F05: for ten minutes, around a restart, metadata are those of an hour ago:
@@ -131,34 +150,38 @@ func TestMetadataOfTheModelLag(t *testing.T) {
 // reads them is a row of internal/archtest. The cloud is asked for nothing.
 func TestF05_OldMetadataChangeNothing(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, cloudsim.Options{})
-		gone, attachment := w.plug(1)
-		time.Sleep(time.Minute)
-		w.tells(gone)
-		before, err := w.client.Identity(t.Context())
-		w.must(err)
-		time.Sleep(time.Hour)
-		w.unplug(gone, attachment)
-		used, _ := w.plug(2)
-		calls := len(w.Log(0))
-		_, err = w.Inject(cloudsim.Fault{
-			Verb: cloudsim.StaleDescribe, API: "Metadata", Delay: nic.Duration(time.Hour), For: nic.Duration(10 * time.Minute),
-		})
-		w.must(err)
-		for minute := range 10 {
-			if minute == 5 {
-				w.client = w.restarted()
-			}
-			w.tells(gone) // and not of the one in use: the answer is old
-			if now, err := w.client.Identity(t.Context()); now != before || err != nil {
-				t.Errorf("minute %d: %+v, %v; it was %+v", minute, now, err, before)
-			}
-			time.Sleep(time.Minute)
-		}
-		w.tells(used)
-		if now := len(w.Log(0)); now != calls {
-			t.Errorf("%d calls to the cloud came of reading metadata: %+v", now-calls, w.Log(0)[calls:])
-		}
+	for name, said := range speeches() {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { oldMetadata(t, said) }) })
+	}
+}
+
+func oldMetadata(t *testing.T, said speech) {
+	w := newWorld(t, said, cloudsim.Options{})
+	gone, attachment := w.plug(1)
+	time.Sleep(time.Minute)
+	w.tells(gone)
+	before, err := w.client.Identity(t.Context())
+	w.must(err)
+	time.Sleep(time.Hour)
+	w.unplug(gone, attachment)
+	used, _ := w.plug(2)
+	calls := len(w.Log(0))
+	_, err = w.Inject(cloudsim.Fault{
+		Verb: cloudsim.StaleDescribe, API: "Metadata", Delay: nic.Duration(time.Hour), For: nic.Duration(10 * time.Minute),
 	})
+	w.must(err)
+	for minute := range 10 {
+		if minute == 5 {
+			w.client = w.restarted()
+		}
+		w.tells(gone) // and not of the one in use: the answer is old
+		if now, err := w.client.Identity(t.Context()); now != before || err != nil {
+			t.Errorf("minute %d: %+v, %v; it was %+v", minute, now, err, before)
+		}
+		time.Sleep(time.Minute)
+	}
+	w.tells(used)
+	if now := len(w.Log(0)); now != calls {
+		t.Errorf("%d calls to the cloud came of reading metadata: %+v", now-calls, w.Log(0)[calls:])
+	}
 }

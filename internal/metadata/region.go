@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// Region asks which region of EC2 this machine is in, for a config that names
-// none. getenv is os.Getenv: it heeds what AWS's own tools are told about the
+// Region asks which region of a cloud this machine is in, for a config that names
+// none. getenv is os.Getenv: it heeds what the cloud's own tools are told about the
 // service. Where nothing answers it takes 5 s. The error says what to do.
-func Region(ctx context.Context, getenv func(string) string, log *slog.Logger) (string, error) {
-	id, err := self(ctx, getenv, log)
+func Region(ctx context.Context, cloud Dialect, getenv func(string) string, log *slog.Logger) (string, error) {
+	id, err := self(ctx, cloud, getenv, log)
 	if err != nil {
-		return "", fmt.Errorf("no region is configured, and this machine does not know its own; set aws.region: %w", err)
+		return "", fmt.Errorf("no region is configured, and this machine does not know its own; set %s: %w", cloud.field, err)
 	}
 	return id.Region, nil
 }
 
-func self(ctx context.Context, getenv func(string) string, log *slog.Logger) (Identity, error) {
-	base, err := EC2Endpoint(getenv)
+func self(ctx context.Context, cloud Dialect, getenv func(string) string, log *slog.Logger) (Identity, error) {
+	base, err := cloud.endpoint(getenv)
 	if err != nil {
 		return Identity{}, err
 	}
-	c, err := New(Options{Dialect: EC2(), Log: log, BaseURL: base, Patience: 5 * time.Second})
+	c, err := New(Options{Dialect: cloud, Log: log, BaseURL: base, Patience: 5 * time.Second})
 	if err != nil {
 		return Identity{}, err
 	}

@@ -134,8 +134,8 @@ func (c *Client) silence(ctx, within context.Context, err error) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("ask %s: %w", c.BaseURL, context.Cause(ctx))
 	case within.Err() != nil:
-		return fmt.Errorf("%w: %s said nothing for %s. Is this an %s instance, with its metadata service on? In a container the instance's hop limit must be 2 or more",
-			ErrNone, c.BaseURL, c.Patience, c.Dialect.cloud)
+		return fmt.Errorf("%w: %s said nothing for %s. Is this an %s instance, with its metadata service on?%s",
+			ErrNone, c.BaseURL, c.Patience, c.Dialect.cloud, c.Dialect.unheard)
 	}
 	return fmt.Errorf("%w: %s: is this an %s instance, with its metadata service on? %w", ErrNone, c.BaseURL, c.Dialect.cloud, err)
 }

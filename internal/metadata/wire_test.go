@@ -61,6 +61,9 @@ const (
 	region = "eu-central-1"
 )
 
+// ofECS has a client speak to the other cloud.
+func ofECS(o *metadata.Options) { o.Dialect = metadata.ECS() }
+
 // newService tells one instance of itself.
 func newService(o imds.Options) *imds.Service {
 	o.Source = instance{}

@@ -31,10 +31,10 @@ func cable(t *testing.T, name string, a *netns.Namespace, addrA string, b *netns
 const long, short = 30 * time.Second, time.Second
 
 // identity asks for it from within a namespace.
-func identity(t *testing.T, ns *netns.Namespace, patience time.Duration) error {
+func identity(t *testing.T, ns *netns.Namespace, cloud metadata.Dialect, patience time.Duration) error {
 	t.Helper()
 	c, err := metadata.New(metadata.Options{
-		Dialect: metadata.EC2(), Log: slog.New(slog.DiscardHandler), Patience: patience,
+		Dialect: cloud, Log: slog.New(slog.DiscardHandler), Patience: patience,
 		Dial: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 			err = ns.Do(func() (err error) { conn, err = new(net.Dialer).DialContext(ctx, network, address); return err })
 			return conn, err
@@ -67,18 +67,45 @@ func TestHopLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { l.Close() })
-		if err := identity(t, instance, long); err != nil {
+		if err := identity(t, instance, metadata.EC2(), long); err != nil {
 			t.Errorf("limit %d, the instance: %v", limit, err)
 		}
-		switch err := identity(t, container, patience); {
+		switch err := identity(t, container, metadata.EC2(), patience); {
 		case reached && err != nil:
 			t.Errorf("limit %d, a container: %v", limit, err)
 		case !reached && !errors.Is(err, metadata.ErrNone):
 			t.Errorf("limit %d, a container: %v; want silence", limit, err)
 		}
 		netnstest.Run(t, container, "ip", "route", "add", "blackhole", "169.254.169.254")
-		if err := identity(t, container, long); !errors.Is(err, metadata.ErrNone) {
+		if err := identity(t, container, metadata.EC2(), long); !errors.Is(err, metadata.ErrNone) {
 			t.Errorf("limit %d, a container with a blackhole: %v", limit, err)
 		}
+	}
+}
+
+// ECS has no such limit: whoever the instance's router lets out is answered, but one
+// with a blackhole, and a host that lets nobody through to that address.
+func TestNoHopLimitInECS(t *testing.T) {
+	t.Parallel()
+	cloud, instance, container := netnstest.New(t), netnstest.New(t), netnstest.New(t)
+	cable(t, "up0", cloud, "100.100.100.200/24", instance, "100.100.100.1/24")
+	cable(t, "down0", instance, "10.1.0.1/24", container, "10.1.0.2/24")
+	netnstest.Run(t, cloud, "ip", "route", "add", "10.1.0.0/24", "via", "100.100.100.1")
+	netnstest.Run(t, container, "ip", "route", "add", "default", "via", "10.1.0.1")
+	netnstest.Run(t, instance, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+	service := imds.New(imds.Options{Source: newGuests(), Dialect: imds.ECS()})
+	var l *imds.Listener
+	if err := cloud.Do(func() (err error) { l, err = service.Listen(t.Context(), one, "100.100.100.200:80"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	for who, ns := range map[string]*netns.Namespace{"the instance": instance, "a container": container} {
+		if err := identity(t, ns, metadata.ECS(), long); err != nil {
+			t.Errorf("%s: %v", who, err)
+		}
+	}
+	netnstest.Run(t, container, "ip", "route", "add", "blackhole", "100.100.100.200")
+	if err := identity(t, container, metadata.ECS(), long); !errors.Is(err, metadata.ErrNone) {
+		t.Errorf("a container with a blackhole: %v", err)
 	}
 }
