@@ -3,10 +3,21 @@
 package ferry
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/internal/cloudsim/imds"
+	"github.com/nicferry/nicferry/internal/metadata"
 	"github.com/nicferry/nicferry/internal/netns/netnstest"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -136,6 +147,78 @@ func TestS15_ABoundSocketReachesNoMetadata(t *testing.T) {
 			reached("in again", false)
 		})
 	}
+}
+
+// Of no cloud's metadata does a container get the identity that an instance is told,
+// and so no role's keys: not even by a socket that is bound to the NIC. One that may
+// gets it.
+func TestS15_NoCloudTellsAContainer(t *testing.T) {
+	t.Parallel()
+	for at, cloud := range map[string]struct {
+		service imds.Dialect
+		client  metadata.Dialect
+	}{"169.254.169.254": {imds.EC2(), metadata.EC2()}, "100.100.100.200": {imds.ECS(), metadata.ECS()}} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			n := w.make(nic.Veth, 0)
+			for _, a := range []string{"10.1.0.1/24", at} {
+				w.run(w.host, "addr", "add", a, "dev", "nfbr0")
+			}
+			service := imds.New(imds.Options{Source: guest{}, Dialect: cloud.service})
+			var l *imds.Listener
+			w.ok(w.host.Do(func() (err error) { l, err = service.Listen(t.Context(), "i-1", at+":80"); return err }))
+			t.Cleanup(func() { l.Close() })
+			for _, allowed := range []bool{false, true, false} {
+				link, err := w.ferry.In(t.Context(), n.id, n.d, w.inside, NewEntry("eth0", withDefault(layer3("10.1.0.2/24"), "10.1.0.1"), allowed))
+				w.ok(err)
+				want := withDefault(layer3("10.1.0.2/24"), "10.1.0.1")
+				want.Metadata = allowed
+				w.ok(w.ferry.Apply(t.Context(), w.inside, link.Index, want))
+				for _, bound := range []string{"", "eth0"} {
+					if err := w.identity(cloud.client, bound, allowed); (err == nil) != allowed || err != nil && !errors.Is(err, metadata.ErrNone) {
+						t.Errorf("allowed %t, bound to %q: %v", allowed, bound, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// guest is an instance that is told who it is.
+type guest struct{}
+
+func (guest) Guest(string) (cloudsim.Guest, error) {
+	return cloudsim.Guest{Instance: cloudsim.Instance{ID: "i-1", Type: "m5.large", Zone: "eu-central-1a"}, Region: "eu-central-1"}, nil
+}
+
+// identity asks for it from inside, by a socket that is bound to a NIC if one is named.
+// Where nobody is to answer a second is enough to see that.
+func (w *world) identity(cloud metadata.Dialect, device string, answered bool) error {
+	w.Helper()
+	patience := time.Second
+	if answered {
+		patience = 30 * time.Second
+	}
+	dialer := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+		if device == "" {
+			return nil
+		}
+		var set error
+		err := c.Control(func(fd uintptr) { set = unix.BindToDevice(int(fd), device) })
+		return errors.Join(err, set)
+	}}
+	c, err := metadata.New(metadata.Options{
+		Dialect: cloud, Log: slog.New(slog.DiscardHandler), Patience: patience,
+		Dial: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+			err = w.inside.Do(func() (err error) { conn, err = dialer.DialContext(ctx, network, address); return err })
+			return conn, err
+		},
+	})
+	w.ok(err)
+	defer c.Close()
+	_, err = c.Identity(w.Context())
+	return err
 }
 
 // F54: a NIC in use that an agent of before has brought in without the guard does not
