@@ -66,7 +66,7 @@ func checkAbilities(v *visit, release string) {
 		},
 		{
 			"ipvlan", "ipvlan", "containers cannot share an interface (mode: shared)",
-			"modprobe ipvlan (CONFIG_IPVLAN); or give each container its own (mode: dedicated)", v.warn, v.isEC2(),
+			"modprobe ipvlan (CONFIG_IPVLAN); or give each container its own (mode: dedicated)", v.warn, v.onCloud(),
 		},
 	} {
 		if !a.needed {

@@ -15,9 +15,18 @@ import (
 
 // ec2 has the patient be an instance, whose metadata service meets a fault.
 func ec2(role string, faults ...imds.Fault) func(p *patient) {
+	return instanceOf("Amazon EC2", imds.EC2(), role, faults)
+}
+
+// ecs is the same in Alibaba Cloud, without a need of tokens.
+func ecs(role string, faults ...imds.Fault) func(p *patient) {
+	return instanceOf("Alibaba Cloud", imds.ECS(), role, faults)
+}
+
+func instanceOf(vendor string, dialect imds.Dialect, role string, faults []imds.Fault) func(p *patient) {
 	return func(p *patient) {
-		p.put("sys/class/dmi/id/sys_vendor", "Amazon EC2\n")
-		service := imds.New(imds.Options{Source: oneGuest{}, Role: func(string) string { return role }})
+		p.put("sys/class/dmi/id/sys_vendor", vendor+"\n")
+		service := imds.New(imds.Options{Source: oneGuest{}, Dialect: dialect, Optional: true, Role: func(string) string { return role }})
 		must(p.t, service.Inject(faults...))
 		l, err := service.Listen(p.t.Context(), "i-1", "127.0.0.1:0")
 		must(p.t, err)
@@ -32,28 +41,29 @@ func (oneGuest) Guest(string) (cloudsim.Guest, error) {
 	return cloudsim.Guest{Instance: cloudsim.Instance{ID: "i-1", Type: "m5.large", Zone: "eu-central-1a"}, Region: "eu-central-1"}, nil
 }
 
-// detour leads the service's address to the one that serves it.
+// detour leads the services' addresses to the one that serves it.
 type detour struct {
 	Network
 	to string
 }
 
 func (d detour) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if address == "169.254.169.254:80" {
+	if address == "169.254.169.254:80" || address == "100.100.100.200:80" {
 		return new(net.Dialer).DialContext(ctx, network, d.to)
 	}
 	return d.Network.DialContext(ctx, network, address)
 }
 
 const (
-	routes4     = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\neth0\t00000000\t0100010A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
-	blackhole4  = "*\tFEA9FEA9\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n"
-	noRoute4    = "*\tFEA9FEA9\t00000000\t0205\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n"
-	linkLocal4  = "eth0\t0000FEA9\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
-	none        = "00000000000000000000000000000000"
-	routes6     = none + " 00 " + none + " 00 " + none + " 00000400 00000001 00000000 00000001     eth0\n"
-	blackhole6  = "fd000ec2000000000000000000000254 80 " + none + " 00 " + none + " 00000400 00000001 00000000 00200200       lo\n"
-	unroutable6 = none + " 00 " + none + " 00 " + none + " ffffffff 00000001 00000000 00200200       lo\n"
+	routes4      = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\neth0\t00000000\t0100010A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+	blackhole4   = "*\tFEA9FEA9\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n"
+	noRoute4     = "*\tFEA9FEA9\t00000000\t0205\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n"
+	linkLocal4   = "eth0\t0000FEA9\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+	none         = "00000000000000000000000000000000"
+	blackholeECS = "*\tC8646464\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0\n"
+	routes6      = none + " 00 " + none + " 00 " + none + " 00000400 00000001 00000000 00000001     eth0\n"
+	blackhole6   = "fd000ec2000000000000000000000254 80 " + none + " 00 " + none + " 00000400 00000001 00000000 00200200       lo\n"
+	unroutable6  = none + " 00 " + none + " 00 " + none + " ffffffff 00000001 00000000 00200200       lo\n"
 )
 
 // containers has Docker run some with NICs of their own, by their routing
@@ -114,7 +124,19 @@ func TestHarmOfAnInstance(t *testing.T) {
 		"open":         {nil, with(ec2("web-role"), runs(routes4+blackhole4, routes6+blackhole6, routes4, "")), `WARN metadata: container web1 has a route to 169.254.169.254, and so the keys of the role "web-role"`, "metadata: true"},
 		"open by link": {nil, with(ec2(""), runs(linkLocal4, "")), "WARN metadata: container web0 has a route to 169.254.169.254", "metadata: true"},
 		"open in IPv6": {nil, with(ec2(""), runs(blackhole4+routes4, routes6)), "WARN metadata: container web0 has a route to fd00:ec2::254", "metadata: true"},
-		"open in both": {nil, with(ec2(""), runs(routes4, routes6)), "has a route to 169.254.169.254 and fd00:ec2::254", "metadata: true"},
+		"of ECS":       {nil, ecs(""), "OK metadata: i-1, a m5.large in eu-central-1a, reaches its metadata service", ""},
+		"of ECS by product": {nil, with(ecs(""), func(p *patient) {
+			p.remove("sys/class/dmi/id/sys_vendor")
+			p.put("sys/class/dmi/id/product_name", "Alibaba Cloud ECS\n")
+		}), "OK metadata: i-1, a m5.large", ""},
+		"of ECS, a role":   {nil, ecs("web-role"), `OK metadata: the cloud keeps no container from the keys of the role "web-role"`, ""},
+		"of ECS, off":      {nil, ecs("", off), "WARN metadata: a role's credentials and the region come from there", "aliyun ecs ModifyInstanceMetadataOptions --HttpEndpoint enabled"},
+		"of ECS, a portal": {nil, ecs("", imds.Fault{Verb: cloudsim.HTML}), "WARN metadata: something else answers for the metadata service", "ip route get 100.100.100.200"},
+		"of ECS, nothing":  {nil, ecs("", imds.Fault{Verb: cloudsim.Empty}), "WARN metadata: something else answers for the metadata service", "ip route get 100.100.100.200"},
+		"of ECS, silent":   {nil, with(hurry, ecs("", imds.Fault{Verb: imds.Silent})), "said nothing for 300ms", "aliyun ecs"},
+		"of ECS, open":     {nil, with(ecs("web-role"), runs(routes4+blackhole4, routes6)), `WARN metadata: container web0 has a route to 100.100.100.200, and so the keys of the role "web-role"`, "metadata: true"},
+		"of ECS, closed":   {nil, with(ecs(""), runs(routes4+blackholeECS, routes6)), "OK metadata: 1 containers with NICs of their own have no way to the metadata service", ""},
+		"open in both":     {nil, with(ec2(""), runs(routes4, routes6)), "has a route to 169.254.169.254 and fd00:ec2::254", "metadata: true"},
 	} {
 		t.Run(name, h.try)
 	}
@@ -127,7 +149,7 @@ func TestMetadataWhereThereIsNone(t *testing.T) {
 	containers(p, routes4, routes6)
 	p.Network = detour{p, "127.0.0.1:1"}
 	text := render(Examine(t.Context(), p.Machine))
-	if !strings.Contains(text, "OK metadata: no instance of EC2") || strings.Count(text, " metadata: ") != 1 {
+	if !strings.Contains(text, "OK metadata: no instance of EC2 or ECS") || strings.Count(text, " metadata: ") != 1 {
 		t.Errorf("found\n%s", text)
 	}
 	ec2("")(p)

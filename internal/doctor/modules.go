@@ -25,7 +25,7 @@ func (v *visit) modules() []module {
 		{"sch_ingress", "NICs that are to be kept from the metadata service or from foreign addresses", false},
 		{"cls_bpf", "NICs that are to be kept from the metadata service or from foreign addresses", false},
 	}
-	if v.isEC2() {
+	if v.onCloud() {
 		all = append(all, module{"ipvlan", "interfaces that containers share (mode: shared)", false})
 	}
 	if v.agent != nil && len(v.agent.SRIOV.Cards) > 1 {

@@ -10,25 +10,24 @@ import (
 	"strings"
 )
 
-// reaches lists which of the service's addresses are routed, by the tables of
-// /proc/PID/net.
-func (t tree) reaches(dir string) (open []string) {
+// reaches lists which addresses are routed, by the tables of /proc/PID/net.
+func (t tree) reaches(dir string, to []netip.Addr) (open []string) {
 	v4, _ := t.read(dir + "route")
 	v6, _ := t.read(dir + "ipv6_route")
-	for _, family := range []struct {
-		to    netip.Addr
-		table string
-		parse func(fields []string) (netip.Prefix, bool, error)
-	}{{metadata4, v4, route4}, {metadata6, v6, route6}} {
+	for _, addr := range to {
+		table, parse := v4, route4
+		if addr.Is6() {
+			table, parse = v6, route6
+		}
 		longest, routed := -1, false
-		for line := range strings.Lines(family.table) {
-			p, closed, err := family.parse(strings.Fields(line))
-			if err == nil && p.Contains(family.to) && p.Bits() > longest {
+		for line := range strings.Lines(table) {
+			p, closed, err := parse(strings.Fields(line))
+			if err == nil && p.Contains(addr) && p.Bits() > longest {
 				longest, routed = p.Bits(), !closed
 			}
 		}
 		if routed {
-			open = append(open, family.to.String())
+			open = append(open, addr.String())
 		}
 	}
 	return open

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -22,16 +23,19 @@ func TestReachesOnTheKernel(t *testing.T) {
 		for _, name := range []string{"route", "ipv6_route"} {
 			must(t, os.WriteFile(dir+"/"+name, []byte(netnstest.Run(t, ns, "cat", "/proc/thread-self/net/"+name)), 0o600))
 		}
-		return tree(dir).reaches("/")
+		return tree(dir).reaches("/", []netip.Addr{metadata4, metadataECS, metadata6})
 	}
 	for _, step := range []struct{ command, want string }{
 		{"ip link", "[]"},
-		{"ip route add default via 10.1.0.1", "[169.254.169.254]"},
-		{"ip -6 route add default dev v0", "[169.254.169.254 fd00:ec2::254]"},
-		{"ip route add blackhole 169.254.169.254", "[fd00:ec2::254]"},
+		{"ip route add default via 10.1.0.1", "[169.254.169.254 100.100.100.200]"},
+		{"ip -6 route add default dev v0", "[169.254.169.254 100.100.100.200 fd00:ec2::254]"},
+		{"ip route add blackhole 169.254.169.254", "[100.100.100.200 fd00:ec2::254]"},
+		{"ip route add blackhole 100.100.100.200", "[fd00:ec2::254]"},
 		{"ip -6 route add blackhole fd00:ec2::254", "[]"},
 		{"ip route del blackhole 169.254.169.254", "[169.254.169.254]"},
 		{"ip route add unreachable 169.254.0.0/16", "[]"},
+		{"ip route del blackhole 100.100.100.200", "[100.100.100.200]"},
+		{"ip route add unreachable 100.64.0.0/10", "[]"},
 	} {
 		f := strings.Fields(step.command)
 		netnstest.Run(t, ns, f[0], f[1:]...)
