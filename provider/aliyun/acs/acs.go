@@ -32,8 +32,8 @@ type Options struct {
 	// Endpoint is the URL at which all services are, where that is not the region's
 	// own; optional. Only there calls may go without TLS.
 	Endpoint string
-	// Keys says what to sign with, at each call; required.
-	Keys func(context.Context) (Key, error)
+	// Keys are what to sign with; required.
+	Keys Keys
 	// Transport carries the calls; optional: http.DefaultTransport.
 	Transport http.RoundTripper
 	// Timeout is how long one attempt may take; required.
@@ -82,10 +82,18 @@ func (c *Caller) Region() string { return c.opts.Region }
 type Refusal struct {
 	Code, Message, RequestID string
 	Status                   int
+	// Missing is the permission that lacks, such as ecs:CreateNetworkInterface, where
+	// RAM says so.
+	Missing string
 }
 
 // Error reads "InvalidEniId.NotFound: The specified NetworkInterfaceId does not exist.".
-func (r *Refusal) Error() string { return r.Code + ": " + r.Message }
+func (r *Refusal) Error() string {
+	if r.Missing != "" {
+		return r.Code + ": " + r.Message + " (" + r.Missing + ")"
+	}
+	return r.Code + ": " + r.Message
+}
 
 // Do makes one attempt of a call and fills answer. The request is new, and of no use
 // afterwards: signing changes it. The error is a *Refusal, one of ctx, or one of which
@@ -142,6 +150,7 @@ func (c *Caller) read(w *wire, err error) error {
 		RequestID string          `json:"RequestId"`
 		Code      json.RawMessage `json:"Code"`
 		Message   json.RawMessage `json:"Message"`
+		Denied    json.RawMessage `json:"AccessDeniedDetail"`
 	}
 	if json.Unmarshal(w.body, &said) != nil || said.RequestID == "" {
 		return fmt.Errorf("HTTP %d with %s where an answer of the API was due; is the endpoint right, and no proxy before it?", w.status, describe(w.body))
@@ -149,7 +158,7 @@ func (c *Caller) read(w *wire, err error) error {
 	if w.status >= 300 {
 		return &Refusal{
 			Code: c.secrets.strike(word(said.Code)), Message: c.secrets.strike(word(said.Message)),
-			RequestID: c.secrets.strike(said.RequestID), Status: w.status,
+			RequestID: c.secrets.strike(said.RequestID), Status: w.status, Missing: c.secrets.strike(missing(said.Denied)),
 		}
 	}
 	if err != nil {
@@ -165,6 +174,17 @@ func word(raw json.RawMessage) string {
 		return s
 	}
 	return string(raw)
+}
+
+// missing is the permission that the detail of a refusal names, if it is one.
+func missing(detail json.RawMessage) string {
+	var said struct {
+		Action string `json:"AuthAction"`
+	}
+	if json.Unmarshal(detail, &said) != nil {
+		return ""
+	}
+	return said.Action
 }
 
 func describe(body []byte) string {
