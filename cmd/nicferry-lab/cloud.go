@@ -34,7 +34,7 @@ func (c *cloudCommand) command() *cobra.Command {
 		Long: `cloud runs a cloud in memory until it is interrupted: network interfaces,
 instances and what surrounds them, by EC2's API, and the metadata service of each
 instance. Any client of EC2 can be pointed at it. With --api ecs it speaks the API
-of Alibaba Cloud's ECS and VPC, without metadata. Faults are planned in a file or
+of Alibaba Cloud's ECS and VPC, and its metadata. Faults are planned in a file or
 by HTTP, and each call stands in a log. It needs no root and no network.
 With --domain an instance stands for a virtual machine of libvirt: attaching an
 interface plugs a network card into it, and detaching unplugs it.
@@ -51,7 +51,7 @@ docs/cloudsim.md tells more.`,
 	flags.StringVar(&c.opts.API, "api", site.EC2, "ec2, or ecs: that of Alibaba Cloud's ECS and VPC")
 	flags.StringVar(&c.opts.Listen, "listen", "127.0.0.1:0", "where the API listens; port 0 is any that is free")
 	flags.StringVar(&c.opts.Control, "control", "127.0.0.1:0", "where the control of faults and log listens, without authentication")
-	flags.StringVar(&c.opts.Metadata, "metadata", "", "where all instances have their metadata besides, such as 169.254.169.254:80 in a network of their own: each is known by the address that it asks from")
+	flags.StringVar(&c.opts.Metadata, "metadata", "", "where all instances have their metadata besides, such as 169.254.169.254:80, or 100.100.100.200:80 with --api ecs, in a network of their own: each is known by the address that it asks from")
 	flags.IntVar(&c.opts.Instances, "instances", 2, "how many instances there are, 0 to 10000")
 	flags.StringVar(&c.opts.Type, "type", "", "what type they are of (default m5.large, or ecs.g7.xlarge)")
 	flags.StringVar(&c.opts.Faults, "faults", "", "a file with faults, in YAML, taken over anew whenever it changes")
@@ -71,8 +71,6 @@ func (c *cloudCommand) run(cmd *cobra.Command, _ []string) error {
 		return daemon.UsageError{Err: fmt.Errorf("-o %q: want table, json or env", c.output)}
 	case c.opts.Label() == "":
 		return daemon.UsageError{Err: fmt.Errorf("--api %q: want ec2 or ecs", c.opts.API)}
-	case c.opts.API == site.ECS && c.opts.Metadata != "":
-		return daemon.UsageError{Err: errors.New("--metadata: there are none with --api ecs")}
 	case c.opts.Instances < 0 || c.opts.Instances > 10000:
 		return daemon.UsageError{Err: fmt.Errorf("--instances %d: want 0 to 10000", c.opts.Instances)}
 	case c.lag < 0:
@@ -144,11 +142,7 @@ func environment(out io.Writer, a site.About) {
 		fmt.Fprintf(out, "export CLOUD_SUBNET%d=%s\n", n+1, s.ID)
 	}
 	for n, i := range a.Instances {
-		fmt.Fprintf(out, "export CLOUD_INSTANCE%d=%s", n+1, i.ID)
-		if i.Metadata != "" {
-			fmt.Fprintf(out, " CLOUD_METADATA%d=%s", n+1, i.Metadata)
-		}
-		fmt.Fprintln(out)
+		fmt.Fprintf(out, "export CLOUD_INSTANCE%d=%s CLOUD_METADATA%d=%s\n", n+1, i.ID, n+1, i.Metadata)
 	}
 }
 
@@ -164,11 +158,7 @@ func describe(out io.Writer, a site.About) error {
 		fmt.Fprintf(w, "subnet\t%s, %s, %s\n", s.ID, s.Zone, s.CIDR)
 	}
 	for _, i := range a.Instances {
-		fmt.Fprintf(w, "instance\t%s, %s, %s", i.ID, i.Type, i.Zone)
-		if i.Metadata != "" {
-			fmt.Fprintf(w, ", metadata %s", i.Metadata)
-		}
-		fmt.Fprintln(w)
+		fmt.Fprintf(w, "instance\t%s, %s, %s, metadata %s\n", i.ID, i.Type, i.Zone, i.Metadata)
 	}
 	fmt.Fprintln(w, "\nIt runs until you interrupt it.")
 	return w.Flush()

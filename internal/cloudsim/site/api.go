@@ -2,7 +2,6 @@ package site
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -11,6 +10,8 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/cloudsim/ec2"
 	"github.com/nicferry/nicferry/internal/cloudsim/ecs"
+	"github.com/nicferry/nicferry/internal/cloudsim/iam"
+	"github.com/nicferry/nicferry/internal/cloudsim/imds"
 )
 
 // The APIs that a site can have.
@@ -31,16 +32,21 @@ type api struct {
 	latency            func() cloudsim.Latency
 	buckets            func() cloudsim.Buckets
 	door               func(*Site, Options) http.Handler
-	// metadata says whether the instances have some, which are EC2's. Those of Alibaba
-	// Cloud, and the keys that they give out, are to come in here and in openMetadata.
-	metadata bool
+	// metadata are how the instances' are told, and policy how an account's are written.
+	metadata imds.Options
+	policy   iam.Dialect
 }
+
+// hopLimit is what EC2 gives answers of metadata unless it is told otherwise: they
+// get no farther than the instance. ECS knows no such limit.
+const hopLimit = 1
 
 var apis = map[string]api{
 	EC2: {
-		label: "EC2's API", access: "AKIACLOUDINMEMORY000", instanceType: "m5.large", metadata: true,
+		label: "EC2's API", access: "AKIACLOUDINMEMORY000", instanceType: "m5.large",
 		shape:   func(o cloudsim.Options) cloudsim.Options { return o },
 		latency: cloudsim.ObservedLatency, buckets: cloudsim.KnownBuckets,
+		metadata: imds.Options{Dialect: imds.EC2(), HopLimit: hopLimit}, policy: iam.IAM(),
 		door: func(s *Site, o Options) http.Handler {
 			return ec2.New(ec2.Options{Cloud: s.Cloud, Keys: s.key, Log: o.Log})
 		},
@@ -48,6 +54,7 @@ var apis = map[string]api{
 	ECS: {
 		label: "ECS's and VPC's API", access: "LTAICLOUDINMEMORY000", instanceType: "ecs.g7.xlarge", zone: "-",
 		shape: ecs.Shape, latency: ecs.ObservedLatency, buckets: ecs.KnownBuckets,
+		metadata: imds.Options{Dialect: imds.ECS(), Optional: true}, policy: iam.RAM(),
 		door: func(s *Site, o Options) http.Handler {
 			return ecs.New(ecs.Options{Cloud: s.Cloud, Log: o.Log, Keys: func(access string) (ecs.Key, bool) {
 				k, ok := s.key(access)
@@ -64,11 +71,8 @@ func (o Options) Label() string { return apis[cmp.Or(o.API, EC2)].label }
 func (o Options) withAPI() (Options, api, error) {
 	o.API = cmp.Or(o.API, EC2)
 	a, known := apis[o.API]
-	switch {
-	case !known:
+	if !known {
 		return o, a, fmt.Errorf("api %q: want one of %v", o.API, slices.Sorted(maps.Keys(apis)))
-	case !a.metadata && o.Metadata != "":
-		return o, a, errors.New("metadata are there with the API of EC2 alone")
 	}
 	o.Type = cmp.Or(o.Type, a.instanceType)
 	if o.Cloud.Quotas.Interfaces == 0 { // those of the instances are none that anybody asked for, also below

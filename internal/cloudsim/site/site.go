@@ -17,6 +17,7 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/cloudsim/control"
 	"github.com/nicferry/nicferry/internal/cloudsim/ec2"
+	"github.com/nicferry/nicferry/internal/cloudsim/iam"
 	"github.com/nicferry/nicferry/internal/cloudsim/imds"
 )
 
@@ -37,13 +38,18 @@ type Options struct {
 	// the first zone, so that what is attached to one can be attached to another.
 	Machines []Machine
 	// Metadata is where all instances have their metadata besides, as EC2's have it
-	// at 169.254.169.254:80: each is known by the address that it asks from, which is
-	// one of its interfaces' or its Machine's. Empty is nowhere. Of EC2 alone.
+	// at 169.254.169.254:80, and ECS's at 100.100.100.200:80: each is known by the
+	// address that it asks from, which is one of its interfaces' or its Machine's.
+	// Empty is nowhere.
 	Metadata string
 	// Faults is a file with a plan, which is watched.
 	Faults string
 	// Keys are others that may sign, by access key.
 	Keys map[string]ec2.Key
+	// Account is asked whether a call is allowed; the site tells it what it needs to know
+	// of the cloud, also whose keys the metadata gave out. Nil allows everything, unless
+	// Cloud has a Policy.
+	Account *iam.Account
 	// Cloud shapes the model.
 	Cloud cloudsim.Options
 	// Log is told of what was refused and planned.
@@ -65,7 +71,7 @@ const secretKey = "a-secret-that-everybody-may-know"
 type Site struct {
 	About About
 	Cloud *cloudsim.Cloud
-	// Metadata is the service behind the instances' listeners; nil where the API has none.
+	// Metadata is the service behind the instances' listeners.
 	Metadata *imds.Service
 
 	api     api
@@ -107,9 +113,8 @@ type Instance struct {
 	Type   string `json:"type"`
 	Zone   string `json:"zone"`
 	Subnet string `json:"subnet"`
-	// Metadata is the URL of its metadata service, which it has for itself; empty where
-	// the API has none.
-	Metadata string `json:"metadata,omitempty"`
+	// Metadata is the URL of its metadata service, which it has for itself.
+	Metadata string `json:"metadata"`
 }
 
 // Start opens a site. It is the caller's to Close.
@@ -121,12 +126,15 @@ func Start(ctx context.Context, o Options) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Account != nil {
+		o.Cloud.Policy = o.Account
+	}
 	cloud := cloudsim.New(o.Cloud)
-	s := &Site{Cloud: cloud, api: api, keys: o.Keys}
-	if api.metadata {
-		s.Metadata = imds.New(imds.Options{
-			Source: cloud, Tags: true, Seed: o.Cloud.Seed, Role: func(string) string { return "node" }, HopLimit: hopLimit,
-		})
+	told := api.metadata
+	told.Source, told.Tags, told.Seed, told.Role = cloud, true, o.Cloud.Seed, func(string) string { return role }
+	s := &Site{Cloud: cloud, Metadata: imds.New(told), api: api, keys: o.Keys}
+	if a := o.Account; a != nil {
+		a.Dialect, a.Region, a.ID, a.Assumed = api.policy, cloud.Region(), cloud.Account(), s.session
 	}
 	s.close = sync.OnceValue(s.shut)
 	s.About = About{API: o.API, Region: cloud.Region(), Account: cloud.Account(), AccessKey: api.access, SecretKey: secretKey, Instances: []Instance{}}
@@ -136,15 +144,17 @@ func Start(ctx context.Context, o Options) (*Site, error) {
 	return s, nil
 }
 
-// hopLimit is what EC2 gives answers of metadata unless it is told otherwise: they
-// get no farther than the instance.
-const hopLimit = 1
+// role is the one that all instances have.
+const role = "node"
+
+// session is whose a key is that the metadata gave out.
+func (s *Site) session(access string) (iam.Session, bool) {
+	k, ok := s.Metadata.Key(access)
+	return iam.Session{Role: k.Role, Name: k.Instance}, ok
+}
 
 // openMetadata opens the instances' metadata.
 func (s *Site) openMetadata(ctx context.Context, o Options) error {
-	if s.Metadata == nil {
-		return nil
-	}
 	for i := range s.About.Instances {
 		instance := &s.About.Instances[i]
 		listener, err := s.Metadata.Listen(ctx, instance.ID, "127.0.0.1:0")
@@ -265,9 +275,6 @@ func (s *Site) key(access string) (ec2.Key, bool) {
 	}
 	if k, ok := s.keys[access]; ok {
 		return k, true
-	}
-	if s.Metadata == nil {
-		return ec2.Key{}, false
 	}
 	k, ok := s.Metadata.Key(access)
 	return ec2.Key{Secret: k.Secret, Session: k.Session, Expires: k.Expires}, ok
