@@ -19,7 +19,7 @@ func (w *world) want(got any, path string, want any) {
 // until asks until the interface has the status.
 func (w *world) until(id, status string) any {
 	w.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		got := w.seen(id)
 		if dig(got, "Status") == status {
 			return got
