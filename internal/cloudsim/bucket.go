@@ -53,17 +53,18 @@ type level struct {
 }
 
 // take takes a token for a call and says whether there was one.
-func (c *Cloud) take(now time.Time, o op) bool {
-	name, kind := o.name, "mutate"
+func (t *turn) take(o op) bool {
+	c, now, api := t.c, t.now, t.call.API
+	name, kind := api, "mutate"
 	if o.reads {
 		kind = "describe"
 		if o.plain {
-			name, kind = o.name+" (all)", "describe-all"
+			name, kind = api+" (all)", "describe-all"
 		}
 	}
 	l := c.levels[name]
 	if l == nil {
-		b, ok := c.opts.Buckets[o.name]
+		b, ok := c.opts.Buckets[api]
 		if !ok {
 			b, ok = c.opts.Buckets[kind]
 		}

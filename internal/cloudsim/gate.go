@@ -13,8 +13,6 @@ import (
 // An op is what the gate needs to know of a request beforehand.
 type op struct {
 	api string
-	// name is the face's, or the same. The gate sets it.
-	name string
 	// ids are what the call is about, for faults; the first is what the log
 	// says, unless the call made something. instance is the instance's.
 	ids      []string
@@ -45,7 +43,6 @@ func serve[T any](ctx context.Context, c *Cloud, call Call, o op, do func(*turn)
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
-	o.name = cmp.Or(call.Action, o.api)
 	t := c.enter(call, o)
 	if err := retry.Sleep(ctx, t.slow(false)); err != nil {
 		return none, err // nothing was done, and nobody is there to be told
@@ -61,7 +58,7 @@ func serve[T any](ctx context.Context, c *Cloud, call Call, o op, do func(*turn)
 func (c *Cloud) enter(call Call, o op) *turn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	call.API = cmp.Or(o.name, o.api)
+	call.API = cmp.Or(call.Action, o.api) // as the face has it
 	t := &turn{c: c, call: call, now: time.Now()}
 	c.agenda.catchUp(t.now)
 	if t.call.RequestID == "" {
@@ -79,7 +76,7 @@ func pass[T any](t *turn, o op, do func(*turn) (T, error)) (answer T, err error)
 	t.now = time.Now()
 	c.agenda.catchUp(t.now)
 	t.entry = Entry{
-		Time: t.now, API: o.name, RequestID: t.call.RequestID, Caller: t.call.Caller, DryRun: t.call.DryRun,
+		Time: t.now, API: t.call.API, RequestID: t.call.RequestID, Caller: t.call.Caller, DryRun: t.call.DryRun,
 		Instance: o.instance, Device: o.device, Fault: names(t.faults),
 	}
 	if len(o.ids) > 0 {
@@ -102,7 +99,7 @@ func pass[T any](t *turn, o op, do func(*turn) (T, error)) (answer T, err error)
 		t.entry.Code = refused.Code
 		t.entry.throttled = refused.Key == "throttled" || refused.Code == refusals()["throttled"].Code || t.fault(Throttle) != nil
 		if c.opts.Words != nil {
-			t.entry.Code = c.opts.Words(o.name, refused)
+			t.entry.Code = c.opts.Words(t.call.API, refused)
 		}
 	}
 	c.write(t.entry)
@@ -118,7 +115,7 @@ func (t *turn) admit(o op) error {
 	if t.call.Region != "" && t.call.Region != t.c.opts.Region {
 		return refuse("region", t.call.Region)
 	}
-	if !t.c.take(t.now, o) {
+	if !t.take(o) {
 		return refuse("throttled")
 	}
 	if err := t.strikeBefore(o); err != nil {
