@@ -61,11 +61,11 @@ func contracts() []Arrow {
 			Because: "the contract does no I/O",
 		},
 		{
-			From: []string{"provider/*", "provider/*/..."}, To: []string{"siblings"}, Allow: []string{"provider/ledgerlog", "provider/made", "provider/calls", "provider/eni"},
+			From: []string{"provider/*", "provider/*/..."}, To: []string{"siblings"}, Allow: []string{"provider/ledgerlog", "provider/made", "provider/calls", "provider/eni", "provider/secrets"},
 			Because: "one provider must not need another's SDK, nor lean on its quirks",
 		},
 		{
-			From: []string{"provider/eni"}, To: []string{"module", "third", "net/http/..."}, Allow: []string{"nic", "provider", "provider/calls"},
+			From: []string{"provider/eni", "provider/secrets"}, To: []string{"module", "third", "net/http/..."}, Allow: []string{"nic", "provider", "provider/calls"},
 			Because: "what is the same in every cloud speaks in no cloud's words, and makes its calls by no SDK",
 		},
 		{

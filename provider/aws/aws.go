@@ -14,6 +14,7 @@ import (
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider/calls"
 	"github.com/nicferry/nicferry/provider/eni"
+	"github.com/nicferry/nicferry/provider/secrets"
 )
 
 // Kind is the driver's name in the config.
@@ -64,12 +65,12 @@ func New(ctx context.Context, o Options) (*Provider, error) {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler)).With("provider", o.Name)
 	o.Calls = max(1, o.Calls)
 	o.backoff = cmp.Or(o.backoff, maxBackoff)
-	c := &cloud{cluster: o.Cluster, secrets: &secrets{}, pace: calls.NewPace("EC2", rateOf, o.Calls)}
+	c := &cloud{cluster: o.Cluster, words: secrets.New(signed), pace: calls.NewPace("EC2", rateOf, o.Calls)}
 	p, err := eni.New(eni.Options{Name: o.Name, Cluster: o.Cluster, Cloud: c, Traits: traits(), Pace: c.pace, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
-	if c.api, err = connect(ctx, o, c.secrets); err != nil {
+	if c.api, err = connect(ctx, o, c.words); err != nil {
 		return nil, fmt.Errorf("make aws provider %s: %w", o.Name, err)
 	}
 	return &Provider{p, c}, nil

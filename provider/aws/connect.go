@@ -18,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
+
+	"github.com/nicferry/nicferry/provider/secrets"
 )
 
 // Of each call the SDK makes attempts attempts of attemptTime at most, with up to
@@ -35,7 +37,7 @@ const (
 var ErrNoRegion = errors.New("no region is set: say it in the provider's aws section, in AWS_REGION or in the profile")
 
 // connect makes the client, without a call.
-func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
+func connect(ctx context.Context, o Options, words *secrets.Words) (*ec2.Client, error) {
 	with := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer { return newRetryer(o.backoff) })}
 	if o.Region != "" {
 		with = append(with, config.WithRegion(o.Region))
@@ -49,7 +51,7 @@ func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
 		t.MaxIdleConnsPerHost = idleConns
 	})))
 	with = append(with, config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
-		o.Log.Debug("the SDK has a remark", "message", s.strike(fmt.Sprintf(format, args...)))
+		o.Log.Debug("the SDK has a remark", "message", words.Strike(fmt.Sprintf(format, args...)))
 	})))
 	cfg, err := config.LoadDefaultConfig(ctx, with...)
 	if err != nil {
@@ -59,8 +61,7 @@ func connect(ctx context.Context, o Options, s *secrets) (*ec2.Client, error) {
 		return nil, ErrNoRegion
 	}
 	role.Client = imds.NewFromConfig(cfg, func(io *imds.Options) { io.EnableFallback = aws.FalseTernary })
-	s.from = cfg.Credentials
-	cfg.Credentials = s
+	cfg.Credentials = chain{cfg.Credentials, words}
 	return ec2.NewFromConfig(cfg, func(eo *ec2.Options) {
 		if o.Endpoint != "" {
 			eo.BaseEndpoint = aws.String(o.Endpoint)

@@ -123,7 +123,7 @@ func saying(err error) said {
 func (c *cloud) classify(ctx context.Context, api string, err error) *provider.Error {
 	e := &provider.Error{Kind: provider.ErrUnknown, Scope: provider.ScopeAccount}
 	if re, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		e.RequestID = c.secrets.strike(re.ServiceRequestID())
+		e.RequestID = c.words.Strike(re.ServiceRequestID())
 	}
 	if ctx.Err() != nil {
 		e.Err = fmt.Errorf("%s: %w", api, ctx.Err())
@@ -131,10 +131,10 @@ func (c *cloud) classify(ctx context.Context, api string, err error) *provider.E
 	}
 	ae, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
-		e.Err = fmt.Errorf("%s: %s", api, c.secrets.strike(err.Error()))
+		e.Err = fmt.Errorf("%s: %s", api, c.words.Strike(err.Error()))
 		return e
 	}
-	s := said{code: c.secrets.strike(bare(ae.ErrorCode())), message: c.secrets.strike(ae.ErrorMessage())}
+	s := said{code: c.words.Strike(bare(ae.ErrorCode())), message: c.words.Strike(ae.ErrorMessage())}
 	r := meaning(api, s, statusOf(err))
 	e.Kind, e.Scope, s.why = r.kind, r.scope, r.why
 	e.Err = fmt.Errorf("%s: %w", api, s)

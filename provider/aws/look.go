@@ -12,6 +12,7 @@ import (
 	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/calls"
 	"github.com/nicferry/nicferry/provider/eni"
+	"github.com/nicferry/nicferry/provider/secrets"
 )
 
 // maxPage is the most that a page holds.
@@ -22,7 +23,7 @@ const maxPage = 1000
 type cloud struct {
 	api     *ec2.Client
 	cluster string
-	secrets *secrets
+	words   *secrets.Words // that are in no error
 	pace    *calls.Pace
 }
 

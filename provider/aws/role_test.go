@@ -53,7 +53,7 @@ func TestTheRoleIsReadWithTokensAlone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := p.cloud.secrets.Retrieve(t.Context())
+			got, err := p.cloud.api.Options().Credentials.Retrieve(t.Context())
 			if key, ok := service.Key(got.AccessKeyID); (err == nil) != c.works || c.works && (!ok || key.Secret != got.SecretAccessKey) {
 				t.Errorf("credentials: %v, of the role: %v; want them: %v", err, ok, c.works)
 			}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/auth/credentials"
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/requests"
 	"github.com/aliyun/alibaba-cloud-sdk-go/sdk/responses"
+
+	"github.com/nicferry/nicferry/provider/secrets"
 )
 
 // longest is how much of an answer is read, in bytes: more than 500 interfaces with all
@@ -48,16 +51,19 @@ type Key struct {
 	Token string
 }
 
+// signed is what of a signed request can be in a text, also escaped as what is signed is.
+var signed = regexp.MustCompile(`(?i)((Signature|SignatureNonce|AccessKeyId|SecurityToken)(=|%3D|%253D)[^\s&,"<]+|server string to sign is:.*)`)
+
 // A Caller makes calls. It may be used concurrently.
 type Caller struct {
 	opts           Options
 	scheme, domain string
-	secrets        secrets
+	secrets        *secrets.Words
 }
 
 // New returns a caller, without a call.
 func New(o Options) (*Caller, error) {
-	c := &Caller{opts: o, scheme: "HTTPS"}
+	c := &Caller{opts: o, scheme: "HTTPS", secrets: secrets.New(signed)}
 	if o.Transport == nil {
 		c.opts.Transport = http.DefaultTransport
 	}
@@ -106,16 +112,16 @@ func (c *Caller) Do(ctx context.Context, request requests.AcsRequest, answer res
 	defer cancel()
 	key, err := c.opts.Keys(ctx)
 	if err != nil {
-		return fmt.Errorf("credentials: %s", c.secrets.strike(err.Error()))
+		return fmt.Errorf("credentials: %s", c.secrets.Strike(err.Error()))
 	}
-	c.secrets.learn(key)
+	c.secrets.Learn(key.Access, key.Secret, key.Token)
 	wire := &wire{ctx: ctx, base: c.opts.Transport}
 	err = c.attempt(request, answer, key, wire)
 	switch {
 	case ctx.Err() != nil && wire.body == nil:
 		return ctx.Err()
 	case wire.body == nil && err != nil:
-		return errors.New(c.secrets.strike(plain(err).Error()))
+		return errors.New(c.secrets.Strike(plain(err).Error()))
 	}
 	return c.read(wire, err)
 }
@@ -157,12 +163,12 @@ func (c *Caller) read(w *wire, err error) error {
 	}
 	if w.status >= 300 {
 		return &Refusal{
-			Code: c.secrets.strike(word(said.Code)), Message: c.secrets.strike(word(said.Message)),
-			RequestID: c.secrets.strike(said.RequestID), Status: w.status, Missing: c.secrets.strike(missing(said.Denied)),
+			Code: c.secrets.Strike(word(said.Code)), Message: c.secrets.Strike(word(said.Message)),
+			RequestID: c.secrets.Strike(said.RequestID), Status: w.status, Missing: c.secrets.Strike(missing(said.Denied)),
 		}
 	}
 	if err != nil {
-		return errors.New(c.secrets.strike(plain(err).Error()))
+		return errors.New(c.secrets.Strike(plain(err).Error()))
 	}
 	return nil
 }
