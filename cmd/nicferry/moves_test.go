@@ -3,11 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -231,28 +227,8 @@ type moveRig struct {
 
 func newMoveRig(t *testing.T) *moveRig {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nicferry") // shorter than the test's, as sockets must be
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	ln, err := server.Listen(filepath.Join(dir, "s"), "", log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &moveRig{mover: apitest.NewMover(), address: "unix://" + ln.Addr().String()}
-	handler := server.New(server.Options{Backend: apitest.New(), Mover: r.mover, Log: log})
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() {
-		served <- server.Run(ctx, ln, handler, log)
-	}()
-	t.Cleanup(func() {
-		stop()
-		if err := errors.Join(<-served, os.RemoveAll(dir)); err != nil {
-			t.Error(err)
-		}
-	})
+	r := &moveRig{mover: apitest.NewMover()}
+	r.address = serveAt(t, server.Options{Backend: apitest.New(), Mover: r.mover})
 	return r
 }
 

@@ -4,10 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -40,10 +36,6 @@ const (
 
 func newPromoter(t *testing.T) *promoter {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nicferry") // shorter than the test's, as sockets must be
-	if err != nil {
-		t.Fatal(err)
-	}
 	p := &promoter{Backend: apitest.New(), looked: func() {}}
 	for i, id := range []nic.ClaimID{olderClaim, newerClaim} {
 		p.PutClaim(api.ClaimView{Claim: nic.Claim{
@@ -52,22 +44,7 @@ func newPromoter(t *testing.T) *promoter {
 			Conditions: []nic.Condition{{Reason: nic.ReasonFellBack, Message: "no VF was free", Since: time.Unix(int64(i), 0)}},
 		}})
 	}
-	log := slog.New(slog.DiscardHandler)
-	ln, err := server.Listen(filepath.Join(dir, "s"), "", log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.address = "unix://" + ln.Addr().String()
-	handler := server.New(server.Options{Backend: p, Log: log})
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- server.Run(ctx, ln, handler, log) }()
-	t.Cleanup(func() {
-		stop()
-		if err := errors.Join(<-served, os.RemoveAll(dir)); err != nil {
-			t.Error(err)
-		}
-	})
+	p.address = serveAt(t, server.Options{Backend: p})
 	return p
 }
 

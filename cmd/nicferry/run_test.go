@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -77,10 +75,7 @@ type runRig struct {
 
 func newRunRig(t *testing.T, dockerEnds int) *runRig {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nicferry") // shorter than the test's, as sockets must be
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := t.TempDir()
 	r := &runRig{binding: &binding{Backend: apitest.New(), docker: filepath.Join(dir, "told")}, program: filepath.Join(dir, "docker"), asked: filepath.Join(dir, "asked")}
 	r.PutNetwork(api.NetworkView{Network: nic.Network{Name: "fast"}})
 	r.PutNode(nic.Node{Schema: 1, Name: "n1"})
@@ -100,27 +95,12 @@ image\ dpdk) echo linux/amd64;;
 esac
 `, r.docker, dockerEnds, r.asked)
 	syscall.ForkLock.RLock() // no child has it open for writing, which is "text file busy"
-	err = os.WriteFile(r.program, []byte(script), 0o700)
+	err := os.WriteFile(r.program, []byte(script), 0o700)
 	syscall.ForkLock.RUnlock()
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
-	ln, err := server.Listen(filepath.Join(dir, "s"), "", log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.address = "unix://" + ln.Addr().String()
-	handler := server.New(server.Options{Backend: r.binding, Log: log})
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- server.Run(ctx, ln, handler, log) }()
-	t.Cleanup(func() {
-		stop()
-		if err := errors.Join(<-served, os.RemoveAll(dir)); err != nil {
-			t.Error(err)
-		}
-	})
+	r.address = serveAt(t, server.Options{Backend: r.binding})
 	return r
 }
 
