@@ -69,6 +69,31 @@ func (Sysctls) Set(value string, parts ...string) error {
 	return err
 }
 
+// Swap makes a setting value and says what it was; one that is so already is not written.
+func (s Sysctls) Swap(value string, parts ...string) (was string, err error) {
+	path, err := sysctlPath(parts)
+	if err != nil {
+		return "", err
+	}
+	var b [maxSysctl]byte
+	_, err = touch(path, unix.O_RDWR, func(fd int) (int, error) {
+		n, err := unix.Pread(fd, b[:], 0)
+		if err != nil {
+			return 0, err
+		}
+		if was = strings.TrimSpace(string(b[:n])); was == value {
+			return n, nil
+		}
+		return unix.Pwrite(fd, []byte(value), 0)
+	})
+	if err != nil && was == "" { // it may be so already, and not for us to write
+		if is, getErr := s.Get(parts...); getErr == nil && is == value {
+			return is, nil
+		}
+	}
+	return was, err
+}
+
 // Sysctl reads one setting as the namespace has it.
 func (n *Namespace) Sysctl(parts ...string) (value string, err error) {
 	err = n.Sysctls(func(s Sysctls) (err error) {

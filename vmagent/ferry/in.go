@@ -90,7 +90,7 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 	if err := prepare(inside.Namespace(), e, &u); err != nil {
 		return link.Link{}, err
 	}
-	if err := settleMetadata(inside, mainTable, e.Metadata, &u); err != nil {
+	if err := settleFresh(inside, e.Metadata, &u); err != nil {
 		return link.Link{}, err
 	}
 	// They would collide with names in the container, or with the new name
@@ -117,7 +117,7 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 		err = fmt.Errorf("%w: %w", ErrNameTaken, err) // by a link that came after we asked
 	}
 	if err == nil {
-		err = guardMetadata(inside, moved, e.Metadata)
+		err = guardArrived(inside, moved, e.Metadata)
 	}
 	if err == nil && !moved.Up {
 		err = inside.Set(moved, link.Change{Up: new(true)})
