@@ -58,7 +58,7 @@ type mover struct {
 
 // warmUp is how many rounds are not measured: an agent has run for long, and its code and
 // the kernel's are in the caches, which an emulated processor fills slowly.
-const warmUp = 4
+const warmUp = 8
 
 func run(ctx context.Context, out io.Writer, pf string, index, rounds int) (err error) {
 	m, end, err := open(ctx, pf, index)
