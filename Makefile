@@ -34,6 +34,10 @@ demo: deps build ## show it all on two virtual machines, as root: PLANT=1 leaves
 demo-aws: deps build ## the same with an emulated EC2 that plugs NICs into the virtual machines: PLANT=1 and JSON=path too
 	@$(DEMO) --aws
 
+.PHONY: demo-aliyun
+demo-aliyun: deps build ## the same with an emulated ECS of Alibaba Cloud: PLANT=1 and JSON=path too
+	@$(DEMO) --aliyun
+
 .PHONY: demo-sriov
 demo-sriov: deps build ## the same with a virtual machine as a physical host, whose two cards are cut into VFs, and switch A is pulled: PLANT=1 and JSON=path too
 	@$(DEMO) --sriov

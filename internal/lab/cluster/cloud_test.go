@@ -9,6 +9,7 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim/plug"
 	"github.com/nicferry/nicferry/internal/cloudsim/site"
 	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -19,7 +20,7 @@ func TestControllerOfACloud(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Cluster{opts: opts}
+	c := &Cluster{opts: opts, vendor: vendors.EC2()}
 	about := site.About{
 		Region: "eu-central-1", Endpoint: "http://" + cloudAPI, Group: "sg-0123456789abcdef0",
 		Subnets: []site.Subnet{{
@@ -32,7 +33,7 @@ func TestControllerOfACloud(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := config.Nodes["vm2"].Instances["ec2"]; got != nic.InstanceID(plug.InstanceID("vm2")) {
+		if got := config.Nodes["vm2"].Instances[cloudProvider]; got != nic.InstanceID(plug.InstanceID("vm2")) {
 			t.Errorf("vm2 is instance %q", got)
 		}
 		for _, n := range config.Networks {

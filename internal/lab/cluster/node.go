@@ -61,7 +61,7 @@ func (n *Node) define(image *guest.Image, kind accel.Accelerator) (string, error
 		Ports: n.cluster.opts.Ports, Bridge: ManagementBridge, Console: n.console(), Disk: disk,
 	}
 	if n.cluster.opts.Cloud != nil {
-		domain.Maker, domain.Boot.Gateway = cloudMaker, managementHost.Addr()
+		domain.Maker, domain.Boot.Gateway = n.cluster.vendor.Maker, managementHost.Addr()
 	}
 	if n.cluster.opts.Metal != nil {
 		domain.Ports += cardPorts

@@ -28,8 +28,8 @@ type Vendor struct {
 	// API is that of a site; Name is what people call it.
 	API, Name string
 	// Kind is that of its providers in the controller's config, and the name of their
-	// sections, and Subnets what subnets are called in a network's.
-	Kind, Subnets string
+	// sections; Subnets and Groups are what these are called in a network's.
+	Kind, Subnets, Groups string
 	// Region is the one that a site has.
 	Region string
 	// Type is that of instances with room for three interfaces beside their own, and
@@ -89,7 +89,7 @@ type Network struct {
 // Network is an item of the controller's list of networks.
 func (v Vendor) Network(n Network) string {
 	section := append([]string{
-		fmt.Sprintf("%s: [%s]", v.Subnets, strings.Join(n.Subnets, ", ")), fmt.Sprintf("groups: [%s]", strings.Join(n.Groups, ", ")),
+		fmt.Sprintf("%s: [%s]", v.Subnets, strings.Join(n.Subnets, ", ")), fmt.Sprintf("%s: [%s]", v.Groups, strings.Join(n.Groups, ", ")),
 	}, n.Section...)
 	fields := append([]string{
 		"name: " + n.Name, "provider: " + n.Provider, "addressing: provider", fmt.Sprintf("%s: {%s}", v.Kind, strings.Join(section, ", ")),
@@ -97,11 +97,22 @@ func (v Vendor) Network(n Network) string {
 	return "  - {" + strings.Join(fields, ", ") + "}\n"
 }
 
+// Of is that of a site's API; empty is EC2.
+func Of(api string) (Vendor, error) {
+	switch api {
+	case "", site.EC2:
+		return EC2(), nil
+	case site.ECS:
+		return ECS(), nil
+	}
+	return Vendor{}, fmt.Errorf("no cloud %q; want %s or %s", api, site.EC2, site.ECS)
+}
+
 // EC2 is Amazon's.
 func EC2() Vendor {
 	const metadata = "169.254.169.254"
 	return Vendor{
-		API: site.EC2, Name: "EC2", Kind: "aws", Subnets: "subnets", Region: "eu-central-1", Type: "m5.xlarge", BigType: "m5.4xlarge",
+		API: site.EC2, Name: "EC2", Kind: "aws", Subnets: "subnets", Groups: "groups", Region: "eu-central-1", Type: "m5.xlarge", BigType: "m5.4xlarge",
 		Maker: "Amazon EC2", Metadata: metadata, Policies: "aws/iam", PolicyVersion: "2012-10-17", MTU: 9001, Throttled: "RequestLimitExceeded",
 		Allocate: "AllocateAddress", Associate: "AssociateAddress", Disassociate: "DisassociateAddress", Release: "ReleaseAddress",
 		AskRole: askRole(metadata, "X-aws-ec2-metadata-token", "/latest/meta-data/iam/security-credentials/"),
@@ -126,7 +137,7 @@ func EC2() Vendor {
 func ECS() Vendor {
 	const metadata = "100.100.100.200"
 	return Vendor{
-		API: site.ECS, Name: "ECS", Kind: "aliyun", Subnets: "vSwitches", Region: "cn-hangzhou", Type: "ecs.g7.xlarge", BigType: "ecs.g7.4xlarge",
+		API: site.ECS, Name: "ECS", Kind: "aliyun", Subnets: "vSwitches", Groups: "securityGroups", Region: "cn-hangzhou", Type: "ecs.g7.xlarge", BigType: "ecs.g7.4xlarge",
 		Maker: "Alibaba Cloud", Metadata: metadata, Policies: "aliyun/ram", PolicyVersion: "1", MTU: 1500, Throttled: "Throttling.User", Rehomed: 1,
 		Allocate: "AllocateEipAddress", Associate: "AssociateEipAddress", Disassociate: "UnassociateEipAddress", Release: "ReleaseEipAddress",
 		AskRole: askRole(metadata, "X-aliyun-ecs-metadata-token", "/latest/meta-data/ram/security-credentials/"),

@@ -31,7 +31,7 @@ func TestConfig(t *testing.T) {
 		"  - {name: cloud, kind: aws, aws: {region: r, endpoint: \"http://e\"}}\n" +
 			"  - {name: vpc, provider: cloud, addressing: provider, aws: {subnets: [s1, s2], groups: [g], mode: shared}, mtu: 1500}\n": vendors.EC2(),
 		"  - {name: cloud, kind: aliyun, aliyun: {region: r, endpoint: \"http://e\"}}\n" +
-			"  - {name: vpc, provider: cloud, addressing: provider, aliyun: {vSwitches: [s1, s2], groups: [g], mode: shared}, mtu: 1500}\n": vendors.ECS(),
+			"  - {name: vpc, provider: cloud, addressing: provider, aliyun: {vSwitches: [s1, s2], securityGroups: [g], mode: shared}, mtu: 1500}\n": vendors.ECS(),
 	} {
 		if got := v.Provider("cloud", "r", "http://e") + v.Network(n); got != want {
 			t.Errorf("%s, want %s", got, want)

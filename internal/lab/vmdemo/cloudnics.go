@@ -118,7 +118,7 @@ func (s *show) spareOn(ctx context.Context, guest string) error {
 }
 
 // allReturned waits until there is no claim and the cloud has no interface any
-// more, as its log says. The records of the NICs stay for as long as EC2 may hide
+// more, as its log says. The records of the NICs stay for as long as a cloud may hide
 // what it has, two minutes, and so does the claim of one whose deletion got no reply.
 func (s *show) allReturned(ctx context.Context) error {
 	_, err := story.Until(ctx, "all interfaces to be deleted", 2*patience, func() (bool, bool, error) {
@@ -128,7 +128,7 @@ func (s *show) allReturned(ctx context.Context) error {
 		if err := errors.Join(err, err2, err3); err != nil {
 			return false, false, err
 		}
-		left := append(claims, accounted(log).orphans...)
+		left := append(claims, accounted(log, *s.vendor).orphans...)
 		for _, n := range all {
 			if n.Phase != nic.PhaseRetiring {
 				left = append(left, fmt.Sprintf("%s, which is %s", n.ID, n.Phase))

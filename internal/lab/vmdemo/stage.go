@@ -18,6 +18,7 @@ import (
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/lab/hyper"
 	"github.com/nicferry/nicferry/internal/lab/story"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -26,7 +27,7 @@ import (
 type show struct {
 	*story.Story
 	dir     string
-	ofCloud bool
+	vendor  *vendors.Vendor // of the cloud that the guests are instances of; nil is none
 	ofMetal bool
 
 	lab    *cluster.Cluster
