@@ -60,16 +60,10 @@ networks vf100, vf200, bond100 and bond200, and peers on VLANs 100 and 200.`,
 				}
 			}
 			opts.Switch, opts.Out = cluster.Switch(kind), cmd.ErrOrStderr()
-			if aws && aliyun {
-				return daemon.UsageError{Err: errors.New("--aws and --aliyun: want one of them")}
-			}
-			if aws || aliyun {
-				opts.Cloud = &cluster.Cloud{API: site.EC2, Latency: true, Throttle: true}
-			}
-			if aliyun {
-				opts.Cloud.API = site.ECS
-			}
 			var err error
+			if opts.Cloud, err = cloudOf(aws, aliyun); err != nil {
+				return err
+			}
 			if opts.Bin, err = binDir(opts.Bin); err != nil {
 				return err
 			}
@@ -97,6 +91,19 @@ networks vf100, vf200, bond100 and bond200, and peers on VLANs 100 and 200.`,
 	cmd.Flags().BoolVar(&sriov, "sriov", false, "have the virtual machines, one unless told otherwise, play physical hosts with cards that have VFs")
 	cmd.Flags().StringVar(&opts.Bin, "bin", "", "where nicferry's programs are (default: beside this program)")
 	return cmd
+}
+
+// cloudOf is the cloud whose instances the virtual machines are; nil for none.
+func cloudOf(aws, aliyun bool) (*cluster.Cloud, error) {
+	switch {
+	case aws && aliyun:
+		return nil, daemon.UsageError{Err: errors.New("--aws and --aliyun: want one of them")}
+	case aws:
+		return &cluster.Cloud{API: site.EC2, Latency: true, Throttle: true}, nil
+	case aliyun:
+		return &cluster.Cloud{API: site.ECS, Latency: true, Throttle: true}, nil
+	}
+	return nil, nil
 }
 
 func needRoot() error {
