@@ -85,8 +85,8 @@ type Options struct {
 	Env func(r *Rig, dir string) []string
 	// Allow says who may do what, once the controller runs and before agents do.
 	Allow func(*Rig)
-	// AtHome has the controller's machine be an instance too, with the metadata that
-	// such a one has.
+	// AtHome has the controller's machine be an instance too, with metadata that wants
+	// tokens.
 	AtHome bool
 }
 
@@ -149,8 +149,8 @@ func (r *Rig) open(ctx context.Context, o Options) error {
 	if o.AtHome {
 		home := netip.MustParseAddr(r.Vendor.Metadata) // which answers itself
 		steps = append(steps, "addr add "+home.String()+"/32 dev lo")
-		so.Machines = []site.Machine{{ID: "i-0controller0000000", Name: "controller", Addr: home}}
-		so.Metadata = netip.AddrPortFrom(home, 80).String()
+		so.Machines = []site.Machine{{ID: plug.InstanceID("controller"), Name: "controller", Addr: home}}
+		so.Metadata, so.Hardened = netip.AddrPortFrom(home, 80).String(), true
 	}
 	if err := r.ip(ctx, steps...); err != nil {
 		return err
