@@ -42,6 +42,9 @@ type Provider struct {
 	Aliyun  *Aliyun  `yaml:"aliyun"`
 }
 
+// InCloud says whether a cloud makes the provider's NICs.
+func (p Provider) InCloud() bool { return vendorOf(p.Kind) != nil }
+
 // The kinds of provider.
 const (
 	KindLocal   = "local"   // the node itself makes its NICs
