@@ -23,7 +23,9 @@ func (r *Rig) Shipped(account *iam.Account, provider string, names ...string) []
 	if id == nil {
 		r.T.Fatalf("the controller does not log its cluster's id at %s:\n%s", provider, r.Log())
 	}
-	words := strings.NewReplacer("REGION", account.Region, "ACCOUNT", account.ID, "CLUSTER", id[1], "vpc/VPC", "vpc/"+r.About.VPC)
+	words := strings.NewReplacer(
+		"REGION", account.Region, "ACCOUNT", account.ID, "CLUSTER", id[1], "vpc/VPC", "vpc/"+r.About.VPC,
+		"VSWITCH1", r.About.Subnets[0].ID, "VSWITCH2", r.About.Subnets[1].ID, "GROUP", r.About.Group)
 	var policies []iam.Document
 	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join("../../examples", r.Vendor.Policies, name+".json"))
