@@ -24,7 +24,8 @@ func TestS1_AColdStartAndAWarmOneOnECS(t *testing.T) {
 	world().AColdStartAndAWarmOne(t, "read-only", "dynamic-eni")
 }
 
-func TestF01_KilledAtEachCallOfECS(t *testing.T) { world().KilledAtEachCall(t, 2) }
+// At those that look as well it is killed in the scenarios of EC2, which are the same.
+func TestF01_KilledAtEachCallOfECS(t *testing.T) { world().KilledAtEachCall(t, 2, false) }
 
 func TestECSThatIsNotAsItSays(t *testing.T) { world().ACloudThatIsNotAsItSays(t) }
 

@@ -32,7 +32,7 @@ func TestS3_AColdStartAndAWarmOne(t *testing.T) {
 	r.Remove(vm1, "skewed", r.CardIs(vm1, "skewed"))
 }
 
-func TestF01_KilledAtEachCall(t *testing.T) { world().KilledAtEachCall(t, 2) }
+func TestF01_KilledAtEachCall(t *testing.T) { world().KilledAtEachCall(t, 2, true) }
 
 func TestACloudThatIsNotAsItSays(t *testing.T) { world().ACloudThatIsNotAsItSays(t) }
 

@@ -51,9 +51,10 @@ type Vendor struct {
 	Allocate, Associate, Disassociate, Release string
 	// Throttled is the code of a call that came too soon.
 	Throttled string
-	// Rehomed is how often a move of an address by itself calls Unassign: 0 where Assign
-	// takes it from where it is.
-	Rehomed int
+	// Steps says that an address which moves by itself is first unassigned: elsewhere
+	// Assign takes it from where it is. There it comes with its first interface, and
+	// elsewhere by an Assign of its own.
+	Steps bool
 
 	routers func(netip.Prefix) []netip.Prefix
 	keys    func(site.About) []string
@@ -138,7 +139,7 @@ func ECS() Vendor {
 	const metadata = "100.100.100.200"
 	return Vendor{
 		API: site.ECS, Name: "ECS", Kind: "aliyun", Subnets: "vSwitches", Groups: "securityGroups", Region: "cn-hangzhou", Type: "ecs.g7.xlarge", BigType: "ecs.g7.4xlarge",
-		Maker: "Alibaba Cloud", Metadata: metadata, Policies: "aliyun/ram", PolicyVersion: "1", MTU: 1500, Throttled: "Throttling.User", Rehomed: 1,
+		Maker: "Alibaba Cloud", Metadata: metadata, Policies: "aliyun/ram", PolicyVersion: "1", MTU: 1500, Throttled: "Throttling.User", Steps: true,
 		Allocate: "AllocateEipAddress", Associate: "AssociateEipAddress", Disassociate: "UnassociateEipAddress", Release: "ReleaseEipAddress",
 		AskRole: askRole(metadata, "X-aliyun-ecs-metadata-token", "/latest/meta-data/ram/security-credentials/"),
 		routers: func(p netip.Prefix) []netip.Prefix { return []netip.Prefix{netip.PrefixFrom(lastButTwo(p), p.Bits())} },
