@@ -33,6 +33,10 @@ type Cloud struct {
 	// Latency has calls take as long as on the real cloud, Throttle has them throttled
 	// as far as that is known.
 	Latency, Throttle bool
+	// Platform has the lab be the cloud's owner as well: the controller also plugs NICs
+	// in by libvirt itself, into the switch and into that of another VPC, there is a host
+	// outside, and guests have an IOMMU.
+	Platform bool
 	// Seed draws ids, MACs and times.
 	Seed uint64
 }
@@ -88,6 +92,11 @@ func (c *Cluster) startCloud(ctx context.Context) error {
 	subnet := about.Subnets[0]
 	for _, addr := range c.vendor.Routers(subnet) {
 		if _, err := c.host.Run(ctx, "ip", "-n", LAN, "addr", "add", addr.String(), "dev", LANWire); err != nil {
+			return err
+		}
+	}
+	if o.Platform {
+		if err := c.run(ctx, platformSteps()...); err != nil {
 			return err
 		}
 	}
@@ -151,8 +160,12 @@ func (c *Cluster) cloudText(about site.About, reserved bool) string {
 	add("warm", "ipv6: true", ahead...)
 	add("public", "ipv6: true, publicIP: true")
 	add("shared", "mode: shared")
-	return fmt.Sprintf(cloudConfig, c.Socket(), c.file("nicferry.db"), c.api(),
-		c.vendor.Provider(cloudProvider, about.Region, about.Endpoint), nodes.String(), networks.String())
+	providers := c.vendor.Provider(cloudProvider, about.Region, about.Endpoint)
+	if c.opts.Cloud.Platform {
+		providers += fmt.Sprintf("  - {name: vms, kind: libvirt, libvirt: {uri: %q}}\n", c.host.URI())
+		networks.WriteString(platformNetworks)
+	}
+	return fmt.Sprintf(cloudConfig, c.Socket(), c.file("nicferry.db"), c.api(), providers, nodes.String(), networks.String())
 }
 
 // cloudEnv is what the SDK finds credentials in.

@@ -9,6 +9,7 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim/plug"
 	"github.com/nicferry/nicferry/internal/cloudsim/site"
 	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/lab/hyper"
 	"github.com/nicferry/nicferry/internal/lab/vendors"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -45,6 +46,11 @@ func TestControllerOfACloud(t *testing.T) {
 				t.Errorf("%+v", n)
 			}
 		}
+	}
+	c.opts.Cloud.Platform, c.host = true, &hyper.Host{}
+	config, err := conf.ParseController("nicferryd.yaml", []byte(c.cloudText(about, false)))
+	if err != nil || len(config.Networks) != 6 || len(config.Providers) != 2 {
+		t.Errorf("of the cloud's owner: %+v, %v", config, err)
 	}
 	opts.Switch = OpenVSwitch
 	if _, err := opts.withDefaults(); err == nil {

@@ -62,11 +62,14 @@ func (n *Node) define(image *guest.Image, kind accel.Accelerator) (string, error
 	}
 	if n.cluster.opts.Cloud != nil {
 		domain.Maker, domain.Boot.Gateway = n.cluster.vendor.Maker, managementHost.Addr()
+		if n.cluster.opts.Cloud.Platform {
+			domain.Devices, domain.Boot.Kernel = iommu, []string{iommuOn}
+		}
 	}
 	if n.cluster.opts.Metal != nil {
 		domain.Ports += cardPorts
 		domain.Devices = n.metalDevices()
-		domain.Boot.Modules, domain.Boot.Kernel = metalModules, []string{"intel_iommu=on"}
+		domain.Boot.Modules, domain.Boot.Kernel = metalModules, []string{iommuOn}
 	}
 	return domain.XML()
 }
