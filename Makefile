@@ -46,6 +46,11 @@ demo-sriov: deps build ## the same with a virtual machine as a physical host, wh
 s0: deps build ## go through the checklist of the SR-IOV paper, S0-1 to S0-12, on such a host: a line for each with the command that shows it
 	@'$(BIN)'/nicferry-lab s0
 
+.PHONY: s1
+s1: deps build ## go through the checklist of the paper on NICs of a cloud, S1-1 to S1-15, on virtual machines of an emulated ECS: a line for each
+	@scripts/install-deps vm s1
+	@'$(BIN)'/nicferry-lab s1
+
 .PHONY: demo-local
 demo-local: deps build ## the same on this machine alone, without virtual machines: PLANT=1 and JSON=path too
 	@$(DEMO) --local

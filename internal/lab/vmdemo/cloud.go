@@ -21,6 +21,9 @@ func (s *show) cloud() *cluster.Cloud {
 	if s.vendor == nil {
 		return nil
 	}
+	if s.platform {
+		return &cluster.Cloud{API: s.vendor.API, Type: bigType, Platform: true, Seed: 1}
+	}
 	return &cluster.Cloud{API: s.vendor.API, Latency: true, Throttle: true, Seed: 1}
 }
 

@@ -26,16 +26,16 @@ type cost struct {
 	reads   int
 }
 
-// begin starts a container, and returns what it has, when it had that, and what
+// begin starts a container by docker's verb, and returns what it has, when it had that, and what
 // the cloud's log says that it cost until then.
-func (s *show) begin(ctx context.Context, guest, name, network string) (card story.Card, took time.Duration, c cost, err error) {
+func (s *show) begin(ctx context.Context, guest, name, network string, verb ...string) (card story.Card, took time.Duration, c cost, err error) {
 	before, err := s.mark(ctx)
 	if err != nil {
 		return card, 0, c, err
 	}
 	start := time.Now()
 	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.make(gctx, guest, name, running, "nicferry.network="+network) })
+	group.Go(func() error { return s.make(gctx, guest, name, verb, "nicferry.network="+network) })
 	var claim api.ClaimView
 	group.Go(func() (err error) {
 		claim, err = s.isBound(gctx, name)
@@ -75,13 +75,18 @@ func given(c api.ClaimView) []netip.Addr {
 
 // nics are the controller's records.
 func (s *show) nics(ctx context.Context) ([]api.NICView, error) {
-	out, err := s.lab.CLI(ctx, "get", "nics", "-o", "json")
+	return listed[api.NICView](ctx, s.lab.CLI, "nics")
+}
+
+// listed are all that the controller has of a kind.
+func listed[T any](ctx context.Context, nicferry story.CLI, kind string) ([]T, error) {
+	out, err := nicferry(ctx, "get", kind, "-o", "json")
 	if err != nil {
 		return nil, err
 	}
-	var list api.List[api.NICView]
+	var list api.List[T]
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
-		return nil, fmt.Errorf("read the NICs: %w", err)
+		return nil, fmt.Errorf("read the %s: %w", kind, err)
 	}
 	return list.Items, nil
 }

@@ -38,7 +38,7 @@ const mostCold = 4
 
 // cold starts web, whose interface has to be made and attached first.
 func (s *show) cold(ctx context.Context) (string, error) {
-	card, took, cost, err := s.begin(ctx, "vm1", "web", "vpc")
+	card, took, cost, err := s.begin(ctx, "vm1", "web", "vpc", running...)
 	if err != nil {
 		return "", err
 	}
@@ -68,7 +68,7 @@ func (s *show) keepReserve(ctx context.Context) (string, error) {
 
 // warm starts db, whose interface is there already.
 func (s *show) warm(ctx context.Context) (string, error) {
-	card, took, cost, err := s.begin(ctx, "vm1", "db", "warm")
+	card, took, cost, err := s.begin(ctx, "vm1", "db", "warm", running...)
 	if err != nil {
 		return "", err
 	}
@@ -157,7 +157,7 @@ func (s *show) coldBroken(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	card, took, cost, err := s.begin(ctx, "vm2", "app", "public")
+	card, took, cost, err := s.begin(ctx, "vm2", "app", "public", running...)
 	if err != nil {
 		return "", err
 	}

@@ -29,6 +29,8 @@ type show struct {
 	dir     string
 	vendor  *vendors.Vendor // of the cloud that the guests are instances of; nil is none
 	ofMetal bool
+	// platform: the lab is also the cloud's owner's; see cluster.Cloud.
+	platform bool
 
 	lab    *cluster.Cluster
 	before lab.Snapshot
@@ -54,8 +56,12 @@ func (s *show) guests() []string {
 func (s *show) bringUp(ctx context.Context) (string, error) {
 	begin := time.Now()
 	var err error
+	places := ports
+	if s.platform {
+		places = mostNICs
+	}
 	s.lab, err = cluster.Up(ctx, cluster.Options{
-		Dir: s.dir, Bin: s.Bin, Nodes: len(s.guests()), Ports: ports, MemoryMiB: guestMiB, Out: indented{s.Progress},
+		Dir: s.dir, Bin: s.Bin, Nodes: len(s.guests()), Ports: places, MemoryMiB: guestMiB, Out: indented{s.Progress},
 		Cloud: s.cloud(), Metal: s.metal(),
 	})
 	if errors.Is(err, hyper.ErrRuns) {
