@@ -238,6 +238,7 @@ func DeleteOnTermination(t *testing.T, v *Vendor) {
 				w.Created(ID(2))
 				if c.look && w.Mutating == 2 { // it is made so, and a person has it otherwise
 					w.untie()
+					w.Provider = w.Another()
 				}
 				w.Inject(c.faults...)
 				_, err := w.Provider.Attach(t.Context(), ID(1), w.At(0))
