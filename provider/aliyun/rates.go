@@ -54,7 +54,17 @@ const (
 	maxTypes    = 10
 	maxPage     = 500
 	maxNumbered = 50 // of pages that go by number
-	maxTagged   = 1000
+	// maxTagged is how many interfaces a look by tags shows at most, and usualTags how many
+	// resources a page of tags holds.
+	maxTagged = 1000
+	usualTags = 50
+)
+
+// The words of parameters.
+const (
+	resourceENI   = "eni"
+	kindInterface = "NetworkInterface"
+	typeMember    = "Member"
 )
 
 // perMinute is the rate of an action that may be called so often in each minute of an
