@@ -1,6 +1,10 @@
 package aliyun
 
-import "github.com/nicferry/nicferry/provider"
+import (
+	"strings"
+
+	"github.com/nicferry/nicferry/provider"
+)
 
 // The actions of ECS that are called here.
 const (
@@ -88,3 +92,6 @@ func rateOf(api string) provider.Rate {
 	}
 	return perMinute(500)
 }
+
+// reads says whether an action changes nothing.
+func reads(api string) bool { return strings.HasPrefix(api, "Describe") || strings.HasPrefix(api, "List") }
