@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,12 +25,14 @@ func TestAliyunExampleLoads(t *testing.T) {
 // tag, or in vSwitches and groups that are named; EIPs have no tags as they are made.
 func TestAliyunPolicies(t *testing.T) {
 	t.Parallel()
+	allowed := map[string]bool{}
 	for _, s := range policiesIn(t, filepath.Join(aliyunExample, "ram"), "1", 4) {
 		if s.Effect == "Deny" {
 			continue // takes away alone
 		}
 		for _, action := range s.Action {
-			reads := strings.Contains(action, ":Describe")
+			reads := strings.Contains(action, ":Describe") || strings.Contains(action, ":List")
+			allowed[action[strings.Index(action, ":")+1:]] = true
 			if anything := slices.Contains(s.Resource, "*"); anything != reads || s.Effect != "Allow" {
 				t.Errorf("%s: %s %s on %v", s.file, s.Effect, action, s.Resource)
 			}
@@ -43,5 +46,15 @@ func TestAliyunPolicies(t *testing.T) {
 				}
 			}
 		}
+	}
+	called := callsOf(t, "../../provider/aliyun/rates.go")
+	for _, api := range called {
+		if !allowed[api] {
+			t.Errorf("provider/aliyun calls %s, which no policy allows", api)
+		}
+		delete(allowed, api)
+	}
+	if len(allowed) > 0 || len(called) < 15 {
+		t.Errorf("allowed, and not called by provider/aliyun: %v", slices.Sorted(maps.Keys(allowed)))
 	}
 }
