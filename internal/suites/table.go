@@ -98,10 +98,10 @@ func onClouds() []suite {
 		},
 		{
 			Name:     "aliyun",
-			About:    "the provider for Alibaba Cloud through the SDK, and the door of the cloud in memory that speaks as ECS and VPC do",
-			Packages: []string{"./internal/cloudsim/ecs/...", "./provider/aliyun/..."},
+			About:    "the provider for Alibaba Cloud through the SDK, and the door of the cloud in memory that speaks as ECS and VPC do, also under the programs on real Docker engines",
+			Packages: []string{"./internal/cloudsim/ecs/...", "./provider/aliyun/...", "./e2e/aliyun"},
 			Budget:   2 * time.Minute,
-			Minimum:  185,
+			Minimum:  205,
 		},
 	}
 }
@@ -142,7 +142,7 @@ func onVMs() []suite {
 			OnRequest: true,
 			LongOnly: []string{
 				"TestDemoOnVirtualMachines", "TestDemoOnVirtualMachinesInterrupted", // as `make demo` shows
-				"TestDemoAWS", // as `make demo-aws` does
+				"TestDemoAWS", "TestDemoAliyun", "TestS1Checklist", // as `make demo-aws`, `demo-aliyun` and `s1` do
 				"TestLibvirtLabByHand", "TestPorts", "TestConformanceNative", "TestSixtyFourNICs",
 				"TestF28_LibvirtdKilledUnderTheController", "TestRebootWithContainers", "TestAuditAfterVirsh",
 				"TestPackagesInAGuest",
