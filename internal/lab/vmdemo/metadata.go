@@ -97,7 +97,7 @@ func (s *show) keptFromMetadata(ctx context.Context, where, container string) er
 	if err != nil {
 		return err
 	}
-	router := about.Subnets[0].CIDR.Addr().Next().String()
+	router := s.vendor.Gateway(about.Subnets[0]).String()
 	out, err := docker(ctx, "exec", container, "ping", "-c", "2", "-W", "5", "-I", "eth0", router)
 	if err != nil {
 		return fmt.Errorf("%s pings its router by eth0: %w: %s", container, err, out)
