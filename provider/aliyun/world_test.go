@@ -60,6 +60,12 @@ func with(w *enitest.World, dial enitest.Dial, change func(*Options)) *Provider 
 	return p
 }
 
+// provided is a provider on the world, with its inside.
+func provided(w *enitest.World) *Provider {
+	w.Helper()
+	return with(w, enitest.Serve(w.T, handler(w)), func(*Options) {})
+}
+
 func open(t *testing.T, o cloudsim.Options) *enitest.World {
 	t.Helper()
 	return enitest.Open(t, vendor(), o)
