@@ -227,7 +227,8 @@ var refusalsOfInterfaces = map[string]func(*world) call{
 	"subnet.missing": func(w *world) call { return w.creating("VSwitchId", "vsw-"+nobody) },
 	"subnet.full": func(w *world) call {
 		tiny := w.subnet(w.vpc, "cn-hangzhou-a", "10.0.9.0/28")
-		w.create("VSwitchId", tiny, "SecondaryPrivateIpAddressCount", "4")
+		w.create("VSwitchId", tiny, "SecondaryPrivateIpAddressCount", "3")
+		w.create("VSwitchId", tiny, "SecondaryPrivateIpAddressCount", "3")
 		w.create("VSwitchId", tiny, "SecondaryPrivateIpAddressCount", "3")
 		return w.creating("VSwitchId", tiny, "SecondaryPrivateIpAddressCount", "3")
 	},
