@@ -60,7 +60,7 @@ func alibaba() vendor {
 		region:     shape{aliyunRegion, "cn-hangzhou"}, zone: shape{aliyunZone, "cn-hangzhou-h"},
 		endpoint: "https://ecs.cn-hangzhou.aliyuncs.com", credentials: "the environment or the instance's RAM role",
 		mtu:      8500, // of the types that carry jumbo frames
-		prefixes: 10, groupQuota: 5,
+		prefixes: 10,
 		// Ours are nicferry.io/nic, cluster, node and claim, with one to spare.
 		tags: tagRules{most: 20, own: 5, value: 128, reserved: []string{"aliyun", "acs:"}, notInTexts: []string{"http://", "https://"}},
 	}
