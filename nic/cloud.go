@@ -40,6 +40,9 @@ type Cloud struct {
 	Movable bool `json:"movable,omitempty"`
 	// Shared: one NIC serves as many containers as it has addresses.
 	Shared bool `json:"shared,omitempty"`
+	// Trunk: NICs are members of a trunk, of which an instance has one, and take none of
+	// its slots.
+	Trunk bool `json:"trunk,omitempty"`
 	// Tags are put on what is made, besides our own.
 	Tags map[string]string `json:"tags,omitempty"`
 }
@@ -62,6 +65,8 @@ type CloudSpec struct {
 	// Secondary is how many IPv4 addresses the NIC gets besides its first, for
 	// seats; which ones the cloud says.
 	Secondary int `json:"secondary,omitempty"`
+	// Trunk is as in Cloud.
+	Trunk bool `json:"trunk,omitempty"`
 }
 
 // Seats says whether the network's claims have further addresses of NICs, rather
@@ -72,7 +77,7 @@ func (c Cloud) Seats() bool { return c.Shared || c.Movable }
 func (c Cloud) Spec() CloudSpec {
 	return CloudSpec{
 		Subnets: slices.Clone(c.Subnets), Pick: c.Pick, Groups: slices.Clone(c.Groups), IPv6: c.IPv6,
-		Prefixes: c.Prefixes, PublicIP: c.PublicIP, Forwards: c.Forwards, Tags: maps.Clone(c.Tags),
+		Prefixes: c.Prefixes, PublicIP: c.PublicIP, Forwards: c.Forwards, Tags: maps.Clone(c.Tags), Trunk: c.Trunk,
 	}
 }
 
@@ -83,5 +88,5 @@ func (c Cloud) Made(s CloudSpec) bool {
 		return false
 	}
 	return slices.Equal(c.Groups, s.Groups) && c.IPv6 == s.IPv6 && c.Prefixes == s.Prefixes &&
-		c.PublicIP == s.PublicIP && c.Forwards == s.Forwards
+		c.PublicIP == s.PublicIP && c.Forwards == s.Forwards && c.Trunk == s.Trunk
 }

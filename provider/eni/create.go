@@ -51,6 +51,7 @@ func (p *Provider) check(spec nic.Spec) error {
 	_, err := nic.ParseID(string(spec.NIC))
 	four := slices.ContainsFunc(spec.Addrs, netip.Addr.Is4)
 	api := p.traits.API
+	_, trunks := p.cloud.(Trunker)
 	switch {
 	case err != nil:
 		return provider.Errorf(provider.ErrInvalid, "%s", err)
@@ -58,6 +59,8 @@ func (p *Provider) check(spec nic.Spec) error {
 		return provider.Errorf(provider.ErrInvalid, "asks for MAC %s, but %s draws MACs itself", spec.MAC, api)
 	case spec.Cloud.Subnet == "":
 		return provider.Errorf(provider.ErrInvalid, "no subnet is chosen")
+	case spec.Cloud.Trunk && !trunks:
+		return provider.Errorf(provider.ErrInvalid, "is to be a member of a trunk, and %s has none", api)
 	case spec.Cloud.Prefixes > 0 && four && len(spec.Addrs) > 1:
 		return provider.Errorf(provider.ErrInvalid, "asks for prefixes and for more addresses than the first: %s gives one or the other", api)
 	case spec.Cloud.Secondary > 0 && (spec.Cloud.Prefixes > 0 || len(spec.Addrs) > 0):
@@ -117,6 +120,9 @@ func (p *Provider) wanted(spec nic.Spec) Wanted {
 	tags := map[string]string{}
 	maps.Copy(tags, spec.Cloud.Tags)
 	maps.Copy(tags, map[string]string{TagNIC: string(spec.NIC), TagCluster: p.opts.Cluster, TagNode: spec.Node})
+	if spec.Cloud.Trunk {
+		tags[TagRole] = roleMember
+	}
 	return Wanted{Spec: spec, Description: "nicferry " + string(spec.NIC) + markWord + markOf(spec), Tags: tags}
 }
 
