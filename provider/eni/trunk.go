@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	memberName = "member of its trunk"
+	memberName = "trunk member"
 	// trunkKnown is how long what the cloud said of a trunk that is plugged in stands for
 	// it, and trunkSoon when it can be one that was not.
 	trunkKnown = 30 * time.Second
