@@ -185,4 +185,3 @@ func list[T any](m map[string]string, entry func(key, value string) T) *[]T {
 	}
 	return &all
 }
-

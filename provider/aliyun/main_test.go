@@ -15,6 +15,8 @@ const (
 	testToken  = "CAISEXAMPLEtoken/of+somebody="
 )
 
-func keys() acs.Keys { return acs.Fixed(acs.Key{Access: testKey, Secret: testSecret, Token: testToken}) }
+func keys() acs.Keys {
+	return acs.Fixed(acs.Key{Access: testKey, Secret: testSecret, Token: testToken})
+}
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -18,7 +18,9 @@ import (
 
 // publicName is the name of a claim's public address, by which it is found again: the call
 // that makes one takes no tags, and one that was tagged afterwards could be left without.
-func (c *cloud) publicName(claim nic.ClaimID) string { return "nicferry." + c.cluster + "." + string(claim) }
+func (c *cloud) publicName(claim nic.ClaimID) string {
+	return "nicferry." + c.cluster + "." + string(claim)
+}
 
 // PublicAddrs implements eni.Cloud.
 func (c *cloud) PublicAddrs(ctx context.Context, claim nic.ClaimID) ([]eni.PublicAddr, error) {

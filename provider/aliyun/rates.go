@@ -94,4 +94,6 @@ func rateOf(api string) provider.Rate {
 }
 
 // reads says whether an action changes nothing.
-func reads(api string) bool { return strings.HasPrefix(api, "Describe") || strings.HasPrefix(api, "List") }
+func reads(api string) bool {
+	return strings.HasPrefix(api, "Describe") || strings.HasPrefix(api, "List")
+}

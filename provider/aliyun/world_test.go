@@ -19,20 +19,23 @@ import (
 func vendor() *enitest.Vendor {
 	return &enitest.Vendor{
 		Zones: [2]string{"cn-hangzhou-a", "cn-hangzhou-b"}, Small: "ecs.g7.large", Big: "ecs.g7.16xlarge",
-		Create: apiCreateInterface, Attach: apiAttachInterface, Detach: apiDetachInterface, Delete: apiDeleteInterface, Modify: apiModifyInterface,
-		Interfaces: apiDescribeInterfaces, Instances: apiDescribeInstances, Types: apiDescribeTypes, Subnets: apiDescribeVSwitches,
-		Publish: apiAllocateAddress, Unpublish: apiReleaseAddress, Published: apiDescribeAddresses,
-		Attempts: attempts, PublishAttempts: attempts, Denied: "Forbidden.RAM", Mutating: 2,
+		Act: enitest.Actions{
+			Create: apiCreateInterface, Attach: apiAttachInterface, Detach: apiDetachInterface, Delete: apiDeleteInterface, Modify: apiModifyInterface,
+			Assign4: apiAssign4, Unassign4: apiUnassign4, Assign6: apiAssign6, Unassign6: apiUnassign6,
+			Interfaces: apiDescribeInterfaces, Instances: apiDescribeInstances, Types: apiDescribeTypes, Subnets: apiDescribeVSwitches,
+			Publish: apiAllocateAddress, Lead: apiAssociateAddress, Unlead: apiUnassociate, Unpublish: apiReleaseAddress, Published: apiDescribeAddresses,
+		},
+		Attempts: attempts, PublishAttempts: attempts, Denied: "Forbidden.RAM", Mutating: 2, Again: true, Forgets: true,
 		Latency: ecs.ObservedLatency(), Buckets: ecs.KnownBuckets(), Shape: ecs.Shape, Face: face,
 		Reads: reads,
 	}
 }
 
 // face speaks ECS for the world.
-func face(w *enitest.World) func() *eni.Provider {
+func face(w *enitest.World) func(int) *eni.Provider {
 	h := handler(w)
 	dial := enitest.Serve(w.T, h)
-	return func() *eni.Provider { return with(w, dial, func(*Options) {}).Provider }
+	return func(calls int) *eni.Provider { return with(w, dial, func(o *Options) { o.Calls = calls }).Provider }
 }
 
 func handler(w *enitest.World) http.Handler {
@@ -57,6 +60,12 @@ func with(w *enitest.World, dial enitest.Dial, change func(*Options)) *Provider 
 	return p
 }
 
+// provided is a provider on the world, with its inside.
+func provided(w *enitest.World) *Provider {
+	w.Helper()
+	return with(w, enitest.Serve(w.T, handler(w)), func(*Options) {})
+}
+
 func open(t *testing.T, o cloudsim.Options) *enitest.World {
 	t.Helper()
 	return enitest.Open(t, vendor(), o)
@@ -70,7 +79,9 @@ func onLoopback(w *enitest.World) *enitest.World {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return d.DialContext(ctx, "tcp", server.Listener.Addr().String())
 	}
-	w.Another = func() *eni.Provider { return with(w, dial, func(*Options) {}).Provider }
+	w.Make = func(int) *eni.Provider {
+		return with(w, dial, func(o *Options) { o.backoff = 20 * time.Millisecond }).Provider
+	}
 	w.Provider = w.Another()
 	return w
 }

@@ -180,6 +180,7 @@ func (p *Provider) notAttached(ctx context.Context, f Interface, place nic.Place
 		case there:
 			return now, nil
 		}
+		p.recent.attached(f.nic(), place) // not shown yet: it is on its way, until a look can be no stale one
 	}
 	return f, p.perhapsYoung(f.nic(), err)
 }

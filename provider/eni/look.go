@@ -70,7 +70,7 @@ func (p *Provider) all(ctx context.Context) (map[nic.ID][]Interface, error) {
 
 // gone says of what the cloud shows that we know it is not there any more.
 func (p *Provider) gone(f Interface, d deeds) bool {
-	return d.deleted() && f.Plug == nil && p.traits.Again == 0
+	return d.deleted() && f.Plug == nil && (d.gone || p.traits.Again == 0)
 }
 
 // look returns the interfaces of the NICs that the cloud shows. What was deleted and is

@@ -2,6 +2,8 @@ package enitest
 
 import (
 	"errors"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
@@ -84,6 +86,21 @@ func (w *World) Insist(call func() error) {
 		}
 	}
 	w.Fatal("never done")
+}
+
+// LivePatiently is Live for a world whose reads fail too.
+func (w *World) LivePatiently(id nic.ID) {
+	w.Helper()
+	w.Patient = true
+	w.Live(id, func() {})
+}
+
+// Has says whether the NIC has the addresses, by the cloud.
+func (w *World) Has(id nic.ID, addrs ...netip.Addr) bool {
+	w.Helper()
+	all, err := w.Get(w.Context(), id)
+	w.Must(err)
+	return !slices.ContainsFunc(addrs, func(a netip.Addr) bool { return !slices.Contains(all[id].Addrs, a) })
 }
 
 // Live is a NIC's life at the first instance, as its caller drives it; between runs

@@ -22,28 +22,56 @@ type Vendor struct {
 	Zones [2]string
 	// Small is a type that holds three interfaces, and Big one that holds eight or more.
 	Small, Big string
-	// Create, Attach, Detach and Delete are actions, and so are Modify, Interfaces,
-	// Instances, Types and Subnets, which are looks.
-	Create, Attach, Detach, Delete, Modify, Interfaces, Instances, Types, Subnets string
-	// Publish, Unpublish and Published are the actions of public addresses.
-	Publish, Unpublish, Published string
+	Act        Actions
 	// Attempts are made of each call, and PublishAttempts of Publish.
 	Attempts, PublishAttempts int
 	// Denied is the code of what is not permitted.
 	Denied string
-	// Mutating is how many calls of a start change something.
+	// Mutating is how many calls of a start change something: three where an attachment
+	// is to be tied to its instance by another call.
 	Mutating int
+	// Again is whether what began is asked for again.
+	Again bool
+	// Forgets: an instance that has ended is not shown.
+	Forgets bool
 	// Latency is what people see of it, and Buckets what it allows an account.
 	Latency cloudsim.Latency
 	Buckets cloudsim.Buckets
 	// Shape gives a cloud's options what is this one's; optional.
 	Shape func(cloudsim.Options) cloudsim.Options
 	// Face speaks its protocol for the world's cloud, and returns a function that makes
-	// providers which speak with that.
-	Face func(w *World) func() *eni.Provider
+	// providers which speak with that, and may make so many times the usual calls.
+	Face func(w *World) func(calls int) *eni.Provider
 	// Reads says whether an action changes nothing.
 	Reads func(action string) bool
 }
+
+// Actions are the cloud's names of what is called.
+type Actions struct {
+	Create, Attach, Detach, Delete, Modify, Assign4, Unassign4, Assign6, Unassign6 string
+	Interfaces, Instances, Types, Subnets                                          string // the looks
+	Publish, Lead, Unlead, Unpublish, Published                                    string // of public addresses
+}
+
+// lifeActions are those that change something in one life of a NIC.
+func (v *Vendor) lifeActions() []string {
+	all := []string{v.Act.Create, v.Act.Attach, v.Act.Detach, v.Act.Delete}
+	if v.Mutating > 2 {
+		all = append(all, v.Act.Modify)
+	}
+	return all
+}
+
+// What package eni remembers, for how long.
+const (
+	NewFor   = 30 * time.Second // that a NIC was placed
+	FullFor  = time.Minute      // that a subnet was full
+	RoomFor  = 30 * time.Second // what an instance has room for
+	StaleFor = 10 * time.Second // that a NIC was plugged in
+)
+
+// noSubnet is one that there is not.
+const noSubnet = "subnet-0123456789abcdef0"
 
 // A World is a cloud in memory and a provider that talks to it by the SDK: two zones, with
 // two subnets and two instances in the first and one of each in the second.
@@ -57,8 +85,13 @@ type World struct {
 	VMs     [3]nic.InstanceID
 	Group   string
 	Patient bool // reads may fail
-	Another func() *eni.Provider
+	// Make makes a provider on the same world that remembers nothing, and may make so many
+	// times the usual calls.
+	Make func(calls int) *eni.Provider
 }
+
+// Another is a provider on the same world that remembers nothing.
+func (w *World) Another() *eni.Provider { return w.Make(1) }
 
 // Must ends the test on an error.
 func (w *World) Must(err error) {
@@ -95,7 +128,7 @@ func Open(t *testing.T, v *Vendor, o cloudsim.Options) *World {
 		w.Must(err)
 		w.VMs[i] = nic.InstanceID(made[0].ID)
 	}
-	w.Another = v.Face(w)
+	w.Make = v.Face(w)
 	w.Provider = w.Another()
 	time.Sleep(o.Lag.Describe.Max) // until all that shows
 	return w
@@ -168,7 +201,7 @@ func (w *World) Clean(made int) {
 	if left := w.Ours(); len(left) > 0 {
 		w.Errorf("left behind: %+v", left)
 	}
-	if n := w.Cloud.Counts()[w.Vendor.Create].Effects; n != made {
+	if n := w.Cloud.Counts()[w.Act.Create].Effects; n != made {
 		w.Errorf("%d interfaces were made; want %d", n, made)
 	}
 }
@@ -176,9 +209,9 @@ func (w *World) Clean(made int) {
 // Rig is the world for the conformance suite.
 func (w *World) Rig() *providertest.Rig {
 	actions := map[string]string{
-		"create": w.Vendor.Create, "attach": w.Vendor.Attach, "detach": w.Vendor.Detach, "delete": w.Vendor.Delete,
-		"publish": w.Vendor.Publish, "unpublish": w.Vendor.Unpublish, "published": w.Vendor.Published,
-		"get": w.Interfaces, "list": w.Interfaces, "limits": w.Instances, "off": w.Instances,
+		"create": w.Act.Create, "attach": w.Act.Attach, "detach": w.Act.Detach, "delete": w.Act.Delete,
+		"publish": w.Act.Publish, "unpublish": w.Act.Unpublish, "published": w.Act.Published,
+		"get": w.Act.Interfaces, "list": w.Act.Interfaces, "limits": w.Act.Instances, "off": w.Act.Instances,
 	}
 	tries := func(op string) int {
 		if op == "publish" {
@@ -229,4 +262,13 @@ func (w *World) SetOff(instance nic.InstanceID, off bool) {
 		time.Sleep(time.Second)
 	}
 	w.Fatalf("%s is never %s", instance, want)
+}
+
+// Addrs are addresses by their texts.
+func Addrs(all ...string) []netip.Addr {
+	var addrs []netip.Addr
+	for _, s := range all {
+		addrs = append(addrs, netip.MustParseAddr(s))
+	}
+	return addrs
 }
