@@ -69,6 +69,7 @@ const (
 	resourceENI   = "eni"
 	kindInterface = "NetworkInterface"
 	typeMember    = "Member"
+	typeTrunk     = "Trunk"
 )
 
 // perMinute is the rate of an action that may be called so often in each minute of an

@@ -134,11 +134,10 @@ type Interface struct {
 	Checked bool         // source and destination are
 	Tied    bool         // it is deleted with the instance that it is plugged in at
 	Plug    *Plug        // nil where it is plugged in nowhere
-	// Trunk: it can have members, of which it has so many. Groups are its security groups.
-	// Clouds without trunks say nothing of these.
-	Trunk   bool
-	Members int
-	Groups  []string
+	// Trunk: it can have members, which are these interfaces. Groups are its security
+	// groups. Clouds without trunks say nothing of these.
+	Trunk           bool
+	Members, Groups []string
 }
 
 // nic is what the interface is remembered by. A trunk is no NIC's.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -35,6 +37,15 @@ type trunks struct {
 	tries map[nic.InstanceID]try
 	macs  map[string]nic.MAC   // by interface, for good
 	empty map[string]time.Time // since when one has no members
+	// joins are the last ones of interfaces, which trunks may not show yet.
+	joins map[string]join
+}
+
+// A join is of a NIC that was made a member on the instance.
+type join struct {
+	id nic.ID
+	on nic.InstanceID
+	at time.Time
 }
 
 // A try is a trunk that was asked for, and what came of it.
@@ -48,6 +59,7 @@ func newTrunks() *trunks {
 	return &trunks{
 		known: calls.NewCache[nic.InstanceID, Interface](trunkKnown),
 		busy:  map[nic.InstanceID]bool{}, tries: map[nic.InstanceID]try{}, macs: map[string]nic.MAC{}, empty: map[string]time.Time{},
+		joins: map[string]join{},
 	}
 }
 
@@ -110,6 +122,39 @@ func (t *trunks) idle(id string, members int) time.Duration {
 	return time.Since(since)
 }
 
+// joining notes that an interface is about to be a member, whatever the answer will be.
+func (t *trunks) joining(trunk string, f Interface, instance nic.InstanceID) {
+	t.idle(trunk, 1)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, j := range t.joins {
+		if time.Since(j.at) > visibleAfter {
+			delete(t.joins, id)
+		}
+	}
+	t.joins[f.ID] = join{f.nic(), instance, time.Now()}
+}
+
+// membersOf is how many members a trunk has, by what the cloud shows of it and by what we
+// have done a moment ago.
+func (p *Provider) membersOf(trunk Interface) (n int) {
+	p.trunks.mu.Lock()
+	lately := maps.Clone(p.trunks.joins)
+	p.trunks.mu.Unlock()
+	for _, id := range trunk.Members {
+		j, ours := lately[id]
+		if d := p.recent.of(j.id); !ours || d.view.Plug != nil || d.viewedAt.Before(d.detachedAt) || d.detachedAt.Before(j.at) {
+			n++ // else it was seen to have left
+		}
+	}
+	for id, j := range lately {
+		if d := p.recent.of(j.id); j.on == trunk.Plug.Instance && !slices.Contains(trunk.Members, id) && !d.attachedAt.IsZero() && time.Since(d.attachedAt) < stale {
+			n++
+		}
+	}
+	return n
+}
+
 // join has the cloud make the interface a member of the instance's trunk, which is made
 // and plugged in before, one step a call.
 func (p *Provider) join(ctx context.Context, f Interface, place nic.Place) (Interface, error) {
@@ -126,10 +171,13 @@ func (p *Provider) join(ctx context.Context, f Interface, place nic.Place) (Inte
 		return f, err
 	}
 	p.recent.attaches(f.nic(), place.Instance)
-	p.trunks.idle(trunk.ID, 1)
+	p.trunks.joining(trunk.ID, f, place.Instance)
 	attachment, err := t.Join(ctx, f, trunk, place.Instance)
 	if err != nil {
 		p.trunks.known.Drop(place.Instance)
+		if errors.Is(err, provider.ErrNotFound) { // perhaps the trunk: the next look at the NIC tells
+			err = busyInstead(err, trunkSoon)
+		}
 		return p.notAttached(ctx, f, place, Instance{}, noIndex, err)
 	}
 	f.State, f.Plug = nic.StateAttaching, &Plug{ID: attachment, Instance: place.Instance, Trunk: trunk.ID}
@@ -216,13 +264,14 @@ func (p *Provider) makeTrunk(ctx context.Context, f Interface, place nic.Place) 
 	p.trunks.note(place.Instance, last)
 	tags := map[string]string{TagCluster: p.opts.Cluster, TagNode: place.Node, TagRole: roleTrunk, TagInstance: string(place.Instance)}
 	made, err := p.cloud.Create(ctx, Wanted{
-		Spec:        nic.Spec{NIC: nic.ID(last.token), Node: place.Node, Cloud: nic.CloudSpec{Subnet: f.Subnet, Groups: f.Groups}},
+		Spec:        nic.Spec{NIC: nic.ID(last.token), Network: "trunk", Node: place.Node, Cloud: nic.CloudSpec{Subnet: f.Subnet, Groups: f.Groups}},
 		Description: "nicferry trunk of " + string(place.Instance), Tags: tags, Trunk: true,
 	})
 	if err != nil {
 		return Interface{}, err
 	}
 	made.Tags = tags
+	p.recent.made(made.nic(), made)
 	last.made = made
 	p.trunks.note(place.Instance, last)
 	p.spend(f.Subnet, 1)
@@ -260,7 +309,7 @@ func (p *Provider) tend(ctx context.Context, f Interface) {
 	p.mend(ctx, f)
 	instance := nic.InstanceID(f.Tags[TagInstance])
 	state, at := stateOf(f, p.recent.of(f.nic()))
-	if p.trunks.idle(f.ID, f.Members) < trunkKept || state != nic.StateAttached && state != nic.StateAvailable {
+	if p.trunks.idle(f.ID, len(f.Members)) < trunkKept || state != nic.StateAttached && state != nic.StateAvailable {
 		return
 	}
 	end := p.trunks.begin(instance)
@@ -316,7 +365,7 @@ func (p *Provider) Members(ctx context.Context, instance nic.InstanceID) (provid
 	}
 	for _, trunk := range all {
 		if trunk.Plug != nil && trunk.Plug.Instance == instance {
-			limits.Free = max(0, c.Members-trunk.Members)
+			limits.Free = max(0, c.Members-p.membersOf(trunk))
 		}
 	}
 	return limits, nil

@@ -31,13 +31,12 @@ type wired struct {
 func (w *wired) list(want func(Interface) bool) (all []Interface) {
 	for n := range len(w.all) + 1 {
 		if f := w.all[fmt.Sprintf("eni-%d", n)]; f != nil && !w.hides && want(*f) {
-			members := 0
+			f.Members = nil
 			for _, m := range w.all {
 				if m != nil && m.Plug != nil && m.Plug.Trunk == f.ID {
-					members++
+					f.Members = append(f.Members, m.ID)
 				}
 			}
-			f.Members = members
 			all = append(all, *f)
 		}
 	}
