@@ -59,6 +59,7 @@ func alibaba() vendor {
 		instanceID: shape{aliyunInstanceID, "i-bp1j4i2jdf3owlheb12t"},
 		region:     shape{aliyunRegion, "cn-hangzhou"}, zone: shape{aliyunZone, "cn-hangzhou-h"},
 		endpoint: "https://ecs.cn-hangzhou.aliyuncs.com", credentials: "the environment or the instance's RAM role",
+		trunks:   true,
 		mtu:      8500, // of the types that carry jumbo frames
 		prefixes: 10, groupQuota: 5,
 		// Ours are nicferry.io/nic, cluster, node and claim, with one to spare.

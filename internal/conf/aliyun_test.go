@@ -26,6 +26,7 @@ func TestAliyun(t *testing.T) {
 			c.Pick, c.IPv6, c.Prefixes, c.PublicIP, c.Forwards, c.Tags = nic.PickOrdered, true, 2, true, true, map[string]string{"team": "web"}
 		},
 		", mode: shared":     func(c *nic.Cloud) { c.Shared = true },
+		", mode: trunk":      func(c *nic.Cloud) { c.Trunk = true },
 		", movable: address": func(c *nic.Cloud) { c.Movable = true },
 		", pick: random":     func(c *nic.Cloud) { c.Pick = nic.PickRandom },
 	} {
@@ -62,6 +63,8 @@ func TestAliyunLimits(t *testing.T) {
 		{good: ", prefixes: 10", bad: ", prefixes: 11"},
 		{good: ", mode: shared", bad: ", mode: shared, publicIP: true"},
 		{good: "", bad: ", movable: address", behind: ", pool: {max: 1}"},
+		{good: ", mode: trunk, ipv6: true, movable: nic", bad: ", mode: trunk, movable: address"},
+		{good: ", mode: trunk", bad: ", mode: trunks", behind: ", pool: {max: 1}"},
 		{good: ", mode: shared", bad: ", mode: share", behind: ", mtu: 8500"},
 	} {
 		if _, err := ParseController("f", aliyunFile(c.good, c.behind)); err != nil {

@@ -154,7 +154,7 @@ func (d *doc) checkCloud(path string, s cloudSection) {
 	}
 	d.checkOneOf(under(path, "pick"), s.Pick, pickMostFree, pickOrdered, pickRandom)
 	d.checkOneOf(under(path, "movable"), s.Movable, movesNIC, movesAddress)
-	d.checkOneOf(under(path, "mode"), s.Mode, modeDedicated, modeShared)
+	d.checkMode(path, s)
 	if with := s.oneAddress(); with != "" {
 		if s.Prefixes > 0 {
 			d.fault(under(path, "prefixes"), "%d; with %s each container gets one address of the NIC: want 0", s.Prefixes, with)
@@ -168,6 +168,18 @@ func (d *doc) checkCloud(path string, s cloudSection) {
 	}
 	if at := under(path, "tags"); !d.bad[at] {
 		d.checkTags(at, s.vendor, s.Tags)
+	}
+}
+
+// checkMode checks how many containers a NIC is for, and on what it is.
+func (d *doc) checkMode(path string, s cloudSection) {
+	modes := []string{modeDedicated, modeShared}
+	if s.trunks {
+		modes = append(modes, modeTrunk)
+	}
+	d.checkOneOf(under(path, "mode"), s.Mode, modes...)
+	if at := under(path, "movable"); s.Mode == modeTrunk && s.Movable == movesAddress && d.good(at) {
+		d.fault(at, "is not built yet for mode %s, whose NICs go along as a whole; want %s", modeTrunk, movesNIC)
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 const (
 	modeDedicated = "dedicated"
 	modeShared    = "shared"
+	modeTrunk     = "trunk" // one, and it has no card of its own
 )
 
 // A vendor is one whose cloud makes networks' NICs: its words and its bounds.
@@ -39,6 +40,8 @@ type vendor struct {
 	// grouped: no NIC is without a group that is named, since none is the default.
 	grouped bool
 	mtu     int
+	// trunks: an instance can have many NICs on one card.
+	trunks bool
 	// prefixes is more than any NIC can have.
 	prefixes int
 	// groupQuota is how many groups a NIC has unless the account's quota is raised.
@@ -105,7 +108,7 @@ func (s cloudSection) toNIC() nic.Cloud {
 	}
 	return nic.Cloud{
 		Subnets: s.Subnets, Pick: pick, Groups: s.Groups, IPv6: s.IPv6, Prefixes: s.Prefixes, PublicIP: s.PublicIP,
-		Forwards: !s.SourceDestCheck, Movable: s.Movable == movesAddress, Shared: s.Mode == modeShared, Tags: s.Tags,
+		Forwards: !s.SourceDestCheck, Movable: s.Movable == movesAddress, Shared: s.Mode == modeShared, Trunk: s.Mode == modeTrunk, Tags: s.Tags,
 	}
 }
 
