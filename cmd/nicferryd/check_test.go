@@ -141,6 +141,9 @@ networks: [{name: vpc, provider: cloud, addressing: provider, aliyun: {vSwitches
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
+	if strings.Contains(out, "LTAI5tEXAMPLE") || strings.Contains(out, "Signature") {
+		t.Errorf("it tells what is signed with:\n%s", out)
+	}
 	if n := len(cloud.Interfaces()); n != 0 {
 		t.Errorf("%d interfaces were made", n)
 	}

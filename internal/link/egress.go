@@ -22,6 +22,15 @@ func (h *Handle) BlockEgress(l Link, to []netip.Addr) error {
 	return nil
 }
 
+// BlockEgressAnew is BlockEgress for a link that has just come to its namespace, and so
+// has no filter yet: it saves the look.
+func (h *Handle) BlockEgressAnew(l Link, to []netip.Addr) error {
+	if err := h.replaceProgram(l, egress, blocking(to)); err != nil {
+		return fmt.Errorf("filter what link %q sends to %s: %w", l.Name, to, err)
+	}
+	return nil
+}
+
 // UnblockEgress takes the filter off. One that is not there is no error.
 func (h *Handle) UnblockEgress(l Link) error { return h.dropProgram(l, egress) }
 

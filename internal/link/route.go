@@ -161,14 +161,27 @@ func parseRoute(m []byte) (r Route, device int, err error) {
 // with the same metric in its table, if there is one, by whatever link. The
 // link is not looked at for a blackhole.
 func (h *Handle) ReplaceRoute(l Link, r Route) error {
-	scope := unix.RT_SCOPE_UNIVERSE
-	if !r.Via.IsValid() && r.To.Addr().Is4() && !r.Blackhole {
-		scope = unix.RT_SCOPE_LINK
-	}
-	if err := h.write(routeRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, scope, l, r)); err != nil {
+	if err := h.write(routeRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, scopeOf(r), l, r)); err != nil {
 		return fmt.Errorf("set route %s by link %q: %w", r, l.Name, err)
 	}
 	return nil
+}
+
+// AddRoute gives the namespace a route where there is none of its destination and table
+// yet, be it another: that is ErrExists.
+func (h *Handle) AddRoute(l Link, r Route) error {
+	if err := h.write(routeRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, scopeOf(r), l, r)); err != nil {
+		return fmt.Errorf("add route %s by link %q: %w", r, l.Name, err)
+	}
+	return nil
+}
+
+// scopeOf is how far the destination is.
+func scopeOf(r Route) int {
+	if !r.Via.IsValid() && r.To.Addr().Is4() && !r.Blackhole {
+		return unix.RT_SCOPE_LINK
+	}
+	return unix.RT_SCOPE_UNIVERSE
 }
 
 // DelRoute removes a route. One that is not there is no error. The link is not

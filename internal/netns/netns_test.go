@@ -48,6 +48,38 @@ func TestSysctlIsTheNamespacesOwn(t *testing.T) {
 	}
 }
 
+func TestSysctlIsSwapped(t *testing.T) {
+	t.Parallel()
+	ns := netnstest.New(t)
+	key := []string{"ipv6", "conf", "default", "accept_ra"}
+	swap := func(value string) (was string) {
+		err := ns.Sysctls(func(s netns.Sysctls) (err error) {
+			was, err = s.Swap(value, key...)
+			return err
+		})
+		if err != nil {
+			t.Fatalf("swap for %q: %v", value, err)
+		}
+		return was
+	}
+	first := swap("2")
+	for _, step := range []struct{ to, was string }{{"0", "2"}, {"0", "0"}, {first, "0"}} {
+		if was := swap(step.to); was != step.was {
+			t.Errorf("made %s, it was %q, want %q", step.to, was, step.was)
+		}
+		if now, err := ns.Sysctl(key...); now != step.to || err != nil {
+			t.Errorf("it is %q (%v), want %s", now, err, step.to)
+		}
+	}
+	err := ns.Sysctls(func(s netns.Sysctls) error {
+		_, err := s.Swap("1", "ipv6", "conf", "none0", "accept_ra")
+		return err
+	})
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a setting that is not there: %v, want that it is not", err)
+	}
+}
+
 // F48: a thread that stays in a foreign namespace makes a later, unrelated
 // goroutine act there.
 func TestF48_ThreadsComeHome(t *testing.T) {

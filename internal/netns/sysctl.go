@@ -3,10 +3,13 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sysctls are the settings of the namespace that the thread is in. A setting's path
@@ -25,8 +28,35 @@ func (Sysctls) Get(parts ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, err := os.ReadFile(path)
-	return strings.TrimSpace(string(b)), err
+	var b [maxSysctl]byte
+	n, err := touch(path, unix.O_RDONLY, func(fd int) (int, error) { return unix.Read(fd, b[:]) })
+	return strings.TrimSpace(string(b[:n])), err
+}
+
+// maxSysctl is more than any of these settings has, in bytes: a page.
+const maxSysctl = 4096
+
+// touch does one thing to a file. os.File would ask the kernel four times more, for what is
+// of no use here; a NIC that comes has a dozen settings.
+func touch(path string, flags int, do func(fd int) (int, error)) (n int, err error) {
+	fd, err := retried(func() (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return 0, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	if n, err = retried(func() (int, error) { return do(fd) }); err != nil {
+		return 0, &os.PathError{Op: "read or write", Path: path, Err: err}
+	}
+	return n, nil
+}
+
+// retried does it again when a signal came.
+func retried(do func() (int, error)) (n int, err error) {
+	for {
+		if n, err = do(); !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
 }
 
 // Set writes a setting below /proc/sys/net.
@@ -35,7 +65,33 @@ func (Sysctls) Set(value string, parts ...string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(value), 0)
+	_, err = touch(path, unix.O_WRONLY, func(fd int) (int, error) { return unix.Write(fd, []byte(value)) })
+	return err
+}
+
+// Swap makes a setting value and says what it was; one that is so already is not written.
+func (s Sysctls) Swap(value string, parts ...string) (was string, err error) {
+	path, err := sysctlPath(parts)
+	if err != nil {
+		return "", err
+	}
+	var b [maxSysctl]byte
+	_, err = touch(path, unix.O_RDWR, func(fd int) (int, error) {
+		n, err := unix.Pread(fd, b[:], 0)
+		if err != nil {
+			return 0, err
+		}
+		if was = strings.TrimSpace(string(b[:n])); was == value {
+			return n, nil
+		}
+		return unix.Pwrite(fd, []byte(value), 0)
+	})
+	if err != nil && was == "" { // it may be so already, and not for us to write
+		if is, getErr := s.Get(parts...); getErr == nil && is == value {
+			return is, nil
+		}
+	}
+	return was, err
 }
 
 // Sysctl reads one setting as the namespace has it.

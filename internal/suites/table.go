@@ -41,7 +41,7 @@ type suite struct {
 
 // table is the suites, in the order in which they run: what fails soonest is first.
 func table() []suite {
-	return append([]suite{
+	return slices.Concat([]suite{
 		{
 			Name:     "build",
 			About:    "every program builds, the agent is static and small, the linters and the arrows are clean",
@@ -82,6 +82,12 @@ func table() []suite {
 			Budget:   3 * time.Minute,
 			Minimum:  54,
 		},
+	}, onClouds(), onEngines(), onVMs())
+}
+
+// onClouds are the suites of clouds in memory.
+func onClouds() []suite {
+	return []suite{
 		{
 			Name:     "aws",
 			About:    "the provider for AWS through the SDK, and the cloud in memory that stands in for EC2, driven by others' clients and by the programs on real Docker engines",
@@ -97,6 +103,12 @@ func table() []suite {
 			Budget:   2 * time.Minute,
 			Minimum:  185,
 		},
+	}
+}
+
+// onEngines are those of whole programs on real Docker engines.
+func onEngines() []suite {
+	return []suite{
 		{
 			Name:     "agent",
 			About:    "the programs on a real Docker engine, and the demo, which must see a planted leak",
@@ -113,7 +125,7 @@ func table() []suite {
 			Budget:   12 * time.Minute,
 			Minimum:  785,
 		},
-	}, onVMs()...)
+	}
 }
 
 // onVMs are the suites that boot virtual machines.

@@ -130,7 +130,7 @@ func (m *Maker) ensureFunction(ctx context.Context, id nic.ID, d nic.Device, nam
 	if err := m.functions.Apply(ctx, id, d.VF); err != nil || d.VF.UserSpace {
 		return err
 	}
-	at, found, err := m.Locate(ctx, id, d, namespaces...)
+	at, found, err := m.search(namespaces, m.functionIn(d.VF.PCI, d.VF.Name)) // it is the NIC's, Apply says
 	if err != nil || found && !at.Home {
 		return err
 	}
@@ -162,7 +162,7 @@ func (m *Maker) ensureFunction(ctx context.Context, id nic.ID, d nic.Device, nam
 			return errors.Join(err, fmt.Errorf("VF %s went away: %w", d.VF.PCI, ErrElsewhere))
 		}
 	}
-	clean, err := m.Clean(id, d)
+	clean, err := m.cleanFunction(id, d, l)
 	if err != nil {
 		return err
 	}
@@ -244,6 +244,20 @@ func (m *Maker) isTaken(v nic.VF) (bool, error) {
 		return false, nil
 	}
 	return err == nil && m.at(l) != v.PCI, err
+}
+
+// cleanFunction is Clean of a VF whose interface is l, at home. It asks nobody for the name
+// that the interface has.
+func (m *Maker) cleanFunction(id nic.ID, d nic.Device, l link.Link) (link.Change, error) {
+	name := d.VF.Name
+	if l.Name == name {
+		d.VF.Name = ""
+	}
+	c, err := m.Clean(id, d)
+	if l.Name == name && name != "" {
+		c.Name = name
+	}
+	return c, err
 }
 
 // functionIn finds the interface of a PCI function. At home it is first looked for by the

@@ -51,9 +51,32 @@ func settleMetadata(inside *link.Handle, table int, allowed bool, u *undo.Stack)
 	return nil
 }
 
+// settleFresh is settleMetadata for a container that most likely has no routes yet: it
+// lists them only where it has.
+func settleFresh(inside *link.Handle, allowed bool, u *undo.Stack) error {
+	if allowed || !guarding {
+		return settleMetadata(inside, mainTable, allowed, u)
+	}
+	for _, to := range metadataAddrs() {
+		hole := link.Route{To: to, Table: mainTable, Blackhole: true}
+		err := unlessWithoutIPv6(hole, inside.AddRoute(link.Link{}, hole))
+		if errors.Is(err, link.ErrExists) {
+			return settleMetadata(inside, mainTable, allowed, u)
+		}
+		if err != nil {
+			return err
+		}
+		u.Push("remove "+hole.String(), func() error { return inside.DelRoute(link.Link{}, hole) })
+	}
+	return nil
+}
+
 // dig makes a blackhole. Without IPv6 in the kernel it needs none for IPv6.
 func dig(inside *link.Handle, hole link.Route) error {
-	err := inside.ReplaceRoute(link.Link{}, hole)
+	return unlessWithoutIPv6(hole, inside.ReplaceRoute(link.Link{}, hole))
+}
+
+func unlessWithoutIPv6(hole link.Route, err error) error {
 	if hole.To.Addr().Is6() && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP)) {
 		return nil
 	}
@@ -68,11 +91,23 @@ func guardMetadata(inside *link.Handle, l link.Link, allowed bool) error {
 	if allowed || !guarding {
 		return inside.UnblockEgress(l)
 	}
+	return guardedBy(inside.BlockEgress, l)
+}
+
+// guardArrived is guardMetadata for a NIC that has just arrived, with no filter.
+func guardArrived(inside *link.Handle, l link.Link, allowed bool) error {
+	if allowed || !guarding {
+		return nil
+	}
+	return guardedBy(inside.BlockEgressAnew, l)
+}
+
+func guardedBy(block func(link.Link, []netip.Addr) error, l link.Link) error {
 	var to []netip.Addr
 	for _, p := range metadataAddrs() {
 		to = append(to, p.Addr())
 	}
-	if err := inside.BlockEgress(l, to); err != nil {
+	if err := block(l, to); err != nil {
 		return fmt.Errorf("keep the container from the metadata service: give the node these kernel modules, "+
 			"or let the network reach it (metadata: true): %w", err)
 	}

@@ -90,7 +90,7 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 	if err := prepare(inside.Namespace(), e, &u); err != nil {
 		return link.Link{}, err
 	}
-	if err := settleMetadata(inside, mainTable, e.Metadata, &u); err != nil {
+	if err := settleFresh(inside, e.Metadata, &u); err != nil {
 		return link.Link{}, err
 	}
 	// They would collide with names in the container, or with the new name
@@ -98,7 +98,7 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 	if err := f.host.DropAltNames(l); err != nil {
 		return link.Link{}, err
 	}
-	c := link.Change{Name: e.Name, MTU: cmp.Or(e.MTU, d.MTU), Up: new(true), Plain: true, Tuning: new(l.Untuned())}
+	c := link.Change{Name: e.Name, MTU: cmp.Or(e.MTU, d.MTU), Up: new(!guardedFirst(d.Kind, e)), Plain: true, Tuning: new(l.Untuned())}
 	// Hardware has its MAC already, unless somebody here has given it another
 	// before we came (F37); some drivers mind being told what they know.
 	if d.Kind.OwnMAC() || d.Kind == nic.Found && l.MAC != d.MAC {
@@ -117,7 +117,11 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 		err = fmt.Errorf("%w: %w", ErrNameTaken, err) // by a link that came after we asked
 	}
 	if err == nil {
-		err = guardMetadata(inside, moved, e.Metadata)
+		err = guardArrived(inside, moved, e.Metadata)
+	}
+	if err == nil && !moved.Up {
+		err = inside.Set(moved, link.Change{Up: new(true)})
+		moved.Up = true
 	}
 	if err == nil {
 		err = f.device.Follow(ctx, d, inside.Namespace())
@@ -127,6 +131,13 @@ func (f *Ferry) carry(ctx context.Context, id nic.ID, d nic.Device, l link.Link,
 	}
 	u.Commit()
 	return moved, nil
+}
+
+// guardedFirst says whether the NIC is raised once its filter is there. To make the place
+// for one on hardware that is up, the kernel stops its queues and waits for all that is on
+// its way; to raise it apart is one message, which a veth is better without.
+func guardedFirst(kind nic.DeviceKind, e Entry) bool {
+	return guarding && !e.Metadata && (kind == nic.Found || kind == nic.SRIOV)
 }
 
 // free asks whether the name may be used. The kernel would move first and

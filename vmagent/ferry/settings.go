@@ -117,18 +117,15 @@ func (v visit) settle(scope string, e Entry) error {
 // pushes its undo. On a kernel without IPv6 there is nothing to switch off.
 func (v visit) swap(value string, parts ...string) error {
 	name := fmt.Sprintf("sysctl net.%s.%s.%s.%s", parts[0], parts[1], parts[2], parts[3])
-	was, err := v.now.Get(parts...)
+	was, err := v.now.Swap(value, parts...)
 	if errors.Is(err, os.ErrNotExist) && !(parts[3] == "disable_ipv6" && value == "0") {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
+		return fmt.Errorf("make %s %s: %w", name, value, err)
 	}
 	if was == value {
 		return nil
-	}
-	if err := v.now.Set(value, parts...); err != nil {
-		return fmt.Errorf("set %s: %w", name, err)
 	}
 	v.u.Push("set back "+name, func() error { return v.ns.SetSysctl(was, parts...) }) // after the visit
 	return nil

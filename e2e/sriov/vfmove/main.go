@@ -58,7 +58,7 @@ type mover struct {
 
 // warmUp is how many rounds are not measured: an agent has run for long, and its code and
 // the kernel's are in the caches, which an emulated processor fills slowly.
-const warmUp = 4
+const warmUp = 8
 
 func run(ctx context.Context, out io.Writer, pf string, index, rounds int) (err error) {
 	m, end, err := open(ctx, pf, index)
@@ -103,6 +103,10 @@ func open(ctx context.Context, pf string, index int) (m *mover, end func() error
 		return nil, end, err
 	}
 	undo = append(undo, func() error { m.links.Close(); return nil })
+	if err := m.neighbour(); err != nil {
+		return nil, end, err
+	}
+	undo = append(undo, m.alone)
 	if m.maker, err = device.New(host); err != nil {
 		return nil, end, err
 	}
@@ -130,6 +134,29 @@ func open(ctx context.Context, pf string, index int) (m *mover, end func() error
 	}
 	undo = append(undo, func() error { return m.maker.Remove(context.WithoutCancel(ctx), m.id, m.d) })
 	return m, end, m.maker.Ensure(ctx, m.id, m.d)
+}
+
+// near is a link that has a place for filters, as the NIC of any other container on the
+// node: for the first one the kernel patches itself.
+const near = "near0"
+
+func (m *mover) neighbour() error {
+	if err := m.links.AddPair(link.Pair{Name: near, PeerName: "near1"}); err != nil {
+		return err
+	}
+	l, err := m.links.ByName(near)
+	if err == nil {
+		err = m.links.AddFilterPlace(l)
+	}
+	return err
+}
+
+func (m *mover) alone() error {
+	l, err := m.links.ByName(near)
+	if err == nil {
+		err = m.links.Delete(l)
+	}
+	return err
 }
 
 // take makes the recipe: with a VLAN, and what else networks have by default.

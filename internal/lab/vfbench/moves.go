@@ -44,8 +44,8 @@ const (
 
 // moves has the mover and the agent take turns.
 func (b *bench) moves(ctx context.Context) (err error) {
-	rounds, end := perRound*b.opts.Rounds, time.Now().Add(movesTime)
-	b.opts.Tell("%d rounds of a VF's way into a container, by nicferry and by the fewest messages to the kernel", rounds)
+	end := time.Now().Add(movesTime)
+	b.opts.Tell("%d rounds of a VF's way into a container, by nicferry and by the fewest messages to the kernel", perRound*b.opts.Rounds)
 	program, err := os.ReadFile(b.opts.Mover)
 	if err == nil {
 		err = b.node.Put(ctx, moverPath, 0o755, bytes.NewReader(program))
@@ -53,12 +53,10 @@ func (b *bench) moves(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for round := 0; round < rounds && time.Now().Before(end); round++ {
-		b.move(ctx, round)
-		if round%perRound == 0 {
-			if err := b.agent(ctx, round); err != nil {
-				b.file.Add(steps, fresh, round, 0, "us", err)
-			}
+	for round := 0; round < b.opts.Rounds && time.Now().Before(end); round++ {
+		b.move(ctx, round*perRound)
+		if err := b.agent(ctx, round); err != nil {
+			b.file.Add(steps, fresh, round, 0, "us", err)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -67,36 +65,44 @@ func (b *bench) moves(ctx context.Context) (err error) {
 	return nil
 }
 
-// move is one round of the mover. The node's agent stands still meanwhile: it would look
-// at each of these moves too, on the guest's only processor.
-func (b *bench) move(ctx context.Context, round int) {
+// move is perRound rounds of the mover, from one on. The node's agent stands still
+// meanwhile: it would look at each of these moves too, on the guest's only processor.
+func (b *bench) move(ctx context.Context, from int) {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	_, err := b.sh(limited, "pkill -STOP -x nicferry-agent")
 	var out []byte
 	if err == nil {
-		out, err = b.node.Command(limited, moverPath, "-pf", cluster.Cards[0], "-vf", movedVF, "-limit", "50s").Output()
+		out, err = b.node.Command(limited, moverPath, "-pf", cluster.Cards[0], "-vf", movedVF, "-rounds", strconv.Itoa(perRound), "-limit", "50s").Output()
 	}
 	_, goOn := b.sh(context.WithoutCancel(ctx), "pkill -CONT -x nicferry-agent")
 	took, err := parseMoves(string(out), errors.Join(err, goOn))
 	for _, word := range []string{"held", "floor", "rebound"} {
-		b.file.Add(way, rows[word], round, took[word], "us", err)
+		if err != nil {
+			b.file.Add(way, rows[word], from, 0, "us", err)
+			continue
+		}
+		for i, us := range took[word] {
+			b.file.Add(way, rows[word], from+i, us, "us", nil)
+		}
 	}
 }
 
-// parseMoves reads what one round of the mover says, in microseconds.
-func parseMoves(out string, err error) (map[string]int64, error) {
-	took := map[string]int64{}
+// parseMoves reads what the mover says of all its rounds, in microseconds.
+func parseMoves(out string, err error) (map[string][]int64, error) {
+	took := map[string][]int64{}
 	for line := range strings.Lines(out) {
 		word, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		v, numErr := strconv.ParseInt(value, 10, 64)
 		if numErr != nil || rows[word] == "" {
 			return nil, errors.Join(err, fmt.Errorf("the mover says %q", line))
 		}
-		took[word] = v
+		took[word] = append(took[word], v)
 	}
-	if err == nil && len(took) != len(rows) {
-		err = fmt.Errorf("the mover says no more than %q", out)
+	for word := range rows {
+		if n := len(took[word]); err == nil && n != perRound {
+			err = fmt.Errorf("the mover tells %q %d times and not %d: %q", word, n, perRound, out)
+		}
 	}
 	return took, err
 }

@@ -20,12 +20,13 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestMoverIsRead(t *testing.T) {
-	took, err := parseMoves("rebound 1200000\nheld 21000\nfloor 17000\n", nil)
-	if err != nil || took["held"] != 21000 || took["floor"] != 17000 || took["rebound"] != 1200000 {
+	round := "rebound 1200000\nheld 21000\nfloor 17000\n"
+	took, err := parseMoves(strings.Repeat(round, perRound), nil)
+	if err != nil || len(took["held"]) != perRound || took["held"][0] != 21000 || took["floor"][3] != 17000 || took["rebound"][1] != 1200000 {
 		t.Errorf("read %v, %v", took, err)
 	}
 	broken := errors.New("exit status 1")
-	for _, out := range []string{"", "floor 17000\n", "floor much\n", "held 1\nfloor 1\nother 1\n"} {
+	for _, out := range []string{"", round, "floor 17000\n", "floor much\n", "held 1\nfloor 1\nother 1\n"} {
 		if took, err := parseMoves(out, nil); err == nil {
 			t.Errorf("%q is %v", out, took)
 		}
