@@ -43,6 +43,9 @@ type Cloud struct {
 	// Trunk: NICs are members of a trunk, of which an instance has one, and take none of
 	// its slots.
 	Trunk bool `json:"trunk,omitempty"`
+	// Floating are the cloud's ids of addresses that each of the NICs may have, and one at a
+	// time has: whose container has last announced it.
+	Floating []string `json:"floating,omitempty"`
 	// Tags are put on what is made, besides our own.
 	Tags map[string]string `json:"tags,omitempty"`
 }
@@ -65,8 +68,9 @@ type CloudSpec struct {
 	// Secondary is how many IPv4 addresses the NIC gets besides its first, for
 	// seats; which ones the cloud says.
 	Secondary int `json:"secondary,omitempty"`
-	// Trunk is as in Cloud.
-	Trunk bool `json:"trunk,omitempty"`
+	// Trunk and Floating are as in Cloud.
+	Trunk    bool     `json:"trunk,omitempty"`
+	Floating []string `json:"floating,omitempty"`
 }
 
 // Seats says whether the network's claims have further addresses of NICs, rather
@@ -78,6 +82,7 @@ func (c Cloud) Spec() CloudSpec {
 	return CloudSpec{
 		Subnets: slices.Clone(c.Subnets), Pick: c.Pick, Groups: slices.Clone(c.Groups), IPv6: c.IPv6,
 		Prefixes: c.Prefixes, PublicIP: c.PublicIP, Forwards: c.Forwards, Tags: maps.Clone(c.Tags), Trunk: c.Trunk,
+		Floating: slices.Clone(c.Floating),
 	}
 }
 
@@ -88,5 +93,5 @@ func (c Cloud) Made(s CloudSpec) bool {
 		return false
 	}
 	return slices.Equal(c.Groups, s.Groups) && c.IPv6 == s.IPv6 && c.Prefixes == s.Prefixes &&
-		c.PublicIP == s.PublicIP && c.Forwards == s.Forwards && c.Trunk == s.Trunk
+		c.PublicIP == s.PublicIP && c.Forwards == s.Forwards && c.Trunk == s.Trunk && slices.Equal(c.Floating, s.Floating)
 }

@@ -82,6 +82,18 @@ type Trunker interface {
 	Join(ctx context.Context, f, trunk Interface, instance nic.InstanceID) (attachment string, err error)
 }
 
+// A Floater is a Cloud with addresses that several interfaces may have, of which one at a
+// time has it. Who that is does not go through its API.
+type Floater interface {
+	// Floating are the interfaces that may have each of the addresses; one that there is not
+	// is none. This look takes its own turn.
+	Floating(ctx context.Context, ids []string) (map[string][]string, error)
+	// Float has an interface be one of them, which it is not, and Sink ends that. ErrNotFound
+	// is that there is no such address, or that it is none of them.
+	Float(ctx context.Context, id string, f Interface) error
+	Sink(ctx context.Context, id string, f Interface) error
+}
+
 // A Trier finds out what is permitted, and makes nothing.
 type Trier interface {
 	// TryLooks tries the looks. known is whether the cloud answers to somebody whom it
@@ -117,6 +129,8 @@ const (
 	// belongs.
 	TagRole     = "nicferry.io/role"
 	TagInstance = "nicferry.io/instance"
+	// TagFloating are the ids of floating addresses that it may have, with commas between.
+	TagFloating = "nicferry.io/floating"
 
 	roleMember = "member"
 	roleTrunk  = "trunk"

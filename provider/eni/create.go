@@ -52,6 +52,7 @@ func (p *Provider) check(spec nic.Spec) error {
 	four := slices.ContainsFunc(spec.Addrs, netip.Addr.Is4)
 	api := p.traits.API
 	_, trunks := p.cloud.(Trunker)
+	_, floats := p.cloud.(Floater)
 	switch {
 	case err != nil:
 		return provider.Errorf(provider.ErrInvalid, "%s", err)
@@ -61,6 +62,8 @@ func (p *Provider) check(spec nic.Spec) error {
 		return provider.Errorf(provider.ErrInvalid, "no subnet is chosen")
 	case spec.Cloud.Trunk && !trunks:
 		return provider.Errorf(provider.ErrInvalid, "is to be a member of a trunk, and %s has none", api)
+	case len(spec.Cloud.Floating) > 0 && !floats:
+		return provider.Errorf(provider.ErrInvalid, "is to have floating addresses, and %s has none", api)
 	case spec.Cloud.Prefixes > 0 && four && len(spec.Addrs) > 1:
 		return provider.Errorf(provider.ErrInvalid, "asks for prefixes and for more addresses than the first: %s gives one or the other", api)
 	case spec.Cloud.Secondary > 0 && (spec.Cloud.Prefixes > 0 || len(spec.Addrs) > 0):
@@ -123,6 +126,9 @@ func (p *Provider) wanted(spec nic.Spec) Wanted {
 	if spec.Cloud.Trunk {
 		tags[TagRole] = roleMember
 	}
+	if len(spec.Cloud.Floating) > 0 { // before it may have them: whoever deletes it goes by that
+		tags[TagFloating] = strings.Join(spec.Cloud.Floating, ",")
+	}
 	return Wanted{Spec: spec, Description: "nicferry " + string(spec.NIC) + markWord + markOf(spec), Tags: tags}
 }
 
@@ -151,6 +157,9 @@ func (p *Provider) notMade(ctx context.Context, spec nic.Spec, err error) (Inter
 
 // finish does what an interface lacks of what it was asked for.
 func (p *Provider) finish(ctx context.Context, spec nic.Spec, f Interface) error {
+	if err := p.float(ctx, spec, f); err != nil {
+		return err
+	}
 	if !spec.Cloud.Forwards || !f.Checked || p.recent.of(spec.NIC).unchecked {
 		return nil
 	}
