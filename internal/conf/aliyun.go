@@ -30,13 +30,14 @@ type aliyunSection struct {
 	SourceDestCheck bool              `yaml:"sourceDestCheck"`
 	Movable         string            `yaml:"movable"`
 	Mode            string            `yaml:"mode"`
+	HaVips          []string          `yaml:"haVips"`
 	Tags            map[string]string `yaml:"tags"`
 }
 
 func (s aliyunSection) cloud() cloudSection {
 	return cloudSection{
 		vendor: alibaba(), Subnets: s.VSwitches, Pick: s.Pick, Groups: s.SecurityGroups, IPv6: s.IPv6, Prefixes: s.Prefixes,
-		PublicIP: s.PublicIP, SourceDestCheck: s.SourceDestCheck, Movable: s.Movable, Mode: s.Mode, Tags: s.Tags,
+		PublicIP: s.PublicIP, SourceDestCheck: s.SourceDestCheck, Movable: s.Movable, Mode: s.Mode, Floating: s.HaVips, Tags: s.Tags,
 	}
 }
 
@@ -44,6 +45,7 @@ func (s aliyunSection) cloud() cloudSection {
 var (
 	aliyunVSwitchID  = regexp.MustCompile(`^vsw-[0-9a-z]{8,40}$`)
 	aliyunGroupID    = regexp.MustCompile(`^sg-[0-9a-z]{8,40}$`)
+	aliyunHaVipID    = regexp.MustCompile(`^havip-[0-9a-z]{8,40}$`)
 	aliyunInstanceID = regexp.MustCompile(`^i-[0-9a-z]{8,40}$`)
 	aliyunRegion     = regexp.MustCompile(`^[a-z]{2}(-[a-z]{2,})+(-[0-9]{1,2})?$`)
 	aliyunZone       = regexp.MustCompile(`^([a-z]{2}(?:-[a-z]{2,})+(?:-[0-9]{1,2})?)-?[a-z]$`)
@@ -59,6 +61,8 @@ func alibaba() vendor {
 		instanceID: shape{aliyunInstanceID, "i-bp1j4i2jdf3owlheb12t"},
 		region:     shape{aliyunRegion, "cn-hangzhou"}, zone: shape{aliyunZone, "cn-hangzhou-h"},
 		endpoint: "https://ecs.cn-hangzhou.aliyuncs.com", credentials: "the environment or the instance's RAM role",
+		trunks:   true,
+		floating: "haVips", floatingID: shape{aliyunHaVipID, "havip-bp1pi0c7mh4m1nqj2xr7s"},
 		mtu:      8500, // of the types that carry jumbo frames
 		prefixes: 10,
 		// Ours are nicferry.io/nic, cluster, node and claim, with one to spare.

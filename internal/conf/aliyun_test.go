@@ -25,7 +25,9 @@ func TestAliyun(t *testing.T) {
 		all: func(c *nic.Cloud) {
 			c.Pick, c.IPv6, c.Prefixes, c.PublicIP, c.Forwards, c.Tags = nic.PickOrdered, true, 2, true, true, map[string]string{"team": "web"}
 		},
-		", mode: shared":     func(c *nic.Cloud) { c.Shared = true },
+		", mode: shared": func(c *nic.Cloud) { c.Shared = true },
+		", haVips: [havip-bp1pi0c7mh4m1nqj2xr7s]": func(c *nic.Cloud) { c.Floating = []string{"havip-bp1pi0c7mh4m1nqj2xr7s"} },
+		", mode: trunk":      func(c *nic.Cloud) { c.Trunk = true },
 		", movable: address": func(c *nic.Cloud) { c.Movable = true },
 		", pick: random":     func(c *nic.Cloud) { c.Pick = nic.PickRandom },
 	} {
@@ -62,6 +64,11 @@ func TestAliyunLimits(t *testing.T) {
 		{good: ", prefixes: 10", bad: ", prefixes: 11"},
 		{good: ", mode: shared", bad: ", mode: shared, publicIP: true"},
 		{good: "", bad: ", movable: address", behind: ", pool: {max: 1}"},
+		{good: ", mode: trunk, ipv6: true, movable: nic", bad: ", mode: trunk, movable: address"},
+		{good: ", haVips: [havip-bp1pi0c7mh4m1nqj2xr7s]", bad: ", haVips: [havip-bp1pi0c7mh4m1nqj2xr7s], mode: shared"},
+		{good: ", haVips: []", bad: ", haVips: [vip-1]"},
+		{good: ", mode: trunk, haVips: [havip-00000001, havip-00000002, havip-00000003, havip-00000004]", bad: ", haVips: [havip-00000001, havip-00000002, havip-00000003, havip-00000004, havip-00000005]"},
+		{good: ", mode: trunk", bad: ", mode: trunks", behind: ", pool: {max: 1}"},
 		{good: ", mode: shared", bad: ", mode: share", behind: ", mtu: 8500"},
 	} {
 		if _, err := ParseController("f", aliyunFile(c.good, c.behind)); err != nil {

@@ -26,7 +26,7 @@ func TestAliyunExampleLoads(t *testing.T) {
 func TestAliyunPolicies(t *testing.T) {
 	t.Parallel()
 	allowed := map[string]bool{}
-	for _, s := range policiesIn(t, filepath.Join(aliyunExample, "ram"), "1", 4) {
+	for _, s := range policiesIn(t, filepath.Join(aliyunExample, "ram"), "1", 5) {
 		if s.Effect == "Deny" {
 			continue // takes away alone
 		}

@@ -154,7 +154,8 @@ func (d *doc) checkCloud(path string, s cloudSection) {
 	}
 	d.checkOneOf(under(path, "pick"), s.Pick, pickMostFree, pickOrdered, pickRandom)
 	d.checkOneOf(under(path, "movable"), s.Movable, movesNIC, movesAddress)
-	d.checkOneOf(under(path, "mode"), s.Mode, modeDedicated, modeShared)
+	d.checkMode(path, s)
+	d.checkFloating(path, s)
 	if with := s.oneAddress(); with != "" {
 		if s.Prefixes > 0 {
 			d.fault(under(path, "prefixes"), "%d; with %s each container gets one address of the NIC: want 0", s.Prefixes, with)
@@ -168,6 +169,39 @@ func (d *doc) checkCloud(path string, s cloudSection) {
 	}
 	if at := under(path, "tags"); !d.bad[at] {
 		d.checkTags(at, s.vendor, s.Tags)
+	}
+}
+
+// checkMode checks how many containers a NIC is for, and on what it is.
+func (d *doc) checkMode(path string, s cloudSection) {
+	modes := []string{modeDedicated, modeShared}
+	if s.trunks {
+		modes = append(modes, modeTrunk)
+	}
+	d.checkOneOf(under(path, "mode"), s.Mode, modes...)
+	if at := under(path, "movable"); s.Mode == modeTrunk && s.Movable == movesAddress && d.good(at) {
+		d.fault(at, "is not built yet for mode %s, whose NICs go along as a whole; want %s", modeTrunk, movesNIC)
+	}
+}
+
+// maxFloating is how many a NIC may have: a tag of it has their ids.
+const maxFloating = 4
+
+// checkFloating checks which addresses a network's NICs may have by turns.
+func (d *doc) checkFloating(path string, s cloudSection) {
+	if len(s.Floating) == 0 {
+		return
+	}
+	at := under(path, s.floating)
+	d.checkIDs(at, s.Floating, s.vendor, s.floatingID)
+	if len(s.Floating) > maxFloating {
+		d.fault(at, "%d; want %d at most", len(s.Floating), maxFloating)
+	}
+	if len(s.Subnets) > 1 {
+		d.fault(at, "NICs of one subnet alone can have such an address, and the network has %d: give it one", len(s.Subnets))
+	}
+	if with := s.oneAddress(); with != "" {
+		d.fault(at, "is not built yet for %s, whose containers get one address each; leave it out", with)
 	}
 }
 

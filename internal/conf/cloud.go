@@ -23,6 +23,7 @@ const (
 const (
 	modeDedicated = "dedicated"
 	modeShared    = "shared"
+	modeTrunk     = "trunk" // one, and it has no card of its own
 )
 
 // A vendor is one whose cloud makes networks' NICs: its words and its bounds.
@@ -33,12 +34,17 @@ type vendor struct {
 	// subnets and groups are the fields with the ids of these.
 	subnets, groups               string
 	subnetID, groupID, instanceID shape
-	region, zone                  shape
+	// floating is the field with the ids of floating addresses; "" where there are none.
+	floating     string
+	floatingID   shape
+	region, zone shape
 	// endpoint is an example of one, and credentials are where they come from.
 	endpoint, credentials string
 	// grouped: no NIC is without a group that is named, since none is the default.
 	grouped bool
 	mtu     int
+	// trunks: an instance can have many NICs on one card.
+	trunks bool
 	// prefixes is more than any NIC can have.
 	prefixes int
 	tags     tagRules
@@ -81,6 +87,7 @@ type cloudSection struct {
 	IPv6, PublicIP, SourceDestCheck bool
 	Prefixes                        int
 	Movable, Mode                   string
+	Floating                        []string
 	Tags                            map[string]string
 }
 
@@ -103,7 +110,7 @@ func (s cloudSection) toNIC() nic.Cloud {
 	}
 	return nic.Cloud{
 		Subnets: s.Subnets, Pick: pick, Groups: s.Groups, IPv6: s.IPv6, Prefixes: s.Prefixes, PublicIP: s.PublicIP,
-		Forwards: !s.SourceDestCheck, Movable: s.Movable == movesAddress, Shared: s.Mode == modeShared, Tags: s.Tags,
+		Forwards: !s.SourceDestCheck, Movable: s.Movable == movesAddress, Shared: s.Mode == modeShared, Trunk: s.Mode == modeTrunk, Floating: s.Floating, Tags: s.Tags,
 	}
 }
 

@@ -62,6 +62,7 @@ func (c *cloud) create(ctx context.Context, w eni.Wanted, token string) (eni.Int
 			Ipv6Sets:      ecs.Ipv6SetsInDescribeNetworkInterfaces(made.Ipv6Sets),
 		})
 		f.Tied, f.Checked = true, f.Checked && !w.Spec.Cloud.Forwards // as asked for
+		f.Trunk, f.Groups = w.Trunk, w.Spec.Cloud.Groups
 		return f, nil
 	}
 	return eni.Interface{}, &provider.Error{
@@ -81,6 +82,9 @@ func creation(w eni.Wanted, token string) *ecs.CreateNetworkInterfaceRequest {
 	r.Tag = list(w.Tags, func(key, value string) ecs.CreateNetworkInterfaceTag {
 		return ecs.CreateNetworkInterfaceTag{Key: key, Value: value}
 	})
+	if w.Trunk {
+		r.InstanceType = typeTrunk
+	}
 	if s.Forwards {
 		r.SourceDestCheck = requests.NewBoolean(false)
 	}
@@ -115,7 +119,7 @@ func (c *cloud) Attach(ctx context.Context, f eni.Interface, instance nic.Instan
 func (c *cloud) Detach(ctx context.Context, f eni.Interface) error {
 	return do(ctx, c, apiDetachInterface, func() *ecs.DetachNetworkInterfaceRequest {
 		r := ecs.CreateDetachNetworkInterfaceRequest()
-		r.NetworkInterfaceId, r.InstanceId = f.ID, string(f.Plug.Instance)
+		r.NetworkInterfaceId, r.InstanceId, r.TrunkNetworkInstanceId = f.ID, string(f.Plug.Instance), f.Plug.Trunk
 		return r
 	}, ecs.CreateDetachNetworkInterfaceResponse)
 }

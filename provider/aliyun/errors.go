@@ -80,6 +80,8 @@ var special = []rule{
 	{code: "InvalidOperation.InvalidEniType", api: apiAttachInterface, kind: provider.ErrBusy, scope: provider.ScopeNIC},
 	{code: "InvalidEcsId.NotFound", api: apiDetachInterface, kind: provider.ErrNotFound, scope: provider.ScopeNIC},
 	{code: "InvalidInstanceId.NotFound", api: apiDetachInterface, kind: provider.ErrNotFound, scope: provider.ScopeNIC},
+	{code: "InvalidInstanceId.NotFound", api: apiUnassociateHaVip, kind: provider.ErrNotFound, scope: provider.ScopeNIC},
+	{code: "InvalidInstanceId.NotFound", api: apiAssociateHaVip, kind: provider.ErrNotFound, scope: provider.ScopeNIC},
 	{code: "InvalidInstanId.NotFound", api: apiAssociateAddress, kind: provider.ErrNotFound, scope: provider.ScopeNIC},
 	{code: "InvalidIp.IpAssigned", api: apiCreateInterface, kind: provider.ErrInvalid, scope: provider.ScopeAddress, why: eni.ErrAddressUsed},
 	{code: "InvalidPrivateIpAddress.Duplicated", api: apiCreateInterface, kind: provider.ErrInvalid, scope: provider.ScopeAddress, why: eni.ErrAddressUsed},

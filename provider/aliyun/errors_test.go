@@ -94,6 +94,9 @@ func everyCall(c *cloud) map[string]func(context.Context) error {
 		apiAllocateAddress:    func(ctx context.Context) error { _, err := c.allocate(ctx, nic.NewClaimID(), "t"); return err },
 		apiAssociateAddress:   func(ctx context.Context) error { return c.Lead(ctx, public, f) },
 		apiUnassociate:        func(ctx context.Context) error { return c.Unlead(ctx, public) },
+		apiDescribeHaVips:     func(ctx context.Context) error { _, err := c.Floating(ctx, []string{"havip-1"}); return err },
+		apiAssociateHaVip:     func(ctx context.Context) error { return c.Float(ctx, "havip-1", f) },
+		apiUnassociateHaVip:   func(ctx context.Context) error { return c.Sink(ctx, "havip-1", f) },
 		apiReleaseAddress:     func(ctx context.Context) error { return c.Release(ctx, public) },
 	}
 }

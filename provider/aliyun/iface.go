@@ -17,13 +17,17 @@ func interfaceFrom(ni ecs.NetworkInterfaceSet) eni.Interface {
 	f := eni.Interface{
 		ID: ni.NetworkInterfaceId, Subnet: ni.VSwitchId, Description: ni.Description,
 		State: stateFrom(ni.Status), Tags: tagsFrom(ni.Tags.Tag), Addrs: addrsOf(ni), Checked: ni.SourceDestCheck, Tied: ni.DeleteOnRelease,
+		Trunk: ni.Type == typeTrunk, Members: ni.Attachment.MemberNetworkInterfaceIds.MemberNetworkInterfaceId, Groups: ni.SecurityGroupIds.SecurityGroupId,
 	}
 	f.MAC, _ = nic.ParseMAC(ni.MacAddress) // zero where it is none
 	at := nic.InstanceID(cmp.Or(ni.Attachment.InstanceId, ni.InstanceId))
 	switch f.State {
 	case nic.StateAttaching, nic.StateAttached, nic.StateDetaching:
 		if at != "" {
-			f.Plug = &eni.Plug{ID: string(at), Instance: at}
+			f.Plug = &eni.Plug{ID: string(at), Instance: at, Trunk: ni.Attachment.TrunkNetworkInterfaceId}
+			if f.Plug.Trunk != "" {
+				f.Plug.Tag = ni.Attachment.DeviceIndex
+			}
 		}
 	}
 	return f

@@ -219,7 +219,11 @@ func (c *cloud) Types(ctx context.Context, kinds []string) (map[string]eni.Capac
 		}
 		for _, t := range out.InstanceTypes.InstanceType {
 			if t.EniQuantity > 0 && t.EniPrivateIpAddressQuantity > 0 {
-				all[t.InstanceTypeId] = eni.Capacity{NICs: t.EniQuantity, Addrs: t.EniPrivateIpAddressQuantity}
+				c := eni.Capacity{NICs: t.EniQuantity, Addrs: t.EniPrivateIpAddressQuantity}
+				if t.EniTrunkSupported {
+					c.Members = max(0, t.EniTotalQuantity-t.EniQuantity)
+				}
+				all[t.InstanceTypeId] = c
 			}
 		}
 		return out.NextToken, nil

@@ -37,7 +37,8 @@ func openGuarded(t *testing.T, names ...string) *enitest.World {
 	}
 	account.Attach(admin, "user/admin", all)
 	w := open(t, cloudsim.Options{Policy: account})
-	words := strings.NewReplacer("REGION", account.Region, "ACCOUNT", account.ID, "CLUSTER", "cl-1", "VSWITCH1", w.Nets[0], "VSWITCH2", w.Nets[1], "GROUP", w.Group)
+	words := strings.NewReplacer("REGION", account.Region, "ACCOUNT", account.ID, "CLUSTER", "cl-1", "VSWITCH1", w.Nets[0], "VSWITCH2", w.Nets[1], "GROUP", w.Group,
+		"HAVIP", "*") // of which there is none yet
 	var policies []iam.Document
 	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join("../../examples/aliyun/ram", name+".json"))
@@ -54,7 +55,9 @@ func openGuarded(t *testing.T, names ...string) *enitest.World {
 }
 
 // allPolicies are those that we ship.
-func allPolicies() []string { return []string{"read-only", "dynamic-eni", "secondary-ip", "eip"} }
+func allPolicies() []string {
+	return []string{"read-only", "dynamic-eni", "secondary-ip", "eip", "havip"}
+}
 
 // S3: what we ship is enough for all that the conformance suite has a provider do.
 func TestS3_ThePoliciesWeShipAreEnough(t *testing.T) {

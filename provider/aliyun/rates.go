@@ -33,12 +33,16 @@ const (
 	apiAssociateAddress  = "AssociateEipAddress"
 	apiUnassociate       = "UnassociateEipAddress"
 	apiReleaseAddress    = "ReleaseEipAddress"
+	apiDescribeHaVips    = "DescribeHaVips"
+	apiAssociateHaVip    = "AssociateHaVip"
+	apiUnassociateHaVip  = "UnassociateHaVip"
 )
 
 // ofVPC says whether an action is one of VPC.
 func ofVPC(api string) bool {
 	switch api {
-	case apiDescribeVSwitches, apiDescribeAddresses, apiAllocateAddress, apiAssociateAddress, apiUnassociate, apiReleaseAddress:
+	case apiDescribeVSwitches, apiDescribeAddresses, apiAllocateAddress, apiAssociateAddress, apiUnassociate, apiReleaseAddress,
+		apiDescribeHaVips, apiAssociateHaVip, apiUnassociateHaVip:
 		return true
 	}
 	return false
@@ -69,6 +73,7 @@ const (
 	resourceENI   = "eni"
 	kindInterface = "NetworkInterface"
 	typeMember    = "Member"
+	typeTrunk     = "Trunk"
 )
 
 // perMinute is the rate of an action that may be called so often in each minute of an

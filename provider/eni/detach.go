@@ -72,6 +72,9 @@ func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
 	defer p.recent.acts(id)()
 	// The others first: as long as the NIC is there, Delete is called again.
 	for i := len(fs) - 1; i >= 0; i-- {
+		if err := p.sink(ctx, fs[i]); err != nil {
+			return fail(err)
+		}
 		err = p.cloud.Delete(ctx, fs[i])
 		switch missing := errors.Is(err, provider.ErrNotFound); {
 		case err == nil, missing && i > 0:
