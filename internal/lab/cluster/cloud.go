@@ -129,37 +129,37 @@ func (c *Cluster) wireMetadata(ctx context.Context, subnet site.Subnet) error {
 const cloudLog = "cloud"
 
 // cloudController is the controller's config for the cloud.
-func (c *Cluster) cloudController(ctx context.Context, reserved bool) (string, error) {
+func (c *Cluster) cloudController(ctx context.Context, reserved bool, more ...vendors.Network) (string, error) {
 	about, err := c.AboutCloud(ctx)
 	if err != nil {
 		return "", err
 	}
-	return c.cloudText(about, reserved), nil
+	return c.cloudText(about, reserved, more...), nil
 }
 
 // cloudText is that config for the cloud that says so of itself. It has four networks in
 // the cloud's first subnet: one whose NICs are made when they are asked for, one that
 // may keep some in reserve, one that gives each container a public address too, and one
 // whose containers share NICs. Its switch carries 1500 bytes, whatever the cloud's does.
-func (c *Cluster) cloudText(about site.About, reserved bool) string {
+func (c *Cluster) cloudText(about site.About, reserved bool, more ...vendors.Network) string {
 	var nodes, networks strings.Builder
 	for _, i := range about.Instances {
 		fmt.Fprintf(&nodes, "  %s: {instances: {%s: %s}}\n", i.Name, cloudProvider, i.ID)
-	}
-	add := func(name, section string, more ...string) {
-		networks.WriteString(c.vendor.Network(vendors.Network{
-			Name: name, Provider: cloudProvider, Subnets: []string{about.Subnets[0].ID}, Groups: []string{about.Group},
-			Section: []string{section}, More: append(more, "mtu: 1500"),
-		}))
 	}
 	var ahead []string
 	if reserved {
 		ahead = []string{reserve}
 	}
-	add("vpc", "ipv6: true")
-	add("warm", "ipv6: true", ahead...)
-	add("public", "ipv6: true, publicIP: true")
-	add("shared", "mode: shared")
+	for _, n := range append([]vendors.Network{
+		{Name: "vpc", Section: []string{"ipv6: true"}},
+		{Name: "warm", Section: []string{"ipv6: true"}, More: ahead},
+		{Name: "public", Section: []string{"ipv6: true", "publicIP: true"}},
+		{Name: "shared", Section: []string{"mode: shared"}},
+	}, more...) {
+		n.Provider, n.Subnets, n.Groups = cloudProvider, []string{about.Subnets[0].ID}, []string{about.Group}
+		n.More = append(n.More, "mtu: 1500")
+		networks.WriteString(c.vendor.Network(n))
+	}
 	providers := c.vendor.Provider(cloudProvider, about.Region, about.Endpoint)
 	if c.opts.Cloud.Platform {
 		providers += fmt.Sprintf("  - {name: vms, kind: libvirt, libvirt: {uri: %q}}\n", c.host.URI())
@@ -216,8 +216,16 @@ func (c *Cluster) AskCloud(ctx context.Context, method, path string, body, answe
 
 // Reserve says whether network warm keeps a NIC in reserve on each node, as it
 // does not at first: it starts the controller anew, with a config that says so.
-func (c *Cluster) Reserve(ctx context.Context, kept bool) error {
-	config, err := c.cloudController(ctx, kept)
+func (c *Cluster) Reserve(ctx context.Context, kept bool) error { return c.reconfigure(ctx, kept) }
+
+// AddNetwork starts the controller anew with one more network in the cloud's first
+// subnet, whose section has these fields.
+func (c *Cluster) AddNetwork(ctx context.Context, name string, section ...string) error {
+	return c.reconfigure(ctx, false, vendors.Network{Name: name, Section: section})
+}
+
+func (c *Cluster) reconfigure(ctx context.Context, reserved bool, more ...vendors.Network) error {
+	config, err := c.cloudController(ctx, reserved, more...)
 	if err != nil {
 		return err
 	}

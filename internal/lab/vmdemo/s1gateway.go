@@ -50,14 +50,10 @@ func (s *show) grouped(ctx context.Context) (string, error) {
 	return fmt.Sprintf("web's %s is in security group %s, which its network names; to apply its rules, ACLs and QoS per NIC is the cloud's own part, and the emulator has no traffic", eni, about.Group), nil
 }
 
-// floats binds a floating address to web's NIC, as a person would, and asks for it from
-// outside.
-func (s *show) floats(ctx context.Context) (result string, err error) {
+// floats has the NICs of a network have a floating address that an operator has made, and
+// asks for it from outside once a container has announced it.
+func (s *show) floats(ctx context.Context) (string, error) {
 	about, err := s.lab.AboutCloud(ctx)
-	if err != nil {
-		return "", err
-	}
-	eni, err := s.eniOf(ctx, "web")
 	if err != nil {
 		return "", err
 	}
@@ -65,24 +61,44 @@ func (s *show) floats(ctx context.Context) (result string, err error) {
 	if err := s.ecs(ctx, &made, "CreateHaVip", "VSwitchId="+about.Subnets[0].ID); err != nil {
 		return "", err
 	}
-	id, member := "HaVipId="+made.HaVipId, []string{"InstanceType=NetworkInterface", "InstanceId=" + eni}
-	defer func() {
-		_, gone := s.docker(host)(ctx, "exec", "--privileged", "web", "ip", "addr", "del", made.IpAddress+"/32", "dev", "eth0")
-		err = errors.Join(err, gone,
-			s.ecs(ctx, nil, "UnassociateHaVip", append([]string{id}, member...)...), s.ecs(ctx, nil, "DeleteHaVip", id))
-	}()
-	if err := s.ecs(ctx, nil, "AssociateHaVip", append([]string{id}, member...)...); err != nil {
+	if err := s.lab.AddNetwork(ctx, "floating", "haVips: ["+made.HaVipId+"]"); err != nil {
 		return "", err
 	}
-	// A member claims it by saying so on its wire.
-	if _, err := s.docker(host)(ctx, "exec", "--privileged", "web", "sh", "-ec",
-		"ip addr add "+made.IpAddress+"/32 dev eth0; arping -q -U -c 1 -I eth0 "+made.IpAddress); err != nil {
+	if err := s.make(ctx, host, "vip", []string{"run", "-itd", "--cap-add", "NET_ADMIN"}, "nicferry.network=floating"); err != nil {
+		return "", err
+	}
+	if _, err := s.bound(ctx, host, "vip"); err != nil {
+		return "", err
+	}
+	eni, err := s.eniOf(ctx, "vip")
+	if err != nil {
+		return "", err
+	}
+	var said struct {
+		HaVips struct {
+			HaVip []struct {
+				Status              string
+				AssociatedInstances struct {
+					AssociatedInstance []string `json:"associatedInstance"`
+				}
+			}
+		}
+	}
+	if err := s.ecs(ctx, &said, "DescribeHaVips"); err != nil {
+		return "", err
+	}
+	if all := said.HaVips.HaVip; len(all) != 1 || !slices.Equal(all[0].AssociatedInstances.AssociatedInstance, []string{eni}) {
+		return "", fmt.Errorf("the cloud has %+v, want it on %s", all, eni)
+	}
+	// As keepalived does: who has it sets it, and says so on the wire.
+	if _, err := s.docker(host)(ctx, "exec", "vip", "sh", "-ec", "ip addr add "+made.IpAddress+"/32 dev eth0; arping -q -U -c 1 -I eth0 "+made.IpAddress); err != nil {
 		return "", err
 	}
 	if err := s.reachable(ctx, made.IpAddress); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s is %s, bound to web's %s by hand, since nicferry binds none; a client outside reaches it by the router", made.HaVipId, made.IpAddress, eni), nil
+	return fmt.Sprintf("%s is %s; nicferry has associated it with vip's %s, vip has set and announced it, and a client outside reaches it by the router, which plays the gateway",
+		made.HaVipId, made.IpAddress, eni), nil
 }
 
 // public starts app with a public address, which the router translates as the cloud's

@@ -88,7 +88,7 @@ func (s *show) frees(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := s.docker(host)(ctx, "rm", "-f", "dhcp", "app", "two", "far"); err != nil {
+	if _, err := s.docker(host)(ctx, "rm", "-f", "dhcp", "vip", "app", "two", "far"); err != nil {
 		return "", err
 	}
 	now, err := story.Until(ctx, "vm1 to be as it was", patience, func() (state, bool, error) {
