@@ -39,11 +39,13 @@ func (s *show) mark(ctx context.Context) (int, error) {
 	return len(log), err
 }
 
-// changes counts the calls that changed an interface, by API.
+// changes counts the calls that changed an interface, by API. One that asks again for the
+// detaching that is under way, as after a lost reply, is not another.
 func changes(log []cloudsim.Entry, eni string) map[string]int {
 	count := map[string]int{}
 	for _, e := range log {
-		if e.API != "" && e.Effect && e.Resource == eni {
+		again := e.API == vendors.Detach && e.Before == e.After
+		if e.API != "" && e.Effect && e.Resource == eni && !again {
 			count[e.API]++
 		}
 	}
