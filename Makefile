@@ -34,6 +34,10 @@ demo: deps build ## show it all on two virtual machines, as root: PLANT=1 leaves
 demo-aws: deps build ## the same with an emulated EC2 that plugs NICs into the virtual machines: PLANT=1 and JSON=path too
 	@$(DEMO) --aws
 
+.PHONY: demo-aliyun
+demo-aliyun: deps build ## the same with an emulated ECS of Alibaba Cloud: PLANT=1 and JSON=path too
+	@$(DEMO) --aliyun
+
 .PHONY: demo-sriov
 demo-sriov: deps build ## the same with a virtual machine as a physical host, whose two cards are cut into VFs, and switch A is pulled: PLANT=1 and JSON=path too
 	@$(DEMO) --sriov
@@ -41,6 +45,11 @@ demo-sriov: deps build ## the same with a virtual machine as a physical host, wh
 .PHONY: s0
 s0: deps build ## go through the checklist of the SR-IOV paper, S0-1 to S0-12, on such a host: a line for each with the command that shows it
 	@'$(BIN)'/nicferry-lab s0
+
+.PHONY: s1
+s1: deps build ## go through the checklist of the paper on NICs of a cloud, S1-1 to S1-15, on virtual machines of an emulated ECS: a line for each
+	@scripts/install-deps vm s1
+	@'$(BIN)'/nicferry-lab s1
 
 .PHONY: demo-local
 demo-local: deps build ## the same on this machine alone, without virtual machines: PLANT=1 and JSON=path too

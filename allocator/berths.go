@@ -38,6 +38,7 @@ func newBerths(workers int, wake func(nic.ID)) *berths {
 // enter takes a berth at m, which leave gives back, or has the NIC wait for one
 // and tells for how long it has.
 func (b *berths) enter(m pool.Machine, id nic.ID) (waits time.Duration, in bool) {
+	m.Members = false // they are one machine's
 	b.mu.Lock()
 	if b.taken[m] < b.most {
 		b.taken[m]++
@@ -55,6 +56,7 @@ func (b *berths) enter(m pool.Machine, id nic.ID) (waits time.Duration, in bool)
 
 // leave gives a berth back.
 func (b *berths) leave(m pool.Machine) {
+	m.Members = false
 	b.mu.Lock()
 	if b.taken[m]--; b.taken[m] == 0 {
 		delete(b.taken, m)

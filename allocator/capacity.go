@@ -116,7 +116,7 @@ func (a *Allocator) planNodes(ctx context.Context, network nic.Network, shared [
 	for i, node := range nodes {
 		wg.Go(func() {
 			m := api.MachinePlan{Node: node.Name, Instance: instanceOf(node, network.Provider), Held: held[node.Name]}
-			at := pool.Machine{Provider: network.Provider, Instance: m.Instance}
+			at := machineFor(network, node)
 			err := asking.Pass(func() error {
 				limits, err := a.limits(ctx, at)
 				limits.Free -= len(a.slots.on(at))

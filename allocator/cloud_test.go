@@ -71,7 +71,7 @@ func TestACloudsNIC(t *testing.T) {
 		cloudBubble(t, inTheCloud(), func(n *nic.Network) { n.MTU = mtu }, func(t *testing.T, r *rig) {
 			claim := r.wants(r.acquire("0001", "vpc").ID, nic.ClaimReady, time.Second)
 			spec := r.placed(claim).Cloud
-			want := "{Subnets:[] Pick: Zone:a Subnet:subnet-a1 Groups:[sg-1] IPv6:true Prefixes:0 PublicIP:false Forwards:false Tags:map[team:web] Secondary:0}"
+			want := "{Subnets:[] Pick: Zone:a Subnet:subnet-a1 Groups:[sg-1] IPv6:true Prefixes:0 PublicIP:false Forwards:false Tags:map[team:web] Secondary:0 Trunk:false Floating:[]}"
 			if got := fmt.Sprintf("%+v", spec); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}

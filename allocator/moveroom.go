@@ -139,7 +139,7 @@ func (c *candidacy) judgeOne(claim nic.Claim) error {
 		c.against("network", "say its instance in the controller's config", "node %s has no instance at provider %s, whose network %s is", c.to, network.Provider, network.Name)
 	}
 	if c.place(p, network, claim, n) {
-		c.slots[pool.Machine{Provider: network.Provider, Instance: instanceOf(c.node, network.Provider)}]++
+		c.slots[machineFor(network, c.node)]++
 	}
 	c.room.NICs = append(c.room.NICs, nic.PlannedNIC{
 		Claim: claim.ID, NIC: claim.NIC, Interface: claim.Owner.Interface, Network: claim.Request.Network,

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/nicferry/nicferry/allocator/pool"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 )
@@ -38,7 +37,7 @@ func (c *candidacy) judgeSeat(p provider.Provider, network nic.Network, claim ni
 		return err
 	}
 	if !place && c.place(p, network, claim, off) {
-		c.slots[pool.Machine{Provider: network.Provider, Instance: instanceOf(c.node, network.Provider)}]++
+		c.slots[machineFor(network, c.node)]++
 	}
 	c.room.NICs = append(c.room.NICs, nic.PlannedNIC{
 		Claim: claim.ID, NIC: claim.NIC, Interface: claim.Owner.Interface, Network: claim.Request.Network,

@@ -116,6 +116,5 @@ func slotOf(id nic.ClaimID) nic.ID { return nic.ID(id) }
 // machineOn is where NICs of a network are on a node, by the config.
 func (a *Allocator) machineOn(network, node string) pool.Machine {
 	ids, _ := a.opts.Instances(node)
-	name := a.networks[network].Provider
-	return pool.Machine{Provider: name, Instance: instanceOf(nic.Node{Name: node, Instances: ids}, name)}
+	return machineFor(a.networks[network], nic.Node{Name: node, Instances: ids})
 }

@@ -197,7 +197,7 @@ func (a *Allocator) place(ctx context.Context, p provider.Provider, n nic.NIC) (
 // now, it has been noted why, and again is when to ask anew.
 func (a *Allocator) promised(ctx context.Context, p provider.Provider, n nic.NIC, m pool.Machine) (limits provider.Limits, ok bool, again time.Duration, err error) {
 	before := a.slots.on(m)
-	limits, err = roomFor(ctx, p, n.Instance, len(before)+1)
+	limits, err = roomFor(ctx, p, m, len(before)+1)
 	if err != nil {
 		again, err = a.failed(ctx, n, err)
 		return limits, false, again, err
@@ -216,12 +216,12 @@ func (a *Allocator) promised(ctx context.Context, p provider.Provider, n nic.NIC
 	return limits, true, 0, nil
 }
 
-// roomFor is what the instance has room for, to plug in so many NICs more.
-func roomFor(ctx context.Context, p provider.Provider, instance nic.InstanceID, want int) (provider.Limits, error) {
-	if roomy, ok := provider.As[provider.Roomy](p); ok {
-		return roomy.Room(ctx, instance, want)
+// roomFor is what the machine has room for, to plug in so many NICs more.
+func roomFor(ctx context.Context, p provider.Provider, m pool.Machine, want int) (provider.Limits, error) {
+	if roomy, ok := provider.As[provider.Roomy](p); ok && !m.Members {
+		return roomy.Room(ctx, m.Instance, want)
 	}
-	return p.Limits(ctx, instance)
+	return limitsAt(ctx, p, m)
 }
 
 // furtherAddrs is how many addresses a NIC for seats is made with besides its first.

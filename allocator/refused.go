@@ -83,8 +83,7 @@ func (a *Allocator) retrySlotless(ctx context.Context, claims []nic.Claim, try f
 			errs = append(errs, err)
 			continue
 		}
-		name := a.networks[c.Request.Network].Provider
-		at[c.ID] = pool.Machine{Provider: name, Instance: instanceOf(node, name)}
+		at[c.ID] = machineFor(a.networks[c.Request.Network], node)
 		machines[at[c.ID]] = true
 	}
 	free, err := a.freeSlots(ctx, slices.Collect(maps.Keys(machines)))

@@ -33,7 +33,7 @@ func (a *Allocator) reserves(e *edit, name string, ids []nic.ID) (reserves, erro
 	for _, n := range a.networks {
 		r.networks = append(r.networks, pool.Network{
 			Name: n.Name, Pool: n.Pool, Paused: a.spares.pausedFor(name, n.Name) > 0,
-			Machine: pool.Machine{Provider: n.Provider, Instance: instanceOf(node, n.Provider)},
+			Machine: machineFor(n, node),
 		})
 	}
 	for _, id := range ids {

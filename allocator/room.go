@@ -56,8 +56,35 @@ func (a *Allocator) NodeRoom(ctx context.Context, name string) ([]api.NodeRoom, 
 			room.Seats = &api.SeatRoom{Taken: taken[of], Free: free[of], More: room.Free * max(0, limits.AddrsPerNIC-1)}
 		}
 		rooms = append(rooms, room)
+		if a.hasTrunks(of) {
+			rooms = append(rooms, a.memberRoom(ctx, of, room.Instance))
+		}
 	}
 	return rooms, nil
+}
+
+// memberRoom is what the node's trunk has room for.
+func (a *Allocator) memberRoom(ctx context.Context, of string, instance nic.InstanceID) api.NodeRoom {
+	room := api.NodeRoom{Provider: of, Instance: instance}
+	at := pool.Machine{Provider: of, Instance: instance, Members: true}
+	limits, err := a.limits(ctx, at)
+	if err != nil {
+		room.Problem = err.Error()
+		return room
+	}
+	room.Slot, room.NICs = cmp.Or(limits.Slot, "slot"), limits.NICs
+	room.Free = max(0, limits.Free-len(a.slots.on(at)))
+	return room
+}
+
+// hasTrunks says whether NICs of any network of the provider are members of trunks.
+func (a *Allocator) hasTrunks(of string) bool {
+	for _, n := range a.networks {
+		if n.Provider == of && n.Cloud.Trunk {
+			return true
+		}
+	}
+	return false
 }
 
 // freeSeats is how many further seats there are on a NIC, once those addresses that

@@ -114,7 +114,24 @@ func (s *slots) next(m pool.Machine) (nic.ID, bool) {
 
 // machineOf is what a NIC takes a slot of.
 func machineOf(n nic.NIC) pool.Machine {
-	return pool.Machine{Provider: n.Provider, Instance: n.Instance}
+	return pool.Machine{Provider: n.Provider, Instance: n.Instance, Members: n.Spec.Cloud.Trunk}
+}
+
+// machineFor is what NICs of the network take slots of on a node.
+func machineFor(network nic.Network, node nic.Node) pool.Machine {
+	return pool.Machine{Provider: network.Provider, Instance: instanceOf(node, network.Provider), Members: network.Cloud.Trunk}
+}
+
+// limitsAt is what the machine can hold.
+func limitsAt(ctx context.Context, p provider.Provider, m pool.Machine) (provider.Limits, error) {
+	if !m.Members {
+		return p.Limits(ctx, m.Instance)
+	}
+	t, ok := provider.As[provider.Trunking](p)
+	if !ok {
+		return provider.Limits{}, provider.Errorf(provider.ErrInvalid, "provider %s has no trunks, and its network mode trunk", m.Provider)
+	}
+	return t.Members(ctx, m.Instance)
 }
 
 // limits asks a machine's provider what it has room for.
@@ -122,7 +139,7 @@ func (a *Allocator) limits(ctx context.Context, m pool.Machine) (provider.Limits
 	p := a.opts.Providers[m.Provider]
 	ctx, cancel := context.WithTimeout(ctx, worstCall(p))
 	defer cancel()
-	return p.Limits(ctx, m.Instance)
+	return limitsAt(ctx, p, m)
 }
 
 // Machines are asked for their slots so many at a time, and all of them within

@@ -25,7 +25,7 @@ type Stray struct {
 	// NIC is whose mark the link carries. Without one it has no more than a
 	// name or a MAC like ours, and is not ours to touch.
 	NIC ID `json:"nic,omitempty"`
-	// Bridge is what the link is a port of, Parent what it is a macvlan on.
+	// Bridge is what the link is a port of, Parent what it is a macvlan, ipvlan or VLAN on.
 	Bridge string `json:"bridge,omitempty"`
 	Parent string `json:"parent,omitempty"`
 }

@@ -40,6 +40,12 @@ type Cloud struct {
 	Movable bool `json:"movable,omitempty"`
 	// Shared: one NIC serves as many containers as it has addresses.
 	Shared bool `json:"shared,omitempty"`
+	// Trunk: NICs are members of a trunk, of which an instance has one, and take none of
+	// its slots.
+	Trunk bool `json:"trunk,omitempty"`
+	// Floating are the cloud's ids of addresses that each of the NICs may have, and one at a
+	// time has: whose container has last announced it.
+	Floating []string `json:"floating,omitempty"`
 	// Tags are put on what is made, besides our own.
 	Tags map[string]string `json:"tags,omitempty"`
 }
@@ -62,6 +68,9 @@ type CloudSpec struct {
 	// Secondary is how many IPv4 addresses the NIC gets besides its first, for
 	// seats; which ones the cloud says.
 	Secondary int `json:"secondary,omitempty"`
+	// Trunk and Floating are as in Cloud.
+	Trunk    bool     `json:"trunk,omitempty"`
+	Floating []string `json:"floating,omitempty"`
 }
 
 // Seats says whether the network's claims have further addresses of NICs, rather
@@ -72,7 +81,8 @@ func (c Cloud) Seats() bool { return c.Shared || c.Movable }
 func (c Cloud) Spec() CloudSpec {
 	return CloudSpec{
 		Subnets: slices.Clone(c.Subnets), Pick: c.Pick, Groups: slices.Clone(c.Groups), IPv6: c.IPv6,
-		Prefixes: c.Prefixes, PublicIP: c.PublicIP, Forwards: c.Forwards, Tags: maps.Clone(c.Tags),
+		Prefixes: c.Prefixes, PublicIP: c.PublicIP, Forwards: c.Forwards, Tags: maps.Clone(c.Tags), Trunk: c.Trunk,
+		Floating: slices.Clone(c.Floating),
 	}
 }
 
@@ -83,5 +93,5 @@ func (c Cloud) Made(s CloudSpec) bool {
 		return false
 	}
 	return slices.Equal(c.Groups, s.Groups) && c.IPv6 == s.IPv6 && c.Prefixes == s.Prefixes &&
-		c.PublicIP == s.PublicIP && c.Forwards == s.Forwards
+		c.PublicIP == s.PublicIP && c.Forwards == s.Forwards && c.Trunk == s.Trunk && slices.Equal(c.Floating, s.Floating)
 }

@@ -15,6 +15,10 @@ const (
 	// the host's namespace; each seat carries some of its addresses, and all have
 	// its MAC.
 	Ipvlan DeviceKind = "ipvlan"
+	// VLAN is a member of a trunk that a cloud plugs in: what has its tag on the
+	// trunk's wire. The trunk stays in the host's namespace. Unlike a seat it has a MAC
+	// of its own.
+	VLAN DeviceKind = "vlan"
 	// SRIOV is a virtual function, which the node's card has and nobody plugs in.
 	SRIOV DeviceKind = "vf"
 	// Bonded is several of them, of as many PFs, as one NIC.
@@ -24,7 +28,7 @@ const (
 // Made says whether the node makes such a NIC, so that it also removes it. Of
 // virtual functions it makes the settings, and takes those back.
 func (k DeviceKind) Made() bool {
-	return k == Veth || k == Macvlan || k == Ipvlan || k.Functions()
+	return k == Veth || k == Macvlan || k == Ipvlan || k == VLAN || k.Functions()
 }
 
 // Functions says whether the NIC consists of virtual functions: hardware that
@@ -34,7 +38,7 @@ func (k DeviceKind) Functions() bool { return k == SRIOV || k == Bonded }
 // OwnMAC says whether the node gives such a NIC its MAC by the NIC itself. A found
 // one is born with it, an ipvlan has its parent's and no other, and virtual
 // functions have theirs from their physical ones.
-func (k DeviceKind) OwnMAC() bool { return k == Veth || k == Macvlan }
+func (k DeviceKind) OwnMAC() bool { return k == Veth || k == Macvlan || k == VLAN }
 
 // A Device is the recipe for a NIC on its node. The provider fills it in Seen
 // and the controller copies it into what it wants of the node. Making and
@@ -46,18 +50,31 @@ type Device struct {
 	// indexes do not: containers rename, and kernels reuse. An ipvlan's is that
 	// of its parent, which is found by it; seats are told apart by their NIC's id.
 	MAC MAC `json:"mac,omitzero"`
-	// MTU in bytes. 0 is the kernel's for Ethernet, 1500, and for a macvlan or
-	// an ipvlan its parent's; a found NIC that is born with another must say so here.
+	// MTU in bytes. 0 is the kernel's for Ethernet, 1500, and for a macvlan, an
+	// ipvlan or a VLAN its parent's; a found NIC that is born with another must say so here.
 	MTU int `json:"mtu,omitempty"`
 	// Bridge is the switch of a veth.
 	Bridge Bridge `json:"bridge,omitzero"`
 	// Parent is the host interface under a macvlan, or under an ipvlan that is no seat:
 	// one of the host's own, which stays as it is.
 	Parent string `json:"parent,omitempty"`
+	// Trunk is the MAC of the NIC that a VLAN is on, and Tag its number there, 1 to 4094.
+	// The number is the trunk's to give, and another one each time that the NIC is plugged in.
+	Trunk MAC `json:"trunk,omitzero"`
+	Tag   int `json:"tag,omitempty"`
 	// VF is the virtual function of a NIC of kind SRIOV.
 	VF VF `json:"vf,omitzero"`
 	// Bond is what one of kind Bonded is made of.
 	Bond Bond `json:"bond,omitzero"`
+}
+
+// Plugged is the MAC by which the node finds what a cloud or a hypervisor plugs in for
+// the NIC: the NIC itself, or what a seat or a VLAN is on.
+func (d Device) Plugged() MAC {
+	if d.Kind == VLAN {
+		return d.Trunk
+	}
+	return d.MAC
 }
 
 // OnCard names the link that a recipe makes on one of the host's own, such as

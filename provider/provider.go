@@ -179,6 +179,13 @@ type Roomy interface {
 	Room(ctx context.Context, instance nic.InstanceID, want int) (Limits, error)
 }
 
+// A Trunking provider can have many NICs on one card of an instance, its trunk. The trunk
+// is no NIC: it is made with the first of them, and goes some time after the last.
+type Trunking interface {
+	// Members is Limits for NICs whose spec says Trunk.
+	Members(ctx context.Context, instance nic.InstanceID) (Limits, error)
+}
+
 // Unwrapper is a decorator around another provider.
 type Unwrapper interface{ Unwrap() Provider }
 

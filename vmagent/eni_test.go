@@ -229,14 +229,31 @@ func TestAnENIBesideADockerNetwork(t *testing.T) {
 	}
 }
 
-// Two containers are to share a card that is not plugged in yet: both say what they
-// wait for, and go without it.
+// Two containers are to share a card that is not plugged in yet, by seats or as members
+// of a trunk: both say what they wait for, and go without it.
 func TestSeatsWaitForTheirENI(t *testing.T) {
-	t.Parallel()
+	mac := nic.NewMAC()
+	seat := nic.Device{Kind: nic.Ipvlan, MAC: mac, MTU: 1500}
+	for name, recipes := range map[string][2]nic.Device{
+		"seats": {seat, seat},
+		"members": {
+			{Kind: nic.VLAN, MAC: nic.NewMAC(), Trunk: mac, Tag: 1, MTU: 1500},
+			{Kind: nic.VLAN, MAC: nic.NewMAC(), Trunk: mac, Tag: 2, MTU: 1500},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			waitForTheirENI(t, mac, recipes[0], recipes[1])
+		})
+	}
+}
+
+func waitForTheirENI(t *testing.T, mac nic.MAC, first, second nic.Device) {
+	t.Helper()
 	m := newMachine(t)
 	before := m.hostNet()
 	one, two := anENI("eth0", 1500, 1, 5), anENI("eth0", 1500, 1, 6)
-	one.Device.Kind, two.Device = nic.Ipvlan, nic.Device{Kind: nic.Ipvlan, MAC: one.Device.MAC, MTU: 1500}
+	one.Device, two.Device = first, second
 	two.Owner.Sandbox, two.Container = id(2), "c0002"
 	m.engine.run(t, id(1), nil)
 	m.engine.run(t, id(2), nil)
@@ -244,7 +261,7 @@ func TestSeatsWaitForTheirENI(t *testing.T) {
 	for _, w := range []nic.Wanted{one, two} {
 		said, _ := m.Await(t, w, nic.ObservedWaiting)
 		if len(said.Conditions) != 1 || said.Conditions[0].Reason != nic.ReasonWaitingForNIC ||
-			!strings.Contains(said.Conditions[0].Message, one.Device.MAC.String()) {
+			!strings.Contains(said.Conditions[0].Message, mac.String()) {
 			t.Errorf("while it is waited for: %+v", said.Conditions)
 		}
 	}

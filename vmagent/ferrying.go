@@ -208,7 +208,7 @@ func (a *Agent) nameHolders(w nic.Wanted) time.Duration {
 // and twice. Where the claim goes on elsewhere, so does its lease: nothing is said
 // to the server.
 func (a *Agent) giveBack(ctx context.Context, c *containers.Container, w nic.Wanted) error {
-	a.arrivals.Forget(w.Device.MAC, w.NIC)
+	a.arrivals.Forget(w.Device.Plugged(), w.NIC)
 	p := a.plugs.of(w)
 	if w.Owner.Sandbox != "" {
 		if err := a.evict(ctx, p, w); err != nil {

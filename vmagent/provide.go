@@ -69,7 +69,7 @@ func (a *Agent) provide(ctx context.Context, inside *netns.Namespace, w nic.Want
 // arrived ends the wait for a NIC.
 func (a *Agent) arrived(p *plug, w nic.Wanted) {
 	p.missing, p.searched = time.Time{}, false
-	a.arrivals.Forget(w.Device.MAC, w.NIC)
+	a.arrivals.Forget(w.Device.Plugged(), w.NIC)
 }
 
 // searchLater is how long a NIC that comes from another node is waited for before it
@@ -88,19 +88,19 @@ func (p *plug) untilSearch(w nic.Wanted) time.Duration {
 // onMove says whether the NIC is on its way to another node, or from one.
 func onMove(w nic.Wanted) bool { return w.Moves || len(w.Last) > 0 }
 
-// await has the worker woken when the NIC with the recipe's MAC arrives, and says
+// await has the worker woken when what is plugged in for the NIC arrives, and says
 // what is waited for. It returns errNotYet.
 func (a *Agent) await(p *plug, w nic.Wanted, said *nic.Observed) error {
 	if p.missing.IsZero() {
 		p.missing = time.Now()
 	}
 	key := p.key
-	a.arrivals.Await(w.Device.MAC, w.NIC, func() {
+	a.arrivals.Await(w.Device.Plugged(), w.NIC, func() {
 		p.arrived.Store(true)
 		a.queue.Wake(key)
 	})
 	nic.SetCondition(&said.Conditions, nic.Condition{
-		Reason: nic.ReasonWaitingForNIC, Message: fmt.Sprintf("no NIC with MAC %s is in the host namespace", w.Device.MAC),
+		Reason: nic.ReasonWaitingForNIC, Message: fmt.Sprintf("no NIC with MAC %s is in the host namespace", w.Device.Plugged()),
 		Since: p.missing.UTC(), Deadline: p.missing.Add(plugInDeadline).UTC(),
 	})
 	return errNotYet

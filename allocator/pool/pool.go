@@ -13,6 +13,8 @@ import (
 type Machine struct {
 	Provider string
 	Instance nic.InstanceID
+	// Members: the slots are those of its trunk, which are others than its own.
+	Members bool
 }
 
 // A Network is one that NICs of the node come from.

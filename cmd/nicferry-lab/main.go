@@ -35,7 +35,7 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
-	cmd.AddCommand((&demoCommand{}).command(), (&benchCommand{}).command(), (&cloudCommand{}).command(), ecsCall(), s0Command(), guestInit())
+	cmd.AddCommand((&demoCommand{}).command(), (&benchCommand{}).command(), (&cloudCommand{}).command(), ecsCall(), s0Command(), s1Command(), guestInit())
 	cmd.AddCommand(labCommands()...)
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nicferry/nicferry/internal/cloudsim/site"
 	"github.com/nicferry/nicferry/internal/daemon"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/lab/hyper"
@@ -29,7 +30,7 @@ func dirFlag(cmd *cobra.Command, dir *string) {
 func upCommand() *cobra.Command {
 	var opts cluster.Options
 	var kind string
-	var aws, sriov bool
+	var aws, aliyun, sriov bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring up virtual machines with a Docker engine and an agent each",
@@ -37,7 +38,8 @@ func upCommand() *cobra.Command {
 and virtual machines, all in namespaces of their own. Your libvirt, your network
 and your files are not touched. It stays up until 'nicferry-lab down'. With --aws
 the virtual machines are instances of an emulated EC2, which nicferryd has its NICs
-from; its network is called vpc. With --sriov there is one, which plays a physical
+from; its network is called vpc. With --aliyun they are those of an emulated ECS of
+Alibaba Cloud. With --sriov there is one, which plays a physical
 host: it has two cards, each on a switch of its own and cut into 7 VFs, for the
 networks vf100, vf200, bond100 and bond200, and peers on VLANs 100 and 200.`,
 		Example: `  nicferry-lab up
@@ -58,10 +60,10 @@ networks vf100, vf200, bond100 and bond200, and peers on VLANs 100 and 200.`,
 				}
 			}
 			opts.Switch, opts.Out = cluster.Switch(kind), cmd.ErrOrStderr()
-			if aws {
-				opts.Cloud = &cluster.Cloud{Latency: true, Throttle: true}
-			}
 			var err error
+			if opts.Cloud, err = cloudOf(aws, aliyun); err != nil {
+				return err
+			}
 			if opts.Bin, err = binDir(opts.Bin); err != nil {
 				return err
 			}
@@ -85,9 +87,23 @@ networks vf100, vf200, bond100 and bond200, and peers on VLANs 100 and 200.`,
 	cmd.Flags().IntVar(&opts.MemoryMiB, "memory", 1536, "memory of each, in MiB")
 	cmd.Flags().StringVar(&kind, "switch", string(cluster.LinuxBridge), "what NICs are plugged into: bridge or ovs")
 	cmd.Flags().BoolVar(&aws, "aws", false, "have the virtual machines be instances of an emulated EC2")
+	cmd.Flags().BoolVar(&aliyun, "aliyun", false, "have the virtual machines be instances of an emulated ECS of Alibaba Cloud")
 	cmd.Flags().BoolVar(&sriov, "sriov", false, "have the virtual machines, one unless told otherwise, play physical hosts with cards that have VFs")
 	cmd.Flags().StringVar(&opts.Bin, "bin", "", "where nicferry's programs are (default: beside this program)")
 	return cmd
+}
+
+// cloudOf is the cloud whose instances the virtual machines are; nil for none.
+func cloudOf(aws, aliyun bool) (*cluster.Cloud, error) {
+	switch {
+	case aws && aliyun:
+		return nil, daemon.UsageError{Err: errors.New("--aws and --aliyun: want one of them")}
+	case aws:
+		return &cluster.Cloud{API: site.EC2, Latency: true, Throttle: true}, nil
+	case aliyun:
+		return &cluster.Cloud{API: site.ECS, Latency: true, Throttle: true}, nil
+	}
+	return nil, nil
 }
 
 func needRoot() error {

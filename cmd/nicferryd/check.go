@@ -113,7 +113,7 @@ func checkOnline(ctx context.Context, c *conf.Controller, cluster string) (all [
 	all = []finding{}
 	var clouds []conf.Provider
 	for _, p := range c.Providers {
-		if p.Kind == conf.KindAWS {
+		if p.InCloud() {
 			clouds = append(clouds, p)
 		}
 	}

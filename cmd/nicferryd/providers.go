@@ -2,23 +2,18 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/nicferry/nicferry/allocator"
 	"github.com/nicferry/nicferry/internal/conf"
-	"github.com/nicferry/nicferry/internal/metadata"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/internal/virt"
 	"github.com/nicferry/nicferry/provider"
-	"github.com/nicferry/nicferry/provider/aws"
 	"github.com/nicferry/nicferry/provider/libvirt"
 	"github.com/nicferry/nicferry/provider/local"
 	"github.com/nicferry/nicferry/provider/sriov"
@@ -85,34 +80,10 @@ func openProvider(ctx context.Context, of *conf.Controller, c conf.Provider, rec
 		})
 	case conf.KindAWS:
 		return openAWS(ctx, c, ledger, log)
+	case conf.KindAliyun:
+		return openAliyun(ctx, c, ledger, log)
 	}
 	return nil, fmt.Errorf("no driver for kind %q in this build", c.Kind)
-}
-
-// clusterKey is under what a provider's ledger has its cluster's id.
-const clusterKey = "cluster"
-
-// openAWS opens a provider of AWS. What it makes is told from other installations'
-// by an id, which is drawn once. Its region is the one that is configured, or that
-// AWS's own tools would take, or else that of this machine.
-func openAWS(ctx context.Context, c conf.Provider, ledger provider.Ledger, log *slog.Logger) (provider.Provider, error) {
-	id, _, err := ledger.Put(ctx, clusterKey, []byte(strings.ToLower(rand.Text())))
-	if err != nil {
-		return nil, fmt.Errorf("remember its cluster's id: %w", err)
-	}
-	opts := aws.Options{Name: c.Name, Cluster: string(id), Region: c.AWS.Region, Endpoint: c.AWS.Endpoint, Profile: c.AWS.Profile, Calls: c.AWS.Calls, Log: log}
-	p, err := aws.New(ctx, opts)
-	if errors.Is(err, aws.ErrNoRegion) {
-		if opts.Region, err = metadata.Region(ctx, metadata.EC2(), os.Getenv, log); err != nil {
-			return nil, err
-		}
-		p, err = aws.New(ctx, opts)
-	}
-	if err != nil {
-		return nil, err // and no Provider that holds a nil
-	}
-	log.Info("provider of AWS opened", "provider", c.Name, "region", p.Region(), "cluster", opts.Cluster)
-	return p, nil
 }
 
 // closeProviders ends the connections that providers hold.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/nicferry/nicferry/internal/cloudsim/ec2"
 	"github.com/nicferry/nicferry/internal/cloudsim/site"
+	"github.com/nicferry/nicferry/internal/lab/cloudrig"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 )
 
 // A profile is a caller of the cloud, by whose name a provider is configured.
@@ -31,7 +33,7 @@ func providersOf(profiles map[string]profile) string {
 		if region == "" {
 			region = "eu-central-1"
 		}
-		fmt.Fprintf(&text, "  - {name: %s, kind: aws, aws: {endpoint: %q, region: %s, profile: %[1]s}}\n", name, endpoint, region)
+		text.WriteString(vendors.EC2().Provider(name, region, cloudrig.Endpoint, "profile: "+name))
 	}
 	return text.String()
 }

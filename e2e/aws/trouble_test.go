@@ -4,6 +4,8 @@ package aws
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,6 +14,8 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/cloudsim/ec2"
 	"github.com/nicferry/nicferry/internal/cloudsim/iam"
+	"github.com/nicferry/nicferry/internal/lab/cloudrig"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 )
 
 // A trouble is what is wrong for the containers of the network of its name.
@@ -53,23 +57,26 @@ func profilesOfTrouble() map[string]profile {
 }
 
 // networksOfTrouble are a network for each.
-func networksOfTrouble(r *rig) string {
-	cloud := r.site.Cloud
+func networksOfTrouble(r *cloudrig.Rig) string {
+	cloud := r.Site.Cloud
 	vpc, err := cloud.AddVPC(cloudsim.VPC{CIDR: netip.MustParsePrefix("10.99.0.0/16")})
-	r.do(err)
+	r.Must(err)
 	group, err := cloud.AddGroup(cloudsim.SecurityGroup{Name: "others", VPC: vpc.ID})
-	r.do(err)
-	full, err := cloud.AddSubnet(cloudsim.Subnet{VPC: r.about.VPC, Zone: r.about.Subnets[0].Zone, CIDR: netip.MustParsePrefix("10.80.128.0/28")})
-	r.do(err)
+	r.Must(err)
+	full, err := cloud.AddSubnet(cloudsim.Subnet{VPC: r.About.VPC, Zone: r.About.Subnets[0].Zone, CIDR: netip.MustParsePrefix("10.80.128.0/28")})
+	r.Must(err)
 	_, err = cloud.Plant(cloudsim.Foreign{Subnet: full.ID, Count: full.Free})
-	r.do(err)
-	a, b := r.about.Subnets[0].ID, r.about.Subnets[1].ID
-	text := networkIn("nosubnet", "cloud", "subnet-0123456789abcdef0", r.about.Group) +
-		networkIn("wrongzone", "cloud", b, r.about.Group) +
-		networkIn("othergroup", "cloud", a, group.ID) +
-		networkIn("full", "cloud", full.ID, r.about.Group)
+	r.Must(err)
+	a, b := r.About.Subnets[0].ID, r.About.Subnets[1].ID
+	in := func(name, subnet, group string) string {
+		return r.Vendor.Network(vendors.Network{Name: name, Provider: "cloud", Subnets: []string{subnet}, Groups: []string{group}})
+	}
+	text := in("nosubnet", "subnet-0123456789abcdef0", r.About.Group) + in("wrongzone", b, r.About.Group) +
+		in("othergroup", a, group.ID) + in("full", full.ID, r.About.Group)
 	for name := range profilesOfTrouble() {
-		text += r.network(name, name)
+		its := r.Plain(name)
+		its.Provider = name
+		text += r.Vendor.Network(its)
 	}
 	return text
 }
@@ -88,31 +95,37 @@ func wires() []cloudsim.Fault {
 // that say what to do: of a container that waits, and before there is any.
 func TestTroubleIsTold(t *testing.T) {
 	t.Parallel()
-	account := &iam.Account{Region: "eu-central-1", ID: "111122223333"}
+	account := &iam.Account{}
 	profiles := profilesOfTrouble()
-	r := start(t, options{
-		kind: "m5.4xlarge", cloud: cloudsim.Options{Policy: account}, profiles: profiles, networks: networksOfTrouble,
-		allow: func(r *rig) {
-			r.everything(account, admin, r.about.AccessKey)
+	r := world().Start(t, cloudrig.Options{
+		Type: "m5.4xlarge", Account: account, Networks: networksOfTrouble,
+		Providers: providersOf(profiles), Names: namesOf(profiles), Keys: keysOf(profiles),
+		Env: func(r *cloudrig.Rig, dir string) []string {
+			file := filepath.Join(dir, "credentials")
+			r.Must(os.WriteFile(file, []byte(credentials(r.About, profiles)), 0o600))
+			return []string{"AWS_SHARED_CREDENTIALS_FILE=" + file, "AWS_CONFIG_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true"}
+		},
+		Allow: func(r *cloudrig.Rig) {
+			r.Everything(account, cloudrig.Admin, r.About.AccessKey)
 			for name, p := range profiles {
-				r.everything(account, p.key)
+				r.Everything(account, p.key)
 				if name == "powerless" {
-					r.shipped(account, p.key, name, "read-only")
+					account.Attach(p.key, "role/nicferryd", r.Shipped(account, name, "read-only")...)
 				}
 			}
 		},
 	})
 	vm1 := r.Agents[0]
-	r.inject(wires()...)
+	r.Inject(wires()...)
 	for name := range troubles {
-		r.run(vm1, name, name)
+		r.Run(vm1, name, name)
 	}
-	checked := r.check()
+	checked := check(r)
 	t.Log(checked)
 	for name, is := range troubles {
-		r.in(t, name, func(r *rig) {
-			t := r.t
-			out := r.says(name, is.says...)
+		r.In(t, name, func(r *cloudrig.Rig) {
+			t := r.T
+			out := r.Says(name, is.says...)
 			if i := strings.Index(out, "Conditions"); i >= 0 {
 				t.Log(out[i:])
 			}
@@ -121,40 +134,40 @@ func TestTroubleIsTold(t *testing.T) {
 			}
 		})
 	}
-	r.site.Cloud.Clear()
+	r.Site.Cloud.Clear()
 	for name, is := range troubles {
 		if is.mends {
-			r.in(t, name+" passes", func(r *rig) {
-				eni := r.cardIs(vm1, name)
-				r.remove(vm1, name, eni)
+			r.In(t, name+" passes", func(r *cloudrig.Rig) {
+				eni := r.CardIs(vm1, name)
+				r.Remove(vm1, name, eni)
 			})
 		}
 	}
-	r.in(t, "no slot", func(r *rig) { r.noSlot() })
+	r.In(t, "no slot", noSlot)
 }
 
 // check is what the config check tells that the operator runs beside the controller.
-func (r *rig) check() string {
-	r.t.Helper()
-	cmd := r.Machine.Command(r.t.Context(), r.Program("nicferryd"), "config", "check", "--online", "--cluster", "any", r.ConfigPath())
-	cmd.Env = append(cmd.Env, r.env...)
+func check(r *cloudrig.Rig) string {
+	r.T.Helper()
+	cmd := r.Machine.Command(r.T.Context(), r.Program("nicferryd"), "config", "check", "--online", "--cluster", "any", r.ConfigPath())
+	cmd.Env = append(cmd.Env, r.Env...)
 	out, err := cmd.CombinedOutput()
 	if err == nil {
-		r.t.Errorf("the config check finds nothing that is bad:\n%s", out)
+		r.T.Errorf("the config check finds nothing that is bad:\n%s", out)
 	}
 	return string(out)
 }
 
 // noSlot: an instance whose type takes no more interfaces.
-func (r *rig) noSlot() {
-	r.t.Helper()
+func noSlot(r *cloudrig.Rig) {
+	r.T.Helper()
 	for n := 0; ; n++ {
-		_, err := r.site.Cloud.Plant(cloudsim.Foreign{Subnet: r.about.Subnets[0].ID, Instance: r.about.Instances[0].ID})
+		_, err := r.Site.Cloud.Plant(cloudsim.Foreign{Subnet: r.About.Subnets[0].ID, Instance: r.About.Instances[0].ID})
 		if err != nil && n > 0 {
 			break
 		}
-		r.do(err)
+		r.Must(err)
 	}
-	r.run(r.Agents[0], "crowded", "vpc")
-	r.says("crowded", "Exhausted", `vm1: 0 of \d network interfaces free`)
+	r.Run(r.Agents[0], "crowded", "vpc")
+	r.Says("crowded", "Exhausted", `vm1: 0 of \d network interfaces free`)
 }

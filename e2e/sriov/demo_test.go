@@ -50,18 +50,5 @@ func TestDemoSRIOV(t *testing.T) {
 
 // S0 is twelve lines, each of which holds.
 func TestS0Checklist(t *testing.T) {
-	cmd := labProgram(t, "s0")
-	var said, progress strings.Builder
-	cmd.Stdout, cmd.Stderr = &said, &progress
-	err := cmd.Run()
-	lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-	if err != nil || len(lines) != 12 {
-		t.Fatalf("%d lines, %v:\n%s\n%s", len(lines), err, said.String(), progress.String())
-	}
-	for _, line := range lines {
-		if !strings.Contains(line, " ok ") || !strings.Contains(line, "   $ ") {
-			t.Errorf("line is %q", line)
-		}
-	}
-	t.Log(said.String())
+	labtest.Checklist(t, labProgram(t, "s0"), 12)
 }

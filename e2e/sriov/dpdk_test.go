@@ -15,37 +15,19 @@ import (
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
+	"github.com/nicferry/nicferry/internal/lab/dpdk"
 )
-
-// dpdkImage has dpdk-testpmd, the drivers of the NICs here, and a shell.
-const dpdkImage = "nicferry-lab/dpdk"
-
-// packDPDK packs it of the machine's own files, with all links on the way to each.
-const packDPDK = `cd /
-drivers=$(for name in net_e1000 net_virtio mempool_ring; do ls /usr/lib/*/dpdk/pmds-*/librte_$name.so.*.*; done)
-for file in $(ldd /usr/bin/dpdk-testpmd $drivers /usr/bin/sh | grep -o '/[^ :]*') $drivers /usr/lib/*/libgcc_s.so.1 /usr/bin/dpdk-testpmd /usr/bin/sh; do
-	echo $(realpath $(dirname $file))/$(basename $file)
-	realpath $file
-done | sort -u | sed 's,^/,,' | tar -c --no-recursion -T - run var/run bin lib lib64`
 
 // makeDPDKImage has the host's engine have it.
 func (r *rig) makeDPDKImage() {
 	r.t.Helper()
-	archive, err := exec.CommandContext(r.t.Context(), "sh", "-ec", packDPDK).Output()
+	archive, err := exec.CommandContext(r.t.Context(), "sh", "-ec", dpdk.Pack).Output()
 	must(r.t, err)
-	load := r.node.Command(r.t.Context(), "docker", "import", "-", dpdkImage)
+	load := r.node.Command(r.t.Context(), "docker", "import", "-", dpdk.Image)
 	load.Stdin = bytes.NewReader(archive)
 	_, err = load.Output()
 	must(r.t, err)
 }
-
-// testpmd is a program that drives the card of the PCI address, which may be a shell's
-// variable, and answers what is asked of it by ARP and ping, under any address. It needs no
-// right beyond the device: its memory is one piece, since Docker lets nobody without
-// CAP_SYS_NICE choose the NUMA node of more. Two threads share the guest's one processor, one of which
-// asks the card without a pause: --cpu-shares leaves it what others do not want.
-const testpmd = `exec dpdk-testpmd -a %s --lcores "(0,1)@0" --legacy-mem -m 32 --huge-unlink -- \
-	--forward-mode icmpecho --total-num-mbufs 2048 --no-mlockall --disable-link-check --auto-start --stats-period 1`
 
 // drivesVF: a VF goes to a DPDK program in user space, by nicferry run. Without hugepages it
 // is refused, and nothing is reserved. With them its driver is vfio-pci, the container has
@@ -56,7 +38,7 @@ func (r *rig) drivesVF() {
 	id := conf.DefaultIdentityDir
 	run := fmt.Sprintf(`%[1]s/nicferry --controller https://10.98.0.1:7460 --ca %[2]s/ca.pem --cert %[2]s/cert.pem --key %[2]s/key.pem \
 		run --on user --name testpmd --timeout %%s -- -d --cpu-shares 2 -v /dev/hugepages:/dev/hugepages %[3]s sh -c '%[4]s' 2>&1`,
-		cluster.GuestBin, id, dpdkImage, fmt.Sprintf(testpmd, "$NICFERRY_PCI_ETH0"))
+		cluster.GuestBin, id, dpdk.Image, fmt.Sprintf(dpdk.Testpmd, "$NICFERRY_PCI_ETH0"))
 	if said := r.sh(run+" || true", "5s"); !strings.Contains(said, "hugepages") {
 		r.t.Errorf("without hugepages: %s", said)
 	}
@@ -81,17 +63,10 @@ func (r *rig) drivesVF() {
 	r.unused(v.PCI, "igbvf")
 }
 
-// The card that libvirt plugs into the guest for a program in user space. It keeps to what
-// the guest's IOMMU lets it reach; a virtio card does not unless it is told to.
+// The card that libvirt plugs into the guest for a program in user space.
 const (
 	virtioMAC  = "52:54:00:51:14:01"
 	virtioAddr = "10.77.1.210" // in the LAN, and in no network's range
-	virtioCard = `<interface type='bridge'>
-  <mac address='` + virtioMAC + `'/>
-  <source bridge='` + cluster.LANBridge + `'/>
-  <model type='virtio'/>
-  <driver name='qemu' iommu='on'/>
-</interface>`
 )
 
 // S1-14: the same on a virtio card that libvirt has plugged into the running guest.
@@ -101,7 +76,7 @@ func TestADPDKProgramDrivesAVirtioCard(t *testing.T) {
 	r := up(t)
 	r.makeDPDKImage()
 	file := filepath.Join(r.t.TempDir(), "card.xml")
-	must(r.t, os.WriteFile(file, []byte(virtioCard), 0o600))
+	must(r.t, os.WriteFile(file, fmt.Appendf(nil, dpdk.Card, virtioMAC, cluster.LANBridge), 0o600))
 	virsh := func(verb string) {
 		_, err := r.Host().Run(r.t.Context(), "virsh", "-q", "-c", r.Host().URI(), verb, r.node.Name, file, "--live")
 		must(r.t, err)
@@ -114,13 +89,13 @@ func TestADPDKProgramDrivesAVirtioCard(t *testing.T) {
 		return err
 	})
 	device := "/sys/bus/pci/devices/" + pci
-	r.sh("echo vfio-pci >%[1]s/driver_override; echo %[2]s >%[1]s/driver/unbind; echo %[2]s >/sys/bus/pci/drivers_probe", device, pci)
+	r.sh(dpdk.Give, pci)
 	r.docker("run", "-d", "--name", "testpmd", "--network", "none",
 		"--device", "/dev/vfio/vfio", "--device", "/dev/vfio/"+r.sh("basename $(readlink %s/iommu_group)", device),
-		"--ulimit", "memlock=-1:-1", "--cpu-shares", "2", "-v", "/dev/hugepages:/dev/hugepages", dpdkImage, "sh", "-c", fmt.Sprintf(testpmd, pci))
+		"--ulimit", "memlock=-1:-1", "--cpu-shares", "2", "-v", "/dev/hugepages:/dev/hugepages", dpdk.Image, "sh", "-c", fmt.Sprintf(dpdk.Testpmd, pci))
 	r.echoes(cluster.LAN, virtioAddr, virtioMAC)
 	r.docker("rm", "-f", "testpmd")
-	r.sh("echo >%[1]s/driver_override; echo %[2]s >%[1]s/driver/unbind; echo %[2]s >/sys/bus/pci/drivers_probe", device, pci)
+	r.sh(dpdk.TakeBack, pci)
 	r.until("the card to have its interface again", func(context.Context) error {
 		_, err := r.at(virtioMAC)
 		return err
@@ -135,7 +110,7 @@ func TestADPDKProgramDrivesAVirtioCard(t *testing.T) {
 // giveHugepages has the host have some, and a place where programs find them.
 func (r *rig) giveHugepages() {
 	r.t.Helper()
-	r.sh("modprobe vfio-pci; sysctl -qw vm.nr_hugepages=" + hugepages + "; mkdir -p /dev/hugepages; mountpoint -q /dev/hugepages || mount -t hugetlbfs none /dev/hugepages")
+	r.sh(dpdk.GiveHugepages)
 }
 
 // at is where on the bus the physical host's card is that has the MAC and an interface.
@@ -160,14 +135,11 @@ func (r *rig) echoes(peer, addr, mac string) {
 	if out, err := r.peer(peer, "ip", "neigh", "show", addr); err != nil || !strings.Contains(out, mac) {
 		r.t.Errorf("on the wire %s is %q, %v; want MAC %s", addr, out, err, mac)
 	}
-	if pages := r.hugepages(); pages == hugepages {
+	if pages := r.hugepages(); pages == dpdk.Hugepages {
 		r.t.Errorf("all of %s hugepages are free while testpmd runs", pages)
 	}
 	r.t.Log(r.sh("docker logs testpmd 2>&1 | grep -e 'Probe PCI driver' -e packets: | tail -3"))
 }
-
-// hugepages are how many giveHugepages makes.
-const hugepages = "32"
 
 // hugepages are how many are free on the physical host.
 func (r *rig) hugepages() string {
@@ -181,7 +153,7 @@ func (r *rig) unused(pci, driver string) {
 	if is := r.sh("basename $(readlink /sys/bus/pci/devices/%s/driver)", pci); is != driver {
 		r.t.Errorf("afterwards %s has driver %s, and had %s", pci, is, driver)
 	}
-	if pages := r.hugepages(); pages != hugepages {
-		r.t.Errorf("%s of %s hugepages are free after testpmd", pages, hugepages)
+	if pages := r.hugepages(); pages != dpdk.Hugepages {
+		r.t.Errorf("%s of %s hugepages are free after testpmd", pages, dpdk.Hugepages)
 	}
 }

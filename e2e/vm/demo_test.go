@@ -20,16 +20,22 @@ import (
 // else runs.
 const demoTime = 8 * time.Minute
 
-// demo prepares a run of the demo on a lab of its own, in a folder that must be
-// gone in the end.
+// demo prepares a run of the demo on a lab of its own.
 func demo(t *testing.T, args ...string) (cmd *exec.Cmd, dir string) {
+	t.Helper()
+	return labProgram(t, append([]string{"demo"}, args...)...)
+}
+
+// labProgram prepares nicferry-lab, on a lab of its own, in a folder that must be gone in
+// the end.
+func labProgram(t *testing.T, args ...string) (cmd *exec.Cmd, dir string) {
 	t.Helper()
 	return labtest.Demo{
 		Prefix:   "nf-demo-",
 		Programs: func(string) (string, error) { return programs() },
 		Down:     cluster.Down,
 		Limit:    demoTime,
-	}.Command(t, append([]string{"demo"}, args...)...)
+	}.Command(t, args...)
 }
 
 // played runs the demo to its end and returns its figures, what it said and its
@@ -78,9 +84,16 @@ func demoShows(t *testing.T) {
 // The same through AWS's own SDK, an emulated EC2 that plugs NICs in, throttled
 // calls and lost replies; the cloud's own log must show no orphan, and one that is
 // planted.
-func TestDemoAWS(t *testing.T) {
+func TestDemoAWS(t *testing.T) { demoOnCloud(t, "--aws", "AssociateAddress") }
+
+// The same through Alibaba Cloud's.
+func TestDemoAliyun(t *testing.T) { demoOnCloud(t, "--aliyun", "AssociateEipAddress") }
+
+// demoOnCloud plays the demo on the cloud that a flag names. publishes is what its call is
+// named that gives a NIC a public address.
+func demoOnCloud(t *testing.T, flag, publishes string) {
 	t.Run("plain", func(t *testing.T) {
-		f, said, exit := played(t, "--aws")
+		f, said, exit := played(t, flag)
 		if exit != 0 {
 			t.Fatalf("exit %d, want 0:\n%s", exit, said)
 		}
@@ -91,7 +104,7 @@ func TestDemoAWS(t *testing.T) {
 		for _, part := range []string{
 			"without a call that changes something", "it is the same interface", "web runs on vm2 alone, with the same MAC",
 			"web runs on vm1 alone, with the same MAC", "all 12 answer",
-			"there is no answer: not by the default route", "and from outside 198.18.", "AssociateAddress", "none made twice, 0 orphans", "unplugged from both guests",
+			"there is no answer: not by the default route", "and from outside 198.18.", publishes, "none made twice, 0 orphans", "unplugged from both guests",
 		} {
 			if !strings.Contains(said, part) {
 				t.Errorf("it does not tell of %q:\n%s", part, said)
@@ -102,12 +115,18 @@ func TestDemoAWS(t *testing.T) {
 		return
 	}
 	t.Run("planted", func(t *testing.T) {
-		f, said, exit := played(t, "--aws", "--plant")
+		f, said, exit := played(t, flag, "--plant")
 		left := strings.Join(f.Left, "\n")
 		if exit != 1 || !strings.Contains(left, "planted0") || !strings.Contains(left, "eni-") {
 			t.Errorf("exit %d, left behind %q; want 1, the planted veth and the planted interface:\n%s", exit, f.Left, said)
 		}
 	})
+}
+
+// S1 is fifteen lines, each of which holds.
+func TestS1Checklist(t *testing.T) {
+	cmd, _ := labProgram(t, "s1")
+	labtest.Checklist(t, cmd, 15)
 }
 
 // The demo's look into the guests must be able to fail.

@@ -13,6 +13,7 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/cloudsim/plug"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -50,7 +51,7 @@ func TestContainersShareACardInAGuest(t *testing.T) {
 	}{{"one", one, two}, {"two", two, one}} {
 		r.pings(c.its)
 		r.docker(n, "exec", c.container, "ping", "-c", "1", "-W", "5", c.other.String())
-		if out := r.in(c.container, "ping -c 1 -W 1 "+cluster.MetadataAddr+" || echo nobody"); !strings.Contains(out, "nobody") {
+		if out := r.in(c.container, "ping -c 1 -W 1 "+vendors.EC2().Metadata+" || echo nobody"); !strings.Contains(out, "nobody") {
 			t.Errorf("%s reaches the metadata service:\n%s", c.container, out)
 		}
 	}

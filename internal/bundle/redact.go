@@ -48,7 +48,9 @@ var (
 		{[]string{"nft1_"}, regexp.MustCompile(`nft1_[A-Za-z0-9_=+/-]*`), "nft1_" + gone},
 		// The inside of a token, and what is made like it.
 		{[]string{"eyj"}, regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{30,}(\.[A-Za-z0-9_-]+)*`), gone},
-		{[]string{"akia", "asia", "ltai", "gh", "xox"}, regexp.MustCompile(`\b(AKIA|ASIA)[0-9A-Z]{12,}|\bLTAI[0-9A-Za-z]{12,}|\bgh[pousr]_[0-9A-Za-z]{20,}|\bxox[abprs]-[0-9A-Za-z-]{10,}`), gone},
+		{[]string{"akia", "asia", "ltai", "sts.", "gh", "xox"}, regexp.MustCompile(`\b(AKIA|ASIA)[0-9A-Z]{12,}|\bLTAI[0-9A-Za-z]{12,}|\bSTS\.[0-9A-Za-z]{12,}|\bgh[pousr]_[0-9A-Za-z]{20,}|\bxox[abprs]-[0-9A-Za-z-]{10,}`), gone},
+		// Of a call as it was signed.
+		{[]string{"signature"}, regexp.MustCompile(`(?i)\b(signature(?:=|%3d))[^\s&,"<]+`), "${1}" + gone},
 		// A password in a URI may have any sign but a blank; a long user is one too.
 		{[]string{"://"}, regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@"'<>]*):[^\s"'<>]*@`), "${1}:" + gone + "@"},
 		{[]string{"://"}, regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/:@"'<>]{20,}@`), "${1}" + gone + "@"},

@@ -61,6 +61,11 @@ func planted() map[string]string {
 		"flag":              "mysql --password " + canary,
 		"flag, joined":      "mysql --password=" + canary,
 		"AWS":               "AKIAABCDEFGHIJKLMNOP aws_secret_access_key = " + canary,
+		"Aliyun":            "ALIBABA_CLOUD_ACCESS_KEY_ID=" + canary + "\nALIBABA_CLOUD_ACCESS_KEY_SECRET=" + canary + "\nALIBABA_CLOUD_SECURITY_TOKEN=" + canary,
+		"Aliyun, ids":       "signed by LTAI" + canary + " and STS." + canary,
+		"Aliyun, CLI":       `{"profiles":[{"mode":"AK","access_key_id":"` + canary + `","access_key_secret":"` + canary + `","sts_token":"` + canary + `"}]}`,
+		"Aliyun, call":      "Post https://ecs.example/?AccessKeyId=" + canary + "&SecurityToken=" + canary + "&Signature=" + canary + "%3D&Action=X",
+		"Aliyun, role":      `{"AccessKeyId":"` + canary + `","AccessKeySecret":"` + canary + `","SecurityToken":"` + canary + `","Code":"Success"}`,
 		"SNMP":              "community " + "community=" + canary,
 	}
 }

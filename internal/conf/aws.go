@@ -1,6 +1,6 @@
 package conf
 
-import "github.com/nicferry/nicferry/nic"
+import "regexp"
 
 // AWS is what a provider of the kind aws is told. Credentials are never among
 // it: the standard chain finds them, be it in the environment, in a profile or
@@ -19,25 +19,6 @@ type AWS struct {
 	Calls int `yaml:"calls"`
 }
 
-// How a network of AWS picks a subnet, as it is written.
-const (
-	pickMostFree = "most-free"
-	pickOrdered  = "ordered"
-	pickRandom   = "random"
-)
-
-// What of a network of AWS goes along when a container moves.
-const (
-	movesNIC     = "nic"
-	movesAddress = "address"
-)
-
-// How many containers a NIC of AWS is for.
-const (
-	modeDedicated = "dedicated"
-	modeShared    = "shared"
-)
-
 // awsSection is where AWS makes a network's NICs, as it is written.
 type awsSection struct {
 	Subnets         []string          `yaml:"subnets,required"`
@@ -52,14 +33,35 @@ type awsSection struct {
 	Tags            map[string]string `yaml:"tags"`
 }
 
-// toNIC gives a checked section in the program's words.
-func (s awsSection) toNIC() nic.Cloud {
-	pick := nic.SubnetPick(s.Pick)
-	if s.Pick == pickMostFree {
-		pick = nic.PickMostFree
+func (s awsSection) cloud() cloudSection {
+	return cloudSection{
+		vendor: amazon(), Subnets: s.Subnets, Pick: s.Pick, Groups: s.Groups, IPv6: s.IPv6, Prefixes: s.Prefixes,
+		PublicIP: s.PublicIP, SourceDestCheck: s.SourceDestCheck, Movable: s.Movable, Mode: s.Mode, Tags: s.Tags,
 	}
-	return nic.Cloud{
-		Subnets: s.Subnets, Pick: pick, Groups: s.Groups, IPv6: s.IPv6, Prefixes: s.Prefixes, PublicIP: s.PublicIP,
-		Forwards: !s.SourceDestCheck, Movable: s.Movable == movesAddress, Shared: s.Mode == modeShared, Tags: s.Tags,
+}
+
+// An id is its kind, and 8 or 17 hexadecimal digits.
+var (
+	awsSubnetID   = regexp.MustCompile(`^subnet-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	awsGroupID    = regexp.MustCompile(`^sg-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	awsInstanceID = regexp.MustCompile(`^i-([0-9a-f]{8}|[0-9a-f]{17})$`)
+	awsRegion     = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`)
+	awsZone       = regexp.MustCompile(`^([a-z]{2,4}(-[a-z]+)+-[0-9]{1,2})[a-z]$`)
+)
+
+// amazon is AWS, with its limits that no account can have raised and bounds of what a
+// slip of the keyboard can ask for. What an account and an instance type allow, AWS
+// itself says.
+func amazon() vendor {
+	return vendor{
+		kind: KindAWS, name: "AWS", subnets: "subnets", groups: "groups",
+		subnetID:   shape{awsSubnetID, "subnet-0123456789abcdef0"},
+		groupID:    shape{awsGroupID, "sg-0123456789abcdef0"},
+		instanceID: shape{awsInstanceID, "i-0123456789abcdef0"},
+		region:     shape{awsRegion, "eu-central-1"}, zone: shape{awsZone, "eu-central-1a"},
+		endpoint: "https://ec2.eu-central-1.amazonaws.com", credentials: "the standard chain",
+		mtu: 9001, prefixes: 256,
+		// Ours are nicferry.io/nic, cluster, node and claim, and Name.
+		tags: tagRules{most: 50, own: 5, value: 256, reserved: []string{"aws:"}},
 	}
 }

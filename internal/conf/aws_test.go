@@ -61,6 +61,7 @@ func TestAWSLimits(t *testing.T) {
 		tags(45):                                 tags(46),
 		"prefixes: 256":                          "prefixes: 257",
 		"mode: shared":                           "mode: shared, prefixes: 1",
+		"mode: dedicated":                        "mode: trunk",
 		"mode: shared, ipv6: false":              "mode: shared, ipv6: true",
 		"mode: shared}, pool: {min: 1, idle: 1m": "mode: shared}, pool: {min: -1",
 		"mode: dedicated}, pool: {max: 1":        "mode: shard}, pool: {max: 1",

@@ -1,16 +1,9 @@
 package conf
 
 import (
-	"bytes"
-	"encoding/json"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -28,70 +21,35 @@ func TestAWSExampleLoads(t *testing.T) {
 	}
 }
 
-// A policy is one of IAM's, as examples/aws has them.
-type policy struct {
-	Version   string
-	Statement []struct {
-		Sid, Effect      string
-		Action, Resource texts
-		Condition        map[string]map[string]texts
-	}
-}
-
-// texts are one text, or a list of them.
-type texts []string
-
-func (t *texts) UnmarshalJSON(data []byte) error {
-	if len(data) > 0 && data[0] == '"' {
-		*t = make(texts, 1)
-		return json.Unmarshal(data, &(*t)[0])
-	}
-	return json.Unmarshal(data, (*[]string)(t))
-}
-
 // The policies of examples/aws allow what the provider calls and nothing else, and
 // whatever changes anything only upon what has our tag or is in one VPC.
 func TestAWSPolicies(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(filepath.Join(awsExample, "iam", "*.json"))
-	if err != nil || len(files) != 4 {
-		t.Fatal(files, err)
-	}
 	allowed := map[string]bool{}
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+	sids := map[string]bool{}
+	for _, s := range policiesIn(t, filepath.Join(awsExample, "iam"), "2012-10-17", 4) {
+		if s.Effect != "Allow" || sids[s.Sid] || strings.Trim(s.Sid, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+			t.Errorf("%s: %s %s", s.file, s.Effect, s.Sid)
 		}
-		d := json.NewDecoder(bytes.NewReader(data))
-		d.DisallowUnknownFields()
-		var p policy
-		if err := d.Decode(&p); err != nil || p.Version != "2012-10-17" {
-			t.Fatalf("%s: %v, version %q", file, err, p.Version)
+		sids[s.Sid] = true
+		for _, action := range s.Action {
+			api, ok := strings.CutPrefix(action, "ec2:")
+			reads := strings.HasPrefix(api, "Describe")
+			if anything := slices.Contains(s.Resource, "*"); !ok || anything != reads || reads != (s.Condition == nil) {
+				t.Errorf("%s: %s: %s on %v if %v", s.file, s.Sid, action, s.Resource, s.Condition)
+			}
+			allowed[api] = true
 		}
-		sids := map[string]bool{}
-		for _, s := range p.Statement {
-			if s.Effect != "Allow" || sids[s.Sid] || strings.Trim(s.Sid, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
-				t.Errorf("%s: %s %s", file, s.Effect, s.Sid)
+		for _, r := range s.Resource {
+			if r != "*" && !strings.HasPrefix(r, "arn:aws:ec2:REGION:ACCOUNT:") {
+				t.Errorf("%s: %s: resource %s", s.file, s.Sid, r)
 			}
-			sids[s.Sid] = true
-			for _, action := range s.Action {
-				api, ok := strings.CutPrefix(action, "ec2:")
-				reads := strings.HasPrefix(api, "Describe")
-				if anything := slices.Contains(s.Resource, "*"); !ok || anything != reads || reads != (s.Condition == nil) {
-					t.Errorf("%s: %s: %s on %v if %v", file, s.Sid, action, s.Resource, s.Condition)
-				}
-				allowed[api] = true
-			}
-			for _, r := range s.Resource {
-				if r != "*" && !strings.HasPrefix(r, "arn:aws:ec2:REGION:ACCOUNT:") {
-					t.Errorf("%s: %s: resource %s", file, s.Sid, r)
-				}
-			}
-			checkCondition(t, file+": "+s.Sid, s.Condition)
+		}
+		if s.Condition != nil && !s.ours("aws:") && !slices.Equal(s.Condition["ArnEquals"]["ec2:Vpc"], texts{"arn:aws:ec2:REGION:ACCOUNT:vpc/VPC"}) {
+			t.Errorf("%s: %s: bound neither to our tag nor to a VPC: %v", s.file, s.Sid, s.Condition)
 		}
 	}
-	called := awsCalls(t)
+	called := callsOf(t, "../../provider/aws/rates.go")
 	for _, api := range called {
 		if !allowed[api] {
 			t.Errorf("provider/aws calls %s, which no policy allows", api)
@@ -102,41 +60,4 @@ func TestAWSPolicies(t *testing.T) {
 	if len(allowed) > 0 || len(called) < 15 {
 		t.Errorf("allowed, and not called by provider/aws: %v", slices.Sorted(maps.Keys(allowed)))
 	}
-}
-
-// checkCondition wants our tag or our VPC in each condition.
-func checkCondition(t *testing.T, at string, condition map[string]map[string]texts) {
-	t.Helper()
-	const tag = "nicferry.io/cluster"
-	bound := condition == nil
-	for _, keys := range condition {
-		for key, values := range keys {
-			bound = bound || (key == "aws:ResourceTag/"+tag || key == "aws:RequestTag/"+tag) && slices.Equal(values, texts{"CLUSTER"}) ||
-				key == "ec2:Vpc" && slices.Equal(values, texts{"arn:aws:ec2:REGION:ACCOUNT:vpc/VPC"})
-		}
-	}
-	if !bound {
-		t.Errorf("%s: bound neither to our tag nor to a VPC: %v", at, condition)
-	}
-}
-
-// awsCalls are the actions that provider/aws calls, by its constants.
-func awsCalls(t *testing.T) []string {
-	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "../../provider/aws/rates.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []string
-	ast.Inspect(file, func(n ast.Node) bool {
-		if v, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(v.Names[0].Name, "api") && len(v.Values) == 1 {
-			api, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, api)
-		}
-		return true
-	})
-	return all
 }

@@ -85,9 +85,9 @@ func (d *doc) checkOneOfVFs(providers []Provider) {
 // checkKind checks what a provider is told under its kind's name, and that it
 // is told nothing else.
 func (d *doc) checkKind(path string, p *Provider) {
-	localAt, libvirtAt, awsAt := under(path, "local"), under(path, "libvirt"), under(path, "aws")
+	localAt, libvirtAt, awsAt, aliyunAt := under(path, "local"), under(path, "libvirt"), under(path, "aws"), under(path, "aliyun")
 	known := d.good(under(path, "kind")) && slices.Contains(kinds, p.Kind)
-	for _, at := range []string{localAt, libvirtAt, awsAt} {
+	for _, at := range []string{localAt, libvirtAt, awsAt, aliyunAt} {
 		if known && d.given(at) && at != under(path, p.Kind) {
 			d.fault(at, "is not for a provider of kind %s", p.Kind)
 		}
@@ -104,6 +104,10 @@ func (d *doc) checkKind(path string, p *Provider) {
 		p.AWS = new(AWS)
 		p.AWS.setDefaults()
 	}
+	if p.Kind == KindAliyun && p.Aliyun == nil {
+		p.Aliyun = new(Aliyun)
+		p.Aliyun.setDefaults()
+	}
 	if p.Local != nil && (p.Local.Slots < 1 || p.Local.Slots > maxSlots) {
 		d.fault(under(localAt, "slots"), "%d; want 1 to %d", p.Local.Slots, maxSlots)
 	}
@@ -112,6 +116,9 @@ func (d *doc) checkKind(path string, p *Provider) {
 	}
 	if p.AWS != nil && !d.bad[awsAt] {
 		d.checkAWSProvider(awsAt, *p.AWS)
+	}
+	if p.Aliyun != nil && !d.bad[aliyunAt] {
+		d.checkAliyunProvider(aliyunAt, *p.Aliyun)
 	}
 }
 
@@ -162,8 +169,8 @@ func (d *doc) checkNodes(nodes map[string]Node, providers []Provider, known prov
 			d.checkProvider(at, p, known)
 			if id == "" || len(id) > 256 || strings.ContainsFunc(string(id), notGraphic) {
 				d.fault(at, "%s is no instance id", quote(string(id)))
-			} else if k := known.byName[p]; k != nil && k.Kind == KindAWS && !instanceID.MatchString(string(id)) {
-				d.fault(at, "%s is no instance of AWS; want an id such as i-0123456789abcdef0", quote(string(id)))
+			} else if v := known.vendor(p); v != nil && !v.instanceID.MatchString(string(id)) {
+				d.fault(at, "%s is no instance of %s; want an id such as %s", quote(string(id)), v.name, v.instanceID.example)
 			}
 			if other, ok := holders[place{p, id}]; ok {
 				d.fault(at, "%s is the instance of node %s already", quote(string(id)), quote(other))
@@ -182,6 +189,14 @@ type providerIndex struct {
 	names  []string
 	// unsure: a provider's name could not be read, and may be the one meant.
 	unsure bool
+}
+
+// vendor is the one in whose cloud a provider makes its NICs; nil if there is none.
+func (x providerIndex) vendor(provider string) *vendor {
+	if p := x.byName[provider]; p != nil {
+		return vendorOf(p.Kind)
+	}
+	return nil
 }
 
 func (d *doc) indexProviders(providers []Provider) providerIndex {

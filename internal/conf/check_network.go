@@ -30,7 +30,7 @@ func (d *doc) checkNetworks(networks []network, providers providerIndex, nodes m
 		}
 		d.checkGiven(path, n, p)
 		d.checkDevice(path, n, p)
-		d.checkCloud(path, n, p)
+		d.checkClouds(path, n, p)
 		d.checkSRIOV(path, n, p)
 		d.checkCabling(cables, path, n)
 	}
@@ -135,7 +135,7 @@ func (d *doc) checkAddressing(path string, n network) {
 
 // checkGiven wants addresses by the provider only from one that gives any.
 func (d *doc) checkGiven(path string, n network, p *Provider) {
-	if p != nil && n.Addressing == string(nic.AddrProvider) && p.Kind != KindAWS && slices.Contains(kinds, p.Kind) {
+	if p != nil && n.Addressing == string(nic.AddrProvider) && vendorOf(p.Kind) == nil && slices.Contains(kinds, p.Kind) {
 		d.fault(under(path, "addressing"), "provider %s of kind %s gives no addresses; want dhcp or ipam", quote(p.Name), p.Kind)
 	}
 }
@@ -172,7 +172,7 @@ func (d *doc) checkRoutes(path string, n network) {
 		case !d.good(via):
 		case d.good(to) && r.To.Addr().Is4() != r.Via.Is4():
 			d.fault(via, "%s is of another IP version than %s", r.Via, r.To)
-		case d.bad[under(path, "subnets")], n.AWS != nil: // whose subnets the cloud knows
+		case d.bad[under(path, "subnets")], len(n.clouds()) > 0: // whose subnets the cloud knows
 		case !slices.ContainsFunc(n.Subnets, func(s subnet) bool { return !s.Prefix.IsValid() || s.Prefix.Contains(r.Via) }):
 			d.fault(via, "%s is in none of the network's subnets", r.Via)
 		}

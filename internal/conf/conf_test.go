@@ -218,7 +218,7 @@ func TestControllerSample(t *testing.T) {
 	t.Parallel()
 	asIs, full := samples(t, "nicferryd.yaml")
 	checkComplete(t, full, controllerFile{})
-	if c, err := ParseController("full", full); err != nil || len(c.Networks) != 10 || len(c.Nodes) != 3 || len(c.Providers) != 4 || c.Listen == nil {
+	if c, err := ParseController("full", full); err != nil || len(c.Networks) != 11 || len(c.Nodes) != 3 || len(c.Providers) != 5 || c.Listen == nil {
 		t.Errorf("with all config active: %+v, %v", c, err)
 	}
 	got, err := LoadController("../../examples/nicferryd.yaml")

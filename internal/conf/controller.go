@@ -39,17 +39,22 @@ type Provider struct {
 	Local   *Local   `yaml:"local"`
 	Libvirt *Libvirt `yaml:"libvirt"`
 	AWS     *AWS     `yaml:"aws"`
+	Aliyun  *Aliyun  `yaml:"aliyun"`
 }
+
+// InCloud says whether a cloud makes the provider's NICs.
+func (p Provider) InCloud() bool { return vendorOf(p.Kind) != nil }
 
 // The kinds of provider.
 const (
 	KindLocal   = "local"   // the node itself makes its NICs
 	KindLibvirt = "libvirt" // a hypervisor plugs them into running VMs
 	KindAWS     = "aws"     // AWS makes them and attaches them to EC2 instances
+	KindAliyun  = "aliyun"  // Alibaba Cloud makes them and attaches them to ECS instances
 	KindSRIOV   = "sriov"   // they are virtual functions of the node's own cards
 )
 
-var kinds = []string{KindLocal, KindLibvirt, KindAWS, KindSRIOV}
+var kinds = []string{KindLocal, KindLibvirt, KindAWS, KindAliyun, KindSRIOV}
 
 // Local is what a provider of the kind local is told.
 type Local struct {
@@ -151,8 +156,8 @@ func ParseController(file string, data []byte) (*Controller, error) {
 
 // Instances returns the ids of a node at the providers, and whether the node
 // may join at all. A node's id at a provider is its name unless the file gives
-// another: a name or UUID of a domain at one of the kind libvirt. At one of the
-// kind aws it has none, unless its name is one.
+// another: a name or UUID of a domain at one of the kind libvirt. At one of a
+// cloud it has none, unless its name is one.
 func (c *Controller) Instances(node string) (map[string]nic.InstanceID, bool) {
 	n, ok := c.Nodes[node]
 	if !ok && c.Nodes != nil {
@@ -164,7 +169,7 @@ func (c *Controller) Instances(node string) (map[string]nic.InstanceID, bool) {
 func (n Node) instances(name string, providers []Provider) map[string]nic.InstanceID {
 	instances := map[string]nic.InstanceID{}
 	for _, p := range providers {
-		if slices.Contains(kinds, p.Kind) && (p.Kind != KindAWS || instanceID.MatchString(name)) {
+		if v := vendorOf(p.Kind); slices.Contains(kinds, p.Kind) && (v == nil || v.instanceID.MatchString(name)) {
 			instances[p.Name] = nic.InstanceID(name)
 		}
 	}

@@ -81,6 +81,12 @@ func (s *awsSection) setDefaults() {
 	s.Pick, s.Movable, s.Mode, s.SourceDestCheck = pickMostFree, movesNIC, modeDedicated, true
 }
 
+func (a *Aliyun) setDefaults() { a.Calls = 1 }
+
+func (s *aliyunSection) setDefaults() {
+	s.Pick, s.Movable, s.Mode, s.SourceDestCheck = pickMostFree, movesNIC, modeDedicated, true
+}
+
 func (n *network) setDefaults() {
 	n.Space, n.Hold, n.Preplug = DefaultSpace, DefaultHold, DefaultPreplug
 	n.Cooldown, n.Keep = DefaultCooldown, DefaultKeep

@@ -3,6 +3,7 @@ package conf
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/nicferry/nicferry/nic"
 )
@@ -31,12 +32,13 @@ type network struct {
 	CheckGateway bool `yaml:"checkGateway"`
 	Metadata     bool `yaml:"metadata"`
 	// ImageLabels lets labels that come from the image count.
-	ImageLabels bool          `yaml:"imageLabels"`
-	Veth        *veth         `yaml:"veth"`
-	Macvlan     *macvlan      `yaml:"macvlan"`
-	Port        *portSection  `yaml:"port"`
-	AWS         *awsSection   `yaml:"aws"`
-	SRIOV       *sriovSection `yaml:"sriov"`
+	ImageLabels bool           `yaml:"imageLabels"`
+	Veth        *veth          `yaml:"veth"`
+	Macvlan     *macvlan       `yaml:"macvlan"`
+	Port        *portSection   `yaml:"port"`
+	AWS         *awsSection    `yaml:"aws"`
+	Aliyun      *aliyunSection `yaml:"aliyun"`
+	SRIOV       *sriovSection  `yaml:"sriov"`
 }
 
 // pool is what each node has in reserve.
@@ -108,8 +110,8 @@ func (n network) toNIC() nic.Network {
 		to.Device = nic.Device{Kind: nic.Macvlan, MTU: n.MTU, Parent: n.Macvlan.Parent}
 	case n.Port != nil:
 		to.Port = n.Port.toNIC()
-	case n.AWS != nil:
-		to.Cloud = n.AWS.toNIC()
+	case len(n.clouds()) > 0:
+		to.Cloud = n.clouds()[0].toNIC()
 	case n.SRIOV != nil:
 		to.Functions = n.SRIOV.toNIC()
 	}
@@ -138,5 +140,5 @@ func (n network) hasIPv6() bool {
 			return true
 		}
 	}
-	return n.IPv6 != "" || n.AWS != nil && n.AWS.IPv6
+	return n.IPv6 != "" || slices.ContainsFunc(n.clouds(), func(s cloudSection) bool { return s.IPv6 })
 }

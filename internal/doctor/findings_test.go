@@ -179,6 +179,11 @@ func TestHarmOfTheMachine(t *testing.T) {
 			modules, _ := tree(p.Root).read("lib/modules/6.1.0-test/modules.dep")
 			p.put("lib/modules/6.1.0-test/modules.dep", strings.ReplaceAll(modules, "/ipvlan.ko", "/other.ko"))
 		}, "WARN modules: ipvlan is not among the modules", "linux-modules-extra"},
+		"no module of VLANs on ECS": {nil, func(p *patient) {
+			p.put("sys/class/dmi/id/sys_vendor", "Alibaba Cloud\n")
+			modules, _ := tree(p.Root).read("lib/modules/6.1.0-test/modules.dep")
+			p.put("lib/modules/6.1.0-test/modules.dep", strings.ReplaceAll(modules, "/8021q.ko", "/other.ko"))
+		}, "WARN modules: 8021q is not among the modules", "further modules"},
 		"no more modules":  {nil, func(p *patient) { p.put("proc/sys/kernel/modules_disabled", "1") }, "the kernel takes no more modules", "/etc/modules-load.d/nicferry.conf"},
 		"forbidden module": {nil, func(p *patient) { p.put("etc/modprobe.d/cis.conf", "install virtio-net /bin/true\n") }, "virtio_net may not be loaded, by /etc/modprobe.d/cis.conf", "modprobe virtio_net"},
 		"no ACPI":          {nil, func(p *patient) { p.put("proc/cmdline", "acpi=off") }, "FAIL hotplug: acpi=off is on the kernel's", "boot without acpi=off"},

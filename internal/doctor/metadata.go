@@ -46,10 +46,12 @@ func ec2Cloud() cloud {
 	}
 }
 
+const ecsName = "ECS"
+
 func ecsCloud() cloud {
 	const modify = "aliyun ecs ModifyInstanceMetadataOptions --HttpEndpoint enabled --HttpTokens required"
 	return cloud{
-		name: "ECS", dialect: metadata.ECS(), at: []netip.Addr{metadataECS},
+		name: ecsName, dialect: metadata.ECS(), at: []netip.Addr{metadataECS},
 		enable: modify + " --RegionId REGION --InstanceId INSTANCE",
 		open: func(role string, id metadata.Identity) string {
 			return fmt.Sprintf("the cloud keeps no container from the keys of the role %.60q: those of Docker's own networks are closed by iptables -I DOCKER-USER -d %s -j DROP, "+

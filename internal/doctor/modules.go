@@ -28,6 +28,9 @@ func (v *visit) modules() []module {
 	if v.onCloud() {
 		all = append(all, module{"ipvlan", "interfaces that containers share (mode: shared)", false})
 	}
+	if here, on := v.cloud(); on && here.name == ecsName {
+		all = append(all, module{"8021q", "members of an instance's trunk (mode: trunk)", false})
+	}
 	if v.agent != nil && len(v.agent.SRIOV.Cards) > 1 {
 		all = append(all, module{"bonding", "bonds of two cards' virtual functions", false})
 	}

@@ -105,6 +105,7 @@ kernel/net/bridge/bridge.ko.zst:
 kernel/net/sched/sch_ingress.ko.xz:
 kernel/net/sched/cls_bpf.ko.xz:
 kernel/drivers/net/ipvlan/ipvlan.ko.xz:
+kernel/net/8021q/8021q.ko.xz:
 kernel/drivers/net/virtio_net.ko:
 kernel/drivers/net/tun.ko:
 kernel/drivers/vhost/vhost_net.ko:

@@ -20,6 +20,7 @@ const (
 	KindVeth    = "veth"
 	KindMacvlan = "macvlan"
 	KindIpvlan  = "ipvlan"
+	KindVLAN    = "vlan"
 	KindBridge  = "bridge"
 )
 
@@ -45,7 +46,7 @@ type Link struct {
 	MTU     int
 	// Master is the index of the bridge or bond above; 0 without one.
 	Master int
-	// ParentIndex is the link below a macvlan or ipvlan, or the peer of a veth, in the
+	// ParentIndex is the link below a macvlan, ipvlan or VLAN, or the peer of a veth, in the
 	// namespace that ParentNSID names as this namespace counts them.
 	ParentIndex int
 	ParentNSID  int
@@ -63,6 +64,7 @@ type Link struct {
 	AllMulti bool
 	XDP      XDP
 	Tuning   Tuning
+	VLAN     int          // of a VLAN, its tag
 	Bond     *BondState   // of a bond
 	Member   *MemberState // of a bond's member
 
@@ -239,6 +241,7 @@ func parse(m []byte) (Link, error) {
 		case unix.IFLA_LINKINFO:
 			l.Kind = text(child(a.Value, nl.IFLA_INFO_KIND))
 			l.parseBonding(a.Value)
+			l.parseVLAN(a.Value)
 		case unix.IFLA_PARENT_DEV_NAME:
 			l.PCI = text(a.Value)
 		case unix.IFLA_PARENT_DEV_BUS_NAME:

@@ -19,14 +19,24 @@ func Region(ctx context.Context, cloud Dialect, getenv func(string) string, log 
 }
 
 func self(ctx context.Context, cloud Dialect, getenv func(string) string, log *slog.Logger) (Identity, error) {
-	base, err := cloud.endpoint(getenv)
-	if err != nil {
-		return Identity{}, err
-	}
-	c, err := New(Options{Dialect: cloud, Log: log, BaseURL: base, Patience: 5 * time.Second})
+	c, err := here(cloud, getenv, log, 5*time.Second)
 	if err != nil {
 		return Identity{}, err
 	}
 	defer c.Close()
 	return c.Identity(ctx)
+}
+
+// Here reads this machine's metadata. getenv is as for Region: ErrRefused if the cloud's
+// own tools are told not to ask.
+func Here(cloud Dialect, getenv func(string) string, log *slog.Logger) (*Client, error) {
+	return here(cloud, getenv, log, defaultPatience)
+}
+
+func here(cloud Dialect, getenv func(string) string, log *slog.Logger, patience time.Duration) (*Client, error) {
+	base, err := cloud.endpoint(getenv)
+	if err != nil {
+		return nil, err
+	}
+	return New(Options{Dialect: cloud, Log: log, BaseURL: base, Patience: patience})
 }

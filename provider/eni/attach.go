@@ -23,7 +23,11 @@ func (p *Provider) Attach(ctx context.Context, id nic.ID, place nic.Place) (nic.
 		return nic.Seen{}, fail(err)
 	}
 	there, err := p.mayAttach(f, place)
-	if err == nil && !there {
+	switch {
+	case err != nil || there:
+	case f.isMember():
+		f, err = p.join(ctx, f, place)
+	default:
 		f, err = p.plugIn(ctx, f, place)
 	}
 	if err != nil {
@@ -176,6 +180,7 @@ func (p *Provider) notAttached(ctx context.Context, f Interface, place nic.Place
 		case there:
 			return now, nil
 		}
+		p.recent.attached(f.nic(), place) // not shown yet: it is on its way, until a look can be no stale one
 	}
 	return f, p.perhapsYoung(f.nic(), err)
 }

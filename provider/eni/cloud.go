@@ -73,6 +73,27 @@ type Cloud interface {
 	Trier
 }
 
+// A Trunker is a Cloud whose instances can have many interfaces on one card.
+type Trunker interface {
+	// Trunks are those that are plugged in at the instance, whoever made them, and those
+	// whose tags are ours and name it, wherever they are. This look takes its own turn.
+	Trunks(ctx context.Context, instance nic.InstanceID) ([]Interface, error)
+	// Join is Attach for a member of a trunk that is plugged in there.
+	Join(ctx context.Context, f, trunk Interface, instance nic.InstanceID) (attachment string, err error)
+}
+
+// A Floater is a Cloud with addresses that several interfaces may have, of which one at a
+// time has it. Who that is does not go through its API.
+type Floater interface {
+	// Floating are the interfaces that may have each of the addresses; one that there is not
+	// is none. This look takes its own turn.
+	Floating(ctx context.Context, ids []string) (map[string][]string, error)
+	// Float has an interface be one of them, which it is not, and Sink ends that. ErrNotFound
+	// is that there is no such address, or that it is none of them.
+	Float(ctx context.Context, id string, f Interface) error
+	Sink(ctx context.Context, id string, f Interface) error
+}
+
 // A Trier finds out what is permitted, and makes nothing.
 type Trier interface {
 	// TryLooks tries the looks. known is whether the cloud answers to somebody whom it
@@ -104,6 +125,15 @@ const (
 	TagCluster = "nicferry.io/cluster"
 	TagNode    = "nicferry.io/node"
 	TagClaim   = "nicferry.io/claim"
+	// TagRole says what is no NIC with a card of its own, and TagInstance where a trunk
+	// belongs.
+	TagRole     = "nicferry.io/role"
+	TagInstance = "nicferry.io/instance"
+	// TagFloating are the ids of floating addresses that it may have, with commas between.
+	TagFloating = "nicferry.io/floating"
+
+	roleMember = "member"
+	roleTrunk  = "trunk"
 )
 
 // An Interface is a network interface, as the cloud described it once.
@@ -118,10 +148,23 @@ type Interface struct {
 	Checked bool         // source and destination are
 	Tied    bool         // it is deleted with the instance that it is plugged in at
 	Plug    *Plug        // nil where it is plugged in nowhere
+	// Trunk: it can have members, which are these interfaces. Groups are its security
+	// groups. Clouds without trunks say nothing of these.
+	Trunk           bool
+	Members, Groups []string
 }
 
-func (f Interface) nic() nic.ID  { return nic.ID(f.Tags[TagNIC]) }
-func (f Interface) node() string { return f.Tags[TagNode] }
+// nic is what the interface is remembered by. A trunk is no NIC's.
+func (f Interface) nic() nic.ID {
+	if f.isTrunk() {
+		return nic.ID(f.ID)
+	}
+	return nic.ID(f.Tags[TagNIC])
+}
+
+func (f Interface) node() string   { return f.Tags[TagNode] }
+func (f Interface) isTrunk() bool  { return f.Tags[TagRole] == roleTrunk }
+func (f Interface) isMember() bool { return f.Tags[TagRole] == roleMember }
 
 // A Plug is an attachment.
 type Plug struct {
@@ -130,6 +173,9 @@ type Plug struct {
 	ID       string
 	Instance nic.InstanceID
 	Index    int // 0 where slots have no numbers
+	// Trunk is the interface that carries it, with that number; empty for a card of its own.
+	Trunk string
+	Tag   int
 }
 
 // A Wanted is an interface that is to be made.
@@ -138,6 +184,8 @@ type Wanted struct {
 	Spec        nic.Spec
 	Description string
 	Tags        map[string]string
+	// Trunk: it is to have members. Only a Trunker is asked for it.
+	Trunk bool
 }
 
 // An Instance is a virtual machine, as the cloud described it once.
@@ -145,7 +193,8 @@ type Instance struct {
 	Zone, Kind string
 	Power      Power
 	// Used are the device indexes that are taken, 0 being the instance's own interface;
-	// where slots have no numbers, as many from 0 on as it has interfaces.
+	// where slots have no numbers, as many from 0 on as it has interfaces, a trunk's members
+	// left out.
 	Used map[int]bool
 }
 
@@ -163,8 +212,8 @@ const (
 )
 
 // Capacity is what an instance of a type can hold: network interfaces, its own counted
-// in, and IPv4 addresses on each.
-type Capacity struct{ NICs, Addrs int }
+// in, IPv4 addresses on each, and besides them members of its trunk, which is one of those.
+type Capacity struct{ NICs, Addrs, Members int }
 
 // A Subnet is a part of a VPC, in one zone.
 type Subnet struct {

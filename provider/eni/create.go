@@ -51,6 +51,8 @@ func (p *Provider) check(spec nic.Spec) error {
 	_, err := nic.ParseID(string(spec.NIC))
 	four := slices.ContainsFunc(spec.Addrs, netip.Addr.Is4)
 	api := p.traits.API
+	_, trunks := p.cloud.(Trunker)
+	_, floats := p.cloud.(Floater)
 	switch {
 	case err != nil:
 		return provider.Errorf(provider.ErrInvalid, "%s", err)
@@ -58,6 +60,10 @@ func (p *Provider) check(spec nic.Spec) error {
 		return provider.Errorf(provider.ErrInvalid, "asks for MAC %s, but %s draws MACs itself", spec.MAC, api)
 	case spec.Cloud.Subnet == "":
 		return provider.Errorf(provider.ErrInvalid, "no subnet is chosen")
+	case spec.Cloud.Trunk && !trunks:
+		return provider.Errorf(provider.ErrInvalid, "is to be a member of a trunk, and %s has none", api)
+	case len(spec.Cloud.Floating) > 0 && !floats:
+		return provider.Errorf(provider.ErrInvalid, "is to have floating addresses, and %s has none", api)
 	case spec.Cloud.Prefixes > 0 && four && len(spec.Addrs) > 1:
 		return provider.Errorf(provider.ErrInvalid, "asks for prefixes and for more addresses than the first: %s gives one or the other", api)
 	case spec.Cloud.Secondary > 0 && (spec.Cloud.Prefixes > 0 || len(spec.Addrs) > 0):
@@ -117,6 +123,12 @@ func (p *Provider) wanted(spec nic.Spec) Wanted {
 	tags := map[string]string{}
 	maps.Copy(tags, spec.Cloud.Tags)
 	maps.Copy(tags, map[string]string{TagNIC: string(spec.NIC), TagCluster: p.opts.Cluster, TagNode: spec.Node})
+	if spec.Cloud.Trunk {
+		tags[TagRole] = roleMember
+	}
+	if len(spec.Cloud.Floating) > 0 { // before it may have them: whoever deletes it goes by that
+		tags[TagFloating] = strings.Join(spec.Cloud.Floating, ",")
+	}
 	return Wanted{Spec: spec, Description: "nicferry " + string(spec.NIC) + markWord + markOf(spec), Tags: tags}
 }
 
@@ -145,6 +157,9 @@ func (p *Provider) notMade(ctx context.Context, spec nic.Spec, err error) (Inter
 
 // finish does what an interface lacks of what it was asked for.
 func (p *Provider) finish(ctx context.Context, spec nic.Spec, f Interface) error {
+	if err := p.float(ctx, spec, f); err != nil {
+		return err
+	}
 	if !spec.Cloud.Forwards || !f.Checked || p.recent.of(spec.NIC).unchecked {
 		return nil
 	}

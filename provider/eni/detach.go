@@ -72,11 +72,14 @@ func (p *Provider) Delete(ctx context.Context, id nic.ID) error {
 	defer p.recent.acts(id)()
 	// The others first: as long as the NIC is there, Delete is called again.
 	for i := len(fs) - 1; i >= 0; i-- {
+		if err := p.sink(ctx, fs[i]); err != nil {
+			return fail(err)
+		}
 		err = p.cloud.Delete(ctx, fs[i])
 		switch missing := errors.Is(err, provider.ErrNotFound); {
 		case err == nil, missing && i > 0:
-		case missing && d.shown: // with its instance, or by a person
-			p.recent.deleted(id)
+		case missing && (d.shown || !d.young()): // with its instance, by a person, or by an order whose answer was lost
+			p.recent.gone(id)
 			return fail(err)
 		default:
 			return fail(p.perhapsYoung(id, err))

@@ -85,6 +85,7 @@ type Provider struct {
 	recent  recent
 	indexes indexes
 	full    full
+	trunks  *trunks
 
 	interfaces *calls.Batcher[nic.ID, []Interface]
 	instances  *calls.Batcher[nic.InstanceID, Instance]
@@ -107,7 +108,7 @@ func New(o Options) (*Provider, error) {
 		return nil, fmt.Errorf("make %s provider: %w", o.Traits.Kind, err)
 	}
 	t := o.Traits
-	p := &Provider{opts: o, cloud: o.Cloud, traits: t}
+	p := &Provider{opts: o, cloud: o.Cloud, traits: t, trunks: newTrunks()}
 	p.interfaces = batch(p, t.Interfaces, p.describe)
 	p.instances = batch(p, t.Instances, p.cloud.Instances)
 	p.kinds = batch(p, t.Types, p.cloud.Types)
@@ -147,5 +148,6 @@ var (
 	_ provider.AddrAssigner = (*Provider)(nil)
 	_ provider.Publisher    = (*Provider)(nil)
 	_ provider.Planner      = (*Provider)(nil)
+	_ provider.Trunking     = (*Provider)(nil)
 	_ provider.Checker      = (*Provider)(nil)
 )

@@ -55,12 +55,22 @@ func (p *Provider) all(ctx context.Context) (map[nic.ID][]Interface, error) {
 	if err := p.turn(p.traits.Interfaces)(ctx); err != nil {
 		return nil, err
 	}
-	return p.describe(ctx, nil)
+	asked := time.Now()
+	all, err := p.cloud.Interfaces(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range all {
+		if f.isTrunk() {
+			p.tend(ctx, f)
+		}
+	}
+	return p.sorted(all, asked), nil
 }
 
 // gone says of what the cloud shows that we know it is not there any more.
 func (p *Provider) gone(f Interface, d deeds) bool {
-	return d.deleted() && f.Plug == nil && p.traits.Again == 0
+	return d.deleted() && f.Plug == nil && (d.gone || p.traits.Again == 0)
 }
 
 // look returns the interfaces of the NICs that the cloud shows. What was deleted and is
@@ -86,15 +96,23 @@ func (p *Provider) lookAll(ctx context.Context, ids ...nic.ID) (map[nic.ID][]Int
 	return p.interfaces.Ask(ctx, known...)
 }
 
-// describe returns our interfaces, of some NICs or, without ids, of all, each NIC's best
-// one first. It is one batch of lookAll: its first call has had its turn.
+// describe returns our interfaces of some NICs, each NIC's best one first. It is one batch of lookAll: its first call has had its turn.
 func (p *Provider) describe(ctx context.Context, ids []nic.ID) (map[nic.ID][]Interface, error) {
-	got, asked := map[nic.ID][]Interface{}, time.Now()
+	asked := time.Now()
 	all, err := p.cloud.Interfaces(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
+	return p.sorted(all, asked), nil
+}
+
+// sorted are interfaces by their NICs, as the cloud showed them to a question of that time.
+func (p *Provider) sorted(all []Interface, asked time.Time) map[nic.ID][]Interface {
+	got := map[nic.ID][]Interface{}
 	for _, f := range all {
+		if f.isTrunk() {
+			continue
+		}
 		if _, err := nic.ParseID(string(f.nic())); err != nil {
 			p.opts.Log.Warn("interface has the tag of this cluster and of no NIC: left alone", "interface", f.ID, "tag", string(f.nic()))
 			continue
@@ -105,7 +123,7 @@ func (p *Provider) describe(ctx context.Context, ids []nic.ID) (map[nic.ID][]Int
 		p.choose(id, fs)
 		p.recent.shown(fs[0], asked)
 	}
-	return got, nil
+	return got
 }
 
 // choose puts that interface first that is the NIC, should there be several: one
@@ -132,6 +150,11 @@ func (p *Provider) seen(ctx context.Context, f Interface) (nic.Seen, error) {
 	s.State, s.Place = stateOf(f, p.recent.of(f.nic()))
 	if s.State == nic.StateAttached || s.State == nic.StateDetaching {
 		s.Device = nic.Device{Kind: nic.Found, MAC: f.MAC, MTU: p.traits.MTU}
+		if f.Plug.Trunk != "" {
+			if err := p.asMember(ctx, f, &s); err != nil {
+				return nic.Seen{}, err
+			}
+		}
 	}
 	if f.Subnet == "" || len(f.Addrs) == 0 {
 		return s, nil

@@ -21,6 +21,12 @@ func (p *Provider) Plan(ctx context.Context, spec nic.Spec, kind string) (provid
 			return provider.Plan{}, fail(err)
 		}
 		plan.Fresh = provider.Limits{NICs: l.NICs, AddrsPerNIC: l.Addrs, Free: max(0, l.NICs-1), Slot: slotName}
+		if spec.Cloud.Trunk {
+			plan.Fresh = provider.Limits{NICs: l.Members, AddrsPerNIC: l.Addrs, Free: l.Members, Slot: memberName}
+			if l.NICs < 2 { // the trunk is one of those
+				plan.Fresh.Free = 0
+			}
+		}
 	}
 	all, err := p.counted(ctx, spec.Cloud.Subnets)
 	if err != nil {

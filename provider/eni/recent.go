@@ -38,6 +38,7 @@ type deeds struct {
 	actedAt   time.Time
 	unchecked bool // source and destination are not checked any more
 	deletedAt time.Time
+	gone      bool // the cloud has said so since
 	last      time.Time
 }
 
@@ -157,3 +158,8 @@ func (r *recent) mended(id nic.ID, attachment string, done bool) {
 }
 
 func (r *recent) deleted(id nic.ID) { r.note(id, func(d *deeds) { d.deletedAt = time.Now() }) }
+
+// gone notes that the cloud knows the NIC's interface no more, whatever it shows.
+func (r *recent) gone(id nic.ID) {
+	r.note(id, func(d *deeds) { d.deletedAt, d.gone = time.Now(), true })
+}

@@ -54,6 +54,9 @@ type Options struct {
 	// NICsPerInstance is how many NICs one holds, foreign ones included;
 	// default 8.
 	NICsPerInstance int
+	// Members is how many NICs whose spec says Trunk an instance takes besides; default
+	// is none.
+	Members int
 	// AddrsPerNIC is how many IPv4 addresses a NIC can have; default 1.
 	AddrsPerNIC int
 	// Slot is what Limits calls a slot, and Bus where attached NICs are said to

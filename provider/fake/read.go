@@ -76,6 +76,20 @@ func (p *Provider) Limits(ctx context.Context, instance nic.InstanceID) (provide
 	return limits, err
 }
 
+// Members implements provider.Trunking. The trunk itself takes no slot here.
+func (p *Provider) Members(ctx context.Context, instance nic.InstanceID) (provider.Limits, error) {
+	var limits provider.Limits
+	err := p.call(ctx, Call{Op: OpLimits, Instance: instance}, func(now time.Time) (bool, error) {
+		if !p.knows(instance) {
+			return false, notFound()
+		}
+		n := p.opts.Members
+		limits = provider.Limits{NICs: n, AddrsPerNIC: p.opts.AddrsPerNIC, Free: max(0, n-p.plugged(instance, true, now)), Slot: "trunk member"}
+		return false, nil
+	})
+	return limits, err
+}
+
 // Off implements provider.Powered: SetOff says it.
 func (p *Provider) Off(ctx context.Context, instance nic.InstanceID) (off bool, err error) {
 	err = p.call(ctx, Call{Op: OpOff, Instance: instance}, func(time.Time) (bool, error) {
@@ -95,4 +109,7 @@ func (p *Provider) SetOff(instance nic.InstanceID, off bool) {
 	p.off[instance] = off
 }
 
-var _ provider.Powered = (*Provider)(nil)
+var (
+	_ provider.Powered  = (*Provider)(nil)
+	_ provider.Trunking = (*Provider)(nil)
+)

@@ -97,14 +97,19 @@ func (p *Provider) find(id nic.ID, now time.Time) *record {
 // used counts the slots that are taken on an instance: a NIC has one from
 // attaching until it has left.
 func (p *Provider) used(instance nic.InstanceID, now time.Time) int {
-	n := 0
-	for id := range p.nics {
-		if r := p.find(id, now); r != nil && r.place.Instance == instance {
+	n := p.plugged(instance, false, now)
+	for _, f := range p.foreign {
+		if f.Instance == instance {
 			n++
 		}
 	}
-	for _, f := range p.foreign {
-		if f.Instance == instance {
+	return n
+}
+
+// plugged is how many of our NICs an instance has, as members of its trunk or not.
+func (p *Provider) plugged(instance nic.InstanceID, members bool, now time.Time) (n int) {
+	for id := range p.nics {
+		if r := p.find(id, now); r != nil && r.place.Instance == instance && r.spec.Cloud.Trunk == members {
 			n++
 		}
 	}

@@ -100,8 +100,12 @@ func (p *Provider) plug(r *record, place nic.Place, now time.Time) (effect bool,
 	if err := p.wrongZone(r, place.Instance); err != nil {
 		return false, err
 	}
-	if used := p.used(place.Instance, now); used >= p.opts.NICsPerInstance {
-		return false, exhausted(provider.ScopeNode, "%d of %d slots of %s are in use", used, p.opts.NICsPerInstance, place.Instance)
+	used, limit := p.used(place.Instance, now), p.opts.NICsPerInstance
+	if r.spec.Cloud.Trunk {
+		used, limit = p.plugged(place.Instance, true, now), p.opts.Members
+	}
+	if used >= limit {
+		return false, exhausted(provider.ScopeNode, "%d of %d slots of %s are in use", used, limit, place.Instance)
 	}
 	if r.index = p.nextIndex(place.Instance, now); p.squatted[at(place.Instance, r.index)] {
 		p.met[at(place.Instance, r.index)] = true

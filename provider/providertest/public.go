@@ -241,6 +241,12 @@ func (b *bench) doPublic(op string, claim nic.ClaimID, id nic.ID) (of nic.ID, er
 	return "", err
 }
 
+// doPublicIdle is doPublic once the provider is not at that address any more.
+func (b *bench) doPublicIdle(op string, claim nic.ClaimID, id nic.ID) (of nic.ID, err error) {
+	err = b.again(func() (err error) { of, err = b.doPublic(op, claim, id); return err }, provider.ErrBusy)
+	return of, err
+}
+
 func (b *bench) wantPublicDone(op string, claim nic.ClaimID, id nic.ID) {
 	b.t.Helper()
 	if op == opUnpublish {
@@ -256,7 +262,7 @@ func failPublic(b *bench, op string, kind error) {
 	id := b.readyPublic(op, claim)
 	if b.Fail != nil {
 		b.Fail(op, kind)
-		of, err := b.doPublic(op, claim, id)
+		of, err := b.doPublicIdle(op, claim, id)
 		b.wantKind(op, of, err, kind)
 	}
 	b.wantPublicDone(op, claim, id)
@@ -267,7 +273,7 @@ func losePublic(b *bench, op string) {
 	id := b.readyPublic(op, claim)
 	if b.Lose != nil {
 		b.Lose(op)
-		of, err := b.doPublic(op, claim, id)
+		of, err := b.doPublicIdle(op, claim, id)
 		b.wantKind(op, of, err, provider.ErrUnknown)
 	}
 	b.restart()

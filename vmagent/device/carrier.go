@@ -13,7 +13,7 @@ import (
 	"github.com/nicferry/nicferry/vmagent/hotplug"
 )
 
-// carrierAlias marks a plugged NIC that carries seats, as ours to set down.
+// carrierAlias marks a plugged NIC that carries seats, or VLANs as a trunk, as ours to set down.
 const carrierAlias = "nicferry:seats"
 
 // carrierSettings keep the host itself off a NIC that carries seats: it is their
@@ -23,16 +23,16 @@ var carrierSettings = [...]struct{ family, key, value string }{
 	{"ipv4", "arp_ignore", "8"},   // no answer for the host's addresses
 }
 
-// plugged is the parent of a seat. Until it is plugged in the error is
+// plugged is the parent of a seat, or of a trunk's VLAN. Until it is plugged in the error is
 // [hotplug.ErrNotFound].
 func (m *Maker) plugged(d nic.Device) (link.Link, error) {
 	links, err := m.host.Links()
 	if err != nil {
 		return link.Link{}, err
 	}
-	p, err := hotplug.Pick(links, d.MAC)
+	p, err := hotplug.Pick(links, d.Plugged())
 	if err != nil {
-		return link.Link{}, fmt.Errorf("NIC with MAC %s, which the container is to share: %w", d.MAC, err)
+		return link.Link{}, fmt.Errorf("NIC with MAC %s, which the container is to share: %w", d.Plugged(), err)
 	}
 	return p, nil
 }
@@ -61,12 +61,12 @@ func (m *Maker) ensureCarrier(d nic.Device) (link.Link, error) {
 			return link.Link{}, err
 		}
 	}
-	if p.Up && p.MAC == d.MAC && p.Alias == carrierAlias {
+	if p.Up && p.MAC == d.Plugged() && p.Alias == carrierAlias {
 		return p, nil
 	}
 	c := link.Change{Alias: new(carrierAlias), Up: new(true)}
-	if p.MAC != d.MAC { // udev's doing (F37); the cloud would drop its frames
-		c.MAC = d.MAC
+	if p.MAC != d.Plugged() { // udev's doing (F37); the cloud would drop its frames
+		c.MAC = d.Plugged()
 	}
 	if err := m.host.Set(p, c); err != nil {
 		return link.Link{}, err

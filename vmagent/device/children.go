@@ -14,7 +14,7 @@ import (
 )
 
 // DropSiblings removes what a dead container made, in its namespace, on the
-// parent of its macvlan or ipvlan: the kernel puts one on such a link beside it.
+// parent of its macvlan, ipvlan or VLAN: the kernel puts one on such a link beside it.
 // The NICs that are ours stay. It does nothing for other kinds.
 func (m *Maker) DropSiblings(ctx context.Context, d nic.Device, dead *netns.Namespace) error {
 	if !onParent(d) || ctx.Err() != nil {

@@ -34,6 +34,9 @@ const (
 // the kernel's for Ethernet.
 const defaultMTU = 1500
 
+// maxTag is the highest number of a VLAN.
+const maxTag = 4094
+
 // A Maker works by recipes in the host namespace. All methods may be called
 // from several goroutines, for different NICs.
 type Maker struct {
@@ -73,7 +76,7 @@ func (m *Maker) Close() error {
 // is not as the recipe says on the host's side. A NIC that is in one of the
 // namespaces is left as it is. It makes nothing for a NIC of kind Found.
 // Something that is there in the NIC's place and is not ours is ErrForeign. A seat
-// whose parent is not plugged in yet is [hotplug.ErrNotFound].
+// or a VLAN whose parent is not plugged in yet is [hotplug.ErrNotFound].
 func (m *Maker) Ensure(ctx context.Context, id nic.ID, d nic.Device, namespaces ...*netns.Namespace) error {
 	if err := check(ctx, id, d); err != nil {
 		return err
@@ -86,6 +89,8 @@ func (m *Maker) Ensure(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 		err = m.ensureMacvlan(ctx, id, d, namespaces)
 	case nic.Ipvlan:
 		err = m.ensureIpvlan(ctx, id, d, namespaces)
+	case nic.VLAN:
+		err = m.ensureVLAN(ctx, id, d, namespaces)
 	case nic.SRIOV, nic.Bonded:
 		err = m.ensureFunctions(ctx, id, d, namespaces)
 	}
@@ -96,8 +101,8 @@ func (m *Maker) Ensure(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 }
 
 // Remove removes what was made for the NIC, wherever a veth hides and from
-// the host or one of the namespaces if it is a macvlan or ipvlan, and an owned
-// bridge with its last NIC; the parent of ipvlans is set down after the last. What is gone already is no error; what is not ours is
+// the host or one of the namespaces if it is a macvlan, ipvlan or VLAN, and an owned
+// bridge with its last NIC; the parent of ipvlans or VLANs is set down after the last. What is gone already is no error; what is not ours is
 // left alone.
 func (m *Maker) Remove(ctx context.Context, id nic.ID, d nic.Device, namespaces ...*netns.Namespace) error {
 	if err := check(ctx, id, d); err != nil {
@@ -109,8 +114,8 @@ func (m *Maker) Remove(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 		err = m.removeVeth(id, d)
 	case nic.Macvlan:
 		err = m.removeChild(ctx, id, d, namespaces)
-	case nic.Ipvlan:
-		err = m.removeIpvlan(ctx, id, d, namespaces)
+	case nic.Ipvlan, nic.VLAN:
+		err = m.removeSeat(ctx, id, d, namespaces)
 	case nic.SRIOV, nic.Bonded:
 		err = m.removeFunctions(ctx, id, d, namespaces)
 	}
@@ -198,6 +203,11 @@ func check(ctx context.Context, id nic.ID, d nic.Device) error {
 	}
 	switch d.Kind {
 	case nic.Found, nic.Ipvlan:
+		return nil
+	case nic.VLAN:
+		if d.Trunk.IsZero() || d.Tag < 1 || d.Tag > maxTag {
+			return fmt.Errorf("recipe of %s: VLAN %d of trunk %q: want 1 to %d, and the trunk's MAC", id, d.Tag, d.Trunk, maxTag)
+		}
 		return nil
 	case nic.Veth:
 		if err := nic.CheckInterfaceName(d.Bridge.Name); err != nil {

@@ -81,8 +81,8 @@ func (m *Maker) makeIpvlan(id nic.ID, d nic.Device, parent link.Link) error {
 	return m.host.Set(l, link.Change{Alias: new(string(id))})
 }
 
-// removeIpvlan gives a seat up, and with the last one its parent's duty.
-func (m *Maker) removeIpvlan(ctx context.Context, id nic.ID, d nic.Device, namespaces []*netns.Namespace) error {
+// removeSeat gives an ipvlan or a VLAN up, and with the last one its parent's duty.
+func (m *Maker) removeSeat(ctx context.Context, id nic.ID, d nic.Device, namespaces []*netns.Namespace) error {
 	m.shared.Lock()
 	defer m.shared.Unlock()
 	if err := m.removeChild(ctx, id, d, namespaces); err != nil {

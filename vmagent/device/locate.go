@@ -24,7 +24,7 @@ type Place struct {
 }
 
 // Locate finds the NIC in the host namespace or in one of the others, by what
-// a container cannot change: a veth by its end on the host, a macvlan or ipvlan by
+// a container cannot change: a veth by its end on the host, a macvlan, ipvlan or VLAN by
 // its parent and then its index, alias or MAC, a Found NIC by its permanent MAC,
 // virtual functions by their PCI addresses. A bond is where its members are joined, and
 // at home while they are not. A veth in a namespace that was not given is
@@ -36,7 +36,7 @@ func (m *Maker) Locate(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 	switch d.Kind {
 	case nic.Veth:
 		at, found, err = m.locateVeth(id, d, namespaces)
-	case nic.Macvlan, nic.Ipvlan:
+	case nic.Macvlan, nic.Ipvlan, nic.VLAN:
 		at, found, err = m.search(namespaces, m.childIn(id, d))
 	case nic.SRIOV:
 		at, found, err = m.locateFunction(id, d, namespaces)
@@ -200,7 +200,7 @@ func ownChild(children []link.Link, id nic.ID, d nic.Device) (link.Link, bool) {
 		func(l link.Link) bool { return l.Index == indexOf(id) },
 		func(l link.Link) bool { return l.Alias == string(id) },
 		func(l link.Link) bool {
-			return !marked(l) && (d.Kind == nic.Macvlan && l.MAC == d.MAC || l.Name == id.LinkName(homePrefix))
+			return !marked(l) && (d.Kind.OwnMAC() && l.MAC == d.MAC || l.Name == id.LinkName(homePrefix))
 		},
 	} {
 		if at := slices.IndexFunc(children, is); at >= 0 {

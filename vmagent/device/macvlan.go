@@ -14,10 +14,12 @@ import (
 )
 
 // onParent says whether the NIC is a link on a parent that stays on the host.
-func onParent(d nic.Device) bool { return d.Kind == nic.Macvlan || d.Kind == nic.Ipvlan }
+func onParent(d nic.Device) bool {
+	return d.Kind == nic.Macvlan || d.Kind == nic.Ipvlan || d.Kind == nic.VLAN
+}
 
 func (m *Maker) parent(d nic.Device) (link.Link, error) {
-	if d.Kind == nic.Ipvlan && d.Parent == "" {
+	if d.Kind == nic.Ipvlan && d.Parent == "" || d.Kind == nic.VLAN {
 		return m.plugged(d)
 	}
 	p, err := m.host.ByName(d.Parent)
@@ -111,7 +113,7 @@ func indexOf(id nic.ID) int {
 	return 1<<30 | int(h.Sum32()&(1<<30-1))
 }
 
-// removeChild deletes a macvlan or an ipvlan.
+// removeChild deletes a macvlan, an ipvlan or a VLAN.
 func (m *Maker) removeChild(ctx context.Context, id nic.ID, d nic.Device, namespaces []*netns.Namespace) error {
 	at, found, err := m.Locate(ctx, id, d, namespaces...)
 	if err != nil || !found {

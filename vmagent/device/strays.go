@@ -36,7 +36,7 @@ func (m *Maker) Strays(ctx context.Context, wanted []nic.Wanted) ([]nic.Stray, e
 		if marked(l) {
 			s.NIC = nic.ID(l.Alias)
 		}
-		if (l.Kind == link.KindMacvlan || l.Kind == link.KindIpvlan) && l.ParentNSID == link.SameNamespace {
+		if (l.Kind == link.KindMacvlan || l.Kind == link.KindIpvlan || l.Kind == link.KindVLAN) && l.ParentNSID == link.SameNamespace {
 			s.Parent = nameIn(links, l.ParentIndex)
 		}
 		strays = append(strays, s)

@@ -94,7 +94,8 @@ func runAddresses(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r 
 	var all []addressItem
 	for _, a := range page.Items {
 		item := addressOf(c, a)
-		if (r.Instance == "" || item.Instance == r.Instance) && (r.Kind == "" || item.Kind == r.Kind) && (r.Status == "" || item.Status == r.Status) {
+		if (r.Instance == "" || item.Instance == r.Instance) && (r.Kind == "" || item.Kind == r.Kind) && (r.Status == "" || item.Status == r.Status) &&
+			(r.Name == "" || item.Name == r.Name) {
 			all = append(all, item)
 		}
 	}

@@ -44,6 +44,7 @@ type describeAddresses struct {
 	numbered
 	Allocation string `query:"AllocationId"` // or several, with commas
 	Public     string `query:"EipAddress"`   // or several, with commas
+	Name       string `query:"EipName"`
 	Instance   string `query:"AssociatedInstanceId"`
 	Kind       string `query:"AssociatedInstanceType"`
 	Status     string `query:"Status"`

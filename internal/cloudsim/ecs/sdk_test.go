@@ -115,7 +115,7 @@ var choosing = map[string]string{
 	"DescribeVpcs":           "AdvancedFeature DhcpOptionsSetId EnableIpv6 IsDefault ResourceGroupId VpcName VpcOwnerId",
 	"DescribeVSwitches":      "EnableIpv6 IsDefault ResourceGroupId RouteTableId VSwitchName VSwitchOwnerId",
 	"AllocateEipAddress":     "InstanceId IpAddress",
-	"DescribeEipAddresses": `BandwidthPackageId ChargeType DryRun EipName Filter ISP IncludeReservationData LockReason
+	"DescribeEipAddresses": `BandwidthPackageId ChargeType DryRun Filter ISP IncludeReservationData LockReason
 		PublicIpAddressPoolId ResourceGroupId SecurityProtectionEnabled SegmentInstanceId ServiceManaged`,
 }
 

@@ -201,9 +201,12 @@ func TestTheSDKDrivesAddresses(t *testing.T) {
 		return all.HaVips.HaVip[0]
 	}
 	eip := in.do("AllocateEipAddress", "ClientToken", "e", "Name", "public", "Bandwidth", "5", "InternetChargeType", "PayByTraffic").(*sdkvpc.AllocateEipAddressResponse)
+	if a := in.do("DescribeEipAddresses", "EipName", "publi").(*sdkvpc.DescribeEipAddressesResponse); a.TotalCount != 0 {
+		t.Errorf("of another name there are %d", a.TotalCount)
+	}
 	for kind, target := range map[string]string{"EcsInstance": in.ecs, "NetworkInterface": eni, "HaVip": id} {
 		in.do("AssociateEipAddress", "AllocationId", eip.AllocationId, "InstanceType", kind, "InstanceId", target, "ClientToken", kind)
-		a := in.do("DescribeEipAddresses", "AllocationId", eip.AllocationId, "AssociatedInstanceType", kind, "AssociatedInstanceId", target).(*sdkvpc.DescribeEipAddressesResponse).EipAddresses.EipAddress
+		a := in.do("DescribeEipAddresses", "AllocationId", eip.AllocationId, "EipName", "public", "AssociatedInstanceType", kind, "AssociatedInstanceId", target).(*sdkvpc.DescribeEipAddressesResponse).EipAddresses.EipAddress
 		if len(a) != 1 || a[0].Status != "InUse" || a[0].InstanceId != target || a[0].IpAddress != eip.EipAddress {
 			t.Errorf("on %s it is %+v", kind, a)
 		}

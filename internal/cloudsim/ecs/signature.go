@@ -81,10 +81,12 @@ func toSign(method string, values url.Values) string {
 	return method + "&%2F&" + escape(strings.Join(pairs, "&"))
 }
 
+var escaper = strings.NewReplacer("+", "%20", "*", "%2A", "%7E", "~")
+
 // escape writes all but the unreserved characters of RFC 3986 as %XX.
 func escape(s string) string {
 	s = url.QueryEscape(s)
-	return strings.NewReplacer("+", "%20", "*", "%2A", "%7E", "~").Replace(s)
+	return escaper.Replace(s)
 }
 
 // nonces are those that were used lately.

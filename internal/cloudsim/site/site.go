@@ -42,6 +42,8 @@ type Options struct {
 	// address that it asks from, which is one of its interfaces' or its Machine's.
 	// Empty is nowhere.
 	Metadata string
+	// Hardened has all instances' metadata want a token, as EC2's does anyway.
+	Hardened bool
 	// Faults is a file with a plan, which is watched.
 	Faults string
 	// Keys are others that may sign, by access key.
@@ -131,6 +133,7 @@ func Start(ctx context.Context, o Options) (*Site, error) {
 	}
 	cloud := cloudsim.New(o.Cloud)
 	told := api.metadata
+	told.Optional = told.Optional && !o.Hardened
 	told.Source, told.Tags, told.Seed, told.Role = cloud, true, o.Cloud.Seed, func(string) string { return role }
 	s := &Site{Cloud: cloud, Metadata: imds.New(told), api: api, keys: o.Keys}
 	if a := o.Account; a != nil {

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,17 +19,24 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim/site"
 	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/guest"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 )
 
-// A Cloud is an emulated EC2 whose instances the guests are: the controller has
+// A Cloud is an emulated one whose instances the guests are: the controller has
 // its NICs from there, and what is attached is plugged into the guests.
 type Cloud struct {
+	// API is site.EC2 or site.ECS. Optional: the first.
+	API string
 	// Type is the instance type of the guests, which says how many NICs each
-	// takes. Optional: m5.xlarge, 3 beside its own.
+	// takes. Optional: one with 3 beside its own.
 	Type string
-	// Latency has calls take as long as on EC2, Throttle has them throttled as
-	// EC2 documents it.
+	// Latency has calls take as long as on the real cloud, Throttle has them throttled
+	// as far as that is known.
 	Latency, Throttle bool
+	// Platform has the lab be the cloud's owner as well: the controller also plugs NICs
+	// in by libvirt itself, into the switch and into that of another VPC, there is a host
+	// outside, and guests have an IOMMU.
+	Platform bool
 	// Seed draws ids, MACs and times.
 	Seed uint64
 }
@@ -41,66 +47,35 @@ const (
 	cloudControl = "127.0.0.1:7481"
 )
 
-// MetadataAddr is where a cloud's instances have their metadata: the guests, and
-// whoever is on the wire of an interface and is not kept from it.
-const MetadataAddr = "169.254.169.254"
-
-// cloudMaker is what instances of EC2 are known by.
-const cloudMaker = "Amazon EC2"
-
-// router6 is the router of every subnet of EC2 over IPv6, with its wire's prefix.
-var router6 = netip.MustParsePrefix("fe80:ec2::1/64")
-
-// cloudConfig has four networks in the cloud's first subnet: one whose NICs are made
-// when they are asked for, one that may keep some in reserve, one that gives each
-// container a public address too, and one whose containers share NICs. Its switch
-// carries 1500 bytes, and not EC2's 9001.
+// cloudConfig is the controller's, but for its networks.
 const cloudConfig = `version: 1
-socket: %[1]s
+socket: %s
 socketGroup: root
-store: %[2]s
-listen: {address: "%[3]s"}
+store: %s
+listen: {address: "%s"}
 providers:
-  - {name: ec2, kind: aws, aws: {region: %[4]s, endpoint: "%[5]s"}}
-nodes:
-%[6]snetworks:
-  - name: vpc
-    provider: ec2
-    addressing: provider
-    mtu: 1500
-    aws: {subnets: [%[7]s], groups: [%[8]s], ipv6: true}
-  - name: warm
-    provider: ec2
-    addressing: provider
-    mtu: 1500
-%[9]s    aws: {subnets: [%[7]s], groups: [%[8]s], ipv6: true}
-  - name: public
-    provider: ec2
-    addressing: provider
-    mtu: 1500
-    aws: {subnets: [%[7]s], groups: [%[8]s], ipv6: true, publicIP: true}
-  - name: shared
-    provider: ec2
-    addressing: provider
-    mtu: 1500
-    aws: {subnets: [%[7]s], groups: [%[8]s], mode: shared}
-`
+%snodes:
+%snetworks:
+%s`
+
+// cloudProvider is the provider's name in that config.
+const cloudProvider = "cloud"
 
 // reserve is what makes a network's NICs ahead.
-const reserve = "    pool: {min: 1, max: 1}\n"
+const reserve = "pool: {min: 1, max: 1}"
 
 // startCloud starts the cloud and makes its router a part of the LAN.
 func (c *Cluster) startCloud(ctx context.Context) error {
 	o := c.opts.Cloud
 	args := []string{
-		filepath.Join(c.opts.Bin, "nicferry-lab"), "cloud", "--instances", "0", "--type", cmp.Or(o.Type, "m5.xlarge"),
-		"--libvirt", c.host.URI(), "--bridge", LANBridge, "--listen", cloudAPI, "--control", cloudControl, "--metadata", net.JoinHostPort(MetadataAddr, "80"),
+		filepath.Join(c.opts.Bin, "nicferry-lab"), "cloud", "--api", c.vendor.API, "--instances", "0", "--type", cmp.Or(o.Type, c.vendor.Type),
+		"--libvirt", c.host.URI(), "--bridge", LANBridge, "--listen", cloudAPI, "--control", cloudControl, "--metadata", net.JoinHostPort(c.vendor.Metadata, "80"),
 		"--seed", strconv.FormatUint(o.Seed, 10), "--latency=" + strconv.FormatBool(o.Latency), "--throttle=" + strconv.FormatBool(o.Throttle),
 	}
 	for _, n := range c.nodes {
 		args = append(args, "--domain", n.Name, "--asks-from", n.Name+"="+managementAddr(n.index).Addr().String())
 	}
-	if _, err := c.host.Run(ctx, "ip", "addr", "add", MetadataAddr+"/32", "dev", "lo"); err != nil {
+	if _, err := c.host.Run(ctx, "ip", "addr", "add", c.vendor.Metadata+"/32", "dev", "lo"); err != nil {
 		return err
 	}
 	if err := c.host.Launch(ctx, lab.Program{Name: cloudLog, Args: args}); err != nil {
@@ -115,32 +90,32 @@ func (c *Cluster) startCloud(ctx context.Context) error {
 		return err
 	}
 	subnet := about.Subnets[0]
-	routers := []netip.Prefix{
-		netip.PrefixFrom(subnet.CIDR.Addr().Next(), subnet.CIDR.Bits()),
-		netip.PrefixFrom(subnet.CIDR6.Addr().Next(), subnet.CIDR6.Bits()),
-		router6,
-	}
-	for _, addr := range routers {
+	for _, addr := range c.vendor.Routers(subnet) {
 		if _, err := c.host.Run(ctx, "ip", "-n", LAN, "addr", "add", addr.String(), "dev", LANWire); err != nil {
 			return err
 		}
 	}
-	if err := c.wireMetadata(ctx, subnet.CIDR); err != nil {
+	if o.Platform {
+		if err := c.run(ctx, platformSteps()...); err != nil {
+			return err
+		}
+	}
+	if err := c.wireMetadata(ctx, subnet); err != nil {
 		return err
 	}
-	c.tell("a cloud of the lab's own serves EC2's API on %s; its subnet %s is the switch", about.Endpoint, subnet.CIDR)
+	c.tell("a cloud of the lab's own serves %s's API on %s; its subnet %s is the switch", c.vendor.Name, about.Endpoint, subnet.CIDR)
 	return nil
 }
 
 // wireMetadata joins the subnet to the metadata service, which the host has. Guests come
 // by their default route, containers by their interface: by way of the LAN's router, or
 // with a question who has the address on the wire. Answers go by the switch.
-func (c *Cluster) wireMetadata(ctx context.Context, subnet netip.Prefix) error {
+func (c *Cluster) wireMetadata(ctx context.Context, subnet site.Subnet) error {
 	for _, step := range []string{
-		// Nobody is told of a shorter way: they are to use EC2's.
+		// Nobody is told of a shorter way: they are to use the cloud's.
 		"ip netns exec " + LAN + " sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.send_redirects=0 net.ipv4.conf." + LANWire + ".send_redirects=0",
-		"ip -n " + LAN + " route add " + MetadataAddr + " dev " + LANWire + " src " + subnet.Addr().Next().String(),
-		"ip route add " + subnet.String() + " dev " + LANBridge,
+		"ip -n " + LAN + " route add " + c.vendor.Metadata + " dev " + LANWire + " src " + c.vendor.Gateway(subnet).String(),
+		"ip route add " + subnet.CIDR.String() + " dev " + LANBridge,
 	} {
 		args := strings.Fields(step)
 		if _, err := c.host.Run(ctx, args[0], args[1:]...); err != nil {
@@ -154,39 +129,52 @@ func (c *Cluster) wireMetadata(ctx context.Context, subnet netip.Prefix) error {
 const cloudLog = "cloud"
 
 // cloudController is the controller's config for the cloud.
-func (c *Cluster) cloudController(ctx context.Context, reserved bool) (string, error) {
+func (c *Cluster) cloudController(ctx context.Context, reserved bool, more ...vendors.Network) (string, error) {
 	about, err := c.AboutCloud(ctx)
 	if err != nil {
 		return "", err
 	}
-	return c.cloudText(about, reserved), nil
+	return c.cloudText(about, reserved, more...), nil
 }
 
-// cloudText is that config for the cloud that says so of itself.
-func (c *Cluster) cloudText(about site.About, reserved bool) string {
-	var nodes strings.Builder
+// cloudText is that config for the cloud that says so of itself. It has four networks in
+// the cloud's first subnet: one whose NICs are made when they are asked for, one that
+// may keep some in reserve, one that gives each container a public address too, and one
+// whose containers share NICs. Its switch carries 1500 bytes, whatever the cloud's does.
+func (c *Cluster) cloudText(about site.About, reserved bool, more ...vendors.Network) string {
+	var nodes, networks strings.Builder
 	for _, i := range about.Instances {
-		fmt.Fprintf(&nodes, "  %s: {instances: {ec2: %s}}\n", i.Name, i.ID)
+		fmt.Fprintf(&nodes, "  %s: {instances: {%s: %s}}\n", i.Name, cloudProvider, i.ID)
 	}
-	pool := ""
+	var ahead []string
 	if reserved {
-		pool = reserve
+		ahead = []string{reserve}
 	}
-	return fmt.Sprintf(cloudConfig, c.Socket(), c.file("nicferry.db"), c.api(),
-		about.Region, about.Endpoint, nodes.String(), about.Subnets[0].ID, about.Group, pool)
+	for _, n := range append([]vendors.Network{
+		{Name: "vpc", Section: []string{"ipv6: true"}},
+		{Name: "warm", Section: []string{"ipv6: true"}, More: ahead},
+		{Name: "public", Section: []string{"ipv6: true", "publicIP: true"}},
+		{Name: "shared", Section: []string{"mode: shared"}},
+	}, more...) {
+		n.Provider, n.Subnets, n.Groups = cloudProvider, []string{about.Subnets[0].ID}, []string{about.Group}
+		n.More = append(n.More, "mtu: 1500")
+		networks.WriteString(c.vendor.Network(n))
+	}
+	providers := c.vendor.Provider(cloudProvider, about.Region, about.Endpoint)
+	if c.opts.Cloud.Platform {
+		providers += fmt.Sprintf("  - {name: vms, kind: libvirt, libvirt: {uri: %q}}\n", c.host.URI())
+		networks.WriteString(platformNetworks)
+	}
+	return fmt.Sprintf(cloudConfig, c.Socket(), c.file("nicferry.db"), c.api(), providers, nodes.String(), networks.String())
 }
 
-// cloudEnv is what the SDK finds credentials in, and nothing of the user's own.
+// cloudEnv is what the SDK finds credentials in.
 func (c *Cluster) cloudEnv(ctx context.Context) ([]string, error) {
 	about, err := c.AboutCloud(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return []string{
-		"AWS_ACCESS_KEY_ID=" + about.AccessKey, "AWS_SECRET_ACCESS_KEY=" + about.SecretKey, "AWS_SESSION_TOKEN=",
-		"AWS_PROFILE=", "AWS_DEFAULT_PROFILE=", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
-		"AWS_EC2_METADATA_DISABLED=true",
-	}, nil
+	return c.vendor.Keys(about), nil
 }
 
 // AboutCloud is what the cloud says of itself.
@@ -228,8 +216,16 @@ func (c *Cluster) AskCloud(ctx context.Context, method, path string, body, answe
 
 // Reserve says whether network warm keeps a NIC in reserve on each node, as it
 // does not at first: it starts the controller anew, with a config that says so.
-func (c *Cluster) Reserve(ctx context.Context, kept bool) error {
-	config, err := c.cloudController(ctx, kept)
+func (c *Cluster) Reserve(ctx context.Context, kept bool) error { return c.reconfigure(ctx, kept) }
+
+// AddNetwork starts the controller anew with one more network in the cloud's first
+// subnet, whose section has these fields.
+func (c *Cluster) AddNetwork(ctx context.Context, name string, section ...string) error {
+	return c.reconfigure(ctx, false, vendors.Network{Name: name, Section: section})
+}
+
+func (c *Cluster) reconfigure(ctx context.Context, reserved bool, more ...vendors.Network) error {
+	config, err := c.cloudController(ctx, reserved, more...)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim/plug"
 	"github.com/nicferry/nicferry/internal/cloudsim/site"
 	"github.com/nicferry/nicferry/internal/conf"
+	"github.com/nicferry/nicferry/internal/lab/hyper"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -19,7 +21,7 @@ func TestControllerOfACloud(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Cluster{opts: opts}
+	c := &Cluster{opts: opts, vendor: vendors.EC2()}
 	about := site.About{
 		Region: "eu-central-1", Endpoint: "http://" + cloudAPI, Group: "sg-0123456789abcdef0",
 		Subnets: []site.Subnet{{
@@ -32,7 +34,7 @@ func TestControllerOfACloud(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := config.Nodes["vm2"].Instances["ec2"]; got != nic.InstanceID(plug.InstanceID("vm2")) {
+		if got := config.Nodes["vm2"].Instances[cloudProvider]; got != nic.InstanceID(plug.InstanceID("vm2")) {
 			t.Errorf("vm2 is instance %q", got)
 		}
 		for _, n := range config.Networks {
@@ -44,6 +46,11 @@ func TestControllerOfACloud(t *testing.T) {
 				t.Errorf("%+v", n)
 			}
 		}
+	}
+	c.opts.Cloud.Platform, c.host = true, &hyper.Host{}
+	config, err := conf.ParseController("nicferryd.yaml", []byte(c.cloudText(about, false)))
+	if err != nil || len(config.Networks) != 6 || len(config.Providers) != 2 {
+		t.Errorf("of the cloud's owner: %+v, %v", config, err)
 	}
 	opts.Switch = OpenVSwitch
 	if _, err := opts.withDefaults(); err == nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab/hyper"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/virt"
 )
@@ -110,6 +111,11 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Cloud != nil && o.Switch != LinuxBridge {
 		errs = append(errs, fmt.Errorf("a cloud on switch %s; want %s", o.Switch, LinuxBridge))
 	}
+	if o.Cloud != nil {
+		if _, err := vendors.Of(o.Cloud.API); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if !filepath.IsAbs(o.Bin) {
 		errs = append(errs, fmt.Errorf("programs in %q; want an absolute path", o.Bin))
 	}
@@ -123,6 +129,8 @@ type Cluster struct {
 	virt  *virt.Conn
 	ns    *netns.Namespace
 	nodes []*Node
+	// vendor is that of opts.Cloud.
+	vendor vendors.Vendor
 
 	out   sync.Mutex
 	begin time.Time

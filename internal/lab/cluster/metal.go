@@ -146,10 +146,13 @@ func (c *Cluster) makeMetal(ctx context.Context) error {
 // metalModules are the drivers of cards, VFs, VLANs, bonds, and of user space.
 var metalModules = []string{"igb", "igbvf", "vfio-pci", "8021q", "bonding", "macvlan", "ipvlan"}
 
+// iommu is a guest's IOMMU, and iommuOn has its kernel use it.
+const iommu, iommuOn = "<iommu model='intel'/>", "intel_iommu=on"
+
 // metalDevices are the cards of a guest, and its IOMMU.
 func (n *Node) metalDevices() string {
 	var b, tags strings.Builder
-	b.WriteString("<iommu model='intel'/>")
+	b.WriteString(iommu)
 	for _, p := range Peers() {
 		if p.VLAN != Untagged {
 			fmt.Fprintf(&tags, "<tag id='%d'/>", p.VLAN)

@@ -61,12 +61,15 @@ func (n *Node) define(image *guest.Image, kind accel.Accelerator) (string, error
 		Ports: n.cluster.opts.Ports, Bridge: ManagementBridge, Console: n.console(), Disk: disk,
 	}
 	if n.cluster.opts.Cloud != nil {
-		domain.Maker, domain.Boot.Gateway = cloudMaker, managementHost.Addr()
+		domain.Maker, domain.Boot.Gateway = n.cluster.vendor.Maker, managementHost.Addr()
+		if n.cluster.opts.Cloud.Platform {
+			domain.Devices, domain.Boot.Kernel = iommu, []string{iommuOn}
+		}
 	}
 	if n.cluster.opts.Metal != nil {
 		domain.Ports += cardPorts
 		domain.Devices = n.metalDevices()
-		domain.Boot.Modules, domain.Boot.Kernel = metalModules, []string{"intel_iommu=on"}
+		domain.Boot.Modules, domain.Boot.Kernel = metalModules, []string{iommuOn}
 	}
 	return domain.XML()
 }

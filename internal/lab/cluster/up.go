@@ -15,6 +15,7 @@ import (
 	"github.com/nicferry/nicferry/internal/lab/accel"
 	"github.com/nicferry/nicferry/internal/lab/guest"
 	"github.com/nicferry/nicferry/internal/lab/hyper"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/virt"
 )
@@ -99,6 +100,11 @@ func (c *Cluster) fill(ctx context.Context) error {
 
 // connect opens the host's namespace and its libvirtd.
 func (c *Cluster) connect(ctx context.Context) (err error) {
+	if c.opts.Cloud != nil {
+		if c.vendor, err = vendors.Of(c.opts.Cloud.API); err != nil {
+			return err
+		}
+	}
 	if c.ns, err = netns.Open(c.host.NetNS()); err != nil {
 		return err
 	}

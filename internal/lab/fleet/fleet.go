@@ -205,6 +205,10 @@ func (f *Fleet) StartController(ctx context.Context) error {
 	})
 }
 
+// SetEnv gives the controller another environment at its next start, besides its
+// machine's, as "KEY=value".
+func (f *Fleet) SetEnv(env []string) { f.opts.Env = env }
+
 // StopController ends nicferryd in good order, KillController by SIGKILL.
 func (f *Fleet) StopController(ctx context.Context) error { return f.daemons.Stop(ctx, Controller) }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,6 +81,25 @@ func Played(t *testing.T, cmd *exec.Cmd) (f story.Figures, said string, exit int
 		t.Fatalf("read the demo's figures: %v\n%s", err, out.String())
 	}
 	return f, out.String(), cmd.ProcessState.ExitCode()
+}
+
+// Checklist runs a command that goes through a checklist, and wants so many lines, each of
+// which holds and names the command that shows it.
+func Checklist(t *testing.T, cmd *exec.Cmd, want int) {
+	t.Helper()
+	var said, progress strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &progress
+	err := cmd.Run()
+	lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+	if err != nil || len(lines) != want {
+		t.Fatalf("%d lines, %v:\n%s\n%s", len(lines), err, said.String(), progress.String())
+	}
+	for _, line := range lines {
+		if !strings.Contains(line, " ok ") || !strings.Contains(line, "   $ ") {
+			t.Errorf("line is %q", line)
+		}
+	}
+	t.Log(said.String())
 }
 
 // NoProcessOf wants that no process has the folder in its command line.

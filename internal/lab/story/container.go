@@ -5,7 +5,6 @@ package story
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -53,7 +52,12 @@ type Card struct {
 // Look reads a container's card as its own tools see it. Without an IPv4
 // address it is an error.
 func Look(ctx context.Context, docker CLI, container string) (Card, error) {
-	out, err := docker(ctx, "exec", container, "sh", "-ec", "cat /sys/class/net/eth0/address; ip -o addr show dev eth0")
+	return LookAt(ctx, docker, container, "eth0")
+}
+
+// LookAt is Look for another of its interfaces.
+func LookAt(ctx context.Context, docker CLI, container, name string) (Card, error) {
+	out, err := docker(ctx, "exec", container, "sh", "-ec", "cat /sys/class/net/"+name+"/address; ip -o addr show dev "+name)
 	if err != nil {
 		return Card{}, err
 	}
@@ -65,5 +69,5 @@ func Look(ctx context.Context, docker CLI, container string) (Card, error) {
 			return Card{mac, prefix.Addr()}, err
 		}
 	}
-	return Card{}, errors.New("eth0 has no IPv4 address yet")
+	return Card{}, fmt.Errorf("%s has no IPv4 address yet", name)
 }

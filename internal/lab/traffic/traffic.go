@@ -71,6 +71,18 @@ func TCP(out []byte, err error) (int64, error) {
 	return int64(s.End.Received.Bits / 1000), err
 }
 
+var rate = regexp.MustCompile(`Message Rate is ([0-9]+) `)
+
+// Rates are how many messages per second each sockperf has sent that says so.
+func Rates(out string) (all []int64) {
+	for _, m := range rate.FindAllStringSubmatch(out, -1) {
+		if v, err := strconv.ParseInt(m[1], 10, 64); err == nil {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
 var percentile = regexp.MustCompile(`percentile (50|99)\.000 = +([0-9.]+)`)
 
 // RTT reads what a sockperf ping-pong says that ended with err, and returns microseconds

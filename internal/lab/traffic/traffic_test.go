@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,5 +35,14 @@ func TestToolsAreRead(t *testing.T) {
 	}
 	if d, err := UDP([]byte(`{}`), nil); err == nil || d.Sent() != 0 {
 		t.Errorf("%d packets per no second, %v", d.Sent(), err)
+	}
+}
+
+// What each client of several has sent is in what they say together.
+func TestRates(t *testing.T) {
+	t.Parallel()
+	said := "sockperf: Summary: Message Rate is 44871 [msg/sec]\nsockperf: Summary: BandWidth is 2.739 MBps (21.910 Mbps)\n"
+	if got := Rates(said + said + "sockperf: Test ended\n"); !slices.Equal(got, []int64{44871, 44871}) {
+		t.Errorf("%v", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 )
 
 // An account is what the cloud's log says in the end.
@@ -24,23 +25,23 @@ type account struct {
 
 // accounted adds up a log. A call that was refused by a fault counts as such, and
 // one whose answer was lost as done.
-func accounted(log []cloudsim.Entry) account {
+func accounted(log []cloudsim.Entry, v vendors.Vendor) account {
 	var a account
 	there := map[string]bool{}
 	for _, e := range log {
 		switch {
-		case e.API == apiAllocate && e.Effect:
+		case e.API == v.Allocate && e.Effect:
 			there[e.Resource] = true
-		case e.API == apiRelease && e.Effect:
+		case e.API == v.Release && e.Effect:
 			delete(there, e.Resource)
-		case e.API == apiCreate && e.Effect:
+		case e.API == vendors.Create && e.Effect:
 			if a.made++; there[e.Resource] {
 				a.twins = append(a.twins, e.Resource)
 			}
 			there[e.Resource] = true
 		case e.Event == "planted":
 			there[e.Resource] = true
-		case e.Effect && (e.API == apiDelete || e.Event == "deleted"):
+		case e.Effect && (e.API == vendors.Delete || e.Event == "deleted"):
 			a.deleted++
 			delete(there, e.Resource)
 		}
@@ -55,9 +56,9 @@ func accounted(log []cloudsim.Entry) account {
 		switch byFault := strings.Contains(e.Fault, string(cloudsim.Throttle)); {
 		case strings.Contains(e.Fault, string(cloudsim.LoseReply)):
 			a.lost++
-		case e.Code == throttled && byFault:
+		case e.Code == v.Throttled && byFault:
 			a.throttled++
-		case e.Code == throttled:
+		case e.Code == v.Throttled:
 			a.throttledUnasked++
 		case e.Code != "":
 			a.otherRefusal++
@@ -89,7 +90,7 @@ func (t toll) String() string {
 }
 
 // tally counts each kind of call.
-func tally(log []cloudsim.Entry) []toll {
+func tally(log []cloudsim.Entry, v vendors.Vendor) []toll {
 	of := map[string]*toll{}
 	for _, e := range log {
 		if e.API == "" {
@@ -103,7 +104,7 @@ func tally(log []cloudsim.Entry) []toll {
 		switch {
 		case strings.Contains(e.Fault, string(cloudsim.LoseReply)):
 			t.lost++
-		case e.Code == throttled:
+		case e.Code == v.Throttled:
 			t.throttled++
 		case e.Code != "":
 			t.failed++
@@ -129,20 +130,20 @@ func (s *show) account(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a := accounted(log)
+	a := accounted(log, *s.vendor)
 	calls := a.mutating + a.looks
 	s.Fact("interfaces that the cloud's log says were made", fmt.Sprint(a.made), "")
 	s.Fact("  and deleted", fmt.Sprint(a.deleted), fmt.Sprint(a.made))
 	s.Fact("  orphans", fmt.Sprint(len(a.orphans)), "0")
 	s.Fact("calls in all, of which describes", fmt.Sprintf("%d, %d", calls, a.looks), "")
 	s.Fact("  throttled by the fault, replies lost by the fault", fmt.Sprintf("%d, %d", a.throttled, a.lost), "some of each")
-	s.Fact("  throttled by EC2's own buckets", fmt.Sprintf("%d of %d", a.throttledUnasked, calls), "1 % at most")
-	for _, t := range tally(log) {
+	s.Fact("  throttled by "+s.vendor.Name+"'s own buckets", fmt.Sprintf("%d of %d", a.throttledUnasked, calls), "1 % at most")
+	for _, t := range tally(log, *s.vendor) {
 		s.Fact("  "+t.api, t.String(), "")
 	}
 	looks := fmt.Sprintf("%d calls, of which %d describes; %d interfaces made, %d deleted, none made twice, 0 orphans;\n"+
-		"            %d calls were throttled and %d replies lost by the faults, %d throttled by EC2's own buckets, %d refused for another reason",
-		calls, a.looks, a.made, a.deleted, a.throttled, a.lost, a.throttledUnasked, a.otherRefusal)
+		"            %d calls were throttled and %d replies lost by the faults, %d throttled by %s's own buckets, %d refused for another reason",
+		calls, a.looks, a.made, a.deleted, a.throttled, a.lost, a.throttledUnasked, s.vendor.Name, a.otherRefusal)
 	if err := s.NothingLeft("the cloud, by its own log,", looks, a.orphans); err != nil {
 		return err
 	}
@@ -152,7 +153,7 @@ func (s *show) account(ctx context.Context) error {
 	case a.throttled == 0 || a.lost == 0:
 		return fmt.Errorf("the faults were hardly met: %d throttled, %d replies lost", a.throttled, a.lost)
 	case 100*a.throttledUnasked > calls:
-		return fmt.Errorf("EC2's own buckets throttled %d of %d calls, want 1 %% at most", a.throttledUnasked, calls)
+		return fmt.Errorf("%s's own buckets throttled %d of %d calls, want 1 %% at most", s.vendor.Name, a.throttledUnasked, calls)
 	}
 	return nil
 }

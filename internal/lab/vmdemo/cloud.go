@@ -13,31 +13,18 @@ import (
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 )
-
-// The calls that make and delete interfaces.
-const (
-	apiCreate = "CreateNetworkInterface"
-	apiAttach = "AttachNetworkInterface"
-	apiDetach = "DetachNetworkInterface"
-	apiDelete = "DeleteNetworkInterface"
-)
-
-// The calls that take and give back public addresses.
-const (
-	apiAllocate = "AllocateAddress"
-	apiRelease  = "ReleaseAddress"
-)
-
-// throttled is the code of a call that came too soon.
-const throttled = "RequestLimitExceeded"
 
 // cloud is what the guests are instances of; nil where the demo is of libvirt.
 func (s *show) cloud() *cluster.Cloud {
-	if !s.ofCloud {
+	if s.vendor == nil {
 		return nil
 	}
-	return &cluster.Cloud{Latency: true, Throttle: true, Seed: 1}
+	if s.platform {
+		return &cluster.Cloud{API: s.vendor.API, Type: bigType, Platform: true, Seed: 1}
+	}
+	return &cluster.Cloud{API: s.vendor.API, Latency: true, Throttle: true, Seed: 1}
 }
 
 // calls are the entries of the cloud's log after number n.
@@ -52,11 +39,13 @@ func (s *show) mark(ctx context.Context) (int, error) {
 	return len(log), err
 }
 
-// changes counts the calls that changed an interface, by API.
+// changes counts the calls that changed an interface, by API. One that asks again for the
+// detaching that is under way, as after a lost reply, is not another.
 func changes(log []cloudsim.Entry, eni string) map[string]int {
 	count := map[string]int{}
 	for _, e := range log {
-		if e.API != "" && e.Effect && e.Resource == eni {
+		again := e.API == vendors.Detach && e.Before == e.After
+		if e.API != "" && e.Effect && e.Resource == eni && !again {
 			count[e.API]++
 		}
 	}
@@ -107,15 +96,15 @@ func (s *show) plantInterface(ctx context.Context) error {
 // breakIt has the cloud throttle and lose replies from now on.
 func (s *show) breakIt(ctx context.Context) (string, error) {
 	faults := []cloudsim.Fault{
-		{Verb: cloudsim.LoseReply, API: apiCreate},
-		{Verb: cloudsim.LoseReply, API: apiAttach},
-		{Verb: cloudsim.LoseReply, API: apiDetach},
-		{Verb: cloudsim.LoseReply, API: apiDelete},
-		{Verb: cloudsim.LoseReply, API: apiAllocate},
-		{Verb: cloudsim.LoseReply, API: apiRelease},
-		{Verb: cloudsim.Throttle, API: apiCreate, Nth: 2}, // there is no third: the interface is found first
-		{Verb: cloudsim.Throttle, API: apiAttach, Count: 2, Nth: 2},
-		{Verb: cloudsim.Throttle, API: apiDetach, Count: 2, Nth: 2},
+		{Verb: cloudsim.LoseReply, API: vendors.Create},
+		{Verb: cloudsim.LoseReply, API: vendors.Attach},
+		{Verb: cloudsim.LoseReply, API: vendors.Detach},
+		{Verb: cloudsim.LoseReply, API: vendors.Delete},
+		{Verb: cloudsim.LoseReply, API: s.vendor.Allocate},
+		{Verb: cloudsim.LoseReply, API: s.vendor.Release},
+		{Verb: cloudsim.Throttle, API: vendors.Create, Nth: 2}, // there is no third: the interface is found first
+		{Verb: cloudsim.Throttle, API: vendors.Attach, Count: 2, Nth: 2},
+		{Verb: cloudsim.Throttle, API: vendors.Detach, Count: 2, Nth: 2},
 		{Verb: cloudsim.Throttle, API: "Describe*", Count: 3},
 	}
 	if err := s.lab.AskCloud(ctx, http.MethodPost, "/faults", map[string]any{"faults": faults}, nil); err != nil {

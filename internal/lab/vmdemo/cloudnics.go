@@ -26,16 +26,16 @@ type cost struct {
 	reads   int
 }
 
-// begin starts a container, and returns what it has, when it had that, and what
+// begin starts a container by docker's verb, and returns what it has, when it had that, and what
 // the cloud's log says that it cost until then.
-func (s *show) begin(ctx context.Context, guest, name, network string) (card story.Card, took time.Duration, c cost, err error) {
+func (s *show) begin(ctx context.Context, guest, name, network string, verb ...string) (card story.Card, took time.Duration, c cost, err error) {
 	before, err := s.mark(ctx)
 	if err != nil {
 		return card, 0, c, err
 	}
 	start := time.Now()
 	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.make(gctx, guest, name, running, "nicferry.network="+network) })
+	group.Go(func() error { return s.make(gctx, guest, name, verb, "nicferry.network="+network) })
 	var claim api.ClaimView
 	group.Go(func() (err error) {
 		claim, err = s.isBound(gctx, name)
@@ -75,13 +75,18 @@ func given(c api.ClaimView) []netip.Addr {
 
 // nics are the controller's records.
 func (s *show) nics(ctx context.Context) ([]api.NICView, error) {
-	out, err := s.lab.CLI(ctx, "get", "nics", "-o", "json")
+	return listed[api.NICView](ctx, s.lab.CLI, "nics")
+}
+
+// listed are all that the controller has of a kind.
+func listed[T any](ctx context.Context, nicferry story.CLI, kind string) ([]T, error) {
+	out, err := nicferry(ctx, "get", kind, "-o", "json")
 	if err != nil {
 		return nil, err
 	}
-	var list api.List[api.NICView]
+	var list api.List[T]
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
-		return nil, fmt.Errorf("read the NICs: %w", err)
+		return nil, fmt.Errorf("read the %s: %w", kind, err)
 	}
 	return list.Items, nil
 }
@@ -118,7 +123,7 @@ func (s *show) spareOn(ctx context.Context, guest string) error {
 }
 
 // allReturned waits until there is no claim and the cloud has no interface any
-// more, as its log says. The records of the NICs stay for as long as EC2 may hide
+// more, as its log says. The records of the NICs stay for as long as a cloud may hide
 // what it has, two minutes, and so does the claim of one whose deletion got no reply.
 func (s *show) allReturned(ctx context.Context) error {
 	_, err := story.Until(ctx, "all interfaces to be deleted", 2*patience, func() (bool, bool, error) {
@@ -128,7 +133,7 @@ func (s *show) allReturned(ctx context.Context) error {
 		if err := errors.Join(err, err2, err3); err != nil {
 			return false, false, err
 		}
-		left := append(claims, accounted(log).orphans...)
+		left := append(claims, accounted(log, *s.vendor).orphans...)
 		for _, n := range all {
 			if n.Phase != nic.PhaseRetiring {
 				left = append(left, fmt.Sprintf("%s, which is %s", n.ID, n.Phase))

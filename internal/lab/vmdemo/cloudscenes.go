@@ -13,6 +13,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/lab/story"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 )
 
 // cloudScenes are the lines of the story where the guests are a cloud's
@@ -23,7 +24,7 @@ func (s *show) cloudScenes() []story.Scene {
 		{What: "nicferryd: from now on a NIC in reserve on each node, for network warm", Play: s.keepReserve},
 		{What: "vm1: docker run … nicferry.network=warm … db: a warm start", Play: s.warm},
 		{What: "ping between the containers, to the subnet's router and by way of it", Play: s.cloudAcross},
-		{What: "vm1, web, db: ask 169.254.169.254 for the keys of vm1's role", Play: s.metadata},
+		{What: "vm1, web, db: ask " + s.vendor.Metadata + " for the keys of vm1's role", Play: s.metadata},
 		{What: "nicferry migrate web --to vm2 --layer copy, under ping -i 0.01 from outside", Play: s.cloudThere},
 		{What: "the cloud's control: throttle calls, lose replies", Play: s.breakIt},
 		{What: "vm2: docker run … nicferry.network=public … app: a cold start meanwhile, with a public address", Play: s.coldBroken},
@@ -37,7 +38,7 @@ const mostCold = 4
 
 // cold starts web, whose interface has to be made and attached first.
 func (s *show) cold(ctx context.Context) (string, error) {
-	card, took, cost, err := s.begin(ctx, "vm1", "web", "vpc")
+	card, took, cost, err := s.begin(ctx, "vm1", "web", "vpc", running...)
 	if err != nil {
 		return "", err
 	}
@@ -47,8 +48,8 @@ func (s *show) cold(ctx context.Context) (string, error) {
 	}
 	s.Fact("docker run → eth0 has its address, cold", seconds(took), "")
 	s.Fact("  calls that change something", fmt.Sprint(sum(cost.changes)), fmt.Sprintf("%d at most", mostCold))
-	return fmt.Sprintf("eth0 %s, MAC %s, both EC2's, %s after docker run began, with EC2's latency;\n%s and %d describes",
-		card.V4, card.MAC, seconds(took), counted(cost.changes), cost.reads), nil
+	return fmt.Sprintf("eth0 %s, MAC %s, both %[3]s's, %[4]s after docker run began, with %[3]s's latency;\n%[5]s and %[6]d describes",
+		card.V4, card.MAC, s.vendor.Name, seconds(took), counted(cost.changes), cost.reads), nil
 }
 
 // keepReserve has a NIC in reserve on each node, and waits for them.
@@ -67,7 +68,7 @@ func (s *show) keepReserve(ctx context.Context) (string, error) {
 
 // warm starts db, whose interface is there already.
 func (s *show) warm(ctx context.Context) (string, error) {
-	card, took, cost, err := s.begin(ctx, "vm1", "db", "warm")
+	card, took, cost, err := s.begin(ctx, "vm1", "db", "warm", running...)
 	if err != nil {
 		return "", err
 	}
@@ -86,10 +87,13 @@ func (s *show) cloudAcross(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	subnet := about.Subnets[0]
-	// The last two are of other subnets: the way there is by the router, which is
-	// fe80:ec2::1 in IPv6.
-	router := []string{subnet.CIDR.Addr().Next().String(), subnet.CIDR6.Addr().Next().String(), "10.77.1.1", "fd77::1"}
+	var router []string
+	for _, r := range s.vendor.Routers(about.Subnets[0]) {
+		if !r.Addr().IsLinkLocalUnicast() { // which would want a name of its link
+			router = append(router, r.Addr().String())
+		}
+	}
+	router = append(router, "10.77.1.1", "fd77::1") // of other subnets: the way there is by the router
 	targets := map[string][]string{"web": router, "db": router}
 	for _, pair := range [][2]string{{"web", "db"}, {"db", "web"}} {
 		claim, err := story.Claim(ctx, s.lab.CLI, pair[1])
@@ -140,7 +144,7 @@ func (s *show) carried(ctx context.Context, from, to string) (string, error) {
 		return "", err
 	}
 	did := changes(log, eni)
-	if did[apiDetach] != 1 || did[apiAttach] != 1 || did[apiCreate]+did[apiDelete] != 0 {
+	if did[vendors.Detach] != 1 || did[vendors.Attach] != 1 || did[vendors.Create]+did[vendors.Delete] != 0 {
 		return "", fmt.Errorf("the move did %s to interface %s, want it detached and attached once", counted(did), eni)
 	}
 	return fmt.Sprintf("%s;\nit is the same interface %s: %s", result, eni, counted(did)), nil
@@ -153,7 +157,7 @@ func (s *show) coldBroken(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	card, took, cost, err := s.begin(ctx, "vm2", "app", "public")
+	card, took, cost, err := s.begin(ctx, "vm2", "app", "public", running...)
 	if err != nil {
 		return "", err
 	}
@@ -165,8 +169,8 @@ func (s *show) coldBroken(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	a := accounted(log)
-	if cost.changes[apiCreate] != 1 || cost.changes[apiAttach] != 1 {
+	a := accounted(log, *s.vendor)
+	if cost.changes[vendors.Create] != 1 || cost.changes[vendors.Attach] != 1 {
 		return "", fmt.Errorf("the start did %s, want its interface made and attached once", counted(cost.changes))
 	}
 	s.Fact("the same, cold, calls throttled and replies lost", seconds(took), "")

@@ -17,15 +17,6 @@ import (
 	"github.com/nicferry/nicferry/internal/lab/story"
 )
 
-// askRole prints the name of the role whose keys the metadata service would give out,
-// by EC2's protocol, or nothing.
-const askRole = `ask() {
-	printf '%s HTTP/1.0\r\nHost: ` + cluster.MetadataAddr + `\r\n%s\r\nContent-Length: 0\r\n\r\n' "$1" "$2" |
-		busybox timeout 15 busybox nc -w 5 ` + cluster.MetadataAddr + ` 80 2>/dev/null | busybox sed -n '$p'
-}
-token=$(ask "PUT /latest/api/token" "X-aws-ec2-metadata-token-ttl-seconds: 60")
-[ -z "$token" ] || ask "GET /latest/meta-data/iam/security-credentials/" "X-aws-ec2-metadata-token: $token"`
-
 // metadata shows that a guest learns from the cloud's metadata service who it is and
 // could have its role's keys, and that a container with an interface of its own, on
 // whose wire the service answers as well, reaches it in no way.
@@ -37,11 +28,11 @@ func (s *show) metadata(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	role, err := s.inGuest("vm1")(ctx, "sh", "-c", askRole)
+	role, err := s.inGuest("vm1")(ctx, "sh", "-c", s.vendor.AskRole)
 	if err != nil || strings.TrimSpace(role) == "" {
 		return "", errors.Join(err, errors.New("vm1 itself learns of no role from the metadata service"))
 	}
-	onWire, err := s.ping(ctx, netip.MustParseAddr(cluster.MetadataAddr), 200*time.Millisecond, time.Second)
+	onWire, err := s.ping(ctx, netip.MustParseAddr(s.vendor.Metadata), 200*time.Millisecond, time.Second)
 	if err != nil || onWire.Received == 0 {
 		return "", errors.Join(err, fmt.Errorf("the metadata service answers nobody on the interfaces' wire: %s", onWire))
 	}
@@ -95,9 +86,9 @@ func isOf(sentence string, i site.Instance) bool {
 // its router answers the same way.
 func (s *show) keptFromMetadata(ctx context.Context, where, container string) error {
 	docker := s.docker(where)
-	role, err := docker(ctx, "exec", container, "sh", "-c", askRole)
+	role, err := docker(ctx, "exec", container, "sh", "-c", s.vendor.AskRole)
 	if err == nil && role != "" {
-		err = fmt.Errorf("%s could take the keys of vm1's role %q from %s", container, role, cluster.MetadataAddr)
+		err = fmt.Errorf("%s could take the keys of vm1's role %q from %s", container, role, s.vendor.Metadata)
 	}
 	if err != nil {
 		return err
@@ -106,14 +97,14 @@ func (s *show) keptFromMetadata(ctx context.Context, where, container string) er
 	if err != nil {
 		return err
 	}
-	router := about.Subnets[0].CIDR.Addr().Next().String()
+	router := s.vendor.Gateway(about.Subnets[0]).String()
 	out, err := docker(ctx, "exec", container, "ping", "-c", "2", "-W", "5", "-I", "eth0", router)
 	if err != nil {
 		return fmt.Errorf("%s pings its router by eth0: %w: %s", container, err, out)
 	}
-	_, err = docker(ctx, "exec", container, "ping", "-c", "1", "-W", "2", "-I", "eth0", cluster.MetadataAddr)
+	_, err = docker(ctx, "exec", container, "ping", "-c", "1", "-W", "2", "-I", "eth0", s.vendor.Metadata)
 	if err == nil {
-		return fmt.Errorf("%s gets an answer from %s by a socket that is bound to eth0", container, cluster.MetadataAddr)
+		return fmt.Errorf("%s gets an answer from %s by a socket that is bound to eth0", container, s.vendor.Metadata)
 	}
 	if _, ended := errors.AsType[*guest.ExitError](err); !ended {
 		return err

@@ -18,6 +18,7 @@ import (
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/lab/hyper"
 	"github.com/nicferry/nicferry/internal/lab/story"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -26,8 +27,10 @@ import (
 type show struct {
 	*story.Story
 	dir     string
-	ofCloud bool
+	vendor  *vendors.Vendor // of the cloud that the guests are instances of; nil is none
 	ofMetal bool
+	// platform: the lab is also the cloud's owner's; see cluster.Cloud.
+	platform bool
 
 	lab    *cluster.Cluster
 	before lab.Snapshot
@@ -53,8 +56,12 @@ func (s *show) guests() []string {
 func (s *show) bringUp(ctx context.Context) (string, error) {
 	begin := time.Now()
 	var err error
+	places := ports
+	if s.platform {
+		places = mostNICs
+	}
 	s.lab, err = cluster.Up(ctx, cluster.Options{
-		Dir: s.dir, Bin: s.Bin, Nodes: len(s.guests()), Ports: ports, MemoryMiB: guestMiB, Out: indented{s.Progress},
+		Dir: s.dir, Bin: s.Bin, Nodes: len(s.guests()), Ports: places, MemoryMiB: guestMiB, Out: indented{s.Progress},
 		Cloud: s.cloud(), Metal: s.metal(),
 	})
 	if errors.Is(err, hyper.ErrRuns) {

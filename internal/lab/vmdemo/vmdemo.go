@@ -15,6 +15,7 @@ import (
 	"github.com/nicferry/nicferry/internal/lab/hyper"
 	"github.com/nicferry/nicferry/internal/lab/promise"
 	"github.com/nicferry/nicferry/internal/lab/story"
+	"github.com/nicferry/nicferry/internal/lab/vendors"
 	"github.com/nicferry/nicferry/internal/virt"
 )
 
@@ -27,9 +28,10 @@ type Options struct {
 	// Dir is the lab's own directory, which is there only while the demo runs.
 	// Optional: DefaultDir. See hyper.Options for what it may be.
 	Dir string
-	// Cloud has the guests be instances of an emulated EC2, which the controller
-	// speaks to as to the real one. With Plant an interface is left in it too.
-	Cloud bool
+	// Cloud has the guests be instances of an emulated cloud of this vendor, which the
+	// controller speaks to as to the real one. With Plant an interface is left in it
+	// too.
+	Cloud *vendors.Vendor
 	// Metal has one guest play a physical host, whose cards are cut into VFs; not with
 	// Cloud.
 	Metal bool
@@ -62,7 +64,7 @@ func Run(ctx context.Context, opts Options) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, runTime, fmt.Errorf("the demo has run for %s, which is far too long", runTime))
 	defer cancel()
-	s := &show{Story: story.New(opts.Options), dir: opts.Dir, ofCloud: opts.Cloud, ofMetal: opts.Metal}
+	s := &show{Story: story.New(opts.Options), dir: opts.Dir, vendor: opts.Cloud, ofMetal: opts.Metal}
 	return s.Run(ctx, s.tell)
 }
 
@@ -101,7 +103,7 @@ func (s *show) inLab(ctx context.Context) (err error) {
 		}
 	}()
 	what, scenes := "bring two virtual machines up, with dockerd and nicferry-agent in each", s.scenes()
-	if s.ofCloud {
+	if s.vendor != nil {
 		what, scenes = what+", on a cloud of their own", s.cloudScenes()
 	}
 	opening := []story.Scene{{What: what, Play: s.bringUp}}
@@ -112,7 +114,7 @@ func (s *show) inLab(ctx context.Context) (err error) {
 	if err == nil {
 		s.before, err = s.settled(ctx)
 	}
-	if err == nil && !s.ofCloud { // whose NICs are none of ours to libvirt
+	if err == nil && s.vendor == nil { // whose NICs are none of ours to libvirt
 		s.strangers, err = story.Until(ctx, "libvirtd to tell of the guests' NICs", patience, func() (map[string]string, bool, error) {
 			all, err := promise.Strangers(ctx, s.lab)
 			return all, err == nil, err
@@ -129,7 +131,7 @@ func (s *show) inLab(ctx context.Context) (err error) {
 	}
 	fmt.Fprintln(s.Out, "          ✓ what must always hold of records, hypervisor and guests does, with containers and without")
 	leftErr := s.compare(ctx)
-	if s.ofCloud {
+	if s.vendor != nil {
 		leftErr = errors.Join(leftErr, s.account(ctx))
 	}
 	if leftErr != nil && !errors.Is(leftErr, story.ErrLeft) {

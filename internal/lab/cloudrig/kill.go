@@ -1,9 +1,10 @@
 //go:build linux
 
-package aws
+package cloudrig
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,19 +37,20 @@ func (s step) String() string {
 // mutating says whether the step is one that each life has.
 func (s step) mutating() bool { return !strings.HasPrefix(s.api, "Describe") }
 
-// shards is how many fleets share the steps.
-const shards = 2
-
-// The controller is killed before each call that a container's start and its end
-// make, and after each that changes something: the next one goes on, with the same
-// interface, and leaves nothing.
-func TestF01_KilledAtEachCall(t *testing.T) {
+// KilledAtEachCall: the controller is killed before each call that a container's start
+// and its end make, and after each that changes something: the next one goes on, with the
+// same interface, and leaves nothing. So many fleets share the steps, which are those of
+// calls that look too if the test says so.
+func (w World) KilledAtEachCall(t *testing.T, shards int, looks bool) {
 	t.Parallel()
 	for shard := range shards {
 		t.Run(fmt.Sprintf("shard %d of %d", shard+1, shards), func(t *testing.T) {
 			t.Parallel()
-			r := start(t, options{})
+			r := w.Start(t, Options{})
 			steps := r.steps()
+			if !looks {
+				steps = slices.DeleteFunc(steps, func(s step) bool { return !s.mutating() })
+			}
 			reached := 0
 			for n, s := range steps {
 				if n%shards != shard {
@@ -57,7 +59,7 @@ func TestF01_KilledAtEachCall(t *testing.T) {
 				t.Run(s.String(), func(t *testing.T) {
 					begin := time.Now()
 					in := *r
-					in.t = t
+					in.T = t
 					if in.killedAt(s) {
 						reached++
 					}
@@ -70,27 +72,27 @@ func TestF01_KilledAtEachCall(t *testing.T) {
 }
 
 // restart has a controller whose caches are empty.
-func (r *rig) restart() {
-	r.t.Helper()
-	r.do(r.KillController(r.t.Context()))
-	r.do(r.StartController(r.t.Context()))
+func (r *Rig) restart() {
+	r.T.Helper()
+	r.Must(r.KillController(r.T.Context()))
+	r.Must(r.StartController(r.T.Context()))
 }
 
 // steps are those of one life that nobody disturbs, by the cloud's log.
-func (r *rig) steps() (all []step) {
-	r.t.Helper()
+func (r *Rig) steps() (all []step) {
+	r.T.Helper()
 	vm1 := r.Agents[0]
 	r.restart()
-	begin := r.mark()
-	r.run(vm1, "web", "vpc")
-	eni := r.cardIs(vm1, "web")
+	begin := r.Mark()
+	r.Run(vm1, "web", "vpc")
+	eni := r.CardIs(vm1, "web")
 	r.settle()
-	end := r.mark()
-	r.remove(vm1, "web", eni)
+	end := r.Mark()
+	r.Remove(vm1, "web", eni)
 	for _, ending := range []bool{false, true} {
-		log, nth := r.site.Cloud.Log(begin)[:end-begin], map[string]int{}
+		log, nth := r.Site.Cloud.Log(begin)[:end-begin], map[string]int{}
 		if ending {
-			log = r.site.Cloud.Log(end)
+			log = r.Site.Cloud.Log(end)
 		}
 		for _, e := range log {
 			if e.API == "" {
@@ -109,70 +111,70 @@ func (r *rig) steps() (all []step) {
 }
 
 // settle waits until the controller calls no more.
-func (r *rig) settle() {
-	for n := -1; n != r.mark(); time.Sleep(300 * time.Millisecond) {
-		n = r.mark()
+func (r *Rig) settle() {
+	for n := -1; n != r.Mark(); time.Sleep(300 * time.Millisecond) {
+		n = r.Mark()
 	}
 }
 
 // killedAt kills the controller at a step of one life, and tells whether it came to
 // that: how often it looks depends on how fast all is.
-func (r *rig) killedAt(s step) bool {
-	r.t.Helper()
-	ctx, vm1 := r.t.Context(), r.Agents[0]
+func (r *Rig) killedAt(s step) bool {
+	r.T.Helper()
+	ctx, vm1 := r.T.Context(), r.Agents[0]
 	r.restart()
-	mark := r.mark()
+	mark := r.Mark()
 	fault := cloudsim.Fault{Verb: cloudsim.Slow, API: s.api, Nth: s.nth, After: s.after, Delay: nic.Duration(time.Hour)}
-	plan := func() string { return r.inject(fault)[0] }
+	plan := func() string { return r.Inject(fault)[0] }
 	name := ""
 	if !s.ending {
 		name = plan()
 	}
-	r.run(vm1, "web", "vpc")
+	r.Run(vm1, "web", "vpc")
 	if s.ending {
-		r.cardIs(vm1, "web")
+		r.CardIs(vm1, "web")
 		r.settle()
 		name = plan()
 		_, err := vm1.Docker(ctx, "rm", "-f", "web")
-		r.do(err)
+		r.Must(err)
 	}
 	struck := r.reaches(s, name)
 	if struck {
-		r.do(r.KillController(ctx))
+		r.Must(r.KillController(ctx))
 	}
-	r.site.Cloud.Clear(name)
+	r.Site.Cloud.Clear(name)
 	if struck {
-		r.do(r.StartController(ctx))
+		r.Must(r.StartController(ctx))
 	}
 	if !s.ending {
-		r.remove(vm1, "web", r.cardIs(vm1, "web"))
+		r.Remove(vm1, "web", r.CardIs(vm1, "web"))
 	}
-	r.do(fleet.Until(ctx, "nothing of ours to be left", func() error { return r.orphans(ctx) }))
-	r.made(mark, 1)
+	r.Must(fleet.Until(ctx, "nothing of ours to be left", func() error { return r.Orphans(ctx) }))
+	r.Made(mark, 1)
 	if !struck && s.mutating() {
-		r.t.Errorf("it did not come to that:\n%s", r.cloudLog(mark))
+		r.T.Errorf("it did not come to that:\n%s", r.CloudLog(mark))
 	}
 	return struck
 }
 
 // reaches waits until the fault has struck, and its call has taken place if it is to;
 // or until that is too late.
-func (r *rig) reaches(s step, fault string) (struck bool) {
-	r.t.Helper()
+func (r *Rig) reaches(s step, fault string) (struck bool) {
+	r.T.Helper()
 	done := func() bool {
 		if s.ending {
-			return r.orphans(r.t.Context()) == nil
+			return r.Orphans(r.T.Context()) == nil
 		}
-		claims := r.cli("get", "claims", "-o", "json")
+		claims := r.Tell("get", "claims", "-o", "json")
 		return strings.Contains(claims, `"phase": "bound"`)
 	}
 	begin := time.Now()
-	r.await(s.String(), func() bool {
-		struck = r.struck(fault)
+	r.Await(s.String(), func() bool {
+		struck = r.Struck(fault)
 		return struck || time.Since(begin) > 2*time.Second && done()
 	})
 	if struck && s.after {
-		r.await("the call to take effect", func() bool { return strings.Contains(r.cloudLog(0), "fault="+fault+" effect=true") })
+		r.Await("the call to take effect", func() bool { return strings.Contains(r.CloudLog(0), "fault="+fault+" effect=true") })
 	}
 	return struck
 }
