@@ -64,7 +64,7 @@ func alibaba() vendor {
 		trunks:   true,
 		floating: "haVips", floatingID: shape{aliyunHaVipID, "havip-bp1pi0c7mh4m1nqj2xr7s"},
 		mtu:      8500, // of the types that carry jumbo frames
-		prefixes: 10, groupQuota: 5,
+		prefixes: 10,
 		// Ours are nicferry.io/nic, cluster, node and claim, with one to spare.
 		tags: tagRules{most: 20, own: 5, value: 128, reserved: []string{"aliyun", "acs:"}, notInTexts: []string{"http://", "https://"}},
 	}

@@ -60,7 +60,7 @@ func amazon() vendor {
 		instanceID: shape{awsInstanceID, "i-0123456789abcdef0"},
 		region:     shape{awsRegion, "eu-central-1"}, zone: shape{awsZone, "eu-central-1a"},
 		endpoint: "https://ec2.eu-central-1.amazonaws.com", credentials: "the standard chain",
-		mtu: 9001, prefixes: 256, groupQuota: 5,
+		mtu: 9001, prefixes: 256,
 		// Ours are nicferry.io/nic, cluster, node and claim, and Name.
 		tags: tagRules{most: 50, own: 5, value: 256, reserved: []string{"aws:"}},
 	}

@@ -47,9 +47,7 @@ type vendor struct {
 	trunks bool
 	// prefixes is more than any NIC can have.
 	prefixes int
-	// groupQuota is how many groups a NIC has unless the account's quota is raised.
-	groupQuota int
-	tags       tagRules
+	tags     tagRules
 }
 
 // A shape is what a word must look like, such as the id of a subnet, with an example.
