@@ -122,3 +122,29 @@ func TestANetworkIsNotOfMembersAnyMore(t *testing.T) {
 		}
 	})
 }
+
+// F50: a controller that dies while members are on their way knows again which slots of
+// the trunk are promised: all that there are get used, and no more is made.
+func TestF50_MembersOfAControllerThatDies(t *testing.T) {
+	membersBubble(t, func(*nic.Network) {}, func(t *testing.T, r *rig) {
+		var all []nic.Claim
+		for _, c := range []string{"0001", "0002", "0003", "0004"} {
+			all = append(all, r.acquire(c, "vpc"))
+			r.wait(time.Millisecond)
+			r.crash()
+		}
+		ready, refused := 0, 0
+		r.wait(time.Minute)
+		for _, c := range all {
+			switch r.claim(c.ID).Phase {
+			case nic.ClaimReady:
+				ready++
+			case nic.ClaimRefused:
+				refused++
+			}
+		}
+		if made := r.cloud.Counts()[fake.OpCreate].Effects; ready != 3 || refused != 1 || made != 3 {
+			t.Errorf("%d are ready, %d refused, and %d NICs were made; want 3, 1 and 3", ready, refused, made)
+		}
+	})
+}

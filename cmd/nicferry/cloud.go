@@ -52,6 +52,10 @@ func (s *sheet) cloudNIC(c nic.CloudSpec) {
 	if c.Secondary > 0 {
 		s.field("Addresses for seats", strconv.Itoa(c.Secondary))
 	}
+	yes("Member of the instance's trunk", c.Trunk)
+	if len(c.Floating) > 0 {
+		s.field("Floating addresses", strings.Join(c.Floating, ", "))
+	}
 	yes("Public address", c.PublicIP)
 	yes("Forwards", c.Forwards)
 	for _, key := range slices.Sorted(maps.Keys(c.Tags)) {

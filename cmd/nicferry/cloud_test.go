@@ -27,6 +27,16 @@ func TestDescribeCloud(t *testing.T) {
 		{card{}, ""},
 		{newNetwork(api.NetworkView{Network: nic.Network{Name: "vpc", Cloud: nic.Cloud{Subnets: []string{"subnet-a"}, Shared: true}}}), "Shared: by containers of one tenant on a node"},
 		{
+			card{api.NICView{NIC: nic.NIC{ID: "nic-1", Spec: nic.Spec{Cloud: nic.CloudSpec{Zone: "a", Trunk: true, Floating: []string{"havip-1", "havip-2"}}}}}},
+			"Cloud: Zone: a Member of the instance's trunk: yes Floating addresses: havip-1, havip-2",
+		},
+		{
+			card{api.NICView{NIC: nic.NIC{ID: "nic-1", Spec: nic.Spec{Cloud: nic.CloudSpec{Zone: "a"}}, Seen: nic.Seen{
+				Device: nic.Device{Kind: nic.VLAN, Tag: 7, Trunk: nic.MAC{2, 0, 0, 0, 0, 9}},
+			}}}},
+			"Kind: vlan VLAN: 7 of trunk 02:00:00:00:00:09",
+		},
+		{
 			card{api.NICView{NIC: nic.NIC{ID: "nic-1", Carries: true, Seats: 2, Closed: true, Spec: nic.Spec{Cloud: nic.CloudSpec{Zone: "a", Secondary: 14}}}}},
 			"Seats: 2 taken of 14, and no more are given Cloud: Zone: a Addresses for seats: 14",
 		},

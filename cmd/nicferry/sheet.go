@@ -106,6 +106,9 @@ func (s *sheet) device(d nic.Device) {
 	s.section("Device")
 	s.field("Kind", string(d.Kind))
 	s.field("Parent", d.Parent)
+	if d.Tag != 0 {
+		s.field("VLAN", fmt.Sprintf("%d of trunk %s", d.Tag, d.Trunk))
+	}
 	if d.Bridge.Name != "" {
 		bridge := d.Bridge.Name
 		if d.Bridge.Owned {

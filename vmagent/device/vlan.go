@@ -82,7 +82,11 @@ func (m *Maker) whoHas(name string, d nic.Device, trunk link.Link) error {
 		return err
 	}
 	for _, l := range children {
-		if l.Kind == link.KindVLAN && l.VLAN == d.Tag {
+		switch {
+		case l.Kind != link.KindVLAN || l.VLAN != d.Tag:
+		case marked(l): // the cloud was quicker than we are
+			return fmt.Errorf("VLAN %d of trunk %q is still that of %s, which is being taken back", d.Tag, trunk.Name, l.Alias)
+		default:
 			return fmt.Errorf("interface %q %w: it is VLAN %d of trunk %q, which the cloud has given to this NIC: remove it", l.Name, ErrForeign, d.Tag, trunk.Name)
 		}
 	}

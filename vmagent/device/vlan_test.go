@@ -58,9 +58,14 @@ func TestMembersOfATrunkComeAndGo(t *testing.T) {
 		t.Errorf("their trunk is %+v", l)
 	}
 	other, taken := member(d.Trunk, 6)
+	if err := m.Ensure(t.Context(), other, taken); err == nil || !strings.Contains(err.Error(), `VLAN 6 of trunk "ens7" is still that of `+string(second)) {
+		t.Errorf("a number that another NIC has still: %v", err)
+	}
+	must(t, m.host.Set(byName(t, m, second.LinkName("nt")), link.Change{Alias: new("somebody's")}))
 	if err := m.Ensure(t.Context(), other, taken); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), `it is VLAN 6 of trunk "ens7"`) {
 		t.Errorf("a number that is taken: %v", err)
 	}
+	must(t, m.host.Set(byName(t, m, second.LinkName("nt")), link.Change{Alias: new(string(second))}))
 	h, err := link.Open(container(t))
 	must(t, err)
 	defer h.Close()
