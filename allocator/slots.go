@@ -22,11 +22,14 @@ type slots struct {
 	trips    *trips // what is kept for claims on the move
 	mu       sync.Mutex
 	promised map[nic.ID]pool.Machine
-	waiting  map[pool.Machine][]nic.ID // for a promise to come true or fall through
+	at       map[pool.Machine]map[nic.ID]struct{} // promised, by machine
+	waiting  map[pool.Machine][]nic.ID            // for a promise to come true or fall through
 }
 
 func newSlots(trips *trips) *slots {
-	return &slots{trips: trips, promised: map[nic.ID]pool.Machine{}, waiting: map[pool.Machine][]nic.ID{}}
+	return &slots{
+		trips: trips, promised: map[nic.ID]pool.Machine{}, at: map[pool.Machine]map[nic.ID]struct{}{}, waiting: map[pool.Machine][]nic.ID{},
+	}
 }
 
 // on returns who holds promises on m: NICs, and claims on the move.
@@ -39,8 +42,10 @@ func (s *slots) on(m pool.Machine) map[nic.ID]pool.Machine {
 // held is on for a caller that holds the lock, without what is kept for the NIC
 // but.
 func (s *slots) held(m pool.Machine, but nic.ID) map[nic.ID]pool.Machine {
-	held := maps.Clone(s.promised)
-	maps.DeleteFunc(held, func(_ nic.ID, at pool.Machine) bool { return at != m })
+	held := make(map[nic.ID]pool.Machine, len(s.at[m]))
+	for id := range s.at[m] {
+		held[id] = m
+	}
 	s.trips.on(m, but, held)
 	return held
 }
@@ -59,7 +64,7 @@ func (s *slots) promise(id nic.ID, holder nic.ClaimID, m pool.Machine, free int,
 		delete(others, slotOf(holder))
 	}
 	if free > len(others) {
-		s.promised[id] = m
+		s.give(id, m)
 		return true
 	}
 	if !slices.Contains(s.waiting[m], id) {
@@ -76,7 +81,7 @@ func (s *slots) reserve(id nic.ID, m pool.Machine, free int, before map[nic.ID]p
 	maps.Copy(others, before)
 	delete(others, id)
 	if free > len(others) {
-		s.promised[id] = m
+		s.give(id, m)
 		return true
 	}
 	return false
@@ -86,15 +91,34 @@ func (s *slots) reserve(id nic.ID, m pool.Machine, free int, before map[nic.ID]p
 func (s *slots) keep(id nic.ID, m pool.Machine) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.promised[id] = m
+	s.give(id, m)
 }
 
 // drop ends a NIC's promise, and returns the machine if it had one.
 func (s *slots) drop(id nic.ID) (pool.Machine, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.take(id)
+}
+
+// give and take are for who holds the lock.
+func (s *slots) give(id nic.ID, m pool.Machine) {
+	s.take(id)
+	s.promised[id] = m
+	if s.at[m] == nil {
+		s.at[m] = map[nic.ID]struct{}{}
+	}
+	s.at[m][id] = struct{}{}
+}
+
+func (s *slots) take(id nic.ID) (pool.Machine, bool) {
 	m, had := s.promised[id]
-	delete(s.promised, id)
+	if had {
+		delete(s.promised, id)
+		if delete(s.at[m], id); len(s.at[m]) == 0 {
+			delete(s.at, m)
+		}
+	}
 	return m, had
 }
 

@@ -173,7 +173,7 @@ type Publisher interface {
 // and so need not be asked about them for each NIC.
 type Roomy interface {
 	// Room is Limits for whoever needs room for so many NICs. Where it says that there
-	// is, it may be a minute old, and miss what others than the caller have plugged in
+	// is, it may be some minutes old, and miss what others than the caller have plugged in
 	// since: an attach has the last word. Where it says that there is not, it is as
 	// exact as Limits.
 	Room(ctx context.Context, instance nic.InstanceID, want int) (Limits, error)

@@ -67,7 +67,7 @@ Exit codes: 0 told to stop, 1 failed, 2 wrong flags or config.`,
 	cmd.Flags().StringVar(&format, "log-format", "", "text, json or auto (default: log.format of the config)")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(configCommand())
+	cmd.AddCommand(configCommand(), storeCommand())
 	manual.Add(cmd, "8")
 	return cmd
 }
@@ -106,7 +106,7 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	if err := os.MkdirAll(filepath.Dir(c.Store), 0o700); err != nil {
 		return fmt.Errorf("make the store's directory: %w", err)
 	}
-	records, err := boltstore.Open(ctx, c.Store, boltstore.Options{})
+	records, err := boltstore.Open(ctx, c.Store, boltstore.Options{Backups: true})
 	if err != nil {
 		return err
 	}

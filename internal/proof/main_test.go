@@ -12,6 +12,9 @@ func TestMain(m *testing.M) {
 	if job := os.Getenv(childEnv); job != "" {
 		os.Exit(runChild(job))
 	}
+	if job := os.Getenv(powerEnv); job != "" {
+		os.Exit(runPower(job))
+	}
 	lives := "15"
 	if long() {
 		lives = "500"

@@ -46,6 +46,8 @@ type Options struct {
 	// History is how many commits are kept for watches, since Open. Optional;
 	// 0: history.DefaultKeep.
 	History int
+	// Backups lets the file's owner back it up while it is open, by a socket beside it.
+	Backups bool
 	// NoSync leaves out the fsync of each commit. For tests of something else
 	// only: a power cut then loses commits or the file.
 	NoSync bool
@@ -70,6 +72,7 @@ type Store struct {
 	db       *bolt.DB
 	election *election.Election
 	log      *history.Log
+	hatch    *hatch // nil without Options.Backups
 
 	queue   chan *request
 	closing chan struct{}
@@ -90,9 +93,9 @@ var _ store.Store = (*Store)(nil)
 func Open(ctx context.Context, path string, opts Options) (*Store, error) {
 	file, err := openFile(ctx, path, opts.LockWait)
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, fmt.Errorf("open store: %w%s", err, advice(err))
 	}
-	db, now, err := load(path, file, opts.NoSync)
+	db, now, err := load(path, file, func(o *bolt.Options) { o.NoSync = opts.NoSync })
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
@@ -106,6 +109,11 @@ func Open(ctx context.Context, path string, opts Options) (*Store, error) {
 		state:   now,
 	}
 	s.election = election.New(election.Records{Get: s.Get, Commit: s.commit})
+	if opts.Backups {
+		if s.hatch, err = openHatch(s); err != nil {
+			return nil, fmt.Errorf("open store: %w", errors.Join(err, db.Close()))
+		}
+	}
 	go s.write()
 	return s, nil
 }
@@ -203,8 +211,13 @@ func (s *Store) Close() error {
 		s.log.Close()
 		close(s.closing)
 		<-s.stopped
+		if s.hatch != nil {
+			if err := s.hatch.close(); err != nil {
+				s.closed = fmt.Errorf("close the socket of store %s: %w", s.path, err)
+			}
+		}
 		if err := s.db.Close(); err != nil {
-			s.closed = fmt.Errorf("close store %s: %w", s.path, err)
+			s.closed = errors.Join(s.closed, fmt.Errorf("close store %s: %w", s.path, err))
 		}
 	})
 	return s.closed

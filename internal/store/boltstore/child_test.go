@@ -64,6 +64,9 @@ func runChild(job, path string) error {
 	if job == "fill" {
 		return fillDisk(ctx, path)
 	}
+	if job == "readonly" {
+		return onReadOnlyDisk(ctx, path)
+	}
 	s, err := boltstore.Open(ctx, path, boltstore.Options{})
 	if err != nil {
 		return err
@@ -140,4 +143,31 @@ func fillDisk(ctx context.Context, dir string) error {
 	}
 	fmt.Println("done")
 	return s.Close()
+}
+
+// onReadOnlyDisk opens a store on a disk that has become read-only, and one that is not
+// there. It runs in a mount namespace of its own, where dir is a directory.
+func onReadOnlyDisk(ctx context.Context, dir string) error {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4m"); err != nil {
+		return fmt.Errorf("mount a small disk: %w", err)
+	}
+	s, err := boltstore.Open(ctx, dir+"/store.db", boltstore.Options{})
+	if err == nil {
+		err = s.Close()
+	}
+	if err == nil {
+		err = unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"store.db", "new.db"} {
+		_, err := boltstore.Open(ctx, dir+"/"+name, boltstore.Options{})
+		fmt.Println(err)
+	}
+	if _, err := boltstore.Verify(ctx, dir+"/store.db", nil); err != nil {
+		return err
+	}
+	fmt.Println("done")
+	return nil
 }

@@ -45,10 +45,10 @@ func prepareFile(ctx context.Context, file *os.File, wait time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is not a regular file: %w", file.Name(), ErrForeign)
+	if err := regular(file, info); err != nil {
+		return err
 	}
-	if err := lock(ctx, file, wait); err != nil {
+	if err := lock(ctx, file, unix.LOCK_EX, wait); err != nil {
 		return err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
@@ -57,14 +57,21 @@ func prepareFile(ctx context.Context, file *os.File, wait time.Duration) error {
 	return nil
 }
 
+func regular(file *os.File, info fs.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file: %w", file.Name(), ErrForeign)
+	}
+	return nil
+}
+
 // lock takes the lock that bbolt takes again later, through the same open
 // file: what is verified in between cannot change.
-func lock(ctx context.Context, file *os.File, wait time.Duration) error {
+func lock(ctx context.Context, file *os.File, how int, wait time.Duration) error {
 	if wait == 0 {
 		wait = defaultLockWait
 	}
 	for end := time.Now().Add(wait); ; {
-		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
 		switch {
 		case err == nil:
 			return nil
@@ -97,6 +104,7 @@ func createFile(path string) (err error) {
 	if err != nil {
 		return err
 	}
+	db.AllocSize = allocSize
 	err = db.Update(makeBuckets)
 	if err := errors.Join(err, db.Close()); err != nil {
 		return err

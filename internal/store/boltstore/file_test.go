@@ -170,7 +170,7 @@ func TestF52_DamageIsNeverReadAsLess(t *testing.T) {
 	good = good[:(len(bytes.TrimRight(good, "\x00"))+4095)/4096*4096] // the rest is for growing
 	random := rand.New(rand.NewPCG(52, uint64(len(good))))
 	refused := 0
-	for i := range 600 {
+	for i := range 800 {
 		bad := damage(random, good, i)
 		if err := os.WriteFile(path, bad, 0o600); err != nil {
 			t.Fatal(err)
@@ -192,16 +192,16 @@ func TestF52_DamageIsNeverReadAsLess(t *testing.T) {
 		}
 	}
 	if refused < 200 {
-		t.Errorf("only %d of 600 damages were found", refused)
+		t.Errorf("only %d of 800 damages were found", refused)
 	}
-	t.Logf("%d of 600 damages refused", refused)
+	t.Logf("%d of 800 damages refused", refused)
 }
 
 // damage returns a copy of a file with one thing wrong.
 func damage(random *rand.Rand, good []byte, i int) []byte {
 	bad := bytes.Clone(good)
 	at := random.IntN(len(bad))
-	switch i % 6 {
+	switch i % 8 {
 	case 0: // one bit
 		bad[at] ^= 1 << random.IntN(8)
 	case 1: // one bit where most structure is: the first 64 bytes of a page
@@ -214,6 +214,10 @@ func damage(random *rand.Rand, good []byte, i int) []byte {
 		return bad[:at]
 	case 5: // a number is another
 		copy(bad[at/8*8:][:8], []byte{byte(random.IntN(40)), 0, 0, 0, 0, 0, 0, 0})
+	case 6: // one byte
+		bad[at] ^= 0xff
+	case 7: // one byte where most structure is
+		bad[at/4096*4096+random.IntN(64)] ^= 0xff
 	}
 	return bad
 }

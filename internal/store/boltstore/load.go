@@ -3,15 +3,17 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 
 	bolt "go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 )
 
 // load opens the database in a locked file, which it closes on error, and
 // checks all that is in it.
-func load(path string, file *os.File, noSync bool) (_ *bolt.DB, _ state, err error) {
+func load(path string, file *os.File, set func(*bolt.Options)) (_ *bolt.DB, _ state, err error) {
 	defer func() {
 		if err != nil {
 			_ = file.Close() // may be closed already
@@ -22,7 +24,7 @@ func load(path string, file *os.File, noSync bool) (_ *bolt.DB, _ state, err err
 		return nil, state{}, err
 	}
 	opts := boltOptions()
-	opts.NoSync = noSync
+	set(opts)
 	opts.OpenFile = func(string, int, os.FileMode) (*os.File, error) { return file, nil }
 	db, err := bolt.Open(path, 0o600, opts)
 	if err != nil {
@@ -49,7 +51,13 @@ func advice(err error) string {
 	case errors.Is(err, ErrForeign):
 		return "; it was left as it is: correct the path, or move the file away to begin with an empty store"
 	case errors.Is(err, ErrDamaged):
-		return "; it was left as it is: restore it from a backup, or move it away to begin with an empty store"
+		return "; it was left as it is: restore it from a backup (nicferryd store restore), or move it away to begin with an empty store"
+	case errors.Is(err, unix.EROFS):
+		return "; its disk is mounted read-only: find out why (dmesg), and mount it writable; until then nothing is given or taken back"
+	case errors.Is(err, unix.ENOSPC):
+		return "; its disk is full: make room there"
+	case errors.Is(err, fs.ErrPermission):
+		return "; give the file, and its directory, to the user that nicferryd runs as"
 	}
 	return ""
 }
