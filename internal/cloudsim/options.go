@@ -45,6 +45,9 @@ type Options struct {
 	Words func(action string, e *Error) string
 	// SmallestPage is how few results a page may be asked for; default 5.
 	SmallestPage int
+	// Reserved are the IPv4 addresses of each subnet that are nobody's; default is EC2's
+	// first four and last one.
+	Reserved Reserved
 	// Prefixes are what ids begin with, by what EC2's do, such as subnet.
 	Prefixes map[string]string
 	// Policy says who may do what; default is everybody everything.
@@ -53,7 +56,13 @@ type Options struct {
 	Plugger Plugger
 }
 
+// Reserved are so many addresses at each end of a subnet.
+type Reserved struct{ First, Last int }
+
 func (o Options) withDefaults() Options {
+	if o.Reserved == (Reserved{}) {
+		o.Reserved = Reserved{First: 4, Last: 1}
+	}
 	o.Region = cmp.Or(o.Region, "eu-central-1")
 	o.Account = cmp.Or(o.Account, "111122223333")
 	if o.Types == nil {

@@ -11,6 +11,8 @@ type space struct {
 	cidr, cidr6 netip.Prefix
 	size        uint32
 	free        int
+	// first and last are how many are reserved at each end.
+	first, last uint32
 	// owners are by the place of the address in the subnet; nil are reserved.
 	owners map[uint32]*eni
 	// inBlock counts those of each /28.
@@ -22,16 +24,19 @@ type space struct {
 // block is how many addresses an IPv4 prefix has.
 const block = 16
 
-// newSpace has the first four and the last address reserved, as in EC2.
-func newSpace(cidr, cidr6 netip.Prefix) *space {
+// newSpace has the first and the last addresses reserved, as many as it says.
+func newSpace(cidr, cidr6 netip.Prefix, reserved Reserved) *space {
 	s := &space{
-		cidr: cidr, cidr6: cidr6, size: 1 << (32 - cidr.Bits()),
+		cidr: cidr, cidr6: cidr6, size: 1 << (32 - cidr.Bits()), first: uint32(reserved.First), last: uint32(reserved.Last), //nolint:gosec // few
 		owners: map[uint32]*eni{}, inBlock: map[uint32]int{},
 		owners6: map[netip.Addr]*eni{}, blocks6: map[netip.Prefix]*eni{},
 	}
 	s.free = int(s.size)
-	for _, n := range []uint32{0, 1, 2, 3, s.size - 1} {
+	for n := range s.first {
 		s.take(n, nil)
+	}
+	for n := range s.last {
+		s.take(s.size-1-n, nil)
 	}
 	return s
 }
@@ -70,7 +75,7 @@ func (s *space) check(a netip.Addr) error {
 	if !a.Is4() || !s.cidr.Contains(a) {
 		return refuse("ip.outside")
 	}
-	if n := s.place(a); n < 4 || n == s.size-1 {
+	if n := s.place(a); n < s.first || n >= s.size-s.last {
 		return refuse("ip.reserved")
 	}
 	return nil

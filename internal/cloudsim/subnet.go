@@ -55,7 +55,7 @@ func (c *Cloud) AddSubnet(s Subnet) (Subnet, error) {
 	}
 	s.CIDR, s.CIDR6 = s.CIDR.Masked(), s.CIDR6.Masked()
 	s.ZoneID, s.Owner, s.Tags = c.zone(s.Zone).ID, c.opts.Account, s.Tags.clone()
-	made := &subnet{Subnet: s, n: c.next(), space: newSpace(s.CIDR, s.CIDR6)}
+	made := &subnet{Subnet: s, n: c.next(), space: newSpace(s.CIDR, s.CIDR6, c.opts.Reserved)}
 	c.subnets[s.ID] = made
 	return made.seen(), nil
 }

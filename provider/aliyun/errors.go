@@ -41,7 +41,7 @@ func rules() []rule {
 		}
 	}
 	all = append(all, special...)
-	add(provider.ErrNotFound, provider.ScopeNIC, "InvalidEniId.NotFound", "InvalidParameter.EniNotBelongTrunk")
+	add(provider.ErrNotFound, provider.ScopeNIC, "InvalidEniId.NotFound", "InvalidResourceId.NotFound", "InvalidParameter.EniNotBelongTrunk")
 	add(provider.ErrNotFound, provider.ScopeAddress, "InvalidIp.IpUnassigned", "InvalidAllocationId.NotFound", "InvalidHaVipId.NotFound")
 	add(provider.ErrElsewhere, provider.ScopeAddress, "InvalidIp.IpAssigned", "InvalidPrivateIpAddress.Duplicated", "InvalidAssociation.Duplicated")
 	add(provider.ErrBusy, provider.ScopeNIC,
@@ -66,7 +66,7 @@ func rules() []rule {
 	add(provider.ErrDenied, provider.ScopeNIC, "InvalidOperation.DetachPrimaryEniNotAllowed", "InvalidOperation.EniServiceManaged")
 	add(provider.ErrDenied, provider.ScopeAccount,
 		"Forbidden.RAM", "Forbidden.SubUser", "Forbidden.NotSupportRAM", "NoPermission",
-		"SignatureDoesNotMatch", "IncompleteSignature", "InvalidAccessKeyId.NotFound", "InvalidAccessKeyId.Inactive",
+		"SignatureDoesNotMatch", "IncompleteSignature", "InvalidAccessKeyId.NotFound",
 		"InvalidTimeStamp.Expired", "InvalidTimeStamp.Format", "InvalidSecurityToken.Malformed", "InvalidSecurityToken.Expired")
 	// A nonce is used where a request came twice, of which the first may have been heeded.
 	add(provider.ErrUnknown, provider.ScopeAccount, "InternalError", "ServiceUnavailable", "SignatureNonceUsed")

@@ -32,3 +32,8 @@ func TestCrowdOfStarts(t *testing.T)                { enitest.CrowdOfStarts(t, v
 func TestCreateOfWhatIsNew(t *testing.T)            { enitest.CreateOfWhatIsNew(t, vendor()) }
 func TestRoom(t *testing.T)                         { enitest.Room(t, vendor()) }
 func TestAttachByWhatWasSeen(t *testing.T)          { enitest.AttachByWhatWasSeen(t, vendor()) }
+
+func TestPublish(t *testing.T)            { enitest.Publish(t, vendor()) }
+func TestPublishLostReply(t *testing.T)   { enitest.PublishLostReply(t, vendor()) }
+func TestExpiredCredentials(t *testing.T) { enitest.ExpiredCredentials(t, vendor()) }
+func TestSlowAnswers(t *testing.T)        { enitest.SlowAnswers(t, vendor()) }

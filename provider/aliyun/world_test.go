@@ -6,8 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"testing"
 	"time"
+
+	sdk "github.com/aliyun/alibaba-cloud-sdk-go/services/ecs"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/internal/cloudsim/ecs"
@@ -60,6 +63,12 @@ func with(w *enitest.World, dial enitest.Dial, change func(*Options)) *Provider 
 	return p
 }
 
+// provided is a provider on the world, with its inside.
+func provided(w *enitest.World) *Provider {
+	w.Helper()
+	return with(w, enitest.Serve(w.T, handler(w)), func(*Options) {})
+}
+
 func open(t *testing.T, o cloudsim.Options) *enitest.World {
 	t.Helper()
 	return enitest.Open(t, vendor(), o)
@@ -78,4 +87,13 @@ func onLoopback(w *enitest.World) *enitest.World {
 	}
 	w.Provider = w.Another()
 	return w
+}
+
+func prefixOf(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+func typesInMemory() []cloudsim.InstanceType { return ecs.InstanceTypes() }
+
+// shownAt is an interface as ECS shows it, in that status at an instance.
+func shownAt(status, instance string) sdk.NetworkInterfaceSet {
+	return sdk.NetworkInterfaceSet{NetworkInterfaceId: "eni-1", Status: status, InstanceId: instance}
 }

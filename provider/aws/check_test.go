@@ -9,15 +9,16 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/eni/enitest"
 )
 
 // A check names what a network lacks, and makes nothing.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	w := open(t, cloudsim.Options{})
-	good := nic.Network{Name: "good", Cloud: nic.Cloud{Subnets: w.subnets[:], Groups: []string{w.group}}}
+	good := nic.Network{Name: "good", Cloud: nic.Cloud{Subnets: w.Nets[:], Groups: []string{w.Group}}}
 	bad := nic.Network{Name: "bad", Cloud: nic.Cloud{
-		Subnets: []string{"subnet-0123456789abcdef0"}, Groups: []string{"sg-0123456789abcdef0", w.group, w.group, w.group, w.group, w.group},
+		Subnets: []string{"subnet-0123456789abcdef0"}, Groups: []string{"sg-0123456789abcdef0", w.Group, w.Group, w.Group, w.Group, w.Group},
 	}}
 	said := map[provider.Verdict]string{}
 	for _, f := range w.Check(t.Context(), []nic.Network{good, bad}) {
@@ -25,8 +26,8 @@ func TestCheck(t *testing.T) {
 	}
 	for verdict, wants := range map[provider.Verdict][]string{
 		provider.Good: {
-			": permission ec2:DescribeSubnets", "good: permission ec2:CreateNetworkInterface", "good: group " + w.group,
-			"good: subnet " + w.subnets[2] + ": in zone eu-central-1b, ",
+			": permission ec2:DescribeSubnets", "good: permission ec2:CreateNetworkInterface", "good: group " + w.Group,
+			"good: subnet " + w.Nets[2] + ": in zone eu-central-1b, ",
 		},
 		provider.Bad:     {"bad: subnet subnet-0123456789abcdef0: there is none", "bad: group sg-0123456789abcdef0: there is none"},
 		provider.Unknown: {"bad: quota: 6 groups", ": permission ec2:AttachNetworkInterface: cannot be tried"},
@@ -49,9 +50,9 @@ func TestCheck(t *testing.T) {
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	w := open(t, cloudsim.Options{})
-	spec := nic.Spec{Cloud: nic.CloudSpec{Subnets: w.subnets[:2], Forwards: true}}
+	spec := nic.Spec{Cloud: nic.CloudSpec{Subnets: w.Nets[:2], Forwards: true}}
 	plan, err := w.Plan(t.Context(), spec, "m5.large")
-	w.must(err)
+	w.Must(err)
 	if plan.Fresh.NICs != 3 || plan.Fresh.Free != 2 || len(plan.Bounds) != 1 || plan.Bounds[0].Room < 400 || plan.Bounds[0].Room > 510 || len(plan.Calls) != 4 {
 		t.Errorf("%+v", plan)
 	}
@@ -73,7 +74,7 @@ func TestCheckNamesWhatIsNotPermitted(t *testing.T) {
 	t.Parallel()
 	for policies, want := range map[string]provider.Verdict{"read-only": provider.Bad, "read-only dynamic-eni": provider.Good} {
 		w := openGuarded(t, cloudsim.Options{}, strings.Fields(policies)...)
-		n := nic.Network{Name: "vpc", Cloud: nic.Cloud{Subnets: w.subnets[:1], Groups: []string{w.group}}}
+		n := nic.Network{Name: "vpc", Cloud: nic.Cloud{Subnets: w.Nets[:1], Groups: []string{w.Group}}}
 		got := provider.Verdict("")
 		for _, f := range w.Check(t.Context(), []nic.Network{n}) {
 			if f.About == "permission ec2:CreateNetworkInterface" {
@@ -95,7 +96,7 @@ func TestCheckTriesToAssign(t *testing.T) {
 	for policies, want := range map[string]provider.Verdict{"read-only dynamic-eni": provider.Bad, "read-only dynamic-eni secondary-ip": provider.Good} {
 		w := openGuarded(t, cloudsim.Options{}, strings.Fields(policies)...)
 		found := func(such nic.Cloud) (all []provider.Verdict) {
-			such.Subnets, such.Groups = w.subnets[:1], []string{w.group}
+			such.Subnets, such.Groups = w.Nets[:1], []string{w.Group}
 			for _, f := range w.Check(t.Context(), []nic.Network{{Name: "vpc", Cloud: such}}) {
 				if f.About == "permission ec2:AssignPrivateIpAddresses" {
 					all = append(all, f.Verdict)
@@ -106,7 +107,7 @@ func TestCheckTriesToAssign(t *testing.T) {
 		if got := found(nic.Cloud{Shared: true}); !slices.Equal(got, []provider.Verdict{provider.Unknown}) {
 			t.Errorf("%s: before there is a NIC it is %q", policies, got)
 		}
-		before := w.created(id(0)).Addrs
+		before := w.Created(enitest.ID(0)).Addrs
 		if got := found(nic.Cloud{}); len(got) > 0 {
 			t.Errorf("%s: where no address moves it is %q", policies, got)
 		}
@@ -115,9 +116,9 @@ func TestCheckTriesToAssign(t *testing.T) {
 				t.Errorf("%s: for %+v it is %q, want %q", policies, such, got, want)
 			}
 		}
-		all, err := w.Get(t.Context(), id(0))
-		if w.must(err); !slices.Equal(all[id(0)].Addrs, before) {
-			t.Errorf("%s: the NIC had %v, and has %v", policies, before, all[id(0)].Addrs)
+		all, err := w.Get(t.Context(), enitest.ID(0))
+		if w.Must(err); !slices.Equal(all[enitest.ID(0)].Addrs, before) {
+			t.Errorf("%s: the NIC had %v, and has %v", policies, before, all[enitest.ID(0)].Addrs)
 		}
 	}
 }

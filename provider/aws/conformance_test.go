@@ -1,27 +1,18 @@
 package aws
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/cloudsim"
-	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/providertest"
 )
-
-func kindOf(err error) error {
-	if e, ok := errors.AsType[*provider.Error](err); ok {
-		return e.Kind
-	}
-	return nil
-}
 
 // TestConformance: where everything happens at once.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	providertest.RunBubble(t, func(t *testing.T) *providertest.Rig { return open(t, cloudsim.Options{}).rig() })
+	providertest.RunBubble(t, func(t *testing.T) *providertest.Rig { return open(t, cloudsim.Options{}).Rig() })
 }
 
 // TestConformanceOnLoopback: what goes wrong on the wire goes wrong on real
@@ -32,7 +23,7 @@ func TestConformanceOnLoopback(t *testing.T) {
 		return strings.HasPrefix(name, "F03") || strings.HasSuffix(name, "/Denied") || name == "ListHasEveryNIC"
 	}
 	providertest.RunSome(t, lost, func(t *testing.T) *providertest.Rig {
-		rig := open(t, cloudsim.Options{}).onLoopback().rig()
+		rig := open(t, cloudsim.Options{}).onLoopback().Rig()
 		rig.Settle = func(*testing.T) { time.Sleep(time.Millisecond) }
 		return rig
 	})
@@ -42,7 +33,7 @@ func TestConformanceOnLoopback(t *testing.T) {
 func TestConformanceWithLatency(t *testing.T) {
 	t.Parallel()
 	providertest.RunBubble(t, func(t *testing.T) *providertest.Rig {
-		return open(t, cloudsim.Options{Latency: cloudsim.ObservedLatency(), Buckets: cloudsim.KnownBuckets(), EmptyPages: true}).rig()
+		return open(t, cloudsim.Options{Latency: cloudsim.ObservedLatency(), Buckets: cloudsim.KnownBuckets(), EmptyPages: true}).Rig()
 	})
 }
 
@@ -50,6 +41,6 @@ func TestConformanceWithLatency(t *testing.T) {
 func TestConformanceWithLag(t *testing.T) {
 	t.Parallel()
 	providertest.RunBubble(t, func(t *testing.T) *providertest.Rig {
-		return open(t, cloudsim.Options{Lag: cloudsim.Lag{Describe: cloudsim.Range{Max: 2 * time.Second}}}).rig()
+		return open(t, cloudsim.Options{Lag: cloudsim.Lag{Describe: cloudsim.Range{Max: 2 * time.Second}}}).Rig()
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/eni"
+	"github.com/nicferry/nicferry/provider/eni/enitest"
 )
 
 func TestCreate(t *testing.T) {
@@ -39,24 +40,24 @@ func TestCreate(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := open(t, cloudsim.Options{})
-				spec := w.spec(id(1))
+				spec := w.Spec(enitest.ID(1))
 				c.change(&spec)
 				for range 2 {
-					_, err := w.Create(t.Context(), spec)
-					w.must(err)
+					_, err := w.Provider.Create(t.Context(), spec)
+					w.Must(err)
 				}
-				all := w.ours()
+				all := w.Ours()
 				if len(all) != 1 || !c.want(all[0]) {
 					t.Fatalf("%+v", all)
 				}
 				tags := all[0].Tags
-				if tags[eni.TagNIC] != string(id(1)) || tags[eni.TagCluster] != "cl-1" || tags[eni.TagNode] != "web1" || tags[tagName] != "nicferry vpc" || tags["team"] != "web" {
+				if tags[eni.TagNIC] != string(enitest.ID(1)) || tags[eni.TagCluster] != "cl-1" || tags[eni.TagNode] != "web1" || tags[tagName] != "nicferry vpc" || tags["team"] != "web" {
 					t.Errorf("tags %v", tags)
 				}
-				if g := all[0].Groups; len(g) != 1 || g[0].ID != w.group {
+				if g := all[0].Groups; len(g) != 1 || g[0].ID != w.Group {
 					t.Errorf("groups %v", g)
 				}
-				seen := w.until(id(1), nic.StateAvailable)
+				seen := w.Until(enitest.ID(1), nic.StateAvailable)
 				for _, s := range seen.Subnets {
 					want := s.Prefix.Addr().Next()
 					if s.Prefix.Addr().Is6() {
@@ -81,10 +82,10 @@ func TestCreateRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
-		vpc, err := w.cloud.AddVPC(cloudsim.VPC{CIDR: addrPrefix("10.90.0.0/16")})
-		w.must(err)
-		foreign, err := w.cloud.AddGroup(cloudsim.SecurityGroup{Name: "theirs", Description: "theirs", VPC: vpc.ID})
-		w.must(err)
+		vpc, err := w.Cloud.AddVPC(cloudsim.VPC{CIDR: addrPrefix("10.90.0.0/16")})
+		w.Must(err)
+		foreign, err := w.Cloud.AddGroup(cloudsim.SecurityGroup{Name: "theirs", Description: "theirs", VPC: vpc.ID})
+		w.Must(err)
 		for name, change := range map[string]func(*nic.Spec){
 			"an id of nobody's":        func(s *nic.Spec) { s.NIC = "nic-*" },
 			"a MAC":                    func(s *nic.Spec) { s.MAC = nic.NewMAC() },
@@ -96,13 +97,13 @@ func TestCreateRefused(t *testing.T) {
 			"a reserved address":       func(s *nic.Spec) { s.Addrs = texted("10.80.0.1") },
 			"prefixes and many others": func(s *nic.Spec) { s.Cloud.Prefixes, s.Addrs = 1, texted("10.80.0.50", "10.80.0.51") },
 		} {
-			spec := w.spec(id(1))
+			spec := w.Spec(enitest.ID(1))
 			change(&spec)
-			if _, err := w.Create(t.Context(), spec); !errors.Is(err, provider.ErrInvalid) {
+			if _, err := w.Provider.Create(t.Context(), spec); !errors.Is(err, provider.ErrInvalid) {
 				t.Errorf("%s: %v; want invalid", name, err)
 			}
 		}
-		w.clean(0)
+		w.Clean(0)
 	})
 }
 
@@ -112,16 +113,16 @@ func TestForwardsIsFinished(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
-		spec := w.spec(id(1))
+		spec := w.Spec(enitest.ID(1))
 		spec.Cloud.Forwards = true
-		w.inject(cloudsim.Fault{Verb: cloudsim.ServerError, API: apiModifyInterface, Count: attempts})
-		if _, err := w.Create(t.Context(), spec); !errors.Is(err, provider.ErrUnknown) {
+		w.Inject(cloudsim.Fault{Verb: cloudsim.ServerError, API: apiModifyInterface, Count: attempts})
+		if _, err := w.Provider.Create(t.Context(), spec); !errors.Is(err, provider.ErrUnknown) {
 			t.Fatalf("%v; want unknown", err)
 		}
-		w.Provider = w.another()
-		_, err := w.Create(t.Context(), spec)
-		w.must(err)
-		if all := w.ours(); len(all) != 1 || all[0].SourceDestCheck {
+		w.Provider = w.Another()
+		_, err := w.Provider.Create(t.Context(), spec)
+		w.Must(err)
+		if all := w.Ours(); len(all) != 1 || all[0].SourceDestCheck {
 			t.Errorf("%+v", all)
 		}
 	})
@@ -133,15 +134,15 @@ func TestF01_CallsOfAStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
-		w.attached(id(1), w.place(0))
-		before := w.cloud.Counts()
-		_, err := w.Limits(t.Context(), w.instances[0])
-		w.must(err)
-		_, err = w.Place(t.Context(), w.unplaced(nic.PickMostFree, w.subnets[0]), w.node(0))
-		w.must(err)
-		w.attached(id(2), w.place(0))
+		w.Attached(enitest.ID(1), w.At(0))
+		before := w.Cloud.Counts()
+		_, err := w.Limits(t.Context(), w.VMs[0])
+		w.Must(err)
+		_, err = w.Place(t.Context(), w.Unplaced(nic.PickMostFree, w.Nets[0]), w.NodeOf(0))
+		w.Must(err)
+		w.Attached(enitest.ID(2), w.At(0))
 		calls := map[string]int{}
-		for api, n := range w.cloud.Counts() {
+		for api, n := range w.Cloud.Counts() {
 			if d := n.Calls - before[api].Calls; d > 0 {
 				calls[api] = d
 			}
@@ -186,21 +187,21 @@ func TestLimitsOfCardZero(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := open(t, cloudsim.Options{})
-		big := w.instance("p4d.24xlarge")
+		big := w.Instance("p4d.24xlarge")
 		limits, err := w.Limits(t.Context(), big)
 		if err != nil || limits.NICs != 15 || limits.Free != 14 {
 			t.Errorf("%+v, %v; want card 0's", limits, err)
 		}
-		w.created(id(1))
-		before := w.cloud.Counts()[apiDescribeTypes].Calls
-		w.inject(cloudsim.Fault{Verb: cloudsim.Limit, API: apiAttachInterface})
+		w.Created(enitest.ID(1))
+		before := w.Cloud.Counts()[apiDescribeTypes].Calls
+		w.Inject(cloudsim.Fault{Verb: cloudsim.Limit, API: apiAttachInterface})
 		at := nic.Place{Node: "big", Instance: big}
-		if _, err := w.Attach(t.Context(), id(1), at); !errors.Is(err, provider.ErrExhausted) {
+		if _, err := w.Provider.Attach(t.Context(), enitest.ID(1), at); !errors.Is(err, provider.ErrExhausted) {
 			t.Errorf("%v; want exhausted", err)
 		}
-		_, err = w.Attach(t.Context(), id(1), at)
-		w.must(err)
-		if n := w.cloud.Counts()[apiDescribeTypes].Calls - before; n != 1 {
+		_, err = w.Provider.Attach(t.Context(), enitest.ID(1), at)
+		w.Must(err)
+		if n := w.Cloud.Counts()[apiDescribeTypes].Calls - before; n != 1 {
 			t.Errorf("the type was asked for %d times after the limit was met; want once", n)
 		}
 	})

@@ -18,19 +18,19 @@ func TestCallsGranted(t *testing.T) {
 			o := w.options()
 			o.Calls = calls
 			p, err := New(t.Context(), o)
-			w.must(err)
+			w.Must(err)
 			if got := p.Info().Rates.Create; got != want {
 				t.Errorf("calls %d: rate %+v, want %+v", calls, got, want)
 			}
 			begin := time.Now()
 			for range want.Burst - 1 { // the pace stays a little below
-				w.must(p.cloud.pace.Take(t.Context(), apiCreateInterface))
+				w.Must(p.cloud.pace.Take(t.Context(), apiCreateInterface))
 			}
 			if took := time.Since(begin); took != 0 {
 				t.Errorf("calls %d: %d calls waited for %s", calls, want.Burst-1, took)
 			}
 			for range int(want.PerSecond) {
-				w.must(p.cloud.pace.Take(t.Context(), apiCreateInterface))
+				w.Must(p.cloud.pace.Take(t.Context(), apiCreateInterface))
 			}
 			if took := time.Since(begin); took < time.Second || took > 1100*time.Millisecond {
 				t.Errorf("calls %d: a second's worth took %s", calls, took)

@@ -37,18 +37,18 @@ func openGuarded(t *testing.T, o cloudsim.Options, names ...string) *world {
 	account.Attach(admin, "role/admin", all)
 	o.Policy = account
 	w := open(t, o)
-	words := strings.NewReplacer("REGION", account.Region, "ACCOUNT", account.ID, "CLUSTER", "cl-1", "vpc/VPC", "vpc/"+w.vpc)
+	words := strings.NewReplacer("REGION", account.Region, "ACCOUNT", account.ID, "CLUSTER", "cl-1", "vpc/VPC", "vpc/"+w.VPC)
 	var policies []iam.Document
 	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join("../../examples/aws/iam", name+".json"))
-		w.must(err)
+		w.Must(err)
 		p, err := iam.Parse([]byte(words.Replace(string(text))))
-		w.must(err)
+		w.Must(err)
 		policies = append(policies, p)
 	}
 	account.Attach(testKey, "role/nicferryd", policies...)
-	for _, id := range w.instances {
-		w.must(w.cloud.CreateTags(t.Context(), cloudsim.Call{Caller: admin}, []string{string(id)}, cloudsim.Tags{eni.TagCluster: "cl-1"}))
+	for _, id := range w.VMs {
+		w.Must(w.Cloud.CreateTags(t.Context(), cloudsim.Call{Caller: admin}, []string{string(id)}, cloudsim.Tags{eni.TagCluster: "cl-1"}))
 	}
 	return w
 }
@@ -57,7 +57,7 @@ func openGuarded(t *testing.T, o cloudsim.Options, names ...string) *world {
 func TestS3_ThePoliciesWeShipAreEnough(t *testing.T) {
 	t.Parallel()
 	providertest.RunBubble(t, func(t *testing.T) *providertest.Rig {
-		return openGuarded(t, cloudsim.Options{}, "read-only", "dynamic-eni", "secondary-ip", "eip").rig()
+		return openGuarded(t, cloudsim.Options{}, "read-only", "dynamic-eni", "secondary-ip", "eip").Rig()
 	})
 }
 
@@ -71,28 +71,28 @@ type strangers struct {
 func (w *world) strangers() (o strangers) {
 	w.Helper()
 	ctx, root := w.Context(), cloudsim.Call{Caller: admin}
-	foreign, err := w.cloud.CreateInterface(ctx, root, cloudsim.CreateInterface{Subnet: w.subnets[0], Tags: cloudsim.Tags{"nicferry.io/nic": "x", eni.TagCluster: "other"}})
-	w.must(err)
+	foreign, err := w.Cloud.CreateInterface(ctx, root, cloudsim.CreateInterface{Subnet: w.Nets[0], Tags: cloudsim.Tags{"nicferry.io/nic": "x", eni.TagCluster: "other"}})
+	w.Must(err)
 	o.second = "10.80.0.200"
-	_, err = w.cloud.AssignIPv4(ctx, root, cloudsim.AssignIPv4{Interface: foreign.ID, Addrs: []netip.Addr{netip.MustParseAddr(o.second)}})
-	w.must(err)
-	plugged, err := w.cloud.CreateInterface(ctx, root, cloudsim.CreateInterface{Subnet: w.subnets[0]})
-	w.must(err)
-	o.ours.instance, o.ours.subnet = string(w.instances[0]), w.subnets[0]
-	a, err := w.cloud.AttachInterface(ctx, root, cloudsim.AttachInterface{Interface: plugged.ID, Instance: o.ours.instance, Device: 1})
-	w.must(err)
-	others, err := w.cloud.AddInstances(cloudsim.RunInstances{Type: "m5.large", Subnet: w.subnets[0]})
-	w.must(err)
-	vpc, err := w.cloud.AddVPC(cloudsim.VPC{CIDR: netip.MustParsePrefix("10.99.0.0/16")})
-	w.must(err)
-	elsewhere, err := w.cloud.AddSubnet(cloudsim.Subnet{VPC: vpc.ID, Zone: "eu-central-1a", CIDR: netip.MustParsePrefix("10.99.0.0/24")})
-	w.must(err)
-	address, err := w.cloud.AllocateAddress(ctx, root, cloudsim.NewAddress{})
-	w.must(err)
-	own, err := w.Provider.cloud.api.AllocateAddress(ctx, &sdk.AllocateAddressInput{TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeElasticIp, Tags: tagged(eni.TagCluster, "cl-1")}}})
-	w.must(err)
+	_, err = w.Cloud.AssignIPv4(ctx, root, cloudsim.AssignIPv4{Interface: foreign.ID, Addrs: []netip.Addr{netip.MustParseAddr(o.second)}})
+	w.Must(err)
+	plugged, err := w.Cloud.CreateInterface(ctx, root, cloudsim.CreateInterface{Subnet: w.Nets[0]})
+	w.Must(err)
+	o.ours.instance, o.ours.subnet = string(w.VMs[0]), w.Nets[0]
+	a, err := w.Cloud.AttachInterface(ctx, root, cloudsim.AttachInterface{Interface: plugged.ID, Instance: o.ours.instance, Device: 1})
+	w.Must(err)
+	others, err := w.Cloud.AddInstances(cloudsim.RunInstances{Type: "m5.large", Subnet: w.Nets[0]})
+	w.Must(err)
+	vpc, err := w.Cloud.AddVPC(cloudsim.VPC{CIDR: netip.MustParsePrefix("10.99.0.0/16")})
+	w.Must(err)
+	elsewhere, err := w.Cloud.AddSubnet(cloudsim.Subnet{VPC: vpc.ID, Zone: "eu-central-1a", CIDR: netip.MustParsePrefix("10.99.0.0/24")})
+	w.Must(err)
+	address, err := w.Cloud.AllocateAddress(ctx, root, cloudsim.NewAddress{})
+	w.Must(err)
+	own, err := w.inside().cloud.api.AllocateAddress(ctx, &sdk.AllocateAddressInput{TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeElasticIp, Tags: tagged(eni.TagCluster, "cl-1")}}})
+	w.Must(err)
 	o.nic, o.attachment, o.instance, o.subnet, o.address = foreign.ID, a.ID, others[0].ID, elsewhere.ID, address.Allocation
-	o.ours.nic, o.ours.address = w.created("nic-0000000000000001").ProviderID, *own.AllocationId
+	o.ours.nic, o.ours.address = w.Created("nic-0000000000000001").ProviderID, *own.AllocationId
 	return o
 }
 
@@ -103,8 +103,8 @@ func TestS3_ThePoliciesWeShipTouchNothingOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := openGuarded(t, cloudsim.Options{}, "read-only", "dynamic-eni", "secondary-ip", "eip")
 		o := w.strangers()
-		w.refuseAll(touching(t.Context(), w.Provider.cloud.api, o))
-		w.refuseAll(claiming(t.Context(), w.Provider.cloud.api, o))
+		w.refuseAll(touching(t.Context(), w.inside().cloud.api, o))
+		w.refuseAll(claiming(t.Context(), w.inside().cloud.api, o))
 	})
 }
 
@@ -195,11 +195,11 @@ func TestS3_AMissingPermissionIsNamed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := openGuarded(t, cloudsim.Options{}, "read-only")
-		_, err := w.Create(t.Context(), w.spec("nic-0000000000000001"))
+		_, err := w.Provider.Create(t.Context(), w.Spec("nic-0000000000000001"))
 		if !errors.Is(err, provider.ErrDenied) || !strings.Contains(err.Error(), "ec2:CreateNetworkInterface") || !strings.Contains(err.Error(), "role/nicferryd") {
 			t.Errorf("%v; want it denied, with the action and who was refused", err)
 		}
-		if n := len(w.ours()); n != 0 {
+		if n := len(w.Ours()); n != 0 {
 			t.Errorf("%d NICs of ours were made", n)
 		}
 	})

@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/nicferry/nicferry/internal/cloudsim"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/eni/enitest"
 )
 
 func TestWrongRegion(t *testing.T) {
@@ -33,29 +33,12 @@ func TestClockSkew(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := open(t, cloudsim.Options{})
-				w.inject(cloudsim.Fault{Verb: cloudsim.ClockSkew, Delay: nic.Duration(off)})
-				w.live(id(1), func() {})
-				w.clean(1)
+				w.Inject(cloudsim.Fault{Verb: cloudsim.ClockSkew, Delay: nic.Duration(off)})
+				w.Live(enitest.ID(1), func() {})
+				w.Clean(1)
 			})
 		})
 	}
-}
-
-func TestExpiredCredentials(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := open(t, cloudsim.Options{})
-		w.created(id(1))
-		time.Sleep(48 * time.Hour)
-		for verb, err := range map[string]error{
-			"list":   func() error { _, err := w.List(t.Context()); return err }(),
-			"delete": w.Delete(t.Context(), id(1)),
-		} {
-			if !errors.Is(err, provider.ErrDenied) {
-				t.Errorf("%s: %v; want denied", verb, err)
-			}
-		}
-	})
 }
 
 // TestDeniedNamesTheAction: whoever reads it knows what to allow.
@@ -83,32 +66,4 @@ func TestNoRegion(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-// TestSlowAnswers: a call ends with its context, and without one before worstCall
-// for each thing it does.
-func TestSlowAnswers(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		w := open(t, cloudsim.Options{})
-		w.inject(cloudsim.Fault{Verb: cloudsim.Slow, Count: -1, Delay: nic.Duration(time.Hour)})
-		for verb, call := range map[string]func(context.Context) error{
-			"create": func(ctx context.Context) error { _, err := w.Create(ctx, w.spec(id(1))); return err },
-			"list":   func(ctx context.Context) error { _, err := w.List(ctx); return err },
-			"limits": func(ctx context.Context) error { _, err := w.Limits(ctx, w.instances[0]); return err },
-		} {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			begin := time.Now()
-			err := call(ctx)
-			cancel()
-			if !errors.Is(err, provider.ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) != 5*time.Second {
-				t.Errorf("%s: %v after %s", verb, err, time.Since(begin))
-			}
-			begin = time.Now()
-			if err := call(t.Context()); !errors.Is(err, provider.ErrUnknown) || time.Since(begin) > worstCall+attemptTime*attempts {
-				t.Errorf("%s: %v after %s", verb, err, time.Since(begin))
-			}
-		}
-		time.Sleep(time.Hour) // the cloud lets go of them
-	})
 }

@@ -34,7 +34,7 @@ var refusalsOfAddresses = map[string]func(*world) call{
 	},
 	"ip.outside":  func(w *world) call { return assign(w.create(), "PrivateIpAddress.1", "10.0.2.9") },
 	"ip6.outside": func(w *world) call { return on("AssignIpv6Addresses", w.create(), "Ipv6Address.1", "fd01::9") },
-	"ip.reserved": func(w *world) call { return assign(w.create(), "PrivateIpAddress.1", "10.0.1.1") },
+	"ip.reserved": func(w *world) call { return assign(w.create(), "PrivateIpAddress.1", "10.0.1.253") },
 	"ip.nomove": func(w *world) call {
 		w.create("PrivateIpAddress.1", "10.0.1.9")
 		return assign(w.create(), "PrivateIpAddress.1", "10.0.1.9")

@@ -229,6 +229,7 @@ var refusalsOfInterfaces = map[string]func(*world) call{
 		tiny := w.subnet(w.vpc, "cn-hangzhou-a", "10.0.9.0/28")
 		w.create("VSwitchId", tiny, "SecondaryPrivateIpAddressCount", "3")
 		w.create("VSwitchId", tiny, "SecondaryPrivateIpAddressCount", "3")
+		w.create("VSwitchId", tiny, "SecondaryPrivateIpAddressCount", "3")
 		return w.creating("VSwitchId", tiny, "SecondaryPrivateIpAddressCount", "3")
 	},
 	"subnet.blocks": func(w *world) call {

@@ -14,6 +14,7 @@ func Shape(o cloudsim.Options) cloudsim.Options {
 	o.SmallestPage = 1
 	o.Asynchronous = true
 	o.Words = func(action string, e *cloudsim.Error) string { return refusalOf(action, e).Code }
+	o.Reserved = cloudsim.Reserved{First: 1, Last: 3} // [D CreateVSwitch]
 	o.Prefixes = map[string]string{"subnet": "vsw", "eipalloc": "eip"}
 	if o.Types == nil {
 		o.Types = InstanceTypes()

@@ -73,7 +73,7 @@ func SubnetFull(t *testing.T, v *Vendor) {
 		w := Open(t, v, cloudsim.Options{})
 		small, err := w.Cloud.AddSubnet(cloudsim.Subnet{VPC: w.VPC, Zone: w.Zones[0], CIDR: netip.MustParsePrefix("10.80.9.0/28")})
 		w.Must(err)
-		_, err = w.Cloud.Plant(cloudsim.Foreign{Subnet: small.ID, Count: 8})
+		_, err = w.Cloud.Plant(cloudsim.Foreign{Subnet: small.ID, Count: small.Free - 3})
 		w.Must(err)
 		try := func(n int) error {
 			spec := w.Unplaced(nic.PickMostFree, small.ID)
