@@ -33,7 +33,7 @@ iperf3 and sockperf must be there: scripts/install-deps vm bench.`,
 		RunE:    b.run,
 	}
 	b.lab.flags(cmd)
-	b.benchReport.flags(cmd, &b.opts.Settings, 5, "rounds of traffic; VFs are moved four times as often", "build/bench-sriov", vfbench.Parts())
+	b.benchReport.flags(cmd, &b.opts.Settings, 5, "rounds of traffic; VFs are moved eight times as often", "build/bench-sriov", vfbench.Parts())
 	cmd.Flags().StringVar(&b.opts.Mover, "mover", "", "the static program that moves a VF, of e2e/sriov/vfmove")
 	cmd.Flags().StringVar(&b.opts.Doc, "doc", "", "a file that gets the report too, with the plots beside it")
 	return cmd

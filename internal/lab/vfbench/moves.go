@@ -33,7 +33,7 @@ const (
 var rows = map[string]string{"floor": floor, "held": ours, "rebound": anew}
 
 // perRound is how often a VF is moved each way in a round of all: it takes little.
-const perRound = 4
+const perRound = 8
 
 // The VF that is moved is none of network vf100, which the containers are on.
 const (
