@@ -103,7 +103,7 @@ func onClouds() []suite {
 			About:    "the provider for Alibaba Cloud through the SDK, and the door of the cloud in memory that speaks as ECS and VPC do",
 			Packages: []string{"./internal/cloudsim/ecs/...", "./provider/aliyun/..."},
 			Budget:   2 * time.Minute,
-			Minimum:  585,
+			Minimum:  780,
 		},
 	}
 }
