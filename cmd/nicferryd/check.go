@@ -20,7 +20,6 @@ import (
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/daemon"
 	"github.com/nicferry/nicferry/internal/store"
-	"github.com/nicferry/nicferry/internal/store/boltstore"
 	"github.com/nicferry/nicferry/internal/store/memstore"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
@@ -156,10 +155,15 @@ const storeWait = 2 * time.Second
 // ids are records that have the clusters' ids, and whether they are the true ones. A
 // store that is not there is not made.
 func ids(ctx context.Context, c *conf.Controller, clouds []conf.Provider, cluster string) (records store.Store, known bool, err error) {
-	if _, err := os.Stat(c.Store); cluster == "" && !errors.Is(err, fs.ErrNotExist) {
+	there := c.Etcd != nil
+	if !there {
+		_, err := os.Stat(c.Store)
+		there = !errors.Is(err, fs.ErrNotExist)
+	}
+	if cluster == "" && there {
 		within, cancel := context.WithTimeout(ctx, storeWait)
 		defer cancel()
-		records, err := boltstore.Open(within, c.Store, boltstore.Options{})
+		records, err := openStore(within, c)
 		switch {
 		case err == nil:
 			return records, true, nil
