@@ -43,6 +43,12 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Rev, error) 
 		return 0, err
 	case errors.Is(err, rpctypes.ErrTooManyOps):
 		return 0, fmt.Errorf("commit of %d ops, for which etcd's --max-txn-ops must be at least %d (its default is 128): %w", len(ops), len(ops)+1, err)
+	case tooLarge(err):
+		bytes := 0
+		for _, op := range ops {
+			bytes += len(op.Key) + len(op.Value)
+		}
+		return 0, fmt.Errorf("commit of %d bytes is too large for etcd's --max-request-bytes (its default is 1.5 MiB): %w", bytes, err)
 	case err != nil:
 		return 0, fmt.Errorf("commit: %w", err)
 	}

@@ -47,3 +47,10 @@ func away(err error) bool {
 		return false
 	}
 }
+
+// tooLarge says whether etcd takes no request of that size: it says so itself, or, where
+// much more was sent, what it hears with.
+func tooLarge(err error) bool {
+	var of rpctypes.EtcdError
+	return errors.Is(err, rpctypes.ErrRequestTooLarge) || !errors.As(err, &of) && status.Code(err) == codes.ResourceExhausted
+}
