@@ -23,6 +23,7 @@ import (
 	"github.com/nicferry/nicferry/internal/store/boltstore"
 	"github.com/nicferry/nicferry/internal/store/etcdstore"
 	"github.com/nicferry/nicferry/internal/store/fenced"
+	"github.com/nicferry/nicferry/internal/store/transfer"
 )
 
 // openStore opens what the config says.
@@ -37,7 +38,14 @@ func openStore(ctx context.Context, c *conf.Controller) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return etcdstore.Open(ctx, opts)
+	records, err := etcdstore.Open(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := transfer.Unfinished(ctx, records); err != nil {
+		return nil, errors.Join(fmt.Errorf("records in etcd: %w", err), records.Close())
+	}
+	return records, nil
 }
 
 func etcdOptions(c *conf.Controller) (opts etcdstore.Options, err error) {
@@ -170,6 +178,7 @@ type standby struct{ records store.Store }
 func (s standby) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := &api.Error{Code: api.CodeUnavailable, Message: "this controller stands by; " + s.leader(r.Context())}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set(api.StandbyHeader, "1")
 	w.Header().Set("Connection", "close") // it is about to be another's
 	w.WriteHeader(e.Code.Status())
 	_ = json.NewEncoder(w).Encode(e) // whoever has hung up does not want it
