@@ -58,6 +58,10 @@ type Options struct {
 	Sweep *Sweep
 	// Observer is told of what happens; optional.
 	Observer Observer
+	// Holds is asked directly before each call that changes something at a provider
+	// whether this controller still leads; an error is why the call is not made. Where
+	// only one process can have the store it is not needed. Optional.
+	Holds func(context.Context) error
 	// MaxClaims is how many claims a node may have; default 20,000.
 	MaxClaims int
 }
@@ -86,6 +90,9 @@ func (opts *Options) setDefaults() {
 	}
 	if opts.Observer == nil {
 		opts.Observer = blind{}
+	}
+	if opts.Holds == nil {
+		opts.Holds = func(context.Context) error { return nil }
 	}
 	if opts.MaxClaims == 0 {
 		opts.MaxClaims = maxClaims

@@ -3,6 +3,7 @@ package allocator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nicferry/nicferry/nic"
@@ -28,6 +29,7 @@ type paced struct {
 	provider.Provider
 	verbs  map[string]*pacer
 	waited func(verb string) // is told of each that has to wait
+	holds  func(context.Context) error
 }
 
 // newPaced paces p. wake has a NIC worked on, whose turn it is; node says which
@@ -38,7 +40,7 @@ func newPaced(p provider.Provider, node func(nic.ID) string, wake func(nic.ID)) 
 	for verb, rate := range map[string]provider.Rate{opCreate: r.Create, opAttach: r.Attach, opDetach: r.Detach, opDelete: r.Delete} {
 		verbs[verb] = newPacer(rate, node, wake)
 	}
-	return &paced{p, verbs, func(string) {}}
+	return &paced{p, verbs, func(string) {}, func(context.Context) error { return nil }}
 }
 
 // Unwrap is for provider.As.
@@ -58,14 +60,26 @@ func (p *paced) turn(verb string, id nic.ID, pass func(nic.ID) bool) error {
 	}
 }
 
-func (p *paced) call(verb string, id nic.ID, do func() error) error {
+func (p *paced) call(ctx context.Context, verb string, id nic.ID, do func() error) error {
 	pacer := p.verbs[verb]
 	if err := p.turn(verb, id, pacer.pass); err != nil {
 		return err
 	}
+	if err := p.holds(ctx); err != nil {
+		return notLeading(p.Info().Name, verb, id, err)
+	}
 	err := do()
 	pacer.heard(err)
 	return err
+}
+
+// notLeading is the error of a call that was not made, because another controller may
+// make it.
+func notLeading(providerName, verb string, id nic.ID, err error) error {
+	return &provider.Error{
+		Kind: provider.ErrThrottled, Scope: provider.ScopeAccount, Provider: providerName, Op: verb, ID: id, RetryAfter: turnAgain,
+		Err: fmt.Errorf("%w: %w", errTurn, err),
+	}
 }
 
 // book waits for the NIC's turn to be created, and keeps it for the call.
@@ -76,24 +90,24 @@ func (p *paced) unbook(id nic.ID) { p.verbs[opCreate].refund(id, time.Now()) }
 
 // Create is the provider's.
 func (p *paced) Create(ctx context.Context, spec nic.Spec) (seen nic.Seen, err error) {
-	err = p.call(opCreate, spec.NIC, func() error { seen, err = p.Provider.Create(ctx, spec); return err })
+	err = p.call(ctx, opCreate, spec.NIC, func() error { seen, err = p.Provider.Create(ctx, spec); return err })
 	return seen, err
 }
 
 // Attach is the provider's.
 func (p *paced) Attach(ctx context.Context, id nic.ID, place nic.Place) (seen nic.Seen, err error) {
-	err = p.call(opAttach, id, func() error { seen, err = p.Provider.Attach(ctx, id, place); return err })
+	err = p.call(ctx, opAttach, id, func() error { seen, err = p.Provider.Attach(ctx, id, place); return err })
 	return seen, err
 }
 
 // Detach is the provider's.
 func (p *paced) Detach(ctx context.Context, id nic.ID, instance nic.InstanceID) error {
-	return p.call(opDetach, id, func() error { return p.Provider.Detach(ctx, id, instance) })
+	return p.call(ctx, opDetach, id, func() error { return p.Provider.Detach(ctx, id, instance) })
 }
 
 // Delete is the provider's.
 func (p *paced) Delete(ctx context.Context, id nic.ID) error {
-	return p.call(opDelete, id, func() error { return p.Provider.Delete(ctx, id) })
+	return p.call(ctx, opDelete, id, func() error { return p.Provider.Delete(ctx, id) })
 }
 
 // stop ends the timer.
@@ -114,6 +128,7 @@ func (a *Allocator) pace(providers map[string]provider.Provider) map[string]prov
 	for name, p := range providers {
 		paced := newPaced(observed{p, name, a.opts.Observer}, a.nodeOf, func(id nic.ID) { a.queue.Wake(nicKey(id)) })
 		paced.waited = func(verb string) { a.opts.Observer.Waited(name, verb) }
+		paced.holds = a.opts.Holds
 		all[name] = paced
 	}
 	return all

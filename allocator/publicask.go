@@ -43,6 +43,9 @@ func (a *Allocator) publisher(name string) (publishing, error) {
 func (p publishing) call(ctx context.Context, verb string, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callsPerRun*cmp.Or(p.info.WorstCall, 30*time.Second))
 	defer cancel()
+	if err := p.a.opts.Holds(ctx); err != nil {
+		return notLeading(p.name, verb, "", err)
+	}
 	start := time.Now()
 	err := do(ctx)
 	observed{name: p.name, by: p.a.opts.Observer}.tell(verb, start, err)

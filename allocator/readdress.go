@@ -281,6 +281,9 @@ func (a *Allocator) assigner(name string) (provider.Provider, assigning, error) 
 
 // Assign is the provider's.
 func (p assigning) Assign(ctx context.Context, id nic.ID, addrs []netip.Addr, from nic.ID) error {
+	if err := p.a.opts.Holds(ctx); err != nil {
+		return notLeading(p.name, "assign", id, err)
+	}
 	start := time.Now()
 	err := p.AddrAssigner.Assign(ctx, id, addrs, from)
 	observed{name: p.name, by: p.a.opts.Observer}.tell("assign", start, err)

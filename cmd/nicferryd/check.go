@@ -156,10 +156,15 @@ const storeWait = 2 * time.Second
 // ids are records that have the clusters' ids, and whether they are the true ones. A
 // store that is not there is not made.
 func ids(ctx context.Context, c *conf.Controller, clouds []conf.Provider, cluster string) (records store.Store, known bool, err error) {
-	if _, err := os.Stat(c.Store); cluster == "" && !errors.Is(err, fs.ErrNotExist) {
+	there := c.Etcd != nil
+	if !there {
+		_, err := os.Stat(c.Store)
+		there = !errors.Is(err, fs.ErrNotExist)
+	}
+	if cluster == "" && there {
 		within, cancel := context.WithTimeout(ctx, storeWait)
 		defer cancel()
-		records, err := boltstore.Open(within, c.Store, boltstore.Options{})
+		records, err := openStore(within, c, boltstore.Options{})
 		switch {
 		case err == nil:
 			return records, true, nil

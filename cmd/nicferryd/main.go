@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"sync/atomic"
 
@@ -103,14 +102,29 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(heapGrowth)
 	}
-	if err := os.MkdirAll(filepath.Dir(c.Store), 0o700); err != nil {
-		return fmt.Errorf("make the store's directory: %w", err)
-	}
-	records, err := boltstore.Open(ctx, c.Store, boltstore.Options{Backups: true})
+	records, err := openStore(ctx, c, boltstore.Options{Backups: true})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, records.Close()) }()
+	notifier, err := daemon.NewNotifier(log)
+	if err != nil {
+		return err
+	}
+	own, err := takeOver(ctx, c, records, notifier, log)
+	switch {
+	case ctx.Err() != nil:
+		return nil // told to stop before it was its turn
+	case err != nil:
+		return err
+	}
+	defer own.end()
+	return work(ctx, c, own, notifier, log)
+}
+
+// work is what the one controller does that leads.
+func work(ctx context.Context, c *conf.Controller, own reign, notifier *daemon.Notifier, log *slog.Logger) (err error) {
+	records := own.Store
 	trust, err := authority.Open(ctx, trustOptions(c, records, log))
 	if err != nil {
 		return err
@@ -126,6 +140,7 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	alloc, err := allocator.New(allocator.Options{
 		Store: records, Providers: providers, Networks: c.Networks, Instances: c.Instances, Log: log, Events: happened,
 		Tenants: c.Tenants, TenantsOf: c.TenantsOf, Trust: trust, Sweep: sweepOf(c.Sweep), Observer: seen, Workers: workers,
+		Holds: own.holds,
 	})
 	if err != nil {
 		return err
@@ -139,10 +154,6 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	if err != nil {
 		return err
 	}
-	notifier, err := daemon.NewNotifier(log)
-	if err != nil {
-		return errors.Join(err, closeAll(listeners))
-	}
 	offer, err := serveMetrics(c, seen, alloc, log)
 	if err != nil {
 		return errors.Join(err, closeAll(listeners))
@@ -153,8 +164,9 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 		Mover: moves.mover, Tasks: moves.board, Streams: moves.relay,
 		Tenants: c.Tenants, TenantsOf: c.TenantsOf, Events: happened, Version: api.Version{Version: build.Version, Commit: build.Commit, Go: build.Go},
 	})
-	log.Info("controller started", "version", build.Version, "socket", c.Socket, "tls", tlsAddress(c), "store", c.Store, "networks", len(c.Networks))
+	log.Info("controller started", "version", build.Version, "socket", c.Socket, "tls", tlsAddress(c), "store", storeName(c), "networks", len(c.Networks))
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return own.watch(ctx) })
 	group.Go(func() error { return alloc.Run(ctx) })
 	moves.run(ctx, group)
 	group.Go(func() error { return offer(ctx) })
@@ -211,6 +223,14 @@ func closeAll(listeners []net.Listener) error {
 		errs = append(errs, ln.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// storeName is for the log.
+func storeName(c *conf.Controller) string {
+	if c.Etcd != nil {
+		return "etcd"
+	}
+	return c.Store
 }
 
 // tlsAddress is for the log; empty without TLS.

@@ -13,3 +13,7 @@ const LevelCards = 2
 // LevelHeader says the controller's level with each of its answers, so that an
 // agent knows it whenever the controller is replaced by one of another release.
 const LevelHeader = "Nicferry-API-Level"
+
+// StandbyHeader is in the answers of a controller that stands by while another one
+// works: the next address is to be tried.
+const StandbyHeader = "Nicferry-Standby"

@@ -280,7 +280,7 @@ func importers() []Arrow {
 		only("vmagent/announce/...", "one place listens to a LAN below IP", "github.com/mdlayher/..."),
 		only("internal/virt/...", "one place speaks to libvirt", "libvirt.org/...", "github.com/digitalocean/go-libvirt/..."),
 		only("internal/store/boltstore/...", "a store can be replaced", "go.etcd.io/bbolt/..."),
-		only("internal/store/etcdstore/...", "a store can be replaced", "go.etcd.io/etcd/..."),
+		only("internal/store/etcdstore/...", "a store can be replaced", "go.etcd.io/etcd/...", "google.golang.org/grpc/...", "go.uber.org/zap/..."),
 		only("provider/aws/...", "an SDK stays in its provider", "github.com/aws/..."),
 		only("provider/aliyun/...", "an SDK stays in its provider", "github.com/aliyun/...", "github.com/alibabacloud-go/..."),
 		only("internal/call/...", "never under an SDK's writes, which must not be repeated blindly", "github.com/hashicorp/go-retryablehttp/..."),

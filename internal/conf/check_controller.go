@@ -12,7 +12,7 @@ import (
 func (d *doc) checkController(f *controllerFile) {
 	d.checkVersion(f.Version)
 	d.faultErr("socket", checkSocket(f.Socket))
-	d.faultErr("store", checkPath(f.Store))
+	d.checkRecords("store", &f.Store)
 	if f.SocketGroup != "" {
 		d.faultErr("socketGroup", nic.CheckName("group", f.SocketGroup))
 	}

@@ -15,8 +15,10 @@ type Controller struct {
 	// such a group, else root. It is looked up when the socket is made.
 	SocketGroup string
 	// Listen is where agents on other machines come in; nil: the socket only.
-	Listen    *Listen
+	Listen *Listen
+	// Store is the file of all records; empty where they are in Etcd.
 	Store     string
+	Etcd      *Etcd
 	Log       Log
 	Metrics   Metrics
 	Sweep     Sweep
@@ -114,7 +116,7 @@ type controllerFile struct {
 	Socket      string          `yaml:"socket"`
 	SocketGroup string          `yaml:"socketGroup"`
 	Listen      *Listen         `yaml:"listen"`
-	Store       string          `yaml:"store"`
+	Store       records         `yaml:"store"`
 	Log         Log             `yaml:"log"`
 	Metrics     Metrics         `yaml:"metrics"`
 	Sweep       Sweep           `yaml:"sweep"`
@@ -142,7 +144,7 @@ func ParseController(file string, data []byte) (*Controller, error) {
 		return nil, err
 	}
 	c := &Controller{
-		Socket: f.Socket, SocketGroup: f.SocketGroup, Listen: f.Listen, Store: f.Store, Log: f.Log, Metrics: f.Metrics, Sweep: f.Sweep,
+		Socket: f.Socket, SocketGroup: f.SocketGroup, Listen: f.Listen, Store: f.Store.Path, Etcd: f.Store.etcd(), Log: f.Log, Metrics: f.Metrics, Sweep: f.Sweep,
 		Providers: f.Providers, Nodes: f.Nodes, Warnings: d.warnings,
 	}
 	for _, t := range f.Tenants {

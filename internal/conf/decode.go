@@ -14,7 +14,8 @@ import (
 // maxItems bounds a list, so that no check of pairs takes long.
 const maxItems = 4096
 
-// A field of a struct is told by its tag: `yaml:"name"`, or with ",required".
+// A field of a struct is told by its tag: `yaml:"name"`, or with ",required". The one
+// that is `yaml:"-"` is not the file's.
 type field struct {
 	name     string
 	required bool
@@ -22,10 +23,12 @@ type field struct {
 }
 
 func fieldsOf(t reflect.Type) []field {
-	fields := make([]field, t.NumField())
-	for i := range fields {
+	var fields []field
+	for i := range t.NumField() {
 		name, option, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-		fields[i] = field{name: name, required: option == "required", index: i}
+		if name != "-" {
+			fields = append(fields, field{name: name, required: option == "required", index: i})
+		}
 	}
 	return fields
 }

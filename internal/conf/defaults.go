@@ -11,6 +11,7 @@ import (
 const (
 	DefaultSocket = "/run/nicferry/nicferryd.sock"
 	DefaultStore  = "/var/lib/nicferry/nicferry.db"
+	DefaultPrefix = "/nicferry/" // of keys in etcd
 	// DefaultSocketGroup is tried when the file names no group. If there is no
 	// such group, the socket is root's alone.
 	DefaultSocketGroup = "nicferry"
@@ -59,7 +60,8 @@ func setDefaults(v reflect.Value) {
 }
 
 func (f *controllerFile) setDefaults() {
-	f.Socket, f.Store = DefaultSocket, DefaultStore
+	f.Socket = DefaultSocket
+	f.Store = records{Path: DefaultStore}
 	f.Log.setDefaults()
 	f.Metrics = Metrics{Address: DefaultControllerMetrics}
 	f.Sweep.setDefaults()

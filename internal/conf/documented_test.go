@@ -25,6 +25,9 @@ func shownIn(v reflect.Value, path string) []shown {
 	var all []shown
 	for i := range v.NumField() {
 		name, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		if name == "-" {
+			continue
+		}
 		at := under(path, name)
 		f := shown{path: at, fallback: fallback(v.Field(i))}
 		if option == required {

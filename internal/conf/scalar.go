@@ -58,6 +58,11 @@ func (d *doc) decodeKnown(n *yaml.Node, v reflect.Value, path string) (known, ok
 		return true, parseAs(d, n, path, p, "an IP address", parseAddr)
 	case *netip.Prefix:
 		return true, parseAs(d, n, path, p, "a prefix such as 10.0.0.0/24", parsePrefix)
+	case *records:
+		if n.Kind != yaml.ScalarNode {
+			return false, false
+		}
+		return true, parseAs(d, n, path, &p.Path, "the absolute path of a file, or the fields of a store", func(s string) (string, error) { return s, checkPath(s) })
 	case *nic.Range:
 		return true, parseAs(d, n, path, p, "addresses such as 10.0.0.10-10.0.0.99, or one", parseRange)
 	}

@@ -124,7 +124,7 @@ func (v *visit) mendDirs(context.Context) (did []string, err error) {
 		{path.Dir(v.controller.Store), 0o700},
 		{path.Dir(v.controller.Socket), 0o775 | fs.ModeSticky},
 	} {
-		if v.exists(d.path) || !v.exists(path.Dir(d.path)) {
+		if v.exists(d.path) || !v.exists(path.Dir(d.path)) || d.path == "." { // there is no file where etcd has the records
 			continue
 		}
 		mErr := v.record(change{Dir: d.path}, func() error { return v.makeDir(d.path, d.mode) })

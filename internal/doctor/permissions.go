@@ -35,13 +35,15 @@ func (v *visit) guardedPaths() []guarded {
 	if v.hasController() {
 		all = append(all, guarded{v.ControllerConfig, 0o022, configWhy, root})
 	}
-	if v.controller != nil {
+	if v.controller != nil && v.controller.Etcd == nil {
 		all = append(all,
 			guarded{v.controller.Store, 0o077, "the CA's key and all records are in it", daemons},
 			// Others may pass: the agent's own directory is in the same one.
 			guarded{path.Dir(v.controller.Store), 0o066, "the store is in it", daemons},
-			guarded{v.controller.Socket, 0o007, "whoever opens it may do everything", daemons},
 		)
+	}
+	if v.controller != nil {
+		all = append(all, guarded{v.controller.Socket, 0o007, "whoever opens it may do everything", daemons})
 	}
 	return all
 }

@@ -22,6 +22,10 @@ func checkStore(_ context.Context, v *visit) {
 		return
 	}
 	store := v.controller.Store
+	if v.controller.Etcd != nil {
+		v.ok("the records are in etcd at %s", strings.Join(v.controller.Etcd.Endpoints, ", "))
+		return
+	}
 	info, err := os.Stat(v.path(store))
 	switch {
 	case errors.Is(err, fs.ErrPermission):

@@ -1,5 +1,6 @@
 // Package store keeps records with revisions: one contract, with a durable
-// implementation in one file (boltstore) and one in memory (memstore).
+// implementation in one file (boltstore), one on etcd (etcdstore) and one in memory
+// (memstore).
 package store
 
 import (
@@ -7,9 +8,9 @@ import (
 	"errors"
 )
 
-// A Rev counts commits that write. It grows by one with each, over the whole
-// store, and is kept across restarts. The revision of a record is that of the
-// commit which last wrote it.
+// A Rev orders commits that write. It grows with each, over the whole store, and is
+// kept across restarts; a store that others share may pass over some. The revision of
+// a record is that of the commit which last wrote it.
 type Rev uint64
 
 // The errors that callers branch on.
@@ -25,6 +26,9 @@ var (
 	ErrCompacted = errors.New("history no longer kept")
 	// ErrClosed: the store has been closed.
 	ErrClosed = errors.New("store closed")
+	// ErrUnavailable: the store cannot be asked at present, such as when it is on other
+	// machines that do not answer. The same again later.
+	ErrUnavailable = errors.New("store does not answer")
 	// ErrInvalid: the call can never succeed, such as a commit with the same
 	// key twice. Nothing was written; it is the caller's fault.
 	ErrInvalid = errors.New("invalid use of the store")

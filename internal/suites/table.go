@@ -53,7 +53,7 @@ func table() []suite {
 			Name:     "base",
 			About:    "every package's own tests, with the race detector",
 			Packages: []string{"./..."},
-			Except:   []string{"internal/lab", "internal/bench", "provider/libvirt", "internal/archtest", "internal/buildtest", "internal/invariant", "internal/proof", "internal/authority", "internal/identity", "internal/cloudsim", "internal/metadata", "provider/aws", "provider/aliyun", "e2e"},
+			Except:   []string{"internal/lab", "internal/bench", "provider/libvirt", "internal/archtest", "internal/buildtest", "internal/invariant", "internal/proof", "internal/authority", "internal/identity", "internal/cloudsim", "internal/metadata", "internal/store/etcdstore", "provider/aws", "provider/aliyun", "e2e"},
 			Budget:   2 * time.Minute,
 			Minimum:  2890,
 			Race:     true,
@@ -82,7 +82,7 @@ func table() []suite {
 			Budget:   3 * time.Minute,
 			Minimum:  54,
 		},
-	}, onClouds(), onEngines(), onVMs())
+	}, onClouds(), onEngines(), ofFleets(), onVMs())
 }
 
 // onClouds are the suites of clouds in memory.
@@ -126,6 +126,20 @@ func onEngines() []suite {
 			Packages: []string{"./migrate/...", "./e2e/migrate/..."},
 			Budget:   12 * time.Minute,
 			Minimum:  785,
+		},
+	}
+}
+
+// ofFleets are the suites of controllers for many nodes.
+func ofFleets() []suite {
+	return []suite{
+		{
+			Name:     "fleet",
+			About:    "the controller's store on etcd, as Debian has it and the current one: members lost, frozen and cut off, with the race detector",
+			Packages: []string{"./internal/store/etcdstore/..."},
+			Budget:   2 * time.Minute,
+			Minimum:  52,
+			Race:     true,
 		},
 	}
 }

@@ -124,8 +124,8 @@ func Open(opts Options) (*Client, error) {
 		dial:    dial,
 		log:     opts.Log,
 		silence: opts.Silence,
-		calls:   call.New(call.Options{Transport: transport, Log: opts.Log, Retries: opts.Retries}),
-		stream:  &http.Client{Transport: transport},
+		calls:   call.New(call.Options{Transport: leaving{transport, dial}, Log: opts.Log, Retries: opts.Retries}),
+		stream:  &http.Client{Transport: leaving{transport, dial}},
 		watched: opts.Watched,
 		refused: opts.Refused,
 	}

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/mtls"
 )
 
@@ -115,6 +117,29 @@ func (d *dialer) leave(at int) bool {
 	}
 	d.now = (at + 1) % len(d.addresses)
 	return true
+}
+
+// leaving goes on to the next address when a controller says that it stands by.
+type leaving struct {
+	http.RoundTripper
+	dial *dialer
+}
+
+// RoundTrip is that of http.RoundTripper.
+func (l leaving) RoundTrip(r *http.Request) (*http.Response, error) {
+	at := l.dial.at()
+	resp, err := l.RoundTripper.RoundTrip(r)
+	if err == nil && resp.Header.Get(api.StandbyHeader) != "" {
+		l.dial.leave(at)
+	}
+	return resp, err
+}
+
+// CloseIdleConnections is for http.Client.
+func (l leaving) CloseIdleConnections() {
+	if c, ok := l.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 }
 
 // answered notes that the address has answered.

@@ -3,6 +3,7 @@ package history
 
 import (
 	"fmt"
+	"sort"
 	"sync"
 
 	"github.com/nicferry/nicferry/internal/store"
@@ -25,13 +26,14 @@ type Log struct {
 
 	mu      sync.Mutex
 	floor   store.Rev // everything up to here has been dropped
-	commits []commit  // revisions floor+1, floor+2, …
+	commits []commit  // by revision, all newer than floor
 	bytes   int
 	grown   chan struct{} // closed, and replaced, when commits are appended
 	closed  chan struct{}
 }
 
 type commit struct {
+	rev    store.Rev
 	events []store.Event
 	bytes  int
 }
@@ -45,13 +47,14 @@ func New(now store.Rev, keep int) *Log {
 	return &Log{keep: keep, floor: now, grown: make(chan struct{}), closed: make(chan struct{})}
 }
 
-// Append adds commits in order: the first has the revision after the latest,
-// and each the next. The log keeps the events; nobody may change them.
+// Append adds commits in order, each with at least one event and newer than the one
+// before: none is left out, though revisions may be. The log keeps the events; nobody
+// may change them.
 func (l *Log) Append(commits ...[]store.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, events := range commits {
-		c := commit{events: events}
+		c := commit{rev: events[0].Rev, events: events}
 		for _, e := range events {
 			c.bytes += len(e.Key) + len(e.Value) + eventOverhead
 		}
@@ -62,10 +65,32 @@ func (l *Log) Append(commits ...[]store.Event) {
 	for n := len(l.commits); n-drop > l.keep || (l.bytes-dropped > maxBytes && n-drop > 1); drop++ {
 		dropped += l.commits[drop].bytes
 	}
+	if drop > 0 {
+		l.floor = l.commits[drop-1].rev
+	}
 	clear(l.commits[:drop]) // so that the array does not keep the values
-	l.commits, l.bytes, l.floor = l.commits[drop:], l.bytes-dropped, l.floor+store.Rev(drop)
+	l.commits, l.bytes = l.commits[drop:], l.bytes-dropped
+	l.wake()
+}
+
+// Restart forgets all commits up to revision now, some of which the log may never have
+// been told of: who has not read up to there has fallen behind.
+func (l *Log) Restart(now store.Rev) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.floor, l.commits, l.bytes = now, nil, 0
+	l.wake()
+}
+
+// wake tells all who wait to look again. The caller holds the lock.
+func (l *Log) wake() {
 	close(l.grown)
 	l.grown = make(chan struct{})
+}
+
+// after is how many of the commits are not newer than rev. The caller holds the lock.
+func (l *Log) after(rev store.Rev) int {
+	return sort.Search(len(l.commits), func(i int) bool { return l.commits[i].rev > rev })
 }
 
 // Watch begins a watch of all events newer than from whose key has the prefix,

@@ -64,12 +64,16 @@ func (w *Watch) read() ([]store.Event, <-chan struct{}, error) {
 		return nil, nil, fmt.Errorf("watch %q at revision %d, kept from %d: %w", w.prefix, w.at, l.floor, store.ErrCompacted)
 	}
 	var events []store.Event
-	for last := l.floor + store.Rev(len(l.commits)); w.at < last && len(events) < batch; w.at++ {
-		for _, e := range l.commits[w.at-l.floor].events {
+	for _, c := range l.commits[l.after(w.at):] {
+		if len(events) >= batch {
+			break
+		}
+		for _, e := range c.events {
 			if strings.HasPrefix(e.Key, w.prefix) {
 				events = append(events, e)
 			}
 		}
+		w.at = c.rev
 	}
 	return events, l.grown, nil
 }

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 
 	"github.com/nicferry/nicferry/internal/store"
 )
@@ -67,7 +66,7 @@ func oneLeaderAtATime(t *testing.T, o Opened) {
 			}
 		})
 	}
-	synctest.Wait()
+	o.settle()
 	if len(numbers) != 1 {
 		t.Fatal("a second leader did not wait for the first")
 	}
@@ -100,7 +99,7 @@ func leaderWaitEnds(t *testing.T, o Opened) {
 		result <- err
 	}
 	go wait(ctx)
-	synctest.Wait()
+	o.settle()
 	cancel()
 	if err := <-result; !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: got %v, want context.Canceled", err)
@@ -115,7 +114,7 @@ func leaderWaitEnds(t *testing.T, o Opened) {
 	again := lead(t, o.Store, "allocator")
 	refuse(t, o.Store, store.ErrConflict, term.Check())
 	go wait(t.Context())
-	synctest.Wait()
+	o.settle()
 	if err := o.Store.Close(); err != nil {
 		t.Fatal(err)
 	}

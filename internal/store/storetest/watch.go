@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"testing/synctest"
 
 	"github.com/nicferry/nicferry/internal/store"
 )
@@ -55,21 +54,23 @@ func text(e store.Event) string {
 	return fmt.Sprintf("%s=%s@%d", e.Key, e.Value, e.Rev)
 }
 
+func at(what string, rev store.Rev) string { return fmt.Sprintf("%s@%d", what, rev) }
+
 func watchSendsWholeCommitsInOrder(t *testing.T, o Opened) {
-	all, some := watch(t, o.Store, "", 0), watch(t, o.Store, "b/", 0)
-	commit(t, o.Store, put("b/1", "x"), put("a", "x"), put("b/2", "x"))
-	commit(t, o.Store, store.Update("a", []byte("y"), 1), store.Check("b/1", 1))
-	commit(t, o.Store, store.Check("b/1", 1)) // no event
-	commit(t, o.Store, store.Delete("b/1", 1), put("b", "x"))
-	wantEvents(t, all, "b/1=x@1", "a=x@1", "b/2=x@1", "a=y@2", "-b/1@3", "b=x@3")
-	wantEvents(t, some, "b/1=x@1", "b/2=x@1", "-b/1@3")
-	commit(t, o.Store, put("b/1", "again"))
-	wantEvents(t, all, "b/1=again@4")
-	wantEvents(t, some, "b/1=again@4")
+	all, some := watch(t, o.Store, "", o.start), watch(t, o.Store, "b/", o.start)
+	first := commit(t, o.Store, put("b/1", "x"), put("a", "x"), put("b/2", "x"))
+	second := commit(t, o.Store, store.Update("a", []byte("y"), first), store.Check("b/1", first))
+	commit(t, o.Store, store.Check("b/1", first)) // no event
+	third := commit(t, o.Store, store.Delete("b/1", first), put("b", "x"))
+	wantEvents(t, all, at("b/1=x", first), at("a=x", first), at("b/2=x", first), at("a=y", second), at("-b/1", third), at("b=x", third))
+	wantEvents(t, some, at("b/1=x", first), at("b/2=x", first), at("-b/1", third))
+	fourth := commit(t, o.Store, put("b/1", "again"))
+	wantEvents(t, all, at("b/1=again", fourth))
+	wantEvents(t, some, at("b/1=again", fourth))
 }
 
 func watchWaitsForTheNextEvent(t *testing.T, o Opened) {
-	w := watch(t, o.Store, "wanted/", 0)
+	w := watch(t, o.Store, "wanted/", o.start)
 	got := make(chan []store.Event)
 	go func() {
 		defer close(got)
@@ -83,7 +84,7 @@ func watchWaitsForTheNextEvent(t *testing.T, o Opened) {
 	// dropped for commits that are not its own.
 	for i := range o.History + 3 {
 		commit(t, o.Store, put(fmt.Sprint("other/", i), ""))
-		synctest.Wait()
+		o.settle()
 		select {
 		case events := <-got:
 			t.Fatalf("Next returned %v before anything wanted happened", events)
@@ -97,51 +98,57 @@ func watchWaitsForTheNextEvent(t *testing.T, o Opened) {
 }
 
 func watchBeginsAtAnOlderRevision(t *testing.T, o Opened) {
+	var revs []store.Rev
+	var all []string
 	for i := range 4 {
-		commit(t, o.Store, put(fmt.Sprint("k", i+1), ""))
+		key := fmt.Sprint("k", i+1)
+		revs = append(revs, commit(t, o.Store, put(key, "")))
+		all = append(all, at(key+"=", revs[i]))
 	}
-	wantEvents(t, watch(t, o.Store, "", 0), "k1=@1", "k2=@2", "k3=@3", "k4=@4")
-	wantEvents(t, watch(t, o.Store, "", 2), "k3=@3", "k4=@4")
+	wantEvents(t, watch(t, o.Store, "", o.start), all...)
+	wantEvents(t, watch(t, o.Store, "", revs[1]), all[2:]...)
 	_, now, err := o.Store.List(t.Context(), "", "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := watch(t, o.Store, "", now)
-	commit(t, o.Store, put("k5", ""))
-	wantEvents(t, w, "k5=@5")
+	wantEvents(t, w, at("k5=", commit(t, o.Store, put("k5", ""))))
 }
 
 func watchRefusesDroppedHistory(t *testing.T, o Opened) {
+	var revs []store.Rev
+	quick := watch(t, o.Store, "", o.start) // the store has told of all that it has read
 	for i := range o.History + 2 {
-		commit(t, o.Store, put(fmt.Sprint("k", i), ""))
+		key := fmt.Sprint("k", i)
+		revs = append(revs, commit(t, o.Store, put(key, "")))
+		wantEvents(t, quick, at(key+"=", revs[i]))
 	}
-	for from := range store.Rev(2) {
+	for _, from := range []store.Rev{o.start, revs[0]} {
 		if _, err := o.Store.Watch(t.Context(), "", from); !errors.Is(err, store.ErrCompacted) {
 			t.Errorf("from %d: got %v, want ErrCompacted", from, err)
 		}
 	}
-	if events := next(t, watch(t, o.Store, "", 2)); events[0].Rev != 3 {
-		t.Errorf("from 2: the first event is that of revision %d", events[0].Rev)
+	if events := next(t, watch(t, o.Store, "", revs[1])); events[0].Rev != revs[2] {
+		t.Errorf("from %d: the first event is that of revision %d, not %d", revs[1], events[0].Rev, revs[2])
 	}
-	future := revision(t, o.Store) + 1
+	future := revision(t, o.Store) + 1_000_000
 	if _, err := o.Store.Watch(t.Context(), "", future); !errors.Is(err, store.ErrCompacted) {
 		t.Errorf("from a revision that is not there yet: got %v, want ErrCompacted", err)
 	}
 }
 
 func watchDropsTheSlowReader(t *testing.T, o Opened) {
-	slow, quick := watch(t, o.Store, "", 0), watch(t, o.Store, "", 0)
+	slow, quick := watch(t, o.Store, "", o.start), watch(t, o.Store, "", o.start)
 	for i := range o.History + 1 { // nobody reads slow; no commit may wait for it
-		commit(t, o.Store, put(fmt.Sprint("k", i), ""))
-		wantEvents(t, quick, fmt.Sprintf("k%d=@%d", i, i+1))
+		key := fmt.Sprint("k", i)
+		wantEvents(t, quick, at(key+"=", commit(t, o.Store, put(key, ""))))
 	}
 	for range 2 {
 		if events, err := slow.Next(t.Context()); !errors.Is(err, store.ErrCompacted) {
 			t.Errorf("got %v, %v; want ErrCompacted", events, err)
 		}
 	}
-	commit(t, o.Store, put("last", ""))
-	wantEvents(t, quick, fmt.Sprintf("last=@%d", o.History+2))
+	wantEvents(t, quick, at("last=", commit(t, o.Store, put("last", ""))))
 }
 
 func watchEnds(t *testing.T, o Opened) {
@@ -160,7 +167,7 @@ func watchEnds(t *testing.T, o Opened) {
 			_, err := w.Next(ctx)
 			result <- err
 		}()
-		synctest.Wait() // Next waits
+		o.settle() // Next waits
 		test.end(w, cancel)
 		if err := <-result; !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", name, err, test.want)
@@ -190,12 +197,12 @@ func watchMissesNothingUnderLoad(t *testing.T, o Opened) {
 	defer cancel()
 	var readers, all sync.WaitGroup
 	for range 3 {
-		readers.Go(func() { follow(ctx, t, o.Store, writers*each) })
+		readers.Go(func() { follow(ctx, t, o.Store, writers, each) })
 	}
 	for w := range writers {
 		all.Go(func() {
 			for i := range each {
-				key := fmt.Sprintf("%d/%d", w, i)
+				key := fmt.Sprintf("%d/%02d", w, i)
 				if _, err := o.Store.Commit(ctx, put("a/"+key, ""), put("b/"+key, "")); err != nil {
 					t.Errorf("commit: %v", err)
 				}
@@ -206,20 +213,24 @@ func watchMissesNothingUnderLoad(t *testing.T, o Opened) {
 	readers.Wait()
 }
 
-// follow reads until revision last.
-func follow(ctx context.Context, t *testing.T, s store.Store, last store.Rev) {
+// follow reads until it has seen all that the writers write.
+func follow(ctx context.Context, t *testing.T, s store.Store, writers, each int) {
 	for {
-		_, at, err := s.List(ctx, "", "", 1)
+		list, rev, err := s.List(ctx, "a/", "", 0)
 		if err != nil {
 			t.Errorf("list: %v", err)
 			return
 		}
-		if at == last {
+		if len(list) == writers*each {
 			return
 		}
-		w, err := s.Watch(ctx, "", at)
+		written := map[string]int{} // by writer
+		for _, rec := range list {
+			written[rec.Key[2:3]]++
+		}
+		w, err := s.Watch(ctx, "", rev)
 		if err == nil {
-			err = followWatch(ctx, t, w, at, last)
+			err = followWatch(ctx, w, written, writers*each-len(list))
 			w.Close()
 		}
 		if !errors.Is(err, store.ErrCompacted) {
@@ -231,8 +242,10 @@ func follow(ctx context.Context, t *testing.T, s store.Store, last store.Rev) {
 	}
 }
 
-func followWatch(ctx context.Context, t *testing.T, w store.Watch, at, last store.Rev) error {
-	for at < last {
+// followWatch reads as many commits as are left, of which each writer's follow each
+// other.
+func followWatch(ctx context.Context, w store.Watch, written map[string]int, left int) error {
+	for last := store.Rev(0); left > 0; {
 		events, err := w.Next(ctx)
 		if err != nil {
 			return err
@@ -242,9 +255,14 @@ func followWatch(ctx context.Context, t *testing.T, w store.Watch, at, last stor
 		}
 		for i := 0; i < len(events); i += 2 {
 			a, b := events[i], events[i+1]
-			if at++; a.Rev != at || b.Rev != at || a.Key[1:] != b.Key[1:] {
-				return fmt.Errorf("after revision %d: %s and %s", at-1, text(a), text(b))
+			writer := a.Key[2:3]
+			want := fmt.Sprintf("a/%s/%02d", writer, written[writer])
+			if a.Key != want || b.Key[1:] != a.Key[1:] || a.Rev <= last || b.Rev != a.Rev {
+				return fmt.Errorf("after revision %d: %s and %s, want %s", last, text(a), text(b), want)
 			}
+			last = a.Rev
+			written[writer]++
+			left--
 		}
 	}
 	return nil
