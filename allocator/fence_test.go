@@ -210,7 +210,7 @@ func samePrefixes(a, b []netip.Prefix) bool {
 	return true
 }
 
-// An agent of the release before says no session with its calls. It would end for
+// An agent of a release from before sessions says none with its calls. It would end for
 // good if it were told that a claim has moved on: that is passed over, as it was.
 func TestF65_AnOlderAgentIsPassedOver(t *testing.T) {
 	bubble(t, fake.Options{}, func(t *testing.T, r *rig) {

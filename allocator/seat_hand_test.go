@@ -15,10 +15,10 @@ import (
 	"github.com/nicferry/nicferry/provider/fake"
 )
 
-// The release before seats has worked on the store while a container had a NIC from
+// A release from before seats has worked on the store while a container had a NIC from
 // which its address can go alone: it left out what the one is of the other. The NIC is
 // not taken from under the container.
-func TestF54_ANICOfOneSeatIsForgottenByTheReleaseBefore(t *testing.T) {
+func TestF54_ANICOfOneSeatIsForgottenByAnOlderRelease(t *testing.T) {
 	t.Parallel()
 	byAddress(t, fake.Options{}, nic.Cloud{Movable: true}, func(t *testing.T, tr *trip) {
 		was := tr.nicOf(tr.now())

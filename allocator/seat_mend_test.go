@@ -179,10 +179,10 @@ func (r *rig) commit(ops ...store.Op) {
 	}
 }
 
-// The release before seats has worked on the store: it leaves out what it does not
+// A release from before seats has worked on the store: it leaves out what it does not
 // know, and ends a seat as it ends a NIC. Back with this one nothing that serves a
 // container is touched, and the rest is mended.
-func TestF54_SeatsAreForgottenByTheReleaseBefore(t *testing.T) {
+func TestF54_SeatsAreForgottenByAnOlderRelease(t *testing.T) {
 	for name, harm := range map[string]func(r *rig, all []nic.Claim, carrier nic.ID){
 		"records rewritten": func(r *rig, all []nic.Claim, carrier nic.ID) {
 			for _, c := range all {

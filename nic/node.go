@@ -47,10 +47,8 @@ type Inventory struct {
 	Kernel       string `json:"kernel"`
 	Docker       string `json:"docker"`
 	AgentVersion string `json:"agentVersion"`
-	// Moves: the agent carries out orders. A controller whose API level is 0 does
-	// not know it.
+	// Moves: the agent carries out orders.
 	Moves bool `json:"moves,omitempty"`
-	// Cards are those that are cut into VFs, kept up to date by reports. A controller
-	// whose API level is below 2 does not know them.
+	// Cards are those that are cut into VFs, kept up to date by reports.
 	Cards []Card `json:"cards,omitempty" maxItems:"64"`
 }

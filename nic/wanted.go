@@ -127,7 +127,6 @@ type NodeReport struct {
 	NICs    []Observed `json:"nics"`
 	// Census is a fresh look at the whole node; nil for none this time.
 	Census *Census `json:"census,omitempty"`
-	// Cards are the node's, when anything of them has changed; nil for no news. A
-	// controller whose API level is below 2 does not know them.
+	// Cards are the node's, when anything of them has changed; nil for no news.
 	Cards *[]Card `json:"cards,omitempty" maxItems:"64"`
 }

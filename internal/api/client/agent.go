@@ -34,11 +34,7 @@ func (c *Client) Release(ctx context.Context, id nic.ClaimID, epoch uint64) erro
 func (c *Client) Hello(ctx context.Context, node string, inventory nic.Inventory) (nic.Node, error) {
 	var out nic.Node
 	err := c.sendFrom(api.Level, func(level int64) error {
-		err := c.do(ctx, http.MethodPut, nodePath(node)+"/hello", forLevel(level, inventory), &out)
-		if err == nil {
-			c.owe(level, append([]nic.Card{}, inventory.Cards...))
-		}
-		return err
+		return c.do(ctx, http.MethodPut, nodePath(node)+"/hello", forLevel(level, inventory), &out)
 	})
 	if err == nil {
 		c.session.Store(out.Session)
@@ -52,17 +48,11 @@ func (c *Client) Report(ctx context.Context, node string, report nic.NodeReport)
 	if report.NICs == nil {
 		report.NICs = []nic.Observed{}
 	}
-	if report.Cards == nil {
-		report.Cards = c.owed.Load()
-	} else if *report.Cards == nil {
+	if report.Cards != nil && *report.Cards == nil {
 		report.Cards = &[]nic.Card{}
 	}
 	return c.sendFrom(c.level.Load(), func(level int64) error {
-		err := c.do(ctx, http.MethodPost, nodePath(node)+"/report", forLevel(level, report), nil)
-		if err == nil && report.Cards != nil {
-			c.owe(level, *report.Cards)
-		}
-		return err
+		return c.do(ctx, http.MethodPost, nodePath(node)+"/report", forLevel(level, report), nil)
 	})
 }
 

@@ -18,7 +18,6 @@ import (
 	"github.com/nicferry/nicferry/internal/api"
 	"github.com/nicferry/nicferry/internal/call"
 	"github.com/nicferry/nicferry/internal/mtls"
-	"github.com/nicferry/nicferry/nic"
 )
 
 // DefaultAddress is where nicferryd listens unless told otherwise.
@@ -82,8 +81,6 @@ type Client struct {
 	// level is what the controller understands, by its last answer; before that, as
 	// much as this release.
 	level atomic.Int64
-	// owed are the node's cards, where an older controller was not told them.
-	owed atomic.Pointer[[]nic.Card]
 }
 
 // Open makes a client. It does not connect yet, but reads the files of TLS.

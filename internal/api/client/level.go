@@ -2,11 +2,9 @@ package client
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 
 	"github.com/nicferry/nicferry/internal/api"
-	"github.com/nicferry/nicferry/nic"
 )
 
 // This file is the one place that knows what an older controller does not: it
@@ -34,32 +32,19 @@ func (c *Client) sendFrom(level int64, send func(level int64) error) error {
 	return err
 }
 
-// forLevel is a body without what a controller of the level does not know. What is
-// new is left out here, on a copy, with its level.
+// forLevel is a body without what a controller of the level does not know.
 func forLevel[B any](level int64, body B) B {
-	if level >= api.LevelCards {
-		return body
-	}
-	switch b := any(&body).(type) {
-	case *api.AcquireRequest:
-		b.Request.NUMA = nil
-	case *nic.Inventory:
-		b.Cards = nil
-	case *nic.NodeReport:
-		b.Cards, b.NICs = nil, slices.Clone(b.NICs)
-		for i := range b.NICs {
-			b.NICs[i].Former, b.NICs[i].Device = nil, ""
+	for since, leaveOut := range news {
+		if level < since {
+			leaveOut(&body)
 		}
 	}
 	return body
 }
 
-// owe notes which cards were kept from an older controller, or that none were. The one
-// that comes after it hears no new hello, and is told them with the next report.
-func (c *Client) owe(level int64, cards []nic.Card) {
-	if level >= api.LevelCards {
-		c.owed.Store(nil)
-	} else {
-		c.owed.Store(&cards)
-	}
-}
+// news has, by the level that brought it, what leaves out of the body that it points to
+// what is new, on a copy: what the body refers to is the caller's. It is empty as long
+// as the release before knows all that this one sends. Whoever leaves something out of a
+// hello has to tell it with a report later: the newer controller that comes after the
+// older one hears no new hello.
+var news = map[int64]func(body any){}

@@ -1,7 +1,7 @@
 package client_test
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -38,11 +38,11 @@ func (f *refuser) answer(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, answer)
 }
 
-// F54: what a controller of the release before refuses for a field that it does not
-// know is sent again, as it knows it. One that is replaced under a running agent, by
-// an older one or by a newer, needs no new hello for that: each answer says what it
-// knows. Reports are sent by what is known already, so that not each is refused first;
-// requests and hellos never are. What is invalid at this release's stays so.
+// F54: what an older controller refuses for a field that it does not know is sent
+// again, as it knows it. One that is replaced under a running agent, by an older one or
+// by a newer, needs no new hello for that: each answer says what it knows. Reports are
+// sent by what is known already, so that not each is refused first; requests and hellos
+// never are. What is invalid at this release's stays so.
 func TestF54_AControllerIsSentWhatItKnows(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -58,7 +58,7 @@ func TestF54_AControllerIsSentWhatItKnows(t *testing.T) {
 		{"put back", []string{"hello", "0", "report!", "report!", "acquire!"}, []int64{1, 2, 1, 2}},
 		{"brought forward", []string{"0", "hello", "2", "acquire!", "report!"}, []int64{1, 1, 1}},
 		{"brought forward, then put back", []string{"0", "hello", "2", "report", "0", "report!"}, []int64{1, 1, 2}},
-		{"the release before, brought forward", []string{"1", "hello!", "report", "2", "report", "report!"}, []int64{2, 1, 1, 1}},
+		{"of the level before, brought forward", []string{"1", "hello!", "report", "2", "report", "report!"}, []int64{2, 1, 1, 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -102,100 +102,64 @@ func send(t *testing.T, c *client.Client, call string) (err error) {
 	return err
 }
 
-// F54: a controller of the release before is asked for a NIC without a word of
-// processors, and what the agent has in hand is not changed.
-func TestF54_ProcessorsAreForWhoKnowsThem(t *testing.T) {
-	t.Parallel()
-	var knows atomic.Bool
-	var said []string
-	c := stub(t, func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		numa := strings.Contains(string(body), "numa")
-		said = append(said, fmt.Sprint(numa))
-		w.Header().Set(api.LevelHeader, "1")
-		if knows.Load() {
-			w.Header().Set(api.LevelHeader, "2")
-		} else if numa {
-			w.WriteHeader(http.StatusUnprocessableEntity)
-			fmt.Fprint(w, `{"code":"invalid","message":"unexpected property"}`)
-			return
+// F54: what is new with a level is left out for a controller that does not know it, of
+// each body, and what the agent has in hand is not changed. Cards, what VFs were and
+// processors stand for it here.
+func TestF54_NewsAreForWhoKnowsThem(t *testing.T) {
+	client.SetNews(t, api.Level, func(body any) {
+		switch b := body.(type) {
+		case *api.AcquireRequest:
+			b.Request.NUMA = nil
+		case *nic.Inventory:
+			b.Cards = nil
+		case *nic.NodeReport:
+			b.NICs = slices.Clone(b.NICs)
+			b.NICs[0].Former = nil
 		}
-		fmt.Fprint(w, `{}`)
 	})
-	req := nic.Request{Interface: "eth0", Network: "lab", NUMA: new(1)}
-	for _, level2 := range []bool{false, true} {
-		knows.Store(level2)
-		if _, err := c.Acquire(t.Context(), nic.Owner{Node: "n1"}, "web", req); err != nil {
-			t.Error(err)
-		}
-	}
-	if got := strings.Join(said, " "); got != "true false true" || *req.NUMA != 1 {
-		t.Errorf("was told of processors: %s, and the request is %+v", got, req)
-	}
-}
-
-// F54: a controller of the release before is sent no cards and no former settings of
-// VFs, which it would refuse, and neither is what the agent has in hand changed. The
-// newer one that comes after it hears no new hello, and gets the cards with the next
-// report, once.
-func TestF54_CardsAreForWhoKnowsThem(t *testing.T) {
-	t.Parallel()
 	var level atomic.Int64
-	level.Store(1)
 	var said []string
 	c := stub(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(api.LevelHeader, strconv.FormatInt(level.Load(), 10))
-		body, _ := io.ReadAll(r.Body)
-		knows := level.Load() >= api.LevelCards
-		if word := strings.Contains(string(body), "cards") || strings.Contains(string(body), "former"); word && !knows {
-			w.WriteHeader(http.StatusUnprocessableEntity)
-			fmt.Fprint(w, `{"code":"invalid","message":"unexpected property"}`)
-			return
-		}
-		var in struct {
-			Cards *[]nic.Card    `json:"cards"`
-			NICs  []nic.Observed `json:"nics"`
-		}
-		if err := json.Unmarshal(body, &in); err != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
 			t.Error(err)
 		}
 		word := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
-		if in.Cards != nil {
-			word += fmt.Sprintf(" cards %d", len(*in.Cards))
+		for _, field := range []string{`"numa":1`, `"cards":`, `"former":`} { // a card has its numa, which is 0
+			if strings.Contains(string(body), field) {
+				word += " " + field
+			}
 		}
-		for _, o := range in.NICs {
-			word += fmt.Sprintf(" former %d%s", len(o.Former), o.Device)
+		if level.Load() < api.Level && strings.Contains(word, " ") {
+			word += " refused"
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			fmt.Fprint(w, `{"code":"invalid","message":"unexpected property"}`)
+		} else {
+			fmt.Fprint(w, `{"name":"n1","session":1}`)
 		}
 		said = append(said, word)
-		fmt.Fprint(w, `{"name":"n1","session":1}`)
 	})
-	cards := []nic.Card{{PCI: "0000:03:00.0", VFs: []nic.CardVF{{PCI: "0000:03:10.0", Used: "free"}}}}
-	report := nic.NodeReport{Session: 1, NICs: []nic.Observed{{NIC: "nic-1", Former: []nic.VFWas{{Boot: "b"}}, Device: "/dev/vfio/7"}}}
-	hello := func() error { _, err := c.Hello(t.Context(), "n1", nic.Inventory{Cards: cards}); return err }
-	tell := func(r nic.NodeReport) func() error { return func() error { return c.Report(t.Context(), "n1", r) } }
-	now := func(n int64) func() error { return func() error { level.Store(n); return nil } }
-	none := nic.NodeReport{Session: 1, Cards: new([]nic.Card)}
-	for _, do := range []func() error{
-		hello, tell(report), // to the release before
-		now(2), tell(nic.NodeReport{}), tell(report), tell(nic.NodeReport{}), // the first is by what is known, and learns
-		hello, tell(none),
-		now(1), tell(none), now(2), tell(nic.NodeReport{}), tell(nic.NodeReport{}), tell(nic.NodeReport{}),
-	} {
-		if err := do(); err != nil {
-			t.Fatal(err)
+	inventory := nic.Inventory{Cards: []nic.Card{{PCI: "0000:03:00.0", VFs: []nic.CardVF{}}}}
+	request := nic.Request{Interface: "eth0", Network: "lab", NUMA: new(1)}
+	report := nic.NodeReport{Session: 1, NICs: []nic.Observed{{NIC: "nic-1", Former: []nic.VFWas{{Boot: "b"}}}}}
+	for _, now := range []int64{api.Level - 1, api.Level} {
+		level.Store(now)
+		_, err := c.Hello(t.Context(), "n1", inventory)
+		_, err2 := c.Acquire(t.Context(), nic.Owner{Node: "n1"}, "web", request)
+		if err := errors.Join(err, err2, c.Report(t.Context(), "n1", report)); err != nil {
+			t.Errorf("at level %d: %v", now, err)
 		}
 	}
 	want := []string{
-		"hello", "report former 0",
-		"report", "report cards 1 former 1/dev/vfio/7", "report",
-		"hello cards 1", "report cards 0",
-		"report", "report", "report cards 0", "report",
+		`hello "cards": refused`, "hello", `claims "numa":1 refused`, "claims", "report",
+		`hello "cards":`, `claims "numa":1`, `report "former":`,
 	}
 	if !slices.Equal(said, want) {
 		t.Errorf("said\n%q, want\n%q", said, want)
 	}
-	if len(report.NICs[0].Former) != 1 || len(cards) != 1 {
-		t.Errorf("the agent's own words were changed: %+v", report)
+	if len(inventory.Cards) != 1 || request.NUMA == nil || len(report.NICs[0].Former) != 1 {
+		t.Errorf("the agent's own words were changed: %+v, %+v, %+v", inventory, request, report)
 	}
 }
 
