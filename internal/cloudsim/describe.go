@@ -18,6 +18,8 @@ type Describe struct {
 	MaxResults int
 	// NextToken is where the last page ended.
 	NextToken string
+	// Shown is how many are listed at most, on all pages together; 0 is all.
+	Shown int
 }
 
 // A listing is what a describing call lists.

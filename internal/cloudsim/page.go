@@ -17,6 +17,9 @@ type Page[T any] struct {
 // of the page before, so that what comes and goes meanwhile shifts nothing, and
 // the question, which must be the same.
 func cut[T any](all []numbered[T], d Describe, emptyPages bool) (Page[T], error) {
+	if d.Shown > 0 {
+		all = all[:min(len(all), d.Shown)]
+	}
 	after, empty := 0, false
 	if d.NextToken != "" {
 		var question uint64

@@ -21,6 +21,9 @@ func interfaceFrom(ni ecs.NetworkInterfaceSet) eni.Interface {
 	}
 	f.MAC, _ = nic.ParseMAC(ni.MacAddress) // zero where it is none
 	at := nic.InstanceID(cmp.Or(ni.Attachment.InstanceId, ni.InstanceId))
+	if f.State == nic.StateAttached && at == "" { // it is not said where yet
+		f.State = nic.StateAttaching
+	}
 	switch f.State {
 	case nic.StateAttaching, nic.StateAttached, nic.StateDetaching:
 		if at != "" {

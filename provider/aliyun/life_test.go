@@ -316,7 +316,10 @@ func TestStates(t *testing.T) {
 	} {
 		for _, at := range []string{"", "i-1"} {
 			t.Run(fmt.Sprintf("%s at %q", status, at), func(t *testing.T) {
-				f := interfaceFrom(shownAt(status, at))
+				f, want := interfaceFrom(shownAt(status, at)), want
+				if status == "InUse" && at == "" {
+					want = nic.StateAttaching
+				}
 				plugged := at != "" && (status == "Attaching" || status == "InUse" || status == "Detaching")
 				if f.State != want || (f.Plug != nil) != plugged {
 					t.Errorf("%+v; want %s", f, want)

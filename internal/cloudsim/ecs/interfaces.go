@@ -115,6 +115,9 @@ func runDescribe(ctx context.Context, c *cloudsim.Cloud, call cloudsim.Call, r *
 	if err != nil {
 		return nil, err
 	}
+	if len(r.Tags) > 0 {
+		d.Shown = mostTagged
+	}
 	page, err := c.DescribeInterfaces(ctx, call, d)
 	if err != nil {
 		return nil, err

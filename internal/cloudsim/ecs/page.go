@@ -14,6 +14,7 @@ const (
 	mostNumbered = 100
 	mostOfVPC    = 50
 	mostTypes    = 10
+	mostTagged   = 1000 // of those with some tags [D]
 )
 
 // wants a page by token: one of the two says so, and a number is ignored then.
