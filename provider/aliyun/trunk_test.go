@@ -3,6 +3,7 @@ package aliyun
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,4 +172,47 @@ func TestF50_TheTrunkOfAControllerThatDies(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestF15_ManyMembersAtOnce: of an instance that has no trunk yet; one is made.
+func TestF15_ManyMembersAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, cloudsim.Options{Latency: ecs.ObservedLatency()})
+		var all sync.WaitGroup
+		for n := range 6 {
+			all.Go(func() {
+				s := w.Spec(enitest.ID(n))
+				s.Cloud.Trunk = true
+				if _, err := w.Provider.Create(t.Context(), s); err != nil {
+					t.Error(err)
+				}
+				for range 60 {
+					_, err := w.Provider.Attach(t.Context(), s.NIC, w.At(0))
+					if err == nil {
+						return
+					}
+					if !errors.Is(enitest.KindOf(err), provider.ErrBusy) {
+						t.Error(err)
+					}
+					time.Sleep(time.Second)
+				}
+				t.Errorf("member %d is never attached", n)
+			})
+		}
+		all.Wait()
+		time.Sleep(time.Minute)
+		if made := w.Cloud.Counts()[apiCreateInterface].Effects; made != 7 {
+			t.Errorf("%d interfaces were made; want 6 members and a trunk", made)
+		}
+		got, err := w.Get(t.Context(), enitest.ID(0), enitest.ID(1), enitest.ID(2), enitest.ID(3), enitest.ID(4), enitest.ID(5))
+		w.Must(err)
+		tags := map[int]bool{}
+		for _, s := range got {
+			tags[s.Device.Tag] = true
+		}
+		if len(got) != 6 || len(tags) != 6 || tags[0] {
+			t.Errorf("they are %+v", got)
+		}
+	})
 }
