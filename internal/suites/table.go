@@ -89,8 +89,8 @@ func table() []suite {
 func onClouds() []suite {
 	return []suite{
 		{
-			Name:     "aws",
-			About:    "the provider for AWS through the SDK, and the cloud in memory that stands in for EC2, driven by others' clients and by the programs on real Docker engines",
+			Name:  "aws",
+			About: "the provider for AWS through the SDK, and the cloud in memory that stands in for EC2, driven by others' clients and by the programs on real Docker engines",
 			// What takes longest begins first.
 			Packages: []string{"./e2e/aws", "./provider/aws/...", "./e2e/cloud", "./internal/cloudsim/...", "./internal/metadata/..."},
 			Except:   []string{"internal/cloudsim/ecs"},
