@@ -23,6 +23,9 @@ type account struct {
 	throttledUnasked, otherRefusal int      // not by a fault
 }
 
+// deleting is an interface that a call has begun to delete: it is gone when that is said.
+const deleting = "deleting"
+
 // accounted adds up a log. A call that was refused by a fault counts as such, and
 // one whose answer was lost as done.
 func accounted(log []cloudsim.Entry, v vendors.Vendor) account {
@@ -41,7 +44,7 @@ func accounted(log []cloudsim.Entry, v vendors.Vendor) account {
 			there[e.Resource] = true
 		case e.Event == "planted":
 			there[e.Resource] = true
-		case e.Effect && (e.API == vendors.Delete || e.Event == "deleted"):
+		case e.Effect && (e.API == vendors.Delete && e.After != deleting || e.Event == "deleted"):
 			a.deleted++
 			delete(there, e.Resource)
 		}

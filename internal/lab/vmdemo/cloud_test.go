@@ -41,6 +41,13 @@ func TestTheCloudsLogIsAddedUp(t *testing.T) {
 	if a := accounted([]cloudsim.Entry{made, made, deleted, {Event: "deleted", Effect: true, Resource: "eni-2"}}, ec2); !slices.Equal(a.twins, []string{"eni-1"}) || len(a.orphans) > 0 {
 		t.Errorf("orphans %q, twins %q", a.orphans, a.twins)
 	}
+	begun := cloudsim.Entry{API: vendors.Delete, Effect: true, Resource: "eni-1", After: deleting}
+	if a := accounted([]cloudsim.Entry{made, begun}, vendors.ECS()); a.deleted != 0 || len(a.orphans) != 1 {
+		t.Errorf("what is being deleted is gone: %+v", a)
+	}
+	if a := accounted([]cloudsim.Entry{made, begun, begun, {Event: "deleted", Effect: true, Resource: "eni-1"}}, vendors.ECS()); a.deleted != 1 || len(a.orphans) != 0 {
+		t.Errorf("what has been deleted is not gone once: %+v", a)
+	}
 	detached := cloudsim.Entry{API: vendors.Detach, Effect: true, Resource: "eni-1", Before: "in-use/attached", After: "in-use/detaching"}
 	still := detached
 	still.Before = still.After

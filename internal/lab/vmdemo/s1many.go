@@ -18,8 +18,11 @@ import (
 // The containers that want so many NICs together, each so many.
 const crowd, ofEach = 9, mostNICs / 9
 
+// manyTime is how long a guest may take to see so many that shares its processors.
+const manyTime = 4 * time.Minute
+
 // many fills vm1 with all NICs that its type takes, counts them, and takes them out.
-func (s *show) many(ctx context.Context) (string, error) {
+func (s *show) many(ctx context.Context) (result string, err error) {
 	plan, err := s.lab.CLI(ctx, "plan", "vpc", "--type", bigType)
 	if err != nil || !strings.Contains(plan, fmt.Sprintf(": %d", mostNICs)) {
 		return "", errors.Join(err, fmt.Errorf("of %d NICs it says nothing: %s", mostNICs, plan))
@@ -29,6 +32,12 @@ func (s *show) many(ctx context.Context) (string, error) {
 		labels = append(labels, fmt.Sprintf("nicferry.nic.eth%d=network=vpc", n))
 	}
 	var names []string
+	defer func() {
+		if err != nil { // for what comes later
+			_, gone := s.docker(host)(ctx, append([]string{"rm", "-f"}, names...)...)
+			err = errors.Join(err, gone)
+		}
+	}()
 	begin := time.Now()
 	for n := range crowd {
 		// One after another: a guest that is emulated and told of many cards at once takes
@@ -61,7 +70,7 @@ func (s *show) many(ctx context.Context) (string, error) {
 
 // allPlugged waits until so many NICs of containers that do not run are found in vm1.
 func (s *show) allPlugged(ctx context.Context, want int) error {
-	_, err := story.Until(ctx, fmt.Sprintf("%d NICs in vm1", want), patience, func() (bool, bool, error) {
+	_, err := story.Until(ctx, fmt.Sprintf("%d NICs in vm1", want), manyTime, func() (bool, bool, error) {
 		claims, err := s.claims(ctx)
 		ready := 0
 		for _, c := range claims {
