@@ -1,0 +1,237 @@
+package allocator_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nicferry/nicferry/allocator"
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/internal/store/boltstore"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+	"github.com/nicferry/nicferry/provider/local"
+)
+
+// BenchmarkClaims measures what a rack that restarts asks for: claims of many nodes at
+// once, each durable before it is answered, with an address and a MAC of the
+// controller's choice, and a NIC that the node makes. It says how many are answered a
+// second, and how long each takes, and how many a second are ready.
+//
+//	go test ./allocator -run '^$' -bench Claims -benchtime 20000x
+func BenchmarkClaims(b *testing.B) {
+	for _, clients := range []int{1, 64} {
+		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
+			r := newClaimRig(b, clients)
+			defer r.stop()
+			took := make([]time.Duration, b.N)
+			var next atomic.Int64
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for c := range clients {
+				wg.Go(func() {
+					for i := next.Add(1) - 1; i < int64(b.N); i = next.Add(1) - 1 {
+						begin := time.Now()
+						if _, err := r.claim(fmt.Sprintf("node-%d", c), i); err != nil {
+							b.Error(err)
+							return
+						}
+						took[i] = time.Since(begin)
+					}
+				})
+			}
+			wg.Wait()
+			answered := b.Elapsed()
+			b.StopTimer()
+			slices.Sort(took)
+			b.ReportMetric(float64(b.N)/answered.Seconds(), "claims/s")
+			b.ReportMetric(float64(took[b.N/2].Microseconds())/1e3, "p50-ms")
+			b.ReportMetric(float64(took[b.N*99/100].Microseconds())/1e3, "p99-ms")
+		})
+	}
+}
+
+// BenchmarkRecovery measures how soon a controller that is started over 100,000 claims
+// does its work: when its store is open, all of it read and verified, and when the first
+// new claim is ready, before which it has looked at all that there is.
+//
+//	go test ./allocator -run '^$' -bench Recovery -benchtime 1x
+func BenchmarkRecovery(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "store.db")
+	manyClaims(b, path, 100_000)
+	for b.Loop() {
+		begin := time.Now()
+		r := openClaimRig(b, path, boltstore.Options{})
+		b.ReportMetric(r.opened.Seconds(), "open-s")
+		if _, err := r.alloc.Hello(b.Context(), "new", nic.Inventory{Boot: "b"}); err != nil {
+			b.Fatal(err)
+		}
+		claim, err := r.claim("new", 1<<40)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(time.Since(begin).Seconds(), "answered-s")
+		r.untilReady(b, claim)
+		b.ReportMetric(time.Since(begin).Seconds(), "ready-s")
+		r.stop()
+	}
+}
+
+// perNode is how many claims each node has of many.
+const perNode = 50
+
+// manyClaims makes a store with so many claims: each is the first in all but its names.
+func manyClaims(b *testing.B, path string, claims int) {
+	b.Helper()
+	r := openClaimRig(b, path, boltstore.Options{NoSync: true})
+	if _, err := r.alloc.Hello(b.Context(), "node-0", nic.Inventory{Boot: "b"}); err != nil {
+		b.Fatal(err)
+	}
+	first, err := r.claim("node-0", 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.untilReady(b, first)
+	view, err := r.alloc.Claim(b.Context(), first.ID)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.stop()
+	s, err := boltstore.Open(b.Context(), path, boltstore.Options{NoSync: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	records, _, err := s.List(b.Context(), "", "", 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	first = view.Claim
+	addr := first.Identity.Addrs[0].Addr()
+	for i := 1; i < claims; i++ {
+		addr = addr.Next()
+		names := strings.NewReplacer(
+			string(first.ID), string(nic.NewClaimID()), string(first.NIC), string(nic.NewID()), first.Owner.Sandbox, fmt.Sprintf("%064x", i),
+			first.Identity.MAC.String(), nic.NewMAC().String(), first.Identity.Addrs[0].Addr().String(), addr.String(),
+			"node-0", fmt.Sprint("node-", i/perNode),
+		)
+		var ops []store.Op
+		for _, r := range records {
+			if key := names.Replace(r.Key); key != r.Key && (key != "node/node-"+fmt.Sprint(i/perNode) || i%perNode == 0) {
+				ops = append(ops, store.Create(key, []byte(names.Replace(string(r.Value)))))
+			}
+		}
+		if _, err := s.Commit(b.Context(), ops...); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// untilReady waits until the claim has its NIC.
+func (r *claimRig) untilReady(b *testing.B, claim nic.Claim) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), 10*time.Minute)
+	defer cancel()
+	watch, err := r.records.Watch(ctx, "claim/"+string(claim.ID), r.began)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer watch.Close()
+	for {
+		events, err := watch.Next(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, e := range events {
+			if now, err := store.DecodeJSON[nic.Claim](e.Record); err == nil && now.Phase == nic.ClaimReady {
+				return
+			}
+		}
+	}
+}
+
+// A claimRig is a controller whose nodes make the NICs.
+type claimRig struct {
+	records *boltstore.Store
+	began   store.Rev
+	opened  time.Duration
+	alloc   *allocator.Allocator
+	stop    func()
+}
+
+func newClaimRig(b *testing.B, nodes int) *claimRig {
+	b.Helper()
+	r := openClaimRig(b, filepath.Join(b.TempDir(), "store.db"), boltstore.Options{})
+	for i := range nodes {
+		if _, err := r.alloc.Hello(b.Context(), fmt.Sprintf("node-%d", i), nic.Inventory{Boot: "b"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return r
+}
+
+func openClaimRig(b *testing.B, path string, opts boltstore.Options) *claimRig {
+	b.Helper()
+	begin := time.Now()
+	records, err := boltstore.Open(b.Context(), path, opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	opened := time.Since(begin)
+	_, began, err := records.List(b.Context(), "none", "", 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := local.New(local.Options{
+		Name: "local", NICsPerNode: 1 << 20, Ledger: allocator.NewLedger(records, "local"), Nodes: allocator.NewNodes(records, "local"),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	alloc, err := allocator.New(allocator.Options{
+		Store: records, Log: slog.New(slog.DiscardHandler), Workers: 32, MaxClaims: 1 << 20,
+		Providers: map[string]provider.Provider{"local": p},
+		Networks: []nic.Network{{
+			Name: "lan", Provider: "local", Addressing: nic.AddrIPAM, Space: "default",
+			Device: nic.Device{Kind: nic.Veth, Bridge: nic.Bridge{Name: "br0"}},
+			Subnets: []nic.Subnet{{
+				Prefix: netip.MustParsePrefix("10.0.0.0/8"),
+				Ranges: []nic.Range{{First: netip.MustParseAddr("10.0.0.10"), Last: netip.MustParseAddr("10.255.255.250")}},
+			}},
+		}},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := alloc.Run(ctx); err != nil {
+			b.Error(err)
+		}
+	})
+	return &claimRig{records, began, opened, alloc, func() {
+		cancel()
+		wg.Wait()
+		if err := records.Close(); err != nil {
+			b.Error(err)
+		}
+	}}
+}
+
+func (r *claimRig) claim(node string, i int64) (nic.Claim, error) {
+	owner := nic.Owner{Node: node, Kind: nic.OwnerContainer, Sandbox: fmt.Sprintf("%064x", i), Interface: "eth0"}
+	claim, err := r.alloc.Acquire(context.Background(), owner, fmt.Sprintf("name-%d", i), nic.Request{Interface: "eth0", Network: "lan", DefaultRoute: true})
+	if err == nil && claim.Phase == nic.ClaimRefused {
+		err = fmt.Errorf("claim %d: %+v", i, claim.Conditions)
+	}
+	return claim, err
+}
