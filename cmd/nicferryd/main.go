@@ -23,7 +23,6 @@ import (
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/daemon"
 	"github.com/nicferry/nicferry/internal/mtls"
-	"github.com/nicferry/nicferry/internal/store/boltstore"
 	"github.com/nicferry/nicferry/internal/version"
 	"github.com/nicferry/nicferry/nic"
 )
@@ -102,15 +101,18 @@ func serve(ctx context.Context, c *conf.Controller) (err error) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(heapGrowth)
 	}
-	records, err := openStore(ctx, c, boltstore.Options{Backups: true})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, records.Close()) }()
 	notifier, err := daemon.NewNotifier(log)
 	if err != nil {
 		return err
 	}
+	records, err := awaitStore(ctx, c, notifier, log)
+	if err != nil {
+		if c.Etcd != nil && ctx.Err() != nil {
+			return nil // told to stop while it waited
+		}
+		return err
+	}
+	defer func() { err = errors.Join(err, records.Close()) }()
 	own, err := takeOver(ctx, c, records, notifier, log)
 	switch {
 	case ctx.Err() != nil:

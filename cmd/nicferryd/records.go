@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -142,47 +143,92 @@ func (r reign) watch(ctx context.Context) error {
 // standBy waits to lead. Meanwhile there is no TLS port, so that agents go on to the
 // next of their addresses, and whoever asks on the socket is told who leads.
 func standBy(ctx context.Context, c *conf.Controller, records store.Store, notifier *daemon.Notifier, log *slog.Logger) (term store.Term, err error) {
+	log.Info("standing by: another controller may lead")
+	err = meanwhile(ctx, c, waiting{"standing by", standby{records}.leader}, notifier, log, func(ctx context.Context) (err error) {
+		term, err = records.Lead(ctx, leaderName)
+		return err
+	})
+	if err != nil && term != nil {
+		err = errors.Join(err, term.Resign(context.WithoutCancel(ctx)))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stand by: %w", err)
+	}
+	return term, nil
+}
+
+// storeAgain is the time between two tries to open a store that does not answer.
+const storeAgain = time.Second
+
+// awaitStore is openStore, and waits for an etcd that does not answer. Meanwhile whoever
+// asks on the socket is told.
+func awaitStore(ctx context.Context, c *conf.Controller, notifier *daemon.Notifier, log *slog.Logger) (records store.Store, err error) {
+	records, err = openStore(ctx, c, boltstore.Options{Backups: true})
+	if !errors.Is(err, store.ErrUnavailable) {
+		return records, err
+	}
+	log.Error("the store does not answer: what containers have stays as it is, nothing new begins", "err", err)
+	why := "the store does not answer, nothing new begins: " + err.Error()
+	tell := waiting{"waiting for the store", func(context.Context) string { return why }}
+	err = meanwhile(ctx, c, tell, notifier, log, func(ctx context.Context) (err error) {
+		again := time.NewTicker(storeAgain)
+		defer again.Stop()
+		for {
+			if records, err = openStore(ctx, c, boltstore.Options{Backups: true}); !errors.Is(err, store.ErrUnavailable) {
+				return err
+			}
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	if err != nil && records != nil {
+		err = errors.Join(err, records.Close())
+	}
+	return records, err
+}
+
+// meanwhile has the socket answered, and systemd told, while do runs.
+func meanwhile(ctx context.Context, c *conf.Controller, answers waiting, notifier *daemon.Notifier, log *slog.Logger, do func(context.Context) error) error {
 	socket, err := server.Listen(c.Socket, c.SocketGroup, log)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	waiting, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	group, waiting := errgroup.WithContext(waiting)
-	group.Go(func() error { return server.Run(waiting, socket, standby{records}, log) })
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Run(ctx, socket, answers, log) })
 	group.Go(func() error {
-		notifier.Watch(waiting, func(context.Context) error { return nil })
+		notifier.Watch(ctx, func(context.Context) error { return nil })
 		return nil
 	})
 	group.Go(func() error {
 		defer cancel()
-		var err error
-		term, err = records.Lead(waiting, leaderName)
-		return err
+		return do(ctx)
 	})
-	notifier.Ready("standing by")
-	log.Info("standing by: another controller may lead")
-	err = group.Wait()
-	if err == nil {
-		return term, nil
-	}
-	if term != nil {
-		err = errors.Join(err, term.Resign(context.WithoutCancel(ctx)))
-	}
-	return nil, fmt.Errorf("stand by: %w", err)
+	notifier.Ready(answers.status)
+	return group.Wait()
 }
 
-// standby answers who asks a controller that does not lead.
-type standby struct{ records store.Store }
+// waiting answers who asks a controller that does not work yet.
+type waiting struct {
+	status string
+	why    func(context.Context) string
+}
 
-func (s standby) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e := &api.Error{Code: api.CodeUnavailable, Message: "this controller stands by; " + s.leader(r.Context())}
+func (s waiting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e := &api.Error{Code: api.CodeUnavailable, Message: s.why(r.Context())}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set(api.StandbyHeader, "1")
 	w.Header().Set("Connection", "close") // it is about to be another's
 	w.WriteHeader(e.Code.Status())
 	_ = json.NewEncoder(w).Encode(e) // whoever has hung up does not want it
 }
+
+// standby says who works instead.
+type standby struct{ records store.Store }
 
 // leader says where to ask.
 func (s standby) leader(ctx context.Context) string {
@@ -191,9 +237,9 @@ func (s standby) leader(ctx context.Context) string {
 	}](ctx, s.records, store.LeaderPrefix+leaderName)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return "none leads at present, one will in some seconds"
+		return "this controller stands by; none leads at present, one will in some seconds"
 	case err != nil:
-		return "who leads cannot be told: " + err.Error()
+		return "this controller stands by; who leads cannot be told: " + err.Error()
 	}
-	return "the one on " + record.Holder + " leads: ask there"
+	return "this controller stands by; the one on " + record.Holder + " leads: ask there"
 }

@@ -58,6 +58,7 @@ func table() []suite {
 			Minimum:  2890,
 			Race:     true,
 			AtOnce:   3,
+			LongOnly: []string{"TestLeaderLostWhileContainersStart"},
 		},
 		{
 			Name:     "lab",

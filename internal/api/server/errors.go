@@ -29,6 +29,7 @@ func contractKinds() []Kind {
 		{store.ErrNotFound, api.CodeNotFound},
 		{store.ErrConflict, api.CodeUnavailable},
 		{store.ErrClosed, api.CodeUnavailable},
+		{store.ErrUnavailable, api.CodeUnavailable},
 		{provider.ErrInvalid, api.CodeInvalid},
 		{provider.ErrUnsupported, api.CodeInvalid},
 		{provider.ErrDenied, api.CodeRefused},
