@@ -63,6 +63,7 @@ func table() []suite {
 			Name:     "lab",
 			About:    "what the tests, the demo and the benches stand on: labs with engines, guests of an emulated machine, with the race detector",
 			Packages: []string{"./internal/lab/...", "./internal/bench/..."},
+			Except:   []string{"internal/lab/sim"},
 			Budget:   2 * time.Minute,
 			Minimum:  126,
 			Race:     true,
@@ -105,7 +106,20 @@ func table() []suite {
 			Budget:   12 * time.Minute,
 			Minimum:  785,
 		},
-	}, onVMs()...)
+	}, append(ofFleets(), onVMs()...)...)
+}
+
+// ofFleets are the suites of controllers for many nodes.
+func ofFleets() []suite {
+	return []suite{
+		{
+			Name:     "fleet",
+			About:    "fleets in virtual time: what a container costs, and that nothing is left of it",
+			Packages: []string{"./internal/lab/sim"},
+			Budget:   2 * time.Minute,
+			Minimum:  2,
+		},
+	}
 }
 
 // onVMs are the suites that boot virtual machines.
