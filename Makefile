@@ -126,6 +126,11 @@ bench-sriov: deps build ## measure VFs and bonds of VFs against their card, macv
 bench-cloud: build ## measure the controller's way with a cloud, on the emulator of EC2: OUT=dir (build/bench)-cloud, ROUNDS=5; DOC=docs/bench-cloud.md writes the report there too
 	@'$(BIN)/nicferry-lab' bench cloud --out '$(OUT)-cloud' $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(DOC),--doc '$(DOC)') --commit '$(VERSION)'
 
+.PHONY: sim
+sim: build ## play fleets in virtual time with the real allocator: OUT=dir (build/bench)-sim, NODES=100,1000,10000, SEED=1; DOC=docs copies sim.md and sim.html there; the largest takes hours of processor
+	@'$(BIN)/nicferry-lab' sim --out '$(OUT)-sim' $(if $(NODES),--nodes '$(NODES)') $(if $(SEED),--seed '$(SEED)') --commit '$(VERSION)' >/dev/null
+	@$(if $(DOC),cp '$(OUT)-sim/sim.md' '$(OUT)-sim/sim.html' '$(DOC)/')
+
 .PHONY: status
 status: go ## hold the README's status table against the tests and their last results
 	@$(SUITES) status

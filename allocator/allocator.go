@@ -139,6 +139,7 @@ type Allocator struct {
 	censuses *censuses
 	tallies  *tallies
 	crowds   *crowds
+	unserved *unserved
 	glances  *glances
 	overlaps *overlaps
 	// publishes: there are claims with public addresses, or there may be.
@@ -194,6 +195,7 @@ func New(opts Options) (*Allocator, error) {
 		spares:   newSpares(),
 		tallies:  newTallies(own, opts.Observer),
 		crowds:   newCrowds(),
+		unserved: newUnserved(),
 		seating:  newSeating(),
 		glances:  newGlances(),
 		born:     own.now(),

@@ -22,6 +22,7 @@ type berths struct {
 	taken   map[pool.Machine]int
 	waiting map[pool.Machine][]nic.ID // who has waited longest first
 	since   map[nic.ID]time.Time      // of who waits
+	at      map[nic.ID]pool.Machine   // where each waits
 }
 
 // mostBerths is how many NICs of one machine are worked on at a time, at most.
@@ -31,7 +32,7 @@ const mostBerths = 4
 func newBerths(workers int, wake func(nic.ID)) *berths {
 	return &berths{
 		most: max(1, min(workers/2, mostBerths)), wake: wake,
-		taken: map[pool.Machine]int{}, waiting: map[pool.Machine][]nic.ID{}, since: map[nic.ID]time.Time{},
+		taken: map[pool.Machine]int{}, waiting: map[pool.Machine][]nic.ID{}, since: map[nic.ID]time.Time{}, at: map[nic.ID]pool.Machine{},
 	}
 }
 
@@ -47,9 +48,12 @@ func (b *berths) enter(m pool.Machine, id nic.ID) (waits time.Duration, in bool)
 		return 0, true
 	}
 	defer b.mu.Unlock()
-	if !slices.Contains(b.waiting[m], id) {
+	if at, waits := b.at[id]; !waits || at != m { // a NIC waits at one machine
+		if next, some := b.drop(id); some {
+			defer b.wake(next)
+		}
 		b.waiting[m] = append(b.waiting[m], id)
-		b.since[id] = time.Now()
+		b.since[id], b.at[id] = time.Now(), m
 	}
 	return time.Since(b.since[id]), false
 }
@@ -71,24 +75,28 @@ func (b *berths) leave(m pool.Machine) {
 // forget drops a NIC that waits no more, wherever it did.
 func (b *berths) forget(id nic.ID) {
 	b.mu.Lock()
-	delete(b.since, id)
-	var woken []nic.ID
-	for m, queue := range b.waiting {
-		at := slices.Index(queue, id)
-		if at < 0 {
-			continue
-		}
-		if b.waiting[m] = slices.Delete(queue, at, at+1); len(queue) == 1 {
-			delete(b.waiting, m)
-		}
-		if next, some := b.next(m); some { // a wake was the NIC's, and passes on
-			woken = append(woken, next)
-		}
-	}
+	next, some := b.drop(id)
 	b.mu.Unlock()
-	for _, next := range woken {
+	if some {
 		b.wake(next)
 	}
+}
+
+// drop is forget for a caller that holds the lock. A wake was the NIC's, and passes on
+// to who is next there.
+func (b *berths) drop(id nic.ID) (next nic.ID, some bool) {
+	m, waits := b.at[id]
+	if !waits {
+		return "", false
+	}
+	delete(b.since, id)
+	delete(b.at, id)
+	queue := b.waiting[m]
+	at := slices.Index(queue, id)
+	if b.waiting[m] = slices.Delete(queue, at, at+1); len(queue) == 1 {
+		delete(b.waiting, m)
+	}
+	return b.next(m)
 }
 
 // next is who takes the next berth at m, if there is one.

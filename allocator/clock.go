@@ -65,15 +65,15 @@ func (a *Allocator) bringBack(ctx context.Context) error {
 // mendTimes mends all records of a kind whose times lie ahead by the word of
 // mend, and counts them.
 func mendTimes[T any](ctx context.Context, a *Allocator, prefix string, mend func(*T) bool) (int, error) {
-	all, _, err := store.ListJSON[T](ctx, a.opts.Store, prefix, "", 0)
-	if err != nil {
-		return 0, err
-	}
 	var keys []string
-	for _, r := range all {
+	_, err := store.WalkJSON(ctx, a.opts.Store, prefix, func(r store.JSON[T]) error {
 		if mend(&r.Value) {
 			keys = append(keys, r.Key)
 		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
 	}
 	for batch := range slices.Chunk(keys, expireTogetherMax) {
 		err := a.asLeader(ctx, func(e *edit) error {

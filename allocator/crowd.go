@@ -27,13 +27,13 @@ func newCrowds() *crowds {
 }
 
 // learn begins anew with all claims that there are before the watch.
-func (c *crowds) learn(claims []store.JSON[nic.Claim]) {
+func (c *crowds) learn(homes map[nic.ClaimID]string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.homes)
 	clear(c.count)
-	for _, claim := range claims {
-		c.note(claim.Value.ID, claim.Value.Owner.Node)
+	for id, home := range homes {
+		c.note(id, home)
 	}
 }
 

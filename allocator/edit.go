@@ -71,9 +71,14 @@ func (a *Allocator) atomically(ctx context.Context, decide func(*edit) error) er
 			e.rollBack()
 		default:
 			var at store.Rev
+			end := func(store.Rev) {}
+			if a.leading() {
+				end = a.unserved.writes(e.written)
+			}
 			if at, err = a.opts.Store.Commit(ctx, slices.Concat(e.ops, e.fences)...); err == nil {
 				e.committed(at)
 			}
+			end(at)
 		}
 		if err != nil {
 			e.rollBack()

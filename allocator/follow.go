@@ -11,13 +11,35 @@ import (
 
 // recover wakes every NIC and claim: their records say where they were, and
 // working on a record that needs nothing is cheap. The watch continues from
-// the revision that was read.
+// the revision that was read. The records are read one by one, and what is kept of
+// them is small: there may be a million.
 func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
-	nics, rev, err := store.ListJSON[nic.NIC](ctx, a.opts.Store, nicPrefix, "", 0)
+	counted := newCounted()
+	spares, homes := map[nic.ID]spareMark{}, map[nic.ClaimID]string{}
+	var unserved []store.JSON[nic.Claim]
+	a.trips.clear()
+	rev, err := store.WalkJSON(ctx, a.opts.Store, nicPrefix, func(r store.JSON[nic.NIC]) error {
+		n := r.Value
+		counted.nics[n.ID], spares[n.ID] = markOfNIC(n), spareMarkOf(n)
+		a.changes.learn(n)
+		a.trips.learnNIC(n)
+		a.reported.own(n)
+		a.queue.Wake(r.Key)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	claims, _, err := store.ListJSON[nic.Claim](ctx, a.opts.Store, claimPrefix, "", 0)
+	_, err = store.WalkJSON(ctx, a.opts.Store, claimPrefix, func(r store.JSON[nic.Claim]) error {
+		c := r.Value
+		counted.claims[c.ID], homes[c.ID] = markOfClaim(c), c.Owner.Node
+		if isUnserved(c) {
+			unserved = append(unserved, r)
+		}
+		a.trips.learn(c)
+		a.queue.Wake(r.Key)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -27,35 +49,21 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	if err := a.recoverPublic(ctx); err != nil {
 		return nil, err
 	}
-	a.spares.learn(nics, rev)
-	for _, n := range nics {
-		a.changes.learn(n.Value)
-		a.queue.Wake(n.Key)
-	}
-	for _, c := range claims {
-		a.queue.Wake(c.Key)
-	}
-	nodes, _, err := store.ListJSON[nic.Node](ctx, a.opts.Store, nodePrefix, "", 0)
+	_, err = store.WalkJSON(ctx, a.opts.Store, nodePrefix, func(r store.JSON[nic.Node]) error {
+		counted.nodes[r.Value.Name] = r.Value
+		a.overlaps.learn(r.Value)
+		a.queue.Wake(poolRoot + r.Value.Name)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	a.trips.clear()
-	for _, n := range nics {
-		a.trips.learnNIC(n.Value)
-	}
-	for _, c := range claims {
-		a.trips.learn(c.Value)
-	}
-	a.tallies.learn(nics, claims, nodes)
-	a.crowds.learn(claims)
-	for _, node := range nodes {
-		a.overlaps.learn(node.Value)
-	}
+	a.spares.learn(spares, rev)
+	a.tallies.learn(counted)
+	a.crowds.learn(homes)
+	a.unserved.learn(unserved, rev)
 	a.queue.Wake(refusedKey)
 	a.queue.Wake(expireKey)
-	for _, node := range nodes {
-		a.queue.Wake(poolRoot + node.Value.Name)
-	}
 	a.changes.start(rev)
 	return a.opts.Store.Watch(ctx, "", rev)
 }
@@ -81,6 +89,9 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 		for _, e := range events {
 			a.tallies.see(e)
 			a.crowds.see(e)
+			if a.unserved.see(e) {
+				a.queue.Wake(refusedKey)
+			}
 			a.trips.see(e)
 			a.glances.see(e)
 			a.overlaps.see(e)
@@ -99,14 +110,12 @@ func (a *Allocator) remember(ctx context.Context) error {
 	if err := a.usage.follow(ctx, a.opts.Store); err != nil {
 		return err
 	}
-	for _, prefix := range []string{nicPrefix, observedPrefix} {
-		records, _, err := a.opts.Store.List(ctx, prefix, "", 0)
-		if err != nil {
-			return fmt.Errorf("read which addresses were seen: %w", err)
-		}
-		for _, r := range records {
-			a.reported.see(r.Key, r, false)
-		}
+	_, err := store.Walk(ctx, a.opts.Store, observedPrefix, func(r store.Record) error {
+		a.reported.see(r.Key, r, false)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read which addresses were seen: %w", err)
 	}
 	return nil
 }

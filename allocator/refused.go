@@ -23,14 +23,10 @@ const refusedKey = "refused"
 func (a *Allocator) retryRefused(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stuckAfter/2)
 	defer cancel()
-	claims, _, err := store.ListJSON[nic.Claim](ctx, a.opts.Store, claimPrefix, "", 0)
-	if err != nil {
-		return err
-	}
 	var refused []nic.Claim
-	for _, r := range claims {
-		if c := r.Value; (c.Phase == nic.ClaimRefused || awaitsFormer(c)) && a.mayGrant(c) && a.untilNextTry(c) == 0 && !a.tooSoon(c) && !a.hopeless(c) {
-			refused = append(refused, c)
+	for _, c := range a.unserved.all() {
+		if a.mayGrant(c) && a.untilNextTry(c) == 0 && !a.tooSoon(c) && !a.hopeless(c) {
+			refused = append(refused, own(&a.glances.copier, c))
 		}
 	}
 	inTurns(refused)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,21 +15,20 @@ import (
 	"github.com/nicferry/nicferry/provider/fake"
 )
 
-// A paused store lets something happen between a list of all claims and what
-// is made of it.
+// A paused store lets something happen when a refused claim has been chosen to be tried
+// again, and is about to be read.
 type pausedStore struct {
 	store.Store
 	then atomic.Pointer[func()]
 }
 
-func (p *pausedStore) List(ctx context.Context, prefix, after string, limit int) ([]store.Record, store.Rev, error) {
-	records, rev, err := p.Store.List(ctx, prefix, after, limit)
-	if prefix == "claim/" {
+func (p *pausedStore) Get(ctx context.Context, key string) (store.Record, error) {
+	if strings.HasPrefix(key, "owner/") {
 		if then := p.then.Swap(nil); then != nil {
 			(*then)()
 		}
 	}
-	return records, rev, err
+	return p.Store.Get(ctx, key)
 }
 
 // A refused claim that is released while it is to be tried again stays away.

@@ -38,12 +38,13 @@ func newReported() *reported {
 func (r *reported) see(key string, record store.Record, gone bool) {
 	if text, ok := strings.CutPrefix(key, nicPrefix); ok {
 		n, err := store.DecodeJSON[nic.NIC](record)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.whose, nic.ID(text))
-		if !gone && err == nil {
-			r.whose[n.ID] = belonging{n.Network, nic.TenantOf(n.Tenant)}
+		if gone || err != nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			delete(r.whose, nic.ID(text))
+			return
 		}
+		r.own(n)
 	}
 	if text, ok := strings.CutPrefix(key, observedPrefix); ok {
 		o, err := store.DecodeJSON[nic.Observed](record)
@@ -52,6 +53,13 @@ func (r *reported) see(key string, record store.Record, gone bool) {
 		}
 		r.note(nic.ID(text), o)
 	}
+}
+
+// own notes whose a NIC is.
+func (r *reported) own(n nic.NIC) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.whose[n.ID] = belonging{n.Network, nic.TenantOf(n.Tenant)}
 }
 
 func (r *reported) note(id nic.ID, o nic.Observed) {

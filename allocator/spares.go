@@ -17,7 +17,8 @@ import (
 // alone.
 type spares struct {
 	mu   sync.Mutex
-	nics map[nic.ID]spareMark // as of the revision seen
+	nics map[nic.ID]spareMark       // as of the revision seen
+	idle map[string]map[nic.ID]bool // those in reserve, by node
 	seen store.Rev
 	// ahead is what the leader has written itself and not seen yet: who has heard of
 	// a spare may ask for it before the watch has come that far. Writing are those in
@@ -69,7 +70,7 @@ type pause struct {
 
 func newSpares() *spares {
 	return &spares{
-		nics: map[nic.ID]spareMark{}, ahead: map[nic.ID]aheadMark{}, writing: map[spareAt]int{}, pauses: map[spareOf]pause{},
+		nics: map[nic.ID]spareMark{}, idle: map[string]map[nic.ID]bool{}, ahead: map[nic.ID]aheadMark{}, writing: map[spareAt]int{}, pauses: map[spareOf]pause{},
 	}
 }
 
@@ -91,12 +92,13 @@ func (s *spares) came(n nic.NIC) {
 
 // learn notes where the NICs are that there are at a revision, from which on they are
 // watched.
-func (s *spares) learn(nics []store.JSON[nic.NIC], at store.Rev) {
+func (s *spares) learn(nics map[nic.ID]spareMark, at store.Rev) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.nics)
-	for _, n := range nics {
-		s.nics[n.Value.ID] = spareMarkOf(n.Value)
+	clear(s.idle)
+	for id, m := range nics {
+		s.note(id, m)
 	}
 	s.reach(at)
 }
@@ -152,8 +154,8 @@ func (s *spares) reach(at store.Rev) {
 func (s *spares) on(node string) (ids []nic.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, m := range s.nics {
-		if _, later := s.ahead[id]; !later && m.idle(node) {
+	for id := range s.idle[node] {
+		if _, later := s.ahead[id]; !later {
 			ids = append(ids, id)
 		}
 	}
@@ -203,7 +205,7 @@ func (s *spares) seeNIC(id nic.ID, e store.Event) string {
 	defer s.mu.Unlock()
 	before := s.nics[id]
 	if e.Gone {
-		delete(s.nics, id)
+		s.drop(id)
 		return before.node
 	}
 	n, err := store.DecodeJSON[nic.NIC](e.Record)
@@ -211,6 +213,27 @@ func (s *spares) seeNIC(id nic.ID, e store.Event) string {
 	if err != nil || now == before {
 		return ""
 	}
-	s.nics[id] = now
+	s.note(id, now)
 	return n.Node
+}
+
+// note notes what a NIC is. The caller holds the lock.
+func (s *spares) note(id nic.ID, m spareMark) {
+	s.drop(id)
+	s.nics[id] = m
+	if !m.idle(m.node) {
+		return
+	}
+	if s.idle[m.node] == nil {
+		s.idle[m.node] = map[nic.ID]bool{}
+	}
+	s.idle[m.node][id] = true
+}
+
+func (s *spares) drop(id nic.ID) {
+	node := s.nics[id].node
+	delete(s.nics, id)
+	if delete(s.idle[node], id); len(s.idle[node]) == 0 {
+		delete(s.idle, node)
+	}
 }

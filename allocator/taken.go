@@ -28,7 +28,7 @@ type taken struct {
 	numbers map[string]*ipam.Pool[ipam.Number] // by KIND/SCOPE
 	// ends is when reservations without holder, and kept identities, are to be
 	// forgotten, by their keys.
-	ends map[string]time.Time
+	ends ends
 	next time.Time // when the leader looks at ends again; zero if it does not
 }
 
@@ -40,23 +40,22 @@ func newTaken(c clock) *taken {
 
 func (t *taken) clear() {
 	t.addrs, t.numbers = map[string]*ipam.Pool[netip.Addr]{}, map[string]*ipam.Pool[ipam.Number]{}
-	t.ends, t.doubt = map[string]time.Time{}, false
+	t.ends, t.doubt = newEnds(), false
 }
 
 // load reads all that there is. The caller holds the lock, so that no change is
 // noted in between and then forgotten.
 func (t *taken) load(ctx context.Context, s store.Store) error {
-	var all []store.Record
+	t.clear()
 	for _, prefix := range []string{addrPrefix, numberPrefix, macPrefix, keptPrefix, seatRoot} {
-		records, _, err := s.List(ctx, prefix, "", 0)
+		_, err := store.Walk(ctx, s, prefix, func(r store.Record) error {
+			t.learn(r.Key, r, false)
+			return nil
+		})
 		if err != nil {
+			t.doubt = true
 			return err
 		}
-		all = append(all, records...)
-	}
-	t.clear()
-	for _, r := range all {
-		t.learn(r.Key, r, false)
 	}
 	return nil
 }
@@ -85,7 +84,7 @@ func (t *taken) see(events []store.Event) bool {
 	earlier := false
 	for _, e := range events {
 		t.learn(e.Key, e.Record, e.Gone)
-		if end, ok := t.ends[e.Key]; ok && (t.next.IsZero() || end.Before(t.next)) {
+		if end, ok := t.ends.at[e.Key]; ok && (t.next.IsZero() || end.Before(t.next)) {
 			t.next, earlier = end, true
 		}
 	}
@@ -100,7 +99,7 @@ func (t *taken) learn(key string, record store.Record, gone bool) {
 	default:
 		return
 	}
-	delete(t.ends, key)
+	t.ends.drop(key)
 	var r nic.Reservation // of a nic.Kept it has what counts here
 	if !gone {
 		var err error
@@ -108,7 +107,7 @@ func (t *taken) learn(key string, record store.Record, gone bool) {
 			return // whoever reads it for a decision will say so
 		}
 		if !r.Held() {
-			t.ends[key] = r.Until
+			t.ends.set(key, r.Until)
 		}
 	}
 	cut := strings.LastIndexByte(rest, '/')
@@ -227,16 +226,7 @@ func (t *taken) use(ctx context.Context, s store.Store, space string, spans []ip
 func (t *taken) due(now time.Time) (keys []string, again time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.next = time.Time{}
-	for key, end := range t.ends {
-		switch {
-		case !end.After(now):
-			keys = append(keys, key)
-		case t.next.IsZero() || end.Before(t.next):
-			t.next = end
-		}
-	}
-	if !t.next.IsZero() {
+	if keys, t.next = t.ends.over(now); !t.next.IsZero() {
 		t.next = t.next.Add(expireTogether)
 		again = t.next.Sub(now)
 	}

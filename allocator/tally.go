@@ -32,10 +32,19 @@ type tallies struct {
 	clock
 	by Observer
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	counted
+}
+
+// counted is what there is to count.
+type counted struct {
 	claims map[nic.ClaimID]claimMark
 	nics   map[nic.ID]nicMark
 	nodes  map[string]nic.Node
+}
+
+func newCounted() counted {
+	return counted{map[nic.ClaimID]claimMark{}, map[nic.ID]nicMark{}, map[string]nic.Node{}}
 }
 
 type claimMark struct {
@@ -61,33 +70,14 @@ func markOfNIC(n nic.NIC) nicMark {
 }
 
 func newTallies(c clock, by Observer) *tallies {
-	t := &tallies{clock: c, by: by}
-	t.clear()
-	return t
-}
-
-// clear forgets everything.
-func (t *tallies) clear() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.claims, t.nics = map[nic.ClaimID]claimMark{}, map[nic.ID]nicMark{}
-	t.nodes = map[string]nic.Node{}
+	return &tallies{clock: c, by: by, counted: newCounted()}
 }
 
 // learn begins anew with all that there is before the watch.
-func (t *tallies) learn(nics []store.JSON[nic.NIC], claims []store.JSON[nic.Claim], nodes []store.JSON[nic.Node]) {
-	t.clear()
+func (t *tallies) learn(all counted) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, n := range nics {
-		t.nics[n.Value.ID] = markOfNIC(n.Value)
-	}
-	for _, c := range claims {
-		t.claims[c.Value.ID] = markOfClaim(c.Value)
-	}
-	for _, n := range nodes {
-		t.nodes[n.Value.Name] = n.Value
-	}
+	t.counted = all
 }
 
 func markOfClaim(c nic.Claim) claimMark {

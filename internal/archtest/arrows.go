@@ -238,6 +238,11 @@ func floors() []Arrow {
 			Because: "what makes test worlds is in no program that users run",
 		},
 		{
+			From: []string{"internal/lab/sim"}, To: []string{"module", "third"},
+			Allow:   []string{"nic", "provider", "allocator", "internal/store", "internal/store/memstore", "internal/store/boltstore", "internal/invariant", "internal/retry", "internal/bench/figures"},
+			Because: "what is played in virtual time is the real allocator, and what it plays against is in that one package",
+		},
+		{
 			From: []string{"internal/cloudsim"}, To: []string{"module", "third", "net/http/...", "encoding/xml"}, Allow: []string{"nic", "internal/retry"},
 			Because: "the model of a cloud is plain Go; its faces know the wire, and it knows no face",
 		},

@@ -64,6 +64,7 @@ func table() []suite {
 			Name:     "lab",
 			About:    "what the tests, the demo and the benches stand on: labs with engines, guests of an emulated machine, with the race detector",
 			Packages: []string{"./internal/lab/...", "./internal/bench/..."},
+			Except:   []string{"internal/lab/sim"},
 			Budget:   2 * time.Minute,
 			Minimum:  126,
 			Race:     true,
@@ -136,11 +137,10 @@ func ofFleets() []suite {
 	return []suite{
 		{
 			Name:     "fleet",
-			About:    "the controller's store on etcd, as Debian has it and the current one: members lost, frozen and cut off, with the race detector",
-			Packages: []string{"./internal/store/etcdstore/..."},
+			About:    "the controller's store on etcd, as Debian has it and the current one: members lost, frozen and cut off; and fleets in virtual time: what a container costs, and that nothing is left of it",
+			Packages: []string{"./internal/store/etcdstore/...", "./internal/lab/sim"},
 			Budget:   2 * time.Minute,
-			Minimum:  52,
-			Race:     true,
+			Minimum:  54,
 		},
 	}
 }

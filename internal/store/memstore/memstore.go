@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 
@@ -30,7 +29,7 @@ type Store struct {
 	mu      sync.RWMutex
 	closed  bool
 	rev     store.Rev
-	records []store.Record // by key; values are never changed in place
+	records sorted // values are never changed in place
 }
 
 var _ store.Store = (*Store)(nil)
@@ -49,11 +48,11 @@ func (s *Store) Get(ctx context.Context, key string) (store.Record, error) {
 	if err := s.ready(ctx); err != nil {
 		return store.Record{}, fmt.Errorf("get record %q: %w", key, err)
 	}
-	i, ok := s.find(key)
+	i, ok := s.records.find(key)
 	if !ok {
 		return store.Record{}, fmt.Errorf("get record %q: %w", key, store.ErrNotFound)
 	}
-	return clone(s.records[i]), nil
+	return clone(*s.records.get(i)), nil
 }
 
 // List is that of store.Store.
@@ -67,15 +66,15 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]st
 		return nil, 0, fmt.Errorf("list records %q: %w", prefix, err)
 	}
 	var list []store.Record
-	i, ok := s.find(max(prefix, after))
-	if ok && s.records[i].Key == after {
-		i++
-	}
-	for ; i < len(s.records) && strings.HasPrefix(s.records[i].Key, prefix); i++ {
-		if limit > 0 && len(list) == limit {
+	i, _ := s.records.find(max(prefix, after))
+	for r := range s.records.from(i) {
+		if r.Key == after && after != "" {
+			continue
+		}
+		if !strings.HasPrefix(r.Key, prefix) || limit > 0 && len(list) == limit {
 			break
 		}
-		list = append(list, clone(s.records[i]))
+		list = append(list, clone(r))
 	}
 	return list, s.rev, nil
 }
@@ -107,7 +106,7 @@ func (s *Store) Lead(ctx context.Context, name string) (store.Term, error) {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	s.records = nil
+	s.records = sorted{}
 	s.mu.Unlock()
 	s.election.Close()
 	s.log.Close()
@@ -123,8 +122,8 @@ func (s *Store) commit(ctx context.Context, ops ...store.Op) (store.Rev, error) 
 	writes := false
 	for _, op := range ops {
 		var have store.Rev
-		if i, ok := s.find(op.Key); ok {
-			have = s.records[i].Rev
+		if i, ok := s.records.find(op.Key); ok {
+			have = s.records.get(i).Rev
 		}
 		if err := op.Meets(have); err != nil {
 			return 0, err
@@ -147,16 +146,16 @@ func (s *Store) commit(ctx context.Context, ops ...store.Op) (store.Rev, error) 
 
 // write carries out an op whose expectation holds.
 func (s *Store) write(op store.Op) store.Event {
-	i, exists := s.find(op.Key)
+	i, exists := s.records.find(op.Key)
 	if op.Kind == store.OpDelete {
-		s.records = slices.Delete(s.records, i, i+1)
+		s.records.remove(i)
 		return store.Event{Record: store.Record{Key: op.Key, Rev: s.rev}, Gone: true}
 	}
 	rec := store.Record{Key: op.Key, Value: bytes.Clone(op.Value), Rev: s.rev}
 	if exists {
-		s.records[i] = rec
+		*s.records.get(i) = rec
 	} else {
-		s.records = slices.Insert(s.records, i, rec)
+		s.records.insert(i, rec)
 	}
 	return store.Event{Record: rec}
 }
@@ -166,13 +165,6 @@ func (s *Store) ready(ctx context.Context) error {
 		return store.ErrClosed
 	}
 	return ctx.Err()
-}
-
-// find returns where the record is, or where it would be.
-func (s *Store) find(key string) (int, bool) {
-	return slices.BinarySearchFunc(s.records, key, func(r store.Record, key string) int {
-		return strings.Compare(r.Key, key)
-	})
 }
 
 func clone(r store.Record) store.Record {
