@@ -25,7 +25,7 @@ func newPeers(t testing.TB, n int) *peers {
 	p := &peers{isCut: map[int]bool{}, conns: map[net.Conn][2]int{}}
 	var wg sync.WaitGroup
 	var listeners []net.Listener
-	for i := range n {
+	for range n {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -33,6 +33,8 @@ func newPeers(t testing.TB, n int) *peers {
 		listeners = append(listeners, ln)
 		p.urls = append(p.urls, "http://"+ln.Addr().String())
 		p.behind = append(p.behind, freeAddress(t))
+	}
+	for i, ln := range listeners {
 		wg.Go(func() {
 			for {
 				c, err := ln.Accept()
