@@ -81,7 +81,7 @@ func (n *node) live(ctx context.Context, wg *sync.WaitGroup) error {
 	}
 	n.session = hello.Session
 	wg.Go(func() {
-		if err := n.watch(ctx); err != nil && ctx.Err() == nil {
+		if err := n.watch(ctx); ctx.Err() == nil { // it ends with an error alone
 			n.run.failed(fmt.Errorf("node %s watches: %w", n.name, err))
 		}
 	})
