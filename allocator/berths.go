@@ -21,8 +21,13 @@ type berths struct {
 	mu      sync.Mutex // guards what follows
 	taken   map[pool.Machine]int
 	waiting map[pool.Machine][]nic.ID // who has waited longest first
-	since   map[nic.ID]time.Time      // of who waits
-	at      map[nic.ID]pool.Machine   // where each waits
+	waits   map[nic.ID]wait
+}
+
+// A wait is where a NIC waits, and since when.
+type wait struct {
+	at    pool.Machine
+	since time.Time
 }
 
 // mostBerths is how many NICs of one machine are worked on at a time, at most.
@@ -32,7 +37,7 @@ const mostBerths = 4
 func newBerths(workers int, wake func(nic.ID)) *berths {
 	return &berths{
 		most: max(1, min(workers/2, mostBerths)), wake: wake,
-		taken: map[pool.Machine]int{}, waiting: map[pool.Machine][]nic.ID{}, since: map[nic.ID]time.Time{}, at: map[nic.ID]pool.Machine{},
+		taken: map[pool.Machine]int{}, waiting: map[pool.Machine][]nic.ID{}, waits: map[nic.ID]wait{},
 	}
 }
 
@@ -47,15 +52,19 @@ func (b *berths) enter(m pool.Machine, id nic.ID) (waits time.Duration, in bool)
 		b.forget(id)
 		return 0, true
 	}
-	defer b.mu.Unlock()
-	if at, waits := b.at[id]; !waits || at != m { // a NIC waits at one machine
-		if next, some := b.drop(id); some {
-			defer b.wake(next)
-		}
-		b.waiting[m] = append(b.waiting[m], id)
-		b.since[id], b.at[id] = time.Now(), m
+	var next nic.ID
+	some := false
+	w, known := b.waits[id]
+	if !known || w.at != m { // a NIC waits at one machine
+		next, some = b.drop(id)
+		w = wait{m, time.Now()}
+		b.waiting[m], b.waits[id] = append(b.waiting[m], id), w
 	}
-	return time.Since(b.since[id]), false
+	b.mu.Unlock()
+	if some {
+		b.wake(next)
+	}
+	return time.Since(w.since), false
 }
 
 // leave gives a berth back.
@@ -85,13 +94,12 @@ func (b *berths) forget(id nic.ID) {
 // drop is forget for a caller that holds the lock. A wake was the NIC's, and passes on
 // to who is next there.
 func (b *berths) drop(id nic.ID) (next nic.ID, some bool) {
-	m, waits := b.at[id]
+	w, waits := b.waits[id]
 	if !waits {
 		return "", false
 	}
-	delete(b.since, id)
-	delete(b.at, id)
-	queue := b.waiting[m]
+	delete(b.waits, id)
+	m, queue := w.at, b.waiting[w.at]
 	at := slices.Index(queue, id)
 	if b.waiting[m] = slices.Delete(queue, at, at+1); len(queue) == 1 {
 		delete(b.waiting, m)

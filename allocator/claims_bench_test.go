@@ -28,10 +28,22 @@ import (
 //
 //	go test ./allocator -run '^$' -bench Claims -benchtime 20000x
 func BenchmarkClaims(b *testing.B) {
+	eachClients(b, func(b *testing.B) *claimRig {
+		return openClaimRig(b, filepath.Join(b.TempDir(), "store.db"), boltstore.Options{})
+	})
+}
+
+// eachClients measures claims of one client, and of many at once, each on a node of its own.
+func eachClients(b *testing.B, open func(*testing.B) *claimRig) {
 	for _, clients := range []int{1, 64} {
 		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
-			r := newClaimRig(b, clients)
+			r := open(b)
 			defer r.stop()
+			for c := range clients {
+				if _, err := r.alloc.Hello(b.Context(), fmt.Sprintf("node-%d", c), nic.Inventory{Boot: "b"}); err != nil {
+					b.Fatal(err)
+				}
+			}
 			took := make([]time.Duration, b.N)
 			var next atomic.Int64
 			var wg sync.WaitGroup
@@ -160,22 +172,11 @@ func (r *claimRig) untilReady(b *testing.B, claim nic.Claim) {
 
 // A claimRig is a controller whose nodes make the NICs.
 type claimRig struct {
-	records *boltstore.Store
+	records store.Store
 	began   store.Rev
 	opened  time.Duration
 	alloc   *allocator.Allocator
 	stop    func()
-}
-
-func newClaimRig(b *testing.B, nodes int) *claimRig {
-	b.Helper()
-	r := openClaimRig(b, filepath.Join(b.TempDir(), "store.db"), boltstore.Options{})
-	for i := range nodes {
-		if _, err := r.alloc.Hello(b.Context(), fmt.Sprintf("node-%d", i), nic.Inventory{Boot: "b"}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	return r
 }
 
 func openClaimRig(b *testing.B, path string, opts boltstore.Options) *claimRig {
@@ -186,6 +187,14 @@ func openClaimRig(b *testing.B, path string, opts boltstore.Options) *claimRig {
 		b.Fatal(err)
 	}
 	opened := time.Since(begin)
+	r := newClaimRig(b, records, nil)
+	r.opened = opened
+	return r
+}
+
+// newClaimRig has a controller work on the records, which stop closes.
+func newClaimRig(b *testing.B, records store.Store, holds func(context.Context) error) *claimRig {
+	b.Helper()
 	_, began, err := records.List(b.Context(), "none", "", 1)
 	if err != nil {
 		b.Fatal(err)
@@ -197,7 +206,7 @@ func openClaimRig(b *testing.B, path string, opts boltstore.Options) *claimRig {
 		b.Fatal(err)
 	}
 	alloc, err := allocator.New(allocator.Options{
-		Store: records, Log: slog.New(slog.DiscardHandler), Workers: 32, MaxClaims: 1 << 20,
+		Store: records, Holds: holds, Log: slog.New(slog.DiscardHandler), Workers: 32, MaxClaims: 1 << 20,
 		Providers: map[string]provider.Provider{"local": p},
 		Networks: []nic.Network{{
 			Name: "lan", Provider: "local", Addressing: nic.AddrIPAM, Space: "default",
@@ -218,7 +227,7 @@ func openClaimRig(b *testing.B, path string, opts boltstore.Options) *claimRig {
 			b.Error(err)
 		}
 	})
-	return &claimRig{records, began, opened, alloc, func() {
+	return &claimRig{records: records, began: began, alloc: alloc, stop: func() {
 		cancel()
 		wg.Wait()
 		if err := records.Close(); err != nil {
