@@ -128,8 +128,23 @@ func (m *Maker) Remove(ctx context.Context, id nic.ID, d nic.Device, namespaces 
 // Clean is what the NIC is like in the host namespace between two containers.
 // It has all that a container could have changed.
 func (m *Maker) Clean(id nic.ID, d nic.Device) (link.Change, error) {
+	name := id.LinkName(homePrefix)
+	if d.Kind == nic.SRIOV && d.VF.Name != "" {
+		taken, err := m.isTaken(d.VF)
+		if err != nil {
+			return link.Change{}, err
+		}
+		if !taken {
+			name = d.VF.Name
+		}
+	}
+	return m.cleanAs(name, id, d)
+}
+
+// cleanAs is Clean of a NIC that goes by the name.
+func (m *Maker) cleanAs(name string, id nic.ID, d nic.Device) (link.Change, error) {
 	c := link.Change{
-		Name:  id.LinkName(homePrefix),
+		Name:  name,
 		MAC:   d.MAC,
 		MTU:   d.MTU,
 		Alias: new(""),
@@ -138,15 +153,6 @@ func (m *Maker) Clean(id nic.ID, d nic.Device) (link.Change, error) {
 	}
 	if onParent(d) {
 		c.Alias = new(string(id))
-	}
-	if d.Kind == nic.SRIOV && d.VF.Name != "" {
-		taken, err := m.isTaken(d.VF)
-		if err != nil {
-			return link.Change{}, err
-		}
-		if !taken {
-			c.Name = d.VF.Name
-		}
 	}
 	if onParent(d) && c.MTU == 0 || d.Kind == nic.Ipvlan {
 		parent, err := m.parent(d)

@@ -249,15 +249,10 @@ func (m *Maker) isTaken(v nic.VF) (bool, error) {
 // cleanFunction is Clean of a VF whose interface is l, at home. It asks nobody for the name
 // that the interface has.
 func (m *Maker) cleanFunction(id nic.ID, d nic.Device, l link.Link) (link.Change, error) {
-	name := d.VF.Name
-	if l.Name == name {
-		d.VF.Name = ""
+	if d.VF.Name != "" && l.Name == d.VF.Name {
+		return m.cleanAs(l.Name, id, d)
 	}
-	c, err := m.Clean(id, d)
-	if l.Name == name && name != "" {
-		c.Name = name
-	}
-	return c, err
+	return m.Clean(id, d)
 }
 
 // functionIn finds the interface of a PCI function. At home it is first looked for by the
