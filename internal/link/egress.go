@@ -16,16 +16,17 @@ import (
 // that is bound to the link takes whatever no route leads to for on-link. The
 // filter goes when the link leaves its namespace.
 func (h *Handle) BlockEgress(l Link, to []netip.Addr) error {
-	if err := h.setProgram(l, egress, blocking(to)); err != nil {
-		return fmt.Errorf("filter what link %q sends to %s: %w", l.Name, to, err)
-	}
-	return nil
+	return blocked(h.setProgram, l, to)
 }
 
 // BlockEgressAnew is BlockEgress for a link that has just come to its namespace, and so
 // has no filter yet: it saves the look.
 func (h *Handle) BlockEgressAnew(l Link, to []netip.Addr) error {
-	if err := h.replaceProgram(l, egress, blocking(to)); err != nil {
+	return blocked(h.replaceProgram, l, to)
+}
+
+func blocked(set func(Link, side, []byte) error, l Link, to []netip.Addr) error {
+	if err := set(l, egress, blocking(to)); err != nil {
 		return fmt.Errorf("filter what link %q sends to %s: %w", l.Name, to, err)
 	}
 	return nil
