@@ -62,28 +62,6 @@ func (c *cloud) caller(api string) *acs.Caller {
 	return c.ecs
 }
 
-// pages asks for one page after the other, until there is no token. A page may be
-// empty and have one. A token that comes twice would go round for ever. The first page
-// has had its turn.
-func (c *cloud) pages(ctx context.Context, api string, page func(token string) (next string, err error)) error {
-	tokens := map[string]bool{}
-	token := ""
-	for {
-		next, err := page(token)
-		if err != nil || next == "" {
-			return err
-		}
-		if tokens[next] {
-			return provider.Errorf(provider.ErrUnknown, "%s: ECS gave the same page token twice after %d pages: the list cannot be read to its end", api, len(tokens)+1)
-		}
-		tokens[next] = true
-		token = next
-		if err := c.pace.Take(ctx, api); err != nil {
-			return err
-		}
-	}
-}
-
 // numbered asks for one page after the other by its number, and says how many it has read
 // and how many there are. What comes or goes meanwhile moves the others from page to page:
 // then one may have been missed, and that is told. The first page has had its turn.

@@ -101,7 +101,7 @@ func (c *cloud) idsOfAll(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var ids []string
-	err := c.pages(ctx, apiListTags, func(token string) (string, error) {
+	err := c.pace.Pages(ctx, apiListTags, func(token string) (string, error) {
 		got, err := send(ctx, c, apiListTags, func() *ecs.ListTagResourcesRequest {
 			r := ecs.CreateListTagResourcesRequest()
 			r.ResourceType, r.NextToken, r.Tag = resourceENI, token, &[]ecs.ListTagResourcesTag{{Key: eni.TagCluster, Value: c.cluster}}
@@ -132,7 +132,7 @@ func (c *cloud) tagged(ctx context.Context, tags map[string]string) ([]eni.Inter
 // call has had its turn.
 func (c *cloud) interfaces(ctx context.Context, narrow func(*ecs.DescribeNetworkInterfacesRequest)) ([]eni.Interface, error) {
 	var all []eni.Interface
-	err := c.pages(ctx, apiDescribeInterfaces, func(token string) (string, error) {
+	err := c.pace.Pages(ctx, apiDescribeInterfaces, func(token string) (string, error) {
 		got, err := send(ctx, c, apiDescribeInterfaces, func() *ecs.DescribeNetworkInterfacesRequest {
 			r := ecs.CreateDescribeNetworkInterfacesRequest()
 			r.MaxResults, r.NextToken = requests.NewInteger(maxPage), token
@@ -156,7 +156,7 @@ func (c *cloud) interfaces(ctx context.Context, narrow func(*ecs.DescribeNetwork
 // Instances implements eni.Cloud.
 func (c *cloud) Instances(ctx context.Context, ids []nic.InstanceID) (map[nic.InstanceID]eni.Instance, error) {
 	got := map[nic.InstanceID]eni.Instance{}
-	err := c.pages(ctx, apiDescribeInstances, func(token string) (string, error) {
+	err := c.pace.Pages(ctx, apiDescribeInstances, func(token string) (string, error) {
 		out, err := send(ctx, c, apiDescribeInstances, func() *ecs.DescribeInstancesRequest {
 			r := ecs.CreateDescribeInstancesRequest()
 			r.InstanceIds, r.MaxResults, r.NextToken = jsonOf(ids), requests.NewInteger(maxIDs), token
@@ -208,7 +208,7 @@ func powerFrom(status string) eni.Power {
 // Types implements eni.Cloud.
 func (c *cloud) Types(ctx context.Context, kinds []string) (map[string]eni.Capacity, error) {
 	all := map[string]eni.Capacity{}
-	err := c.pages(ctx, apiDescribeTypes, func(token string) (string, error) {
+	err := c.pace.Pages(ctx, apiDescribeTypes, func(token string) (string, error) {
 		out, err := send(ctx, c, apiDescribeTypes, func() *ecs.DescribeInstanceTypesRequest {
 			r := ecs.CreateDescribeInstanceTypesRequest()
 			r.InstanceTypes, r.MaxResults, r.NextToken = &kinds, requests.NewInteger(maxIDs), token
@@ -283,7 +283,7 @@ func (c *cloud) Groups(ctx context.Context, ids []string) (map[string]string, er
 		return nil, err
 	}
 	all := map[string]string{}
-	err := c.pages(ctx, apiDescribeGroups, func(token string) (string, error) {
+	err := c.pace.Pages(ctx, apiDescribeGroups, func(token string) (string, error) {
 		out, err := send(ctx, c, apiDescribeGroups, func() *ecs.DescribeSecurityGroupsRequest {
 			r := ecs.CreateDescribeSecurityGroupsRequest()
 			r.SecurityGroupIds, r.MaxResults, r.NextToken = jsonOf(ids), requests.NewInteger(maxIDs), token

@@ -294,7 +294,7 @@ func TestPages(t *testing.T) {
 			"one": {[]string{""}, false}, "three": {[]string{"a", "b", ""}, false}, "twice": {[]string{"a", "b", "a", ""}, true},
 		} {
 			n := 0
-			err := c.pages(t.Context(), "X", func(string) (string, error) { n++; return tt.tokens[n-1], nil })
+			err := c.pace.Pages(t.Context(), "X", func(string) (string, error) { n++; return tt.tokens[n-1], nil })
 			if (err != nil) != tt.fails {
 				t.Errorf("%s: %v", name, err)
 			}

@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/nicferry/nicferry/nic"
-	"github.com/nicferry/nicferry/provider"
 	"github.com/nicferry/nicferry/provider/calls"
 	"github.com/nicferry/nicferry/provider/eni"
 	"github.com/nicferry/nicferry/provider/secrets"
@@ -58,25 +57,16 @@ func filter[T ~string](name string, values ...T) []types.Filter {
 	return []types.Filter{f}
 }
 
-// pages asks for one page after the other, until there is no token. A page may be
-// empty and have one. A token that comes twice would go round for ever.
+// pages are those of a list, with the SDK's kind of token.
 func (c *cloud) pages(ctx context.Context, api string, page func(token *string) (*string, error)) error {
-	tokens := map[string]bool{}
-	var token *string
-	for {
-		next, err := page(token)
-		if err != nil || aws.ToString(next) == "" {
-			return err
+	return c.pace.Pages(ctx, api, func(token string) (string, error) {
+		var from *string
+		if token != "" {
+			from = &token
 		}
-		if tokens[*next] {
-			return provider.Errorf(provider.ErrUnknown, "%s: EC2 gave the same page token twice after %d pages: the list cannot be read to its end", api, len(tokens)+1)
-		}
-		tokens[*next] = true
-		token = next
-		if err := c.pace.Take(ctx, api); err != nil {
-			return err
-		}
-	}
+		next, err := page(from)
+		return aws.ToString(next), err
+	})
 }
 
 // Instances implements eni.Cloud.
