@@ -20,6 +20,7 @@ import (
 	"github.com/nicferry/nicferry/internal/api/server"
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/daemon"
+	"github.com/nicferry/nicferry/internal/retry"
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/internal/store/boltstore"
 	"github.com/nicferry/nicferry/internal/store/etcdstore"
@@ -171,16 +172,12 @@ func awaitStore(ctx context.Context, c *conf.Controller, notifier *daemon.Notifi
 	why := "the store does not answer, nothing new begins: " + err.Error()
 	tell := waiting{"waiting for the store", func(context.Context) string { return why }}
 	err = meanwhile(ctx, c, tell, notifier, log, func(ctx context.Context) (err error) {
-		again := time.NewTicker(storeAgain)
-		defer again.Stop()
 		for {
 			if records, err = openStore(ctx, c, boltstore.Options{Backups: true}); !errors.Is(err, store.ErrUnavailable) {
 				return err
 			}
-			select {
-			case <-again.C:
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := retry.Sleep(ctx, storeAgain); err != nil {
+				return err
 			}
 		}
 	})

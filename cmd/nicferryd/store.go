@@ -116,6 +116,9 @@ func (r *storeRun) path() (string, error) {
 	if err != nil {
 		return "", daemon.UsageError{Err: fmt.Errorf("say --store, or mend the config: %w", err)}
 	}
+	if c.Etcd != nil {
+		return "", daemon.UsageError{Err: fmt.Errorf("the records of %s are in etcd: back them up by etcd's own 'etcdctl snapshot', or say --store for a file", r.config)}
+	}
 	return c.Store, nil
 }
 
