@@ -46,6 +46,59 @@ func TestCheck(t *testing.T) {
 	})
 }
 
+// A check names the floating addresses that there are not, and that nobody may look at them.
+func TestCheckOfHaVips(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, cloudsim.Options{})
+		there := haVip(w).ID
+		n := nic.Network{Name: "vpc", Cloud: nic.Cloud{Subnets: w.Nets[:1], Groups: []string{w.Group}, Floating: []string{there, "havip-bp1none"}}}
+		check := func() map[string]provider.Finding {
+			found := map[string]provider.Finding{}
+			for _, f := range w.Check(t.Context(), []nic.Network{n}) {
+				found[strings.TrimPrefix(f.About, "floating address ")] = f
+			}
+			return found
+		}
+		if f := check()[there]; f.Verdict != provider.Good || f.Network != "vpc" {
+			t.Errorf("one that there is: %+v", f)
+		}
+		if f := check()["havip-bp1none"]; f.Verdict != provider.Bad || !strings.Contains(f.Message, "there is none") {
+			t.Errorf("one that there is not: %+v", f)
+		}
+		w.Inject(cloudsim.Fault{Verb: cloudsim.Fail, API: apiDescribeHaVips, Code: "NoPermission", Count: -1})
+		if f := check()[there]; f.Verdict != provider.Bad || !strings.Contains(f.Message, "NoPermission") {
+			t.Errorf("one that may not be looked at: %+v", f)
+		}
+	})
+}
+
+// A plan has the type's limits without its own interface, or with a trunk's members, and what
+// the vSwitches have.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, cloudsim.Options{})
+		spec := nic.Spec{Cloud: nic.CloudSpec{Subnets: w.Nets[:2]}}
+		plan, err := w.Plan(t.Context(), spec, "ecs.g7.large")
+		w.Must(err)
+		if plan.Fresh.Free != plan.Fresh.NICs-1 || len(plan.Bounds) != 1 || plan.Bounds[0].Room < 400 || plan.Bounds[0].Room > 510 || len(plan.Calls) == 0 {
+			t.Errorf("%+v", plan)
+		}
+		spec.Cloud.Trunk = true
+		if members, err := w.Plan(t.Context(), spec, "ecs.g7.large"); err != nil || members.Fresh.NICs <= plan.Fresh.NICs || members.Fresh.Slot == plan.Fresh.Slot {
+			t.Errorf("of a trunk's members %+v, %v", members, err)
+		}
+		if _, err := w.Plan(t.Context(), spec, "ecs.none"); err == nil || !strings.Contains(err.Error(), "ecs.none") {
+			t.Errorf("an unknown type: %v", err)
+		}
+		spec.Cloud.Subnets = []string{"vsw-0123456789abcdef0"}
+		if _, err := w.Plan(t.Context(), spec, ""); err == nil {
+			t.Error("an unknown vSwitch has a plan")
+		}
+	})
+}
+
 // Permissions that are missing are named by their actions, and the others are not.
 func TestCheckNamesWhatIsNotPermitted(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package eni
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -63,6 +64,7 @@ func (c *checking) network(n nic.Network) {
 		c.add(provider.Bad, n.Name, "subnets", "are of %d VPCs; want one, as NICs have the same groups everywhere", len(vpcs))
 	}
 	c.groups(n, vpcs)
+	c.floating(n)
 }
 
 // create tries to make a NIC as the network's are, in the subnet.
@@ -96,6 +98,29 @@ func (c *checking) groups(n nic.Network, vpcs map[string]bool) {
 			c.add(provider.Bad, n.Name, "group "+id, "is of VPC %s, and the subnets are not", vpc)
 		default:
 			c.add(provider.Good, n.Name, "group "+id, "")
+		}
+	}
+}
+
+// floating looks at the addresses that the network's NICs may have: without one of them no
+// NIC is made.
+func (c *checking) floating(n nic.Network) {
+	floater, ok := c.p.cloud.(Floater)
+	if !ok || len(n.Cloud.Floating) == 0 {
+		return
+	}
+	all, err := floater.Floating(c.ctx, n.Cloud.Floating)
+	for _, id := range n.Cloud.Floating {
+		_, there := all[id]
+		switch about := "floating address " + id; {
+		case errors.Is(err, provider.ErrDenied):
+			c.add(provider.Bad, n.Name, about, "%s", err)
+		case err != nil:
+			c.add(provider.Unknown, n.Name, about, "%s", err)
+		case !there:
+			c.add(provider.Bad, n.Name, about, "there is none: is it of this region and account, and may it be described?")
+		default:
+			c.add(provider.Good, n.Name, about, "")
 		}
 	}
 }
