@@ -141,6 +141,20 @@ func (r reign) watch(ctx context.Context) error {
 	}
 }
 
+// explain has an error that comes of the end of the term say so: each part of the work
+// notices by itself.
+func (r reign) explain(err error) error {
+	if err == nil || r.over == nil || errors.Is(err, fenced.ErrOver) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if over := r.holds(ctx); errors.Is(over, fenced.ErrOver) {
+		return fmt.Errorf("stopped working: %w: %w", fenced.ErrOver, err)
+	}
+	return err
+}
+
 // standBy waits to lead. Meanwhile there is no TLS port, so that agents go on to the
 // next of their addresses, and whoever asks on the socket is told who leads.
 func standBy(ctx context.Context, c *conf.Controller, records store.Store, notifier *daemon.Notifier, log *slog.Logger) (term store.Term, err error) {
