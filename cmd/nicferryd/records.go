@@ -34,7 +34,11 @@ func openStore(ctx context.Context, c *conf.Controller, file boltstore.Options) 
 		if err := os.MkdirAll(filepath.Dir(c.Store), 0o700); err != nil {
 			return nil, fmt.Errorf("make the store's directory: %w", err)
 		}
-		return boltstore.Open(ctx, c.Store, file)
+		records, err := boltstore.Open(ctx, c.Store, file)
+		if err != nil {
+			return nil, err
+		}
+		return whole(ctx, records)
 	}
 	opts, err := etcdOptions(c)
 	if err != nil {
@@ -44,10 +48,7 @@ func openStore(ctx context.Context, c *conf.Controller, file boltstore.Options) 
 	if err != nil {
 		return nil, err
 	}
-	if err := transfer.Unfinished(ctx, records); err != nil {
-		return nil, errors.Join(fmt.Errorf("records in etcd: %w", err), records.Close())
-	}
-	return records, nil
+	return whole(ctx, records)
 }
 
 func etcdOptions(c *conf.Controller) (opts etcdstore.Options, err error) {
@@ -120,6 +121,9 @@ func takeOver(ctx context.Context, c *conf.Controller, records store.Store, noti
 	term, err := standBy(ctx, c, records, notifier, log)
 	if err != nil {
 		return reign{}, err
+	}
+	if err := transfer.Unfinished(ctx, records); err != nil { // begun while this one stood by
+		return reign{}, errors.Join(err, term.Resign(context.WithoutCancel(ctx)))
 	}
 	log.Info("this controller leads", "term", term.Number())
 	own := fenced.New(records, term)
