@@ -43,7 +43,7 @@ func TestLeaderFrozenWhileContainersStart(t *testing.T) {
 	// It has the request before it is woken: the kernel takes it for it.
 	late := nic.Owner{Node: r.Agents[0].Name, Kind: nic.OwnerContainer, Sandbox: fmt.Sprintf("%064x", 1), Interface: "eth0"}
 	asked := make(chan error, 1)
-	go func() { asked <- acquire(t.Context(), c.leader, late) }()
+	go func() { _, err := acquire(t.Context(), late, c.leader); asked <- err }()
 	c.wait()
 	r.soon("all to be bound", func(ctx context.Context) error { return r.bound(ctx, c.number) })
 	ends := len(c.leader.Ends())
@@ -71,19 +71,26 @@ func TestLeaderFrozenWhileContainersStart(t *testing.T) {
 		return nil
 	})
 	r.allHaveTheirOwn(c)
+	release, err := acquire(t.Context(), late, r.Candidates...) // what was refused is taken there
+	r.do(err)
+	r.do(release())
 	r.leaveNothing()
 	r.keepsItsPromises()
 }
 
-// acquire asks a controller for a claim once.
-func acquire(ctx context.Context, c *fleet.Candidate, owner nic.Owner) error {
-	api, err := client.Open(client.Options{Addresses: []string{"unix://" + c.Socket()}, Retries: -1})
+// acquire asks the controllers for a claim, for as long as a call takes.
+func acquire(ctx context.Context, owner nic.Owner, candidates ...*fleet.Candidate) (release func() error, err error) {
+	var addresses []string
+	for _, c := range candidates {
+		addresses = append(addresses, "unix://"+c.Socket())
+	}
+	api, err := client.Open(client.Options{Addresses: addresses, Retries: len(candidates) - 2})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer api.Close()
-	_, err = api.Acquire(ctx, owner, "late", nic.Request{Interface: "eth0", Network: "fixed", DefaultRoute: true})
-	return err
+	claim, err := api.Acquire(ctx, owner, "late", nic.Request{Interface: "eth0", Network: "fixed", DefaultRoute: true})
+	return func() error { return api.Release(ctx, claim.ID, claim.Epoch) }, err
 }
 
 // A crowd is containers that are being started on all machines at once.

@@ -29,17 +29,17 @@ func TestMain(m *testing.M) { os.Exit(labtest.WithPrograms(m, "../..", &bin).Run
 func long() bool { return os.Getenv("NICFERRY_LONG") != "" }
 
 // patience bounds what takes seconds on an idle machine.
-const patience = 3 * time.Minute
+const patience, pause = 3 * time.Minute, 20 * time.Millisecond
 
 // A rig is a fleet with two controllers on an etcd of three members.
 type rig struct {
 	*fleet.Fleet
-	t       *testing.T
+	t       testing.TB
 	records store.Store
 }
 
 // start starts a fleet, which ends with the test.
-func start(t *testing.T, agents int) *rig {
+func start(t testing.TB, agents int) *rig {
 	t.Helper()
 	netnstest.RequireRoot(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -79,7 +79,7 @@ func (r *rig) do(err error) {
 // soon asks until there is no error.
 func (r *rig) soon(what string, ask func(context.Context) error) {
 	r.t.Helper()
-	r.do(lab.Until(r.t.Context(), what, patience, 20*time.Millisecond, ask))
+	r.do(lab.Until(r.t.Context(), what, patience, pause, ask))
 }
 
 // keepsItsPromises demands that what must always hold of records, nodes and engines does.

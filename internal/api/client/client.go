@@ -55,7 +55,7 @@ type Options struct {
 	Retries int
 	// Silence is how long a watch may be quiet, heartbeats included, before
 	// its connection is taken for dead; default 30 s, which is three
-	// heartbeats of the server. After a tenth of it without an answer to a call the
+	// heartbeats of the server. After a thirtieth of it without an answer to a call the
 	// other addresses are asked, and one that works is gone on to.
 	Silence time.Duration
 	// Watched is told when the watch of a node breaks, with why, and with nil when
@@ -158,7 +158,7 @@ const callTime = 30 * time.Second
 // controller while another one works is sent to that one.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) (err error) {
 	for range c.dial.addresses {
-		elsewhere, done := c.unlessElsewhere(ctx, c.dial.at(), c.silence/doubts)
+		elsewhere, done := c.unlessElsewhere(ctx, c.dial.at(), true)
 		err = c.doOnce(elsewhere, method, path, in, out)
 		moved := errors.Is(context.Cause(elsewhere), errElsewhere)
 		done()

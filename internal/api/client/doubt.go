@@ -10,34 +10,36 @@ import (
 	"github.com/nicferry/nicferry/internal/api"
 )
 
-// doubts is how often within Options.Silence a call that has no answer has the other
-// addresses asked: a controller that is frozen keeps its connections.
-const doubts = 10
+// Options.Silence divided by doubts is how long a call has no answer before the other
+// addresses are asked, again and again, for a controller that is frozen keeps its
+// connections; divided by patience, how long each of them may take.
+const doubts, patience = 30, 10
 
 // errElsewhere ends what waits for a controller while another one works.
 var errElsewhere = errors.New("another controller works")
 
 // unlessElsewhere returns a context for a call to the address at, which ends with
-// errElsewhere when another address turns out to work meanwhile. done must be called.
-func (c *Client) unlessElsewhere(ctx context.Context, at int, doubt time.Duration) (_ context.Context, done func()) {
+// errElsewhere when another address turns out to work meanwhile, which is asked of them
+// when in doubt, if that is wanted. done must be called.
+func (c *Client) unlessElsewhere(ctx context.Context, at int, doubt bool) (_ context.Context, done func()) {
 	if len(c.dial.addresses) == 1 {
 		return ctx, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(c.dial.period(), func() { cancel(errElsewhere) })
 	done = func() { stop(); cancel(nil) }
-	if doubt == 0 {
+	if !doubt {
 		return ctx, done
 	}
 	go func() {
-		tick := time.NewTicker(doubt)
+		tick := time.NewTicker(c.silence / doubts)
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				if c.dial.lookElsewhere(ctx, at, doubt) {
+				if c.dial.lookElsewhere(ctx, at, c.silence/patience) {
 					cancel(errElsewhere)
 				}
 			}

@@ -89,7 +89,7 @@ func (c *Client) follow(ctx context.Context, f following) error {
 
 // followOnce reads one connection until it breaks, and says how.
 func (c *Client) followOnce(ctx context.Context, path string, connected func(), deliver func(event, data string) error) (err error) {
-	ctx, done := c.unlessElsewhere(ctx, c.dial.at(), 0)
+	ctx, done := c.unlessElsewhere(ctx, c.dial.at(), false)
 	defer done()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

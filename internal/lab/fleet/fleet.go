@@ -224,7 +224,8 @@ func (f *Fleet) on(ctx context.Context, socket string, args []string) (string, e
 
 // unserved tells an error of a controller that does not work from one that says no.
 func unserved(err error) bool {
-	return strings.Contains(err.Error(), "stands by") || strings.Contains(err.Error(), "does not answer")
+	return strings.Contains(err.Error(), "stands by") || strings.Contains(err.Error(), "does not answer") ||
+		strings.Contains(err.Error(), "deadline exceeded")
 }
 
 // Controller is nicferryd's name among the daemons of its machine.

@@ -195,6 +195,9 @@ func (c *Candidate) Kill(ctx context.Context) error {
 	return nil
 }
 
+// Signal sends a signal to the controller, which is started again if it ends.
+func (c *Candidate) Signal(sig os.Signal) error { return c.signal(sig, false) }
+
 // Freeze stops the controller where it is: its connections stay open.
 func (c *Candidate) Freeze() error { return c.signal(syscall.SIGSTOP, true) }
 
@@ -205,7 +208,10 @@ func (c *Candidate) signal(sig os.Signal, frozen bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.frozen = frozen
-	return c.process.Signal(sig)
+	if err := c.process.Signal(sig); err != nil {
+		return fmt.Errorf("send %s to %s: %w", sig, c.Name, err)
+	}
+	return nil
 }
 
 // Ends are with what it has ended, each time.
