@@ -122,6 +122,10 @@ bench-sriov: deps build ## measure VFs and bonds of VFs against their card, macv
 	@CGO_ENABLED=0 $(GO) build -trimpath -o build/bench/vfmove ./e2e/sriov/vfmove
 	@'$(BIN)/nicferry-lab' bench sriov --mover build/bench/vfmove --out '$(OUT)-sriov' $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(DOC),--doc '$(DOC)') --commit '$(VERSION)'
 
+.PHONY: bench-fleet
+bench-fleet: deps ## measure how long no new claim is answered when the controller that leads is lost, on etcd, as root: ROUNDS=10
+	@$(GO) test ./e2e/fleet -run '^$$' -bench FailOver -benchtime '$(or $(ROUNDS),10)x' -timeout 30m
+
 .PHONY: bench-cloud
 bench-cloud: build ## measure the controller's way with a cloud, on the emulator of EC2: OUT=dir (build/bench)-cloud, ROUNDS=5; DOC=docs/bench-cloud.md writes the report there too
 	@'$(BIN)/nicferry-lab' bench cloud --out '$(OUT)-cloud' $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(DOC),--doc '$(DOC)') --commit '$(VERSION)'

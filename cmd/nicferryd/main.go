@@ -180,7 +180,7 @@ func work(ctx context.Context, c *conf.Controller, own reign, notifier *daemon.N
 	notifier.Ready("serving on " + c.Socket)
 	err = group.Wait()
 	log.Info("controller stopped")
-	return err
+	return own.explain(err)
 }
 
 // claimOf is for the log: whose a NIC is, empty for nobody's.

@@ -34,7 +34,11 @@ func openStore(ctx context.Context, c *conf.Controller, file boltstore.Options) 
 		if err := os.MkdirAll(filepath.Dir(c.Store), 0o700); err != nil {
 			return nil, fmt.Errorf("make the store's directory: %w", err)
 		}
-		return boltstore.Open(ctx, c.Store, file)
+		records, err := boltstore.Open(ctx, c.Store, file)
+		if err != nil {
+			return nil, err
+		}
+		return whole(ctx, records)
 	}
 	opts, err := etcdOptions(c)
 	if err != nil {
@@ -44,10 +48,7 @@ func openStore(ctx context.Context, c *conf.Controller, file boltstore.Options) 
 	if err != nil {
 		return nil, err
 	}
-	if err := transfer.Unfinished(ctx, records); err != nil {
-		return nil, errors.Join(fmt.Errorf("records in etcd: %w", err), records.Close())
-	}
-	return records, nil
+	return whole(ctx, records)
 }
 
 func etcdOptions(c *conf.Controller) (opts etcdstore.Options, err error) {
@@ -121,6 +122,9 @@ func takeOver(ctx context.Context, c *conf.Controller, records store.Store, noti
 	if err != nil {
 		return reign{}, err
 	}
+	if err := transfer.Unfinished(ctx, records); err != nil { // begun while this one stood by
+		return reign{}, errors.Join(err, term.Resign(context.WithoutCancel(ctx)))
+	}
 	log.Info("this controller leads", "term", term.Number())
 	own := fenced.New(records, term)
 	return reign{Store: own, over: term.Lost(), holds: own.Holds, end: func() {
@@ -139,6 +143,20 @@ func (r reign) watch(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+// explain has an error that comes of the end of the term say so: each part of the work
+// notices by itself.
+func (r reign) explain(err error) error {
+	if err == nil || r.over == nil || errors.Is(err, fenced.ErrOver) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if over := r.holds(ctx); errors.Is(over, fenced.ErrOver) {
+		return fmt.Errorf("stopped working: %w: %w", fenced.ErrOver, err)
+	}
+	return err
 }
 
 // standBy waits to lead. Meanwhile there is no TLS port, so that agents go on to the

@@ -19,7 +19,7 @@ import (
 // storeCommand is "nicferryd store".
 func storeCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "store", Short: "Back up, restore and verify the store", Example: "  nicferryd store backup /var/backups/nicferry.db",
+		Use: "store", Short: "Back up, restore, verify and move the store", Example: "  nicferryd store backup /var/backups/nicferry.db",
 		Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	for _, v := range storeVerbs() {
@@ -33,7 +33,7 @@ type storeVerb struct {
 	use, short, long, example string
 	least, most               int // of arguments
 	// flags adds those that the verb has besides; optional.
-	flags func(*cobra.Command)
+	flags func(*cobra.Command, *storeRun)
 	do    func(*storeRun, context.Context, []string) error
 }
 
@@ -71,6 +71,7 @@ Exit codes: 0 it is whole, 1 it is not, or cannot be read, 2 wrong flags or conf
   nicferryd store verify -o json /var/backups/nicferry.db`,
 			least: 0, most: 1, do: (*storeRun).verify,
 		},
+		migrateVerb(),
 	}
 }
 
@@ -96,7 +97,7 @@ func (v storeVerb) command() *cobra.Command {
 	cmd.Flags().StringVar(&r.store, "store", "", "the store's `file`; the default is the config's")
 	cmd.Flags().StringVarP(&r.format, "output", "o", "text", "the `format`: text, json")
 	if v.flags != nil {
-		v.flags(cmd)
+		v.flags(cmd, r)
 	}
 	return cmd
 }
@@ -104,6 +105,7 @@ func (v storeVerb) command() *cobra.Command {
 // A storeRun is one run of a verb.
 type storeRun struct {
 	config, store, format string
+	from, to              string // of migrate
 	out, progress         io.Writer
 }
 
@@ -117,7 +119,7 @@ func (r *storeRun) path() (string, error) {
 		return "", daemon.UsageError{Err: fmt.Errorf("say --store, or mend the config: %w", err)}
 	}
 	if c.Etcd != nil {
-		return "", daemon.UsageError{Err: fmt.Errorf("the records of %s are in etcd: back them up by etcd's own 'etcdctl snapshot', or say --store for a file", r.config)}
+		return "", daemon.UsageError{Err: fmt.Errorf("the records of %s are in etcd: back them up by etcd's own 'etcdctl snapshot', copy them to a file by 'nicferryd store migrate', or say --store for a file", r.config)}
 	}
 	return c.Store, nil
 }

@@ -55,7 +55,8 @@ type Options struct {
 	Retries int
 	// Silence is how long a watch may be quiet, heartbeats included, before
 	// its connection is taken for dead; default 30 s, which is three
-	// heartbeats of the server.
+	// heartbeats of the server. After a thirtieth of it without an answer to a call the
+	// other addresses are asked, and one that works is gone on to.
 	Silence time.Duration
 	// Watched is told when the watch of a node breaks, with why, and with nil when
 	// it goes on. Optional.
@@ -153,8 +154,23 @@ func (c *Client) sign(h http.Header) {
 // hold up its caller for ever.
 const callTime = 30 * time.Second
 
-// do sends in, if not nil, and reads the answer into out, if not nil.
-func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+// do sends in, if not nil, and reads the answer into out, if not nil. What waits for a
+// controller while another one works is sent to that one.
+func (c *Client) do(ctx context.Context, method, path string, in, out any) (err error) {
+	for range c.dial.addresses {
+		elsewhere, done := c.unlessElsewhere(ctx, c.dial.at(), true)
+		err = c.doOnce(elsewhere, method, path, in, out)
+		moved := errors.Is(context.Cause(elsewhere), errElsewhere)
+		done()
+		if err == nil || !moved {
+			return err
+		}
+		c.calls.Close()
+	}
+	return err
+}
+
+func (c *Client) doOnce(ctx context.Context, method, path string, in, out any) error {
 	caller, at := ctx, c.dial.at()
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()

@@ -26,9 +26,11 @@ type dialer struct {
 	tls       *mtls.Client // nil without an https address
 	log       *slog.Logger
 
-	mu   sync.Mutex
-	now  int // the address that is in use
-	good int // the one that answered last
+	mu     sync.Mutex
+	now    int             // the address that is in use
+	good   int             // the one that answered last
+	inUse  context.Context // ends when now is left for another that works
+	ending context.CancelFunc
 }
 
 // address is one way to the controller.
@@ -41,6 +43,7 @@ type address struct {
 
 func newDialer(opts Options) (*dialer, error) {
 	d := &dialer{log: opts.Log}
+	d.inUse, d.ending = context.WithCancel(context.Background())
 	if len(opts.Addresses) == 0 {
 		return nil, fmt.Errorf("no address of a controller: want one such as %s", DefaultAddress)
 	}
@@ -117,6 +120,18 @@ func (d *dialer) leave(at int) bool {
 	}
 	d.now = (at + 1) % len(d.addresses)
 	return true
+}
+
+// exchange goes on from at to another address that works, and ends what waits for at.
+func (d *dialer) exchange(at, other int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.now != at {
+		return
+	}
+	d.now = other
+	d.ending()
+	d.inUse, d.ending = context.WithCancel(context.Background())
 }
 
 // leaving goes on to the next address when a controller says that it stands by.

@@ -164,6 +164,36 @@ func TestVanishedControllerIsLeft(t *testing.T) {
 	}
 }
 
+// A controller that is frozen keeps its connections and answers nothing: a call that
+// waits for it is answered by another one that works, and the watch goes on there.
+func TestFrozenControllerIsLeft(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	frozen := filepath.Join(dir, "frozen")
+	ln, err := net.Listen("unix", frozen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close() // the kernel takes what comes, and nobody reads it
+	second := openUnix(t, filepath.Join(dir, "2"))
+	c, err := client.Open(client.Options{Addresses: []string{"unix://" + frozen, second.address}, Silence: 10 * time.Second, Retries: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	changes, ended := make(chan uint64, 64), make(chan error, 1)
+	go func() { ended <- c.Watch(ctx, "n1", 0, func(r uint64) { changes <- r }) }()
+	if _, err := c.Hello(t.Context(), "n1", nic.Inventory{}); err != nil {
+		t.Error(err)
+	}
+	<-changes
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the watch ended with %v", err)
+	}
+}
+
 // road passes connections on until it is cut; then it holds them open and
 // passes nothing, as a network does whose other end has lost its power.
 type road struct {

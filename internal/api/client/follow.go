@@ -89,13 +89,18 @@ func (c *Client) follow(ctx context.Context, f following) error {
 
 // followOnce reads one connection until it breaks, and says how.
 func (c *Client) followOnce(ctx context.Context, path string, connected func(), deliver func(event, data string) error) (err error) {
+	ctx, done := c.unlessElsewhere(ctx, c.dial.at(), false)
+	defer done()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := time.AfterFunc(c.silence, func() { cancel(errSilent) })
 	defer silence.Stop()
 	defer func() {
-		if context.Cause(ctx) == errSilent {
+		switch cause := context.Cause(ctx); cause {
+		case errSilent:
 			err = fmt.Errorf("%w for %s", errSilent, c.silence)
+		case errElsewhere:
+			err = cause
 		}
 	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
@@ -35,6 +36,9 @@ type Options struct {
 	// OneLAN has the machines' networks on one switch, beside the controller, instead
 	// of each on a LAN of its own. Optional.
 	OneLAN bool
+	// Etcd is the program of etcd: the records are in three members of it, and there are
+	// two controllers. Optional: the records are in a file, and there is one.
+	Etcd string
 	// ByHand leaves it to the caller to start the controller, to have the agents
 	// join and to start them. Optional.
 	ByHand bool
@@ -48,6 +52,8 @@ type Fleet struct {
 	// Machine is the controller's, which has no Docker.
 	Machine *lab.Node
 	Agents  []*Agent
+	// Candidates are the controllers, with Options.Etcd.
+	Candidates []*Candidate
 	// LAN is that of all machines, with Options.OneLAN.
 	LAN *lab.Segment
 
@@ -115,7 +121,11 @@ func (f *Fleet) start(ctx context.Context) (err error) {
 	if f.opts.ByHand {
 		return nil
 	}
-	if err := f.StartController(ctx); err != nil {
+	begin := f.StartController
+	if f.opts.Etcd != "" {
+		begin = f.startSeveral
+	}
+	if err := begin(ctx); err != nil {
 		return err
 	}
 	for _, a := range f.Agents {
@@ -132,9 +142,9 @@ func (f *Fleet) start(ctx context.Context) (err error) {
 // config is the controller's. Agents make the NICs: on "lab" a DHCP server is on
 // the wire, on "fixed" the controller gives addresses of the same wire.
 const config = `version: 1
-socket: %[1]s/nicferryd.sock
+socket: %[1]s/%[7]s.sock
 socketGroup: root
-store: %[1]s/nicferry.db
+store: %[6]s
 listen: {address: "%[2]s"}
 providers:
   - {name: local, kind: local, local: {slots: 64}}
@@ -156,15 +166,30 @@ providers:
 // list of networks, and this at its end. It is read at the controller's next
 // start.
 func (f *Fleet) Configure(networks, controller string) error {
-	text := fmt.Sprintf(config, f.Machine.Dir(), f.HostPort(), networks, controller, f.opts.Providers)
-	return os.WriteFile(f.ConfigPath(), []byte(text), 0o600)
+	f.opts.Networks, f.opts.Controller = networks, controller
+	return os.WriteFile(f.ConfigPath(), []byte(f.configText(Controller, f.HostPort())), 0o600)
+}
+
+// configText is the config of the controller of that name.
+func (f *Fleet) configText(name, listen string) string {
+	return fmt.Sprintf(config, f.Machine.Dir(), listen, f.opts.Networks, f.opts.Controller, f.opts.Providers, f.storeOf(), name)
 }
 
 // HostPort is where the controller listens, and Address how agents know it.
 func (f *Fleet) HostPort() string { return net.JoinHostPort(host.Addr().String(), port) }
 
-// Address is the controller's for agents and for the command line on their machines.
-func (f *Fleet) Address() string { return "https://" + f.HostPort() }
+// Address is the controller's for agents and for the command line on their machines;
+// of several controllers it is all their addresses.
+func (f *Fleet) Address() string {
+	var all []string
+	for _, c := range f.Candidates {
+		all = append(all, "https://"+net.JoinHostPort(c.Addr.String(), port))
+	}
+	if len(all) > 0 {
+		return strings.Join(all, ",")
+	}
+	return "https://" + f.HostPort()
+}
 
 // ConfigPath is that of the controller's config, StorePath that of its store.
 func (f *Fleet) ConfigPath() string { return f.File("nicferryd.yaml") }
@@ -179,9 +204,28 @@ func (f *Fleet) File(name string) string { return filepath.Join(f.Machine.Dir(),
 func (f *Fleet) Program(name string) string { return filepath.Join(f.opts.Bin, name) }
 
 // CLI runs the nicferry command beside the controller, on its socket, and
-// returns what it prints.
-func (f *Fleet) CLI(ctx context.Context, args ...string) (string, error) {
-	return f.Machine.Run(ctx, f.Program("nicferry"), append([]string{"--controller", "unix://" + f.File("nicferryd.sock")}, args...)...)
+// returns what it prints. Of several controllers it asks the first that works.
+func (f *Fleet) CLI(ctx context.Context, args ...string) (out string, err error) {
+	for _, c := range f.Candidates {
+		if out, err = c.CLI(ctx, args...); err == nil || !(errors.Is(err, errFrozen) || unserved(err)) {
+			return out, err
+		}
+	}
+	if len(f.Candidates) > 0 {
+		return out, err
+	}
+	return f.on(ctx, f.File(Controller+".sock"), args)
+}
+
+// on runs the nicferry command on a socket.
+func (f *Fleet) on(ctx context.Context, socket string, args []string) (string, error) {
+	return f.Machine.Run(ctx, f.Program("nicferry"), append([]string{"--controller", "unix://" + socket}, args...)...)
+}
+
+// unserved tells an error of a controller that does not work from one that says no.
+func unserved(err error) bool {
+	return strings.Contains(err.Error(), "stands by") || strings.Contains(err.Error(), "does not answer") ||
+		strings.Contains(err.Error(), "deadline exceeded")
 }
 
 // Controller is nicferryd's name among the daemons of its machine.
@@ -223,7 +267,13 @@ func (f *Fleet) Logs() error {
 	if f.Machine == nil {
 		return nil
 	}
-	errs := []error{fmt.Errorf("log of nicferryd:\n%s", f.Log())}
+	errs := []error{}
+	for _, c := range f.Candidates {
+		errs = append(errs, fmt.Errorf("log of %s:\n%s", c.Name, c.Log()))
+	}
+	if len(errs) == 0 {
+		errs = append(errs, fmt.Errorf("log of nicferryd:\n%s", f.Log()))
+	}
 	for _, a := range f.Agents {
 		errs = append(errs, fmt.Errorf("log of the agent of %s:\n%s", a.Name, a.Log()))
 	}
@@ -241,12 +291,18 @@ func read(path string) string {
 // Close ends everything on all machines and removes them. It may be called twice
 // and on a fleet that only half started.
 func (f *Fleet) Close() error {
+	f.retire()
 	var errs []error
 	for _, a := range f.Agents {
 		errs = append(errs, a.Machine.Close())
 	}
 	if f.Machine != nil {
 		errs = append(errs, f.Machine.Close())
+	}
+	if errors.Join(errs...) == nil {
+		for _, c := range f.Candidates {
+			<-c.ended
+		}
 	}
 	return errors.Join(errs...)
 }

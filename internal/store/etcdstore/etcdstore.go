@@ -13,6 +13,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/internal/store/history"
@@ -113,6 +114,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		// another one in time to keep a term.
 		DialKeepAliveTime: time.Second, DialKeepAliveTimeout: time.Second, PermitWithoutStream: false,
 		MaxCallSendMsgSize: maxRequest,
+		DialOptions:        []grpc.DialOption{grpc.WithChainUnaryInterceptor(ofMajority)},
 		Logger:             zap.NewNop(), // what it has to say is in the errors
 	})
 	if err != nil {
@@ -131,6 +133,12 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s.running.Go(func() { s.feed(now) })
 	s.running.Go(s.compact)
 	return s, nil
+}
+
+// ofMajority has a member that has lost the others say so at once: another one is asked
+// then, instead of waiting for this one.
+func ofMajority(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return invoke(clientv3.WithRequireLeader(ctx), method, req, reply, conn, opts...)
 }
 
 // schema is the layout's version.

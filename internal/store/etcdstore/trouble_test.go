@@ -151,6 +151,29 @@ func TestMinorityLosesItsLeader(t *testing.T) {
 	}
 }
 
+// A member that has lost the others is passed over: what it is asked another one answers.
+func TestACutOffMemberIsPassedOver(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, etcdtest.Options{Program: etcdtest.Current(t), Members: 3})
+	s := open(t, etcdstore.Options{Endpoints: c.Endpoints, Timeout: patient})
+	term, err := s.Lead(t.Context(), "controller")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Cut(0)
+	for i := range 12 { // some of them ask the member first
+		if err := create(t.Context(), s, fmt.Sprint("k", i)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Get(t.Context(), fmt.Sprint("k", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := term.Resign(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Without etcd each call says so in its time, and goes on when it is back; watches miss
 // nothing.
 func TestEtcdAwayAndBack(t *testing.T) {

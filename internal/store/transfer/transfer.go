@@ -33,8 +33,9 @@ const (
 
 // Copy copies all records but those of leaders. Nobody else may have either store open.
 // to must be empty, or have a part of a copy that was broken off. Records keep their
-// values, and get revisions of the other store. It returns how many it has.
-func Copy(ctx context.Context, from, to store.Store) (int, error) {
+// values, and get revisions of the other store. It returns how many it has; copied hears
+// meanwhile how many it has read.
+func Copy(ctx context.Context, from, to store.Store, copied func(n int)) (int, error) {
 	there, begun, err := begin(ctx, to)
 	if err != nil {
 		return 0, err
@@ -61,6 +62,7 @@ func Copy(ctx context.Context, from, to store.Store) (int, error) {
 				return 0, err
 			}
 		}
+		copied(n)
 		if len(list) < page {
 			break
 		}

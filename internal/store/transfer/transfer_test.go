@@ -76,7 +76,7 @@ func wantSame(t *testing.T, from, to store.Store) {
 func TestCopy(t *testing.T) {
 	t.Parallel()
 	from, to := filled(t), newStore(t)
-	n, err := transfer.Copy(t.Context(), from, to)
+	n, err := transfer.Copy(t.Context(), from, to, func(int) {})
 	if err != nil || n != 1502 {
 		t.Fatalf("got %d, %v", n, err)
 	}
@@ -84,7 +84,7 @@ func TestCopy(t *testing.T) {
 	if err := transfer.Unfinished(t.Context(), to); err != nil {
 		t.Error(err)
 	}
-	if _, err := transfer.Copy(t.Context(), from, to); !errors.Is(err, transfer.ErrNotEmpty) {
+	if _, err := transfer.Copy(t.Context(), from, to, func(int) {}); !errors.Is(err, transfer.ErrNotEmpty) {
 		t.Errorf("again: got %v, want ErrNotEmpty", err)
 	}
 }
@@ -110,7 +110,7 @@ func TestCopyGoesOn(t *testing.T) {
 	t.Parallel()
 	for _, takes := range []int{0, 1, 2, 7, 17} {
 		from, to := filled(t), newStore(t)
-		if _, err := transfer.Copy(t.Context(), from, &failing{to, takes}); !errors.Is(err, errFull) {
+		if _, err := transfer.Copy(t.Context(), from, &failing{to, takes}, func(int) {}); !errors.Is(err, errFull) {
 			t.Fatalf("%d commits: got %v", takes, err)
 		}
 		if err := transfer.Unfinished(t.Context(), to); takes > 0 && !errors.Is(err, transfer.ErrUnfinished) {
@@ -125,7 +125,7 @@ func TestCopyGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		commit(t, from, store.Delete("k/0003", gone.Rev), store.Update("k/0004", []byte("new"), changed.Rev))
-		if n, err := transfer.Copy(t.Context(), from, to); err != nil || n != 1501 {
+		if n, err := transfer.Copy(t.Context(), from, to, func(int) {}); err != nil || n != 1501 {
 			t.Fatalf("%d commits, and again: got %d, %v", takes, n, err)
 		}
 		wantSame(t, from, to)
