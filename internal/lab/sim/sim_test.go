@@ -87,24 +87,3 @@ func TestTheShareIsReplacedWhateverItIs(t *testing.T) {
 		t.Errorf("%d are replaced, %d in all; want 2 of 20", replaced, o.lives())
 	}
 }
-
-// The report says how the cost grows, and with how many containers it was made.
-func TestTheReportSaysHowTheCostGrows(t *testing.T) {
-	sized := func(nodes, calls int, cpu time.Duration) Sized {
-		return Sized{Result: Result{
-			Nodes: nodes, PerNode: 5, Lives: 5 * nodes, AtOnce: 5 * nodes, Calls: map[string]Calls{opCreate: {Made: calls * nodes}},
-			Spans: []Span{{Name: "all are started", CPU: time.Duration(5*nodes) * cpu, RSS: 1 << 30}},
-		}}
-	}
-	r := Report{Sizes: []Sized{sized(100, 40, 2*time.Millisecond), sized(10_000, 20, 3*time.Millisecond)}}
-	if g := r.Growth(); g != (Growth{From: 100, To: 10_000, Claim: 1.5, Life: 1.5, Calls: 0.5}) {
-		t.Errorf("growth %+v", g)
-	}
-	for name, text := range map[string]string{"sim.md": r.Markdown(), "sim.html": r.HTML()} {
-		for _, want := range []string{"From 100 to 10000 nodes the processor time of a claim becomes 1.50 ×", "the provider's calls 0.50 ×", "20 KiB", "CONTAINERS=5", "was not run for this report"} {
-			if !strings.Contains(text, want) {
-				t.Errorf("%s does not say %q:\n%s", name, want, text)
-			}
-		}
-	}
-}
