@@ -131,8 +131,8 @@ bench-cloud: build ## measure the controller's way with a cloud, on the emulator
 	@'$(BIN)/nicferry-lab' bench cloud --out '$(OUT)-cloud' $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(DOC),--doc '$(DOC)') --commit '$(VERSION)'
 
 .PHONY: sim
-sim: build ## play fleets in virtual time with the real allocator: OUT=dir (build/bench)-sim, NODES=100,1000,10000, SEED=1; DOC=docs copies sim.md and sim.html there; the largest takes hours of processor
-	@'$(BIN)/nicferry-lab' sim --out '$(OUT)-sim' $(if $(NODES),--nodes '$(NODES)') $(if $(SEED),--seed '$(SEED)') --commit '$(VERSION)' >/dev/null
+sim: build ## play fleets in virtual time with the real allocator: OUT=dir (build/bench)-sim, NODES=100,1000,10000, CONTAINERS=50, SEED=1; DOC=docs copies sim.md and sim.html there; the largest takes hours of processor
+	@'$(BIN)/nicferry-lab' sim --out '$(OUT)-sim' $(if $(NODES),--nodes '$(NODES)') $(if $(CONTAINERS),--containers '$(CONTAINERS)') $(if $(SEED),--seed '$(SEED)') --commit '$(VERSION)' >/dev/null
 	@$(if $(DOC),cp '$(OUT)-sim/sim.md' '$(OUT)-sim/sim.html' '$(DOC)/')
 
 .PHONY: status

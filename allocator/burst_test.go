@@ -239,3 +239,22 @@ func TestF08_WhoWaitsForItsTurnIsNotGivenUp(t *testing.T) {
 		r.released(append(claims, late...), time.Hour)
 	})
 }
+
+// Where deletes are counted, one that takes its time is looked at: a second delete has
+// the last word, and there is none in between.
+func TestASlowDeleteIsLookedAt(t *testing.T) {
+	bubble(t, limited(false), func(t *testing.T, r *rig) {
+		claims := r.burst(1, "n1")
+		r.wants(claims[0].ID, nic.ClaimReady, time.Minute)
+		r.released(claims, time.Minute)
+		deletes := 0
+		for _, c := range r.cloud.Calls() {
+			if c.Op == fake.OpDelete {
+				deletes++
+			}
+		}
+		if deletes != 2 {
+			t.Errorf("%d deletes; want the one that deletes it and the one that says that it is gone", deletes)
+		}
+	})
+}

@@ -168,8 +168,8 @@ func (a *Allocator) pollOne(ctx context.Context, name string, due map[nic.ID]fli
 	storing := gate.New(storedAtOnce)
 	for id, f := range due {
 		seen, ok := all[id]
-		if !ok {
-			continue // not seen is not gone
+		if deleting := f.returning && f.state == nic.StateDeleting; !ok && !deleting {
+			continue // not seen is not gone; of one that is being deleted the next delete says whether it is
 		}
 		if f.returning {
 			if seen.State != f.state {

@@ -116,6 +116,9 @@ func (a *Allocator) retireFrom(ctx context.Context, was nic.NIC) error {
 // record.
 func (a *Allocator) retire(ctx context.Context, p provider.Provider, n nic.NIC) (time.Duration, error) {
 	if _, keeps := provider.As[provider.Fitter](p); n.Placed || keeps { // else it was never asked
+		if left := a.beingDeleted(n.ID); left > 0 {
+			return left, nil
+		}
 		err := p.Delete(ctx, n.ID)
 		switch {
 		case err == nil:
@@ -159,7 +162,12 @@ func (a *Allocator) deleting(ctx context.Context, p provider.Provider, n nic.NIC
 		}
 	}
 	since := a.since(n.Since)
-	again := min(max(deleteAgain, since/2), 4*a.opts.Poll)
+	again := max(deleteAgain, since/2)
+	if p.Info().Rates.Delete.PerSecond > 0 { // a look is for many, and uses up nothing of what there may be of deletes
+		a.fly(n, nic.StateDeleting, again)
+		again = 4 * a.opts.Poll
+	}
+	again = min(again, 4*a.opts.Poll)
 	if since < returnDeadline {
 		return again, nil
 	}
@@ -168,6 +176,22 @@ func (a *Allocator) deleting(ctx context.Context, p provider.Provider, n nic.NIC
 		Message: fmt.Sprintf("provider %s has been told to delete the NIC and does not say that it is gone", n.Provider),
 		Since:   n.Since, Deadline: n.Since.Add(returnDeadline),
 	})
+}
+
+// beingDeleted is for how long it is enough to look at a NIC that the provider is
+// deleting: then it is asked once more.
+func (a *Allocator) beingDeleted(id nic.ID) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	f := a.inFlight[id]
+	if f == nil || !f.returning || f.state != nic.StateDeleting {
+		return 0
+	}
+	left := 4*a.opts.Poll - time.Since(f.asked)
+	if left <= 0 {
+		delete(a.inFlight, id)
+	}
+	return left
 }
 
 // hiddenFor is how long the provider may still not show a retiring NIC that it

@@ -38,7 +38,8 @@ with latency, token buckets and faults, all drawn from a seed. It tells what a c
 costs, in calls of the provider, processor time and memory, how long containers wait for their
 NICs, how that grows with the fleet, and what was left behind, and then starts a controller on
 the records of each run's peak. The same seed gives the same digest. It needs no root. The
-largest fleet takes half an hour and 8 GiB.`,
+largest fleet takes hours of processor and more than 10 GiB; with --containers 2 it is
+minutes, and 2 GiB.`,
 		Example: `  nicferry-lab sim --nodes 100,1000 --out build/sim
   nicferry-lab sim --nodes 20 --containers 10 --plant      # must report what was planted, and fail`,
 		Args: noArgs,

@@ -140,6 +140,16 @@ func ofFleets() []suite {
 			Packages: []string{"./e2e/fleet", "./internal/store/etcdstore/...", "./internal/lab/sim"},
 			Budget:   2 * time.Minute,
 			Minimum:  59,
+			Not:      []string{"TestTenThousandNodes"},
+		},
+		{
+			Name:      "sim",
+			About:     "what a claim costs in a fleet of 10,000 nodes and in one of 100, in virtual time, and that nothing is left; of small fleets but in a long run, where it takes hours and more than 10 GiB",
+			Packages:  []string{"./internal/lab/sim"},
+			Only:      []string{"TestTenThousandNodes"},
+			Budget:    2 * time.Hour,
+			Minimum:   1,
+			OnRequest: true,
 		},
 	}
 }

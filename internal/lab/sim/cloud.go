@@ -82,8 +82,9 @@ type bucket struct {
 }
 
 func newCloud(o Options, lifeOf func(nic.ID) int) *cloud {
-	// Half as often again as containers come on average, and ten seconds' worth at once.
-	per := 1.5 * float64(o.Nodes*o.PerNode) / o.Ramp.Seconds()
+	// Half as often again as NICs are made on average, for containers and for each node's
+	// reserve, and ten seconds' worth at once.
+	per := 1.5 * float64(o.Nodes*(o.PerNode+1)) / o.Ramp.Seconds()
 	rate := provider.Rate{PerSecond: max(per, 1), Burst: int(max(10*per, 10))}
 	c := &cloud{
 		opts: o, rates: provider.Rates{Create: rate, Attach: rate, Detach: rate, Delete: rate}, lifeOf: lifeOf,

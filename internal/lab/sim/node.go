@@ -46,23 +46,23 @@ type step struct {
 	claim   *nic.Claim
 }
 
-// plan draws when each of the node's containers comes and goes.
-func (n *node) plan() []step {
+// plan draws when the node is there, and when each of its containers comes and goes.
+func (n *node) plan() (arrives time.Duration, steps []step) {
 	o := n.run.opts
 	dice := rand.New(rand.NewPCG(o.Seed, uint64(n.number)))
 	within := func(from, length time.Duration) time.Duration {
 		return from + time.Duration(dice.Int64N(int64(length)))
 	}
+	arrives = within(0, o.Ramp/2)
 	drain := o.Ramp + startsWithin + o.Steady
-	var steps []step
 	add := func(life int, from, to time.Duration) {
 		claim := &nic.Claim{}
 		steps = append(steps, step{from, life, false, claim}, step{to, life, true, claim})
 	}
-	first := n.number * o.perNode()
+	first := o.livesBefore(n.number)
 	for i := range o.PerNode {
-		start, end := within(0, o.Ramp), within(drain, o.Ramp)
-		if i < o.replaced() {
+		start, end := within(arrives, o.Ramp-arrives), within(drain, o.Ramp)
+		if i < o.replaced(n.number) {
 			next := within(o.Ramp+startsWithin, o.Steady-startsWithin)
 			add(first+o.PerNode+i, next+time.Second, end)
 			end = next
@@ -70,11 +70,15 @@ func (n *node) plan() []step {
 		add(first+i, start, end)
 	}
 	slices.SortFunc(steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
-	return steps
+	return arrives, steps
 }
 
 // live is the node's whole life.
 func (n *node) live(ctx context.Context, wg *sync.WaitGroup) error {
+	arrives, steps := n.plan()
+	if err := sleep(ctx, arrives); err != nil {
+		return err
+	}
 	hello, err := n.run.alloc.Hello(ctx, n.name, nic.Inventory{Boot: "1"})
 	if err != nil {
 		return fmt.Errorf("node %s says hello: %w", n.name, err)
@@ -85,7 +89,7 @@ func (n *node) live(ctx context.Context, wg *sync.WaitGroup) error {
 			n.run.failed(fmt.Errorf("node %s watches: %w", n.name, err))
 		}
 	})
-	for _, s := range n.plan() {
+	for _, s := range steps {
 		if err := sleep(ctx, time.Until(n.run.begin.Add(s.at))); err != nil {
 			return err
 		}

@@ -51,29 +51,45 @@ type table struct {
 const intro = `The real allocator, its store in memory, agents that speak its API, and a cloud in memory, all of it in
 virtual time and drawn from a seed: each container comes and goes at its own moment, each call takes 40 to 60 ms and what it begins
 some seconds more, calls beyond the cloud's token buckets are turned away, and some fail, half of them after they have taken effect.
-A node's containers start within two hours, some are replaced in the next, and all are removed in two more. One in five is on a network
-that keeps a NIC in reserve on each node. Waits are virtual time, and the same on any machine; processor time and memory are real ones
-of this machine, and are the allocator's together with those of the store, the cloud and the agents that play beside it.`
+Nodes come within an hour and their containers start within two, some are replaced in the next, and all are removed in two more.
+One in five is on a network that keeps a NIC in reserve on each node. Waits are virtual time, and hardly depend on the machine;
+processor time and memory are real ones of this machine, and are the allocator's together with those of the store, the cloud and the
+agents that play beside it.`
+
+// made says how the report was made, and what it is not.
+func (r Report) made() string {
+	if len(r.Sizes) == 0 {
+		return ""
+	}
+	var nodes []string
+	for _, s := range r.Sizes {
+		nodes = append(nodes, fmt.Sprint(s.Nodes))
+	}
+	per, full := r.Sizes[0].PerNode, Default(0).PerNode
+	if per == full {
+		return fmt.Sprintf("Made by `make sim NODES=%s`.", strings.Join(nodes, ","))
+	}
+	return fmt.Sprintf("Made by `make sim NODES=%s CONTAINERS=%d`, so with %d at a time on each node; the full size is %d, which is `make sim`, and was not run for this report.",
+		strings.Join(nodes, ","), per, per, full)
+}
 
 // Tables are the report.
 func (r Report) tables() []table {
-	return slices.DeleteFunc([]table{r.costs(), r.waits(), r.calls(), r.restarts(), r.leftovers()}, func(t table) bool { return len(t.rows) == 0 })
+	return slices.DeleteFunc([]table{r.growths(), r.costs(), r.waits(), r.calls(), r.restarts(), r.leftovers()}, func(t table) bool { return len(t.rows) == 0 })
 }
 
 func (r Report) costs() table {
 	t := table{
 		title: "What a container's life costs", unit: "ms of processor per life",
 		note: "Processor time per container from its start until nothing of it is left, by the part of the run: it must not grow with the fleet. Memory is the whole process's.",
-		head: []string{"nodes", "containers", "NICs at once", "cost of a life", "to the first", "starting", "replacing", "removing", "memory", "virtual time", "digest"},
+		head: []string{"nodes", "on each", "containers", "NICs at once", "cost of a life", "starting", "replacing", "removing", "memory", "virtual time", "digest"},
 	}
 	for _, s := range r.Sizes {
-		row := []string{fmt.Sprint(s.Nodes), fmt.Sprint(s.Lives), fmt.Sprint(s.AtOnce), ms(s.Cost()), times(s.Cost(), r.Sizes[0].Cost())}
-		most := uint64(0)
+		row := []string{fmt.Sprint(s.Nodes), fmt.Sprint(s.PerNode), fmt.Sprint(s.Lives), fmt.Sprint(s.AtOnce), ms(s.Cost())}
 		for _, span := range s.Spans {
 			row = append(row, span.CPU.Round(10*time.Millisecond).String())
-			most = max(most, span.RSS)
 		}
-		t.rows = append(t.rows, append(row, mib(most), s.Virtual.String(), s.Digest))
+		t.rows = append(t.rows, append(row, mib(s.Memory()), s.Virtual.String(), s.Digest))
 		t.bars = append(t.bars, bar{fmt.Sprintf("%d nodes", s.Nodes), float64(s.Cost()) / 1e6})
 	}
 	return t
@@ -156,13 +172,6 @@ func sec(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
 func mib(bytes uint64) string { return fmt.Sprintf("%d MiB", bytes>>20) }
 
-func times(d, to time.Duration) string {
-	if to == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%.2f ×", float64(d)/float64(to))
-}
-
 // heading is the report's first lines.
 func (r Report) heading() string {
 	text := "Fleets in virtual time"
@@ -175,7 +184,7 @@ func (r Report) heading() string {
 // Markdown is the report as Markdown.
 func (r Report) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n%s\n\n%s Made by `make sim`; the plots are in [sim.html](sim.html).\n", r.heading(), intro, r.Where)
+	fmt.Fprintf(&b, "# %s\n\n%s\n\n%s %s The plots are in [sim.html](sim.html).\n", r.heading(), intro, r.Where, r.made())
 	for _, t := range r.tables() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| %s |\n|%s\n", t.title, t.note, strings.Join(t.head, " | "), strings.Repeat("---|", len(t.head)))
 		for _, row := range t.rows {
@@ -194,8 +203,8 @@ func (r Report) HTML() string {
 body{font:15px/1.5 system-ui,sans-serif;max-width:64em;margin:2em auto;padding:0 1em;color:#1f2328}
 table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #d0d7de;padding:.3em .7em;text-align:right}th{background:#f6f8fa}
 svg text{font:12px system-ui,sans-serif;fill:#1f2328}</style></head><body>
-<h1>%[1]s</h1><p>%[2]s</p><p>%[3]s</p>
-`, esc(r.heading()), esc(intro), esc(r.Where))
+<h1>%[1]s</h1><p>%[2]s</p><p>%[3]s %[4]s</p>
+`, esc(r.heading()), esc(intro), esc(r.Where), esc(strings.ReplaceAll(r.made(), "`", "")))
 	for _, t := range r.tables() {
 		fmt.Fprintf(&b, "<h2>%s</h2><p>%s</p>\n%s<table><tr>", esc(t.title), esc(t.note), plot(t))
 		for _, h := range t.head {

@@ -56,12 +56,16 @@ func Default(nodes int) Options {
 }
 
 // lives is how many containers there are in all.
-func (o Options) lives() int { return o.Nodes * o.perNode() }
+func (o Options) lives() int { return o.livesBefore(o.Nodes) }
 
-func (o Options) perNode() int { return o.PerNode + o.replaced() }
+// livesBefore is how many the nodes before one have.
+func (o Options) livesBefore(node int) int { return node*o.PerNode + o.replacedBefore(node) }
 
-// replaced is how many containers of a node are replaced.
-func (o Options) replaced() int { return int(float64(o.PerNode)*o.Churn + 0.5) }
+// replaced is how many containers of a node are replaced; where the share of each comes
+// to less than one, that is so on some nodes.
+func (o Options) replaced(node int) int { return o.replacedBefore(node+1) - o.replacedBefore(node) }
+
+func (o Options) replacedBefore(node int) int { return int(float64(node*o.PerNode)*o.Churn + 0.5) }
 
 // The networks: one makes a NIC for each container, the other keeps one in reserve.
 const (

@@ -75,3 +75,15 @@ func TestAPlantedLeakIsReported(t *testing.T) {
 		t.Errorf("leaks %v, report\n%s", r.Leaks(), text)
 	}
 }
+
+// Where the share of a node comes to less than one container, some nodes replace one.
+func TestTheShareIsReplacedWhateverItIs(t *testing.T) {
+	o := Options{Nodes: 10, PerNode: 2, Churn: 0.1}
+	replaced := 0
+	for n := range o.Nodes {
+		replaced += o.replaced(n)
+	}
+	if replaced != 2 || o.lives() != 22 {
+		t.Errorf("%d are replaced, %d in all; want 2 of 20", replaced, o.lives())
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tidwall/btree"
+
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/internal/store/election"
 	"github.com/nicferry/nicferry/internal/store/history"
@@ -29,7 +31,7 @@ type Store struct {
 	mu      sync.RWMutex
 	closed  bool
 	rev     store.Rev
-	records sorted // values are never changed in place
+	records btree.Map[string, store.Record] // values are never changed in place
 }
 
 var _ store.Store = (*Store)(nil)
@@ -48,11 +50,11 @@ func (s *Store) Get(ctx context.Context, key string) (store.Record, error) {
 	if err := s.ready(ctx); err != nil {
 		return store.Record{}, fmt.Errorf("get record %q: %w", key, err)
 	}
-	i, ok := s.records.find(key)
+	r, ok := s.records.Get(key)
 	if !ok {
 		return store.Record{}, fmt.Errorf("get record %q: %w", key, store.ErrNotFound)
 	}
-	return clone(*s.records.get(i)), nil
+	return clone(r), nil
 }
 
 // List is that of store.Store.
@@ -66,16 +68,16 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]st
 		return nil, 0, fmt.Errorf("list records %q: %w", prefix, err)
 	}
 	var list []store.Record
-	i, _ := s.records.find(max(prefix, after))
-	for r := range s.records.from(i) {
-		if r.Key == after && after != "" {
-			continue
+	s.records.Ascend(max(prefix, after), func(key string, r store.Record) bool {
+		if key == after && after != "" {
+			return true
 		}
-		if !strings.HasPrefix(r.Key, prefix) || limit > 0 && len(list) == limit {
-			break
+		if !strings.HasPrefix(key, prefix) || limit > 0 && len(list) == limit {
+			return false
 		}
 		list = append(list, clone(r))
-	}
+		return true
+	})
 	return list, s.rev, nil
 }
 
@@ -106,7 +108,7 @@ func (s *Store) Lead(ctx context.Context, name string) (store.Term, error) {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	s.records = sorted{}
+	s.records.Clear()
 	s.mu.Unlock()
 	s.election.Close()
 	s.log.Close()
@@ -121,11 +123,8 @@ func (s *Store) commit(ctx context.Context, ops ...store.Op) (store.Rev, error) 
 	}
 	writes := false
 	for _, op := range ops {
-		var have store.Rev
-		if i, ok := s.records.find(op.Key); ok {
-			have = s.records.get(i).Rev
-		}
-		if err := op.Meets(have); err != nil {
+		have, _ := s.records.Get(op.Key) // 0 if there is none
+		if err := op.Meets(have.Rev); err != nil {
 			return 0, err
 		}
 		writes = writes || op.Writes()
@@ -146,17 +145,12 @@ func (s *Store) commit(ctx context.Context, ops ...store.Op) (store.Rev, error) 
 
 // write carries out an op whose expectation holds.
 func (s *Store) write(op store.Op) store.Event {
-	i, exists := s.records.find(op.Key)
 	if op.Kind == store.OpDelete {
-		s.records.remove(i)
+		s.records.Delete(op.Key)
 		return store.Event{Record: store.Record{Key: op.Key, Rev: s.rev}, Gone: true}
 	}
 	rec := store.Record{Key: op.Key, Value: bytes.Clone(op.Value), Rev: s.rev}
-	if exists {
-		*s.records.get(i) = rec
-	} else {
-		s.records.insert(i, rec)
-	}
+	s.records.Set(op.Key, rec)
 	return store.Event{Record: rec}
 }
 
