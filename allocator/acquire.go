@@ -270,6 +270,7 @@ func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node ni
 	}
 	n.Layer3 = layer3(network, *claim, nil)
 	claim.NIC = n.ID
+	a.plugByNote(e, claim, &n, node)
 	e.create(nicKey(n.ID), n)
 	e.create(onKey(n.Node, n.ID), n.ID)
 }

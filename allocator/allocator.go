@@ -121,7 +121,7 @@ type Allocator struct {
 	// gateways of all networks, with the network's name. Two networks may
 	// share a LAN of which only one names the gateway.
 	gateways map[spaceAddr]string
-	term     store.Term               // set before the queue runs
+	term     store.Term               // set before the queue runs; others ask leadsNow
 	born     time.Time                // when it got its config
 	pokes    map[string]chan struct{} // by provider: its poller is to think again
 
@@ -264,7 +264,9 @@ func (a *Allocator) lead(ctx context.Context) error {
 		return fmt.Errorf("become leader: %w", err)
 	}
 	defer term.Resign(context.WithoutCancel(ctx))
+	a.mu.Lock()
 	a.term = term
+	a.mu.Unlock()
 	a.enter(stageRecovering)
 	a.setLeading(true)
 	defer a.setLeading(false)

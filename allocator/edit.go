@@ -33,6 +33,10 @@ type edit struct {
 	holder nic.ClaimID
 	// spare is the NIC in reserve whose MAC the edit's claim gets, if it gets one's.
 	spare nic.ID
+	// round counts how often it has been decided before.
+	round int
+	// termed: the commit fails once the term is over.
+	termed bool
 	// turns are the nodes whose turn the edit has; see seating.
 	turns []string
 }
@@ -61,9 +65,9 @@ const maxRounds = 50
 // the start if a record it relied on has changed meanwhile.
 func (a *Allocator) atomically(ctx context.Context, decide func(*edit) error) error {
 	var err error
-	for range maxRounds {
+	for round := range maxRounds {
 		e := a.reader(ctx)
-		e.keeps = true
+		e.keeps, e.round = true, round
 		err = decide(e)
 		switch {
 		case err != nil:
@@ -102,11 +106,18 @@ func (a *Allocator) asLeader(ctx context.Context, decide func(*edit) error) erro
 		if err := decide(e); err != nil || len(e.ops) == 0 {
 			return err
 		}
-		e.ops = append(e.ops, a.term.Check())
+		e.leadBy(a.term)
 		end := a.spares.writes(e.written)
 		e.undo, e.after = append(e.undo, func() { end(0) }), append(e.after, end)
 		return nil
 	})
+}
+
+// leadBy has the commit fail once the term is over.
+func (e *edit) leadBy(term store.Term) {
+	if !e.termed {
+		e.termed, e.fences = true, append(e.fences, term.Check())
+	}
 }
 
 // get reads a record; found is false if there is none.
