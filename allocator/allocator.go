@@ -139,8 +139,10 @@ type Allocator struct {
 	censuses *censuses
 	tallies  *tallies
 	crowds   *crowds
+	owners   *owners
 	unserved *unserved
 	glances  *glances
+	ours     *ours
 	overlaps *overlaps
 	// publishes: there are claims with public addresses, or there may be.
 	publishes atomic.Bool
@@ -195,6 +197,8 @@ func New(opts Options) (*Allocator, error) {
 		spares:   newSpares(),
 		tallies:  newTallies(own, opts.Observer),
 		crowds:   newCrowds(),
+		owners:   newOwners(),
+		ours:     newOurs(),
 		unserved: newUnserved(),
 		seating:  newSeating(),
 		glances:  newGlances(),

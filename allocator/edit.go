@@ -27,6 +27,7 @@ type edit struct {
 	// keeps has what is read and written remembered, for the news of the commit.
 	keeps         bool
 	read, written []remembered
+	wrote         []written
 	// after is what is done once ops are committed, at the revision.
 	after []func(store.Rev)
 	// holder is who has what the edit's claim was refused.
@@ -35,6 +36,8 @@ type edit struct {
 	spare nic.ID
 	// round counts how often it has been decided before.
 	round int
+	// bold: see embolden.
+	bold bool
 	// termed: the commit fails once the term is over.
 	termed bool
 	// turns are the nodes whose turn the edit has; see seating.
@@ -70,17 +73,22 @@ func (a *Allocator) atomically(ctx context.Context, decide func(*edit) error) er
 		e.keeps, e.round = true, round
 		err = decide(e)
 		switch {
+		case e.bold && (err != nil || len(e.ops) == 0):
+			e.rollBack()
+			continue
 		case err != nil:
 		case len(e.ops) == 0:
 			e.rollBack()
 		default:
 			var at store.Rev
-			end := func(store.Rev) {}
+			end, forget := func(store.Rev) {}, func() {}
 			if a.leading() {
-				end = a.unserved.writes(e.written)
+				end, forget = a.unserved.writes(e.written), a.ours.expect(e.wrote)
 			}
 			if at, err = a.opts.Store.Commit(ctx, slices.Concat(e.ops, e.fences)...); err == nil {
 				e.committed(at)
+			} else {
+				forget()
 			}
 			end(at)
 		}
@@ -148,6 +156,7 @@ func (e *edit) put(key string, v any, expect store.Rev) {
 	}
 	e.ops = append(e.ops, op)
 	e.keep(&e.written, key, v)
+	e.write(op, v)
 }
 
 // drop deletes a record whatever its revision, if it is there.

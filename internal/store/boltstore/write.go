@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"fmt"
+	"runtime"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -62,14 +63,20 @@ func (s *Store) write() {
 	}
 }
 
+// drain takes all who wait, and those who come while the processor is theirs: who was
+// answered just now often comes again at once, and would wait for the fsync of the first.
 func (s *Store) drain(first *request) []*request {
 	waiting := []*request{first}
-	for len(waiting) < maxBatch {
+	for before := 0; len(waiting) < maxBatch; {
 		select {
 		case r := <-s.queue:
 			waiting = append(waiting, r)
 		default:
-			return waiting
+			if before == len(waiting) {
+				return waiting
+			}
+			before = len(waiting)
+			runtime.Gosched()
 		}
 	}
 	return waiting
@@ -191,13 +198,9 @@ func (b *batch) write(op store.Op, old entry) (store.Event, error) {
 	if op.Kind == store.OpDelete {
 		return store.Event{Record: rec, Gone: true}, b.records.Delete([]byte(op.Key))
 	}
-	stored := encode(op.Key, rec.Rev, op.Value)
+	stored, sum := encode(op.Key, rec.Rev, op.Value)
 	rec.Value = stored[entryHeader:]
-	e, err := decode(op.Key, stored)
-	if err != nil {
-		return store.Event{}, err
-	}
 	b.now.count++
-	b.now.sum += e.checksum
+	b.now.sum += sum
 	return store.Event{Record: rec}, b.records.Put([]byte(op.Key), stored)
 }
