@@ -266,4 +266,3 @@ func TestWhoFollowsNotesNothing(t *testing.T) {
 		r.faultless(false)
 	})
 }
-

@@ -3,7 +3,6 @@ package boltstore
 import (
 	"context"
 	"fmt"
-	"runtime"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -63,20 +62,14 @@ func (s *Store) write() {
 	}
 }
 
-// drain takes all who wait, and those who come while the processor is theirs: who was
-// answered just now often comes again at once, and would wait for the fsync of the first.
 func (s *Store) drain(first *request) []*request {
 	waiting := []*request{first}
-	for before := 0; len(waiting) < maxBatch; {
+	for len(waiting) < maxBatch {
 		select {
 		case r := <-s.queue:
 			waiting = append(waiting, r)
 		default:
-			if before == len(waiting) {
-				return waiting
-			}
-			before = len(waiting)
-			runtime.Gosched()
+			return waiting
 		}
 	}
 	return waiting
