@@ -31,10 +31,10 @@ const (
 // 16 random ones. What is minted together lies together in the store, which has to write
 // less than half as much then. It refuses a second record under the same id, so a
 // collision is an error and never a mix-up.
-func NewID() ID { return ID(idPrefix + nics.next(1<<16)) }
+func NewID() ID { return ID(idPrefix + hexOf(nics.next(1<<16))) }
 
 // NewClaimID mints a claim id.
-func NewClaimID() ClaimID { return ClaimID(claimIDPrefix + claims.next(1<<16)) }
+func NewClaimID() ClaimID { return ClaimID(claimIDPrefix + hexOf(claims.next(1<<16))) }
 
 var nics, claims = newSeries(), newSeries()
 
@@ -47,10 +47,10 @@ func newSeries() *series {
 	return &s
 }
 
-// next is the hex of the next number: a multiple of the step, and a random rest.
-func (s *series) next(step uint64) string {
-	return fmt.Sprintf("%0*x", idHexDigits, s.last.Add(step)/step*step+randomBits()%step)
-}
+// next is the next number: a multiple of the step, and a random rest.
+func (s *series) next(step uint64) uint64 { return s.last.Add(step)/step*step + randomBits()%step }
+
+func hexOf(number uint64) string { return fmt.Sprintf("%0*x", idHexDigits, number) }
 
 func randomBits() uint64 {
 	var b [8]byte

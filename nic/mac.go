@@ -37,13 +37,13 @@ func ParseMAC(s string) (MAC, error) {
 // taken for ours: nothing is flushed or cut off by the prefix alone.
 const MACPrefix = "e2:4e:"
 
-// NewMAC draws a random, locally administered unicast MAC with our prefix.
-// Each is the next one to that which this process has drawn last: of two clusters' whose
-// controllers were seldom started, fewer clash than if each were random, and what is
-// made together lies together in the store.
+// NewMAC draws a locally administered unicast MAC with our prefix: 24 bits behind it
+// count up from a random start of this process, for what is made together to lie together
+// in the store, and the last 8 are random. Where the MACs of two clusters come to lie in
+// the same stretch, few of them clash.
 func NewMAC() MAC {
 	mac := MAC{0xe2, 0x4e}
-	binary.BigEndian.PutUint32(mac[2:], uint32(macs.last.Add(1))) //nolint:gosec // its last 32 bits
+	binary.BigEndian.PutUint32(mac[2:], uint32(macs.next(1<<8))) //nolint:gosec // its last 32 bits
 	return mac
 }
 
