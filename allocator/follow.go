@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
@@ -18,6 +19,8 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 	spares, homes := map[nic.ID]spareMark{}, map[nic.ClaimID]string{}
 	var unserved []store.JSON[nic.Claim]
 	a.trips.clear()
+	a.owners.clear()
+	a.ours.clear()
 	rev, err := store.WalkJSON(ctx, a.opts.Store, nicPrefix, func(r store.JSON[nic.NIC]) error {
 		n := r.Value
 		counted.nics[n.ID], spares[n.ID] = markOfNIC(n), spareMarkOf(n)
@@ -37,6 +40,7 @@ func (a *Allocator) recover(ctx context.Context) (store.Watch, error) {
 			unserved = append(unserved, r)
 		}
 		a.trips.learn(c)
+		a.owners.learn(c.Owner)
 		a.queue.Wake(r.Key)
 		return nil
 	})
@@ -84,11 +88,13 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 			return fmt.Errorf("watch the store: %w", err)
 		}
 		store.Once(events)
+		a.ours.know(events)
 		a.seeAddresses(events)
 		a.wakePools(events)
 		for _, e := range events {
 			a.tallies.see(e)
 			a.crowds.see(e)
+			a.owners.see(e)
 			if a.unserved.see(e) {
 				a.queue.Wake(refusedKey)
 			}
@@ -97,6 +103,8 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 			a.overlaps.see(e)
 			if a.changes.see(e) {
 				a.queue.Wake(e.Key)
+			} else if id, ok := strings.CutPrefix(e.Key, claimPrefix); ok {
+				a.wakePublic(nic.ClaimID(id))
 			}
 		}
 	}
