@@ -147,7 +147,7 @@ func ofFleets() []suite {
 			About:     "what a claim costs in a fleet of 10,000 nodes and in one of 100, in virtual time, and that nothing is left; of small fleets but in a long run, where it takes hours and more than 10 GiB",
 			Packages:  []string{"./internal/lab/sim"},
 			Only:      []string{"TestTenThousandNodes"},
-			Budget:    2 * time.Hour,
+			Budget:    4 * time.Hour,
 			Minimum:   1,
 			OnRequest: true,
 		},
