@@ -16,11 +16,15 @@ const noteRounds = 3
 // plugByNote plugs the claim's NIC, which is planned by the same edit, in by that edit,
 // if its provider only notes what it is told: both are in the records then as if
 // every step had had its own commit. The provider's ledger is written as leader. In any
-// doubt nothing is done, and the NIC goes the usual way, one that others wait for too.
+// doubt nothing is done, and the NIC goes the usual way; that of a claim on the move does
+// too, whose move decides when it is ready.
 func (a *Allocator) plugByNote(e *edit, claim *nic.Claim, n *nic.NIC, node nic.Node) {
 	term, leads := a.leadsNow()
 	noter, notes := provider.As[provider.Noter](a.opts.Providers[n.Provider])
 	m := machineOf(*n)
+	if claim.Phase != nic.ClaimPending || onMove(*claim) {
+		return
+	}
 	if !leads || !notes || e.round >= noteRounds || !n.Spec.Functions.IsZero() || a.slots.isAwaited(m) {
 		return
 	}
