@@ -71,7 +71,7 @@ func (r *reported) observe(id nic.ID, o nic.Observed) {
 func (r *reported) own(n nic.NIC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.whose[n.ID] = belonging{n.Network, nic.TenantOf(n.Tenant)}
+	r.whose[n.ID] = belonging{shared(n.Network), shared(nic.TenantOf(n.Tenant))}
 }
 
 func (r *reported) note(id nic.ID, o nic.Observed) {

@@ -40,6 +40,7 @@ func load(path string, file *os.File, set func(*bolt.Options)) (_ *bolt.DB, _ st
 	err = db.View(func(tx *bolt.Tx) (err error) {
 		if err = checkSchema(tx); err == nil {
 			now, err = checkRecords(bucketsOf(tx))
+			new(mapped).letGo(tx) // all of it has been touched
 		}
 		return err
 	})
