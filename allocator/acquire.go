@@ -26,6 +26,7 @@ func (a *Allocator) Acquire(ctx context.Context, owner nic.Owner, container stri
 	}
 	var claim nic.Claim
 	err := a.atomically(ctx, func(e *edit) error {
+		a.embolden(e, owner)
 		node, err := acquirer(e, owner.Node)
 		if err != nil {
 			return err
@@ -40,7 +41,7 @@ func (a *Allocator) Acquire(ctx context.Context, owner nic.Owner, container stri
 // acquirer is the node that a NIC is asked for, if it may have one. The edit
 // passes only while the node's record is the same.
 func acquirer(e *edit, name string) (nic.Node, error) {
-	node, rev, found, err := peek[nic.Node](e, nodeKey(name))
+	node, rev, found, err := peekSeen[nic.Node](e, nodeKey(name))
 	if err != nil {
 		return node, err
 	}
@@ -59,7 +60,7 @@ func (a *Allocator) acquire(e *edit, node nic.Node, owner nic.Owner, container s
 		return nic.Claim{}, fmt.Errorf("node %q: %w: it is being forgotten; its agent gets NICs again once it has asked what is wanted of it",
 			owner.Node, ErrNotFound)
 	}
-	id, _, found, err := get[nic.ClaimID](e, ownerKey(owner))
+	id, _, found, err := getNone[nic.ClaimID](e, ownerKey(owner))
 	if err != nil {
 		return nic.Claim{}, err
 	}
@@ -270,6 +271,7 @@ func (a *Allocator) plan(e *edit, claim *nic.Claim, network nic.Network, node ni
 	}
 	n.Layer3 = layer3(network, *claim, nil)
 	claim.NIC = n.ID
+	a.plugByNote(e, claim, &n, node)
 	e.create(nicKey(n.ID), n)
 	e.create(onKey(n.Node, n.ID), n.ID)
 }

@@ -121,7 +121,7 @@ type Allocator struct {
 	// gateways of all networks, with the network's name. Two networks may
 	// share a LAN of which only one names the gateway.
 	gateways map[spaceAddr]string
-	term     store.Term               // set before the queue runs
+	term     store.Term               // set before the queue runs; others ask leadsNow
 	born     time.Time                // when it got its config
 	pokes    map[string]chan struct{} // by provider: its poller is to think again
 
@@ -139,8 +139,10 @@ type Allocator struct {
 	censuses *censuses
 	tallies  *tallies
 	crowds   *crowds
+	owners   *owners
 	unserved *unserved
 	glances  *glances
+	ours     *ours
 	overlaps *overlaps
 	// publishes: there are claims with public addresses, or there may be.
 	publishes atomic.Bool
@@ -195,6 +197,8 @@ func New(opts Options) (*Allocator, error) {
 		spares:   newSpares(),
 		tallies:  newTallies(own, opts.Observer),
 		crowds:   newCrowds(),
+		owners:   newOwners(),
+		ours:     newOurs(),
 		unserved: newUnserved(),
 		seating:  newSeating(),
 		glances:  newGlances(),
@@ -264,7 +268,9 @@ func (a *Allocator) lead(ctx context.Context) error {
 		return fmt.Errorf("become leader: %w", err)
 	}
 	defer term.Resign(context.WithoutCancel(ctx))
+	a.mu.Lock()
 	a.term = term
+	a.mu.Unlock()
 	a.enter(stageRecovering)
 	a.setLeading(true)
 	defer a.setLeading(false)

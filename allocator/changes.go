@@ -111,21 +111,32 @@ func (c *changes) see(e store.Event) bool {
 		return false
 	}
 	if strings.HasPrefix(e.Key, claimPrefix) {
-		if e.Gone {
-			delete(c.claims, e.Key)
-		} else if claim, err := store.DecodeJSON[nic.Claim](e.Record); err == nil && c.newWish(e.Key, claim) {
-			c.touch(claim.Owner.Node, e.Rev)
-			if onMove(claim) {
-				c.touch(claim.Move.To.Node, e.Rev)
-			}
-		}
-		c.stir()
-		return true
+		return c.seeClaim(e)
 	}
 	if strings.HasPrefix(e.Key, observedPrefix) {
 		c.stir()
 	}
 	return false
+}
+
+func (c *changes) seeClaim(e store.Event) bool {
+	defer c.stir()
+	if e.Gone {
+		delete(c.claims, e.Key)
+		return true
+	}
+	claim, err := store.DecodeJSON[nic.Claim](e.Record)
+	if err != nil {
+		return true
+	}
+	_, known := c.claims[e.Key]
+	if c.newWish(e.Key, claim) {
+		c.touch(claim.Owner.Node, e.Rev)
+		if onMove(claim) {
+			c.touch(claim.Move.To.Node, e.Rev)
+		}
+	}
+	return known || !bornReady(claim)
 }
 
 // taskRoot is where the orders to nodes are, which are another room's.
@@ -151,7 +162,7 @@ func (c *changes) seeNIC(id nic.ID, e store.Event) bool {
 		c.touch(before.node, e.Rev) // it has gone from there
 	}
 	c.stir()
-	return true
+	return before != mark{} || !bornPlugged(n)
 }
 
 // wishMark is what of a mark a node is told.

@@ -93,8 +93,14 @@ func (r *claimRig) untilReady(b *testing.B, claim nic.Claim) {
 	}
 }
 
+// An asker is who claims are asked of.
+type asker interface {
+	Acquire(ctx context.Context, owner nic.Owner, container string, req nic.Request) (nic.Claim, error)
+}
+
 // A claimRig is a controller whose nodes make the NICs.
 type claimRig struct {
+	via     func(node string) asker // the controller as the node reaches it
 	records store.Store
 	began   store.Rev
 	opened  time.Duration
@@ -150,7 +156,8 @@ func newClaimRig(b *testing.B, records store.Store, holds func(context.Context) 
 			b.Error(err)
 		}
 	})
-	return &claimRig{records: records, began: began, alloc: alloc, stop: func() {
+	via := func(string) asker { return alloc }
+	return &claimRig{via: via, records: records, began: began, alloc: alloc, stop: func() {
 		cancel()
 		wg.Wait()
 		if err := records.Close(); err != nil {
@@ -161,7 +168,7 @@ func newClaimRig(b *testing.B, records store.Store, holds func(context.Context) 
 
 func (r *claimRig) claim(node string, i int64) (nic.Claim, error) {
 	owner := nic.Owner{Node: node, Kind: nic.OwnerContainer, Sandbox: fmt.Sprintf("%064x", i), Interface: "eth0"}
-	claim, err := r.alloc.Acquire(context.Background(), owner, fmt.Sprintf("name-%d", i), nic.Request{Interface: "eth0", Network: "lan", DefaultRoute: true})
+	claim, err := r.via(node).Acquire(context.Background(), owner, fmt.Sprintf("name-%d", i), nic.Request{Interface: "eth0", Network: "lan", DefaultRoute: true})
 	if err == nil && claim.Phase == nic.ClaimRefused {
 		err = fmt.Errorf("claim %d: %+v", i, claim.Conditions)
 	}

@@ -22,7 +22,7 @@ type clock struct {
 }
 
 func newClock(wall func() time.Time) clock {
-	return clock{wall: wall, begin: wall().UTC(), at: time.Now()}
+	return clock{wall: wall, begin: wall().UTC().Round(0), at: time.Now()}
 }
 
 // now is what records are stamped with and held against, in UTC.

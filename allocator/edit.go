@@ -27,12 +27,19 @@ type edit struct {
 	// keeps has what is read and written remembered, for the news of the commit.
 	keeps         bool
 	read, written []remembered
+	wrote         []written
 	// after is what is done once ops are committed, at the revision.
 	after []func(store.Rev)
 	// holder is who has what the edit's claim was refused.
 	holder nic.ClaimID
 	// spare is the NIC in reserve whose MAC the edit's claim gets, if it gets one's.
 	spare nic.ID
+	// round counts how often it has been decided before.
+	round int
+	// bold: see embolden.
+	bold bool
+	// termed: the commit fails once the term is over.
+	termed bool
 	// turns are the nodes whose turn the edit has; see seating.
 	turns []string
 }
@@ -61,22 +68,27 @@ const maxRounds = 50
 // the start if a record it relied on has changed meanwhile.
 func (a *Allocator) atomically(ctx context.Context, decide func(*edit) error) error {
 	var err error
-	for range maxRounds {
+	for round := range maxRounds {
 		e := a.reader(ctx)
-		e.keeps = true
+		e.keeps, e.round = true, round
 		err = decide(e)
 		switch {
+		case e.bold && (err != nil || len(e.ops) == 0):
+			e.rollBack()
+			continue
 		case err != nil:
 		case len(e.ops) == 0:
 			e.rollBack()
 		default:
 			var at store.Rev
-			end := func(store.Rev) {}
+			end, forget := func(store.Rev) {}, func() {}
 			if a.leading() {
-				end = a.unserved.writes(e.written)
+				end, forget = a.unserved.writes(e.written), a.ours.expect(e.wrote)
 			}
 			if at, err = a.opts.Store.Commit(ctx, slices.Concat(e.ops, e.fences)...); err == nil {
 				e.committed(at)
+			} else {
+				forget()
 			}
 			end(at)
 		}
@@ -102,11 +114,18 @@ func (a *Allocator) asLeader(ctx context.Context, decide func(*edit) error) erro
 		if err := decide(e); err != nil || len(e.ops) == 0 {
 			return err
 		}
-		e.ops = append(e.ops, a.term.Check())
+		e.leadBy(a.term)
 		end := a.spares.writes(e.written)
 		e.undo, e.after = append(e.undo, func() { end(0) }), append(e.after, end)
 		return nil
 	})
+}
+
+// leadBy has the commit fail once the term is over.
+func (e *edit) leadBy(term store.Term) {
+	if !e.termed {
+		e.termed, e.fences = true, append(e.fences, term.Check())
+	}
 }
 
 // get reads a record; found is false if there is none.
@@ -137,6 +156,7 @@ func (e *edit) put(key string, v any, expect store.Rev) {
 	}
 	e.ops = append(e.ops, op)
 	e.keep(&e.written, key, v)
+	e.write(op, v)
 }
 
 // drop deletes a record whatever its revision, if it is there.

@@ -40,6 +40,8 @@ func (a *Allocator) recover(ctx context.Context, look *beginning) (store.Watch, 
 	}
 	counted := newCounted()
 	a.trips.clear()
+	a.owners.clear()
+	a.ours.clear()
 	if err := a.recoverNICs(ctx, look, &counted, rev); err != nil {
 		return nil, err
 	}
@@ -100,6 +102,7 @@ func (a *Allocator) recoverClaims(ctx context.Context, look *beginning, counted 
 			unserved = append(unserved, r.JSON)
 		}
 		a.trips.learn(c)
+		a.owners.learn(c.Owner)
 		if look != nil {
 			look.noteClaim(r)
 		}
@@ -131,11 +134,13 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 			return fmt.Errorf("watch the store: %w", err)
 		}
 		store.Once(events)
+		a.ours.know(events)
 		a.seeAddresses(events)
 		a.wakePools(events)
 		for _, e := range events {
 			a.tallies.see(e)
 			a.crowds.see(e)
+			a.owners.see(e)
 			if a.unserved.see(e) {
 				a.queue.Wake(refusedKey)
 			}
@@ -144,6 +149,8 @@ func (a *Allocator) follow(ctx context.Context, watch store.Watch) error {
 			a.overlaps.see(e)
 			if a.changes.see(e) {
 				a.queue.Wake(e.Key)
+			} else if id, ok := strings.CutPrefix(e.Key, claimPrefix); ok {
+				a.wakePublic(nic.ClaimID(id))
 			}
 		}
 	}

@@ -13,7 +13,8 @@ import (
 // the same, each time; only what is of the revision that was decoded before is not
 // decoded again. A start's records are read some thirty times, and change ten times.
 type glances struct {
-	copier copier
+	copier  copier
+	encoder copier // of what is encoded
 
 	mu  sync.Mutex
 	all map[string]glance // by key
@@ -29,7 +30,9 @@ type glance struct {
 // which nobody says again.
 const mostGlances = 100_000
 
-func newGlances() *glances { return &glances{all: map[string]glance{}} }
+func newGlances() *glances {
+	return &glances{encoder: copier{drops: true}, all: map[string]glance{}}
+}
 
 func (g *glances) of(key string, rev store.Rev) any {
 	g.mu.Lock()

@@ -139,7 +139,11 @@ func (i *identifying) chooseMAC() (*nic.Condition, error) {
 		if mac.IsZero() {
 			mac = nic.NewMAC()
 		}
-		r, rev, found, err := get[nic.Reservation](i.e, macKey(mac))
+		read := get[nic.Reservation]
+		if asked.IsZero() && draw.IsZero() {
+			read = getNone[nic.Reservation]
+		}
+		r, rev, found, err := read(i.e, macKey(mac))
 		if err != nil {
 			return nil, err
 		}

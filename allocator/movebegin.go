@@ -316,7 +316,7 @@ func (a *Allocator) movingTo(e *edit, owner nic.Owner, container string) (nic.Cl
 	if key == "" {
 		return nic.Claim{}, false, nil
 	}
-	id, rev, found, err := get[nic.ClaimID](e, key)
+	id, rev, found, err := getSeldom[nic.ClaimID](e, key)
 	if err != nil {
 		return nic.Claim{}, false, err
 	}

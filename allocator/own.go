@@ -7,7 +7,11 @@ import (
 
 // A copier copies decoded records. It remembers which fields of which struct share what
 // they point to with a plain copy.
-type copier struct{ fields sync.Map }
+type copier struct {
+	fields sync.Map
+	// drops: what is empty is nil in the copy, as it is after it was encoded and decoded.
+	drops bool
+}
 
 // own returns a copy of a decoded record that shares nothing with it, so that either
 // may be changed in place or appended to.
@@ -21,7 +25,7 @@ func own[T any](c *copier, v T) T {
 func (c *copier) separate(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Slice:
-		if v.IsNil() {
+		if v.IsNil() || c.dropped(v) {
 			return
 		}
 		to := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
@@ -33,7 +37,7 @@ func (c *copier) separate(v reflect.Value) {
 		}
 		v.Set(to)
 	case reflect.Map:
-		if v.IsNil() {
+		if v.IsNil() || c.dropped(v) {
 			return
 		}
 		to := reflect.MakeMapWithSize(v.Type(), v.Len())
@@ -56,6 +60,14 @@ func (c *copier) separate(v reflect.Value) {
 			}
 		}
 	}
+}
+
+func (c *copier) dropped(v reflect.Value) bool {
+	if !c.drops || v.Len() > 0 {
+		return false
+	}
+	v.SetZero()
+	return true
 }
 
 func (c *copier) copied(v reflect.Value) reflect.Value {

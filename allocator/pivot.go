@@ -266,7 +266,7 @@ func (a *Allocator) ForgetMoved(ctx context.Context, node, sandbox string) error
 // that a claim is on its way to gets that, and one that has given its claim away
 // is refused, and neither makes one; decided is false for all others.
 func (a *Allocator) elsewhere(e *edit, owner nic.Owner, container string) (claim nic.Claim, decided bool, err error) {
-	given, _, found, err := get[moved](e, movedKey(owner))
+	given, _, found, err := getSeldom[moved](e, movedKey(owner))
 	if err != nil {
 		return claim, false, err
 	}

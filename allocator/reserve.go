@@ -62,7 +62,7 @@ func (a *Allocator) adopt(e *edit, owner nic.Owner, container string, req nic.Re
 	if key == "" || owner.Kind != nic.OwnerContainer {
 		return claim, false, nil
 	}
-	id, keyRev, found, err := get[nic.ClaimID](e, key)
+	id, keyRev, found, err := getSeldom[nic.ClaimID](e, key)
 	if err != nil || !found {
 		return claim, false, err
 	}

@@ -122,6 +122,13 @@ func (s *slots) take(id nic.ID) (pool.Machine, bool) {
 	return m, had
 }
 
+// isAwaited says whether NICs wait for a promise on m.
+func (s *slots) isAwaited(m pool.Machine) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting[m]) > 0
+}
+
 // next takes the NIC that has waited longest.
 func (s *slots) next(m pool.Machine) (nic.ID, bool) {
 	s.mu.Lock()

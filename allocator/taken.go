@@ -202,11 +202,15 @@ type choosing[K ipam.Key] struct {
 func (c choosing[K]) choose(e *edit) (choice[K], *shortage[K], error) {
 	for {
 		now := e.now()
-		k, none, err := c.pick(e, now)
+		k, fresh, none, err := c.pick(e, now)
 		if none != nil || err != nil {
 			return choice[K]{}, none, err
 		}
-		r, rev, found, err := get[nic.Reservation](e, c.record(k))
+		read := get[nic.Reservation]
+		if fresh {
+			read = getNone[nic.Reservation]
+		}
+		r, rev, found, err := read(e, c.record(k))
 		undo := func() {
 			c.taken.mu.Lock()
 			defer c.taken.mu.Unlock()
@@ -224,23 +228,24 @@ func (c choosing[K]) choose(e *edit) (choice[K], *shortage[K], error) {
 	}
 }
 
-// pick takes a key in memory.
-func (c choosing[K]) pick(e *edit, now time.Time) (k K, none *shortage[K], err error) {
+// pick takes a key in memory; fresh says that no record of it is known.
+func (c choosing[K]) pick(e *edit, now time.Time) (k K, fresh bool, none *shortage[K], err error) {
 	t := c.taken
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	k, ok := c.pool().Pick(c.spans, now)
 	if !t.live || !ok && t.doubt {
 		if err := t.load(e.ctx, e.store); err != nil {
-			return k, nil, err
+			return k, false, nil, err
 		}
 		k, ok = c.pool().Pick(c.spans, now)
 	}
 	if !ok {
-		return k, &shortage[K]{c.pool().Use(c.spans, now), c.pool().Held(c.spans, ipam.MaxHolders)}, nil
+		return k, false, &shortage[K]{c.pool().Use(c.spans, now), c.pool().Held(c.spans, ipam.MaxHolders)}, nil
 	}
+	fresh = t.live && !c.pool().Taken(k)
 	c.pool().Hold(k) // so that nobody else in this process picks it
-	return k, nil, nil
+	return k, fresh, nil, nil
 }
 
 // use is how full spans of a space are.

@@ -1,7 +1,7 @@
 package nic
 
 import (
-	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"strings"
@@ -37,13 +37,17 @@ func ParseMAC(s string) (MAC, error) {
 // taken for ours: nothing is flushed or cut off by the prefix alone.
 const MACPrefix = "e2:4e:"
 
-// NewMAC draws a random, locally administered unicast MAC with our prefix.
+// NewMAC draws a locally administered unicast MAC with our prefix: 24 bits behind it
+// count up from a random start of this process, for what is made together to lie together
+// in the store, and the last 8 are random. Where the MACs of two clusters come to lie in
+// the same stretch, few of them clash.
 func NewMAC() MAC {
-	var mac MAC
-	rand.Read(mac[:])
-	mac[0], mac[1] = 0xe2, 0x4e
+	mac := MAC{0xe2, 0x4e}
+	binary.BigEndian.PutUint32(mac[2:], uint32(macs.next(1<<8))) //nolint:gosec // its last 32 bits
 	return mac
 }
+
+var macs = newSeries()
 
 // Drawn says whether the MAC begins as those of NewMAC do.
 func (m MAC) Drawn() bool { return strings.HasPrefix(m.String(), MACPrefix) }

@@ -179,6 +179,24 @@ type Roomy interface {
 	Room(ctx context.Context, instance nic.InstanceID, want int) (Limits, error)
 }
 
+// A Noter is a provider to which plugging in is a note in its ledger, because the node
+// makes the NIC. Who writes that note along with his own records needs no call.
+type Noter interface {
+	// Note is Place, Create and Attach of a NIC that nobody has asked for yet, with
+	// others that have been promised a slot there and do not take one yet. Nothing is
+	// written: that is for the caller, who then says by End whether he has. Any error
+	// says that it is to be plugged in by the calls, which know why not.
+	Note(ctx context.Context, spec nic.Spec, node nic.Node, at nic.Place, others int) (Note, error)
+}
+
+// A Note is a NIC that is plugged in once its records are in the ledger.
+type Note struct {
+	Spec    nic.Spec          // placed
+	Seen    nic.Seen          // what Attach would say
+	Records map[string][]byte // for the ledger, by key; none of them may be there
+	End     func(written bool)
+}
+
 // A Trunking provider can have many NICs on one card of an instance, its trunk. The trunk
 // is no NIC: it is made with the first of them, and goes some time after the last.
 type Trunking interface {

@@ -69,6 +69,10 @@ func Once(events []Event) {
 	}
 }
 
+// Know has DecodeJSON return what v points to, which the event's value was encoded of.
+// The event is one of those that Once was called with.
+func (e Event) Know(v any) { *e.once = v }
+
 // CreateJSON is Create with an encoded value.
 func CreateJSON(key string, v any) (Op, error) { return UpdateJSON(key, v, 0) }
 

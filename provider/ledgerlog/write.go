@@ -64,6 +64,20 @@ func sameSpec(a, b nic.Spec) (bool, error) {
 	return string(textA) == string(textB), nil
 }
 
+// Records are what the ledger has of a NIC that was recorded and given its first step,
+// h.Last, by key.
+func (h History) Records() (map[string][]byte, error) {
+	spec, err := json.Marshal(h.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("write spec: %w", err)
+	}
+	step, err := json.Marshal(h.Last)
+	if err != nil {
+		return nil, fmt.Errorf("write step: %w", err)
+	}
+	return map[string][]byte{specKey(h.ID): spec, stepKey(h.ID, 1): step}, nil
+}
+
 // Add makes s the NIC's newest step. It returns false if somebody else has
 // changed the NIC since h was read; the caller reads and decides again.
 func (l Log) Add(ctx context.Context, h History, s Step) (bool, error) {

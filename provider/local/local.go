@@ -138,13 +138,12 @@ func (p *Provider) room(ctx context.Context, spec nic.Spec, at nic.Place) error 
 	if err != nil {
 		return err
 	}
-	if used >= p.slots {
+	if !p.taken.take(spec.NIC, at.Instance, p.slots) {
 		return &provider.Error{
 			Kind: provider.ErrExhausted, Scope: provider.ScopeNode,
 			Err: fmt.Errorf("%d of %d NICs are on node %s", used, p.slots, at.Node),
 		}
 	}
-	p.taken.learn(spec.NIC, at.Instance)
 	return nil
 }
 

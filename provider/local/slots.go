@@ -36,12 +36,32 @@ func newSlots() *slots {
 func (s *slots) learn(id nic.ID, at nic.InstanceID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.note(id, at)
+}
+
+// take has the NIC take a slot of the instance, if no more than most are taken then by
+// what is remembered, and that is worth something.
+func (s *slots) take(id nic.ID, at nic.InstanceID, most int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.fresh() || s.on[at] >= most {
+		return false
+	}
+	s.note(id, at)
+	return true
+}
+
+// note is learn for who holds the lock.
+func (s *slots) note(id nic.ID, at nic.InstanceID) {
 	s.seq++
 	if s.looks > 0 {
 		s.learnt[id] = s.seq
 	}
 	s.put(id, at)
 }
+
+// fresh says whether what is remembered is worth something. The caller holds the lock.
+func (s *slots) fresh() bool { return !s.looked.IsZero() && time.Since(s.looked) < lookAgain }
 
 // put is learn for who holds the lock.
 func (s *slots) put(id nic.ID, at nic.InstanceID) {
@@ -109,5 +129,5 @@ func (s *slots) replace(all []nic.Seen, began uint64) {
 func (s *slots) used(instance nic.InstanceID) (n int, fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.on[instance], !s.looked.IsZero() && time.Since(s.looked) < lookAgain
+	return s.on[instance], s.fresh()
 }

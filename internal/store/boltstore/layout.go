@@ -79,12 +79,13 @@ type entry struct {
 	value    []byte // part of what was decoded
 }
 
-// encode returns what is stored; its value is what follows the entryHeader.
-func encode(key string, rev store.Rev, value []byte) []byte {
+// encode returns what is stored, and its checksum; its value is what follows the
+// entryHeader.
+func encode(key string, rev store.Rev, value []byte) (stored []byte, sum uint64) {
 	be := binary.BigEndian
-	stored := be.AppendUint64(make([]byte, 0, entryHeader+len(value)), uint64(rev))
-	stored = be.AppendUint64(stored, checksum([]byte(key), stored, value))
-	return append(stored, value...)
+	stored = be.AppendUint64(make([]byte, 0, entryHeader+len(value)), uint64(rev))
+	sum = checksum([]byte(key), stored, value)
+	return append(be.AppendUint64(stored, sum), value...), sum
 }
 
 func decode[K ~string | ~[]byte](key K, stored []byte) (entry, error) {

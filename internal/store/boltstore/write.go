@@ -192,13 +192,9 @@ func (b *batch) write(op store.Op, old entry) (store.Event, error) {
 	if op.Kind == store.OpDelete {
 		return store.Event{Record: rec, Gone: true}, b.records.Delete([]byte(op.Key))
 	}
-	stored := encode(op.Key, rec.Rev, op.Value)
+	stored, sum := encode(op.Key, rec.Rev, op.Value)
 	rec.Value = stored[entryHeader:]
-	e, err := decode(op.Key, stored)
-	if err != nil {
-		return store.Event{}, err
-	}
 	b.now.count++
-	b.now.sum += e.checksum
+	b.now.sum += sum
 	return store.Event{Record: rec}, b.records.Put([]byte(op.Key), stored)
 }

@@ -1,0 +1,63 @@
+package allocator
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/nicferry/nicferry/internal/store"
+	"github.com/nicferry/nicferry/nic"
+	"github.com/nicferry/nicferry/provider"
+)
+
+// noteRounds is how often a NIC is to be plugged in by the commit that plans it, where
+// others are quicker than that. From then on it is plugged in by the calls.
+const noteRounds = 3
+
+// plugByNote plugs the claim's NIC, which is planned by the same edit, in by that edit,
+// if its provider only notes what it is told: both are in the records then as if
+// every step had had its own commit. The provider's ledger is written as leader. In any
+// doubt nothing is done, and the NIC goes the usual way, one that others wait for too.
+func (a *Allocator) plugByNote(e *edit, claim *nic.Claim, n *nic.NIC, node nic.Node) {
+	term, leads := a.leadsNow()
+	noter, notes := provider.As[provider.Noter](a.opts.Providers[n.Provider])
+	m := machineOf(*n)
+	if !leads || !notes || e.round >= noteRounds || !n.Spec.Functions.IsZero() || a.slots.isAwaited(m) {
+		return
+	}
+	noted, err := noter.Note(e.ctx, n.Spec, node, nic.Place{Node: n.Node, Instance: n.Instance}, len(a.slots.on(m)))
+	if err != nil {
+		return
+	}
+	e.undo = append(e.undo, func() { noted.End(false) })
+	e.after = append(e.after, func(store.Rev) { noted.End(true) })
+	e.leadBy(term)
+	for _, key := range slices.Sorted(maps.Keys(noted.Records)) {
+		e.ops = append(e.ops, store.Create(ledgerKey(n.Provider, key), noted.Records[key]))
+	}
+	n.Spec, n.Placed, n.Asked, n.Seen = noted.Spec, true, a.now(), noted.Seen
+	a.stepped(n, nic.StepPlaced)
+	a.seenSteps(n)
+	a.setPhase(n, nic.PhaseHeld)
+	a.hand(claim, n)
+	plugged := *n
+	e.after = append(e.after, func(store.Rev) { _ = a.logged(plugged, "NIC plugged in", nil) })
+}
+
+// leadsNow is the term of this controller, if it does the work and has seen all that
+// there was before.
+func (a *Allocator) leadsNow() (store.Term, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.term, a.leads && a.stage == stageLeading
+}
+
+// bornReady says whether a claim that was not there before needs no work: it was made
+// with its NIC.
+func bornReady(c nic.Claim) bool {
+	return c.Phase == nic.ClaimReady && c.NIC != "" && len(c.Conditions) == 0 && c.StoppedAt.IsZero() && !c.Request.Unstarted && !onMove(c)
+}
+
+// bornPlugged says that of its NIC.
+func bornPlugged(n nic.NIC) bool {
+	return n.Phase == nic.PhaseHeld && n.Holder != "" && n.Carrier == "" && !n.Carries && len(n.Conditions) == 0 && len(n.Astray) == 0
+}
