@@ -278,14 +278,7 @@ func (a *Allocator) lead(ctx context.Context) error {
 	defer a.taken.unfollow()
 	defer a.usage.unfollow()
 	defer a.endPaces()
-	if err := a.bringBack(ctx); err != nil {
-		cancel(nil)
-		return err
-	}
-	watch, err := a.recover(ctx)
-	if err == nil {
-		err = a.applyConfig(ctx)
-	}
+	watch, err := a.begin(ctx)
 	if err != nil {
 		cancel(nil)
 		return err

@@ -5,28 +5,23 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
 
-// applyConfig holds the claims there are against the config that the allocator
-// was started with. What fits is brought up to date; what does not fit keeps
+// applyConfig holds claims that are not as the config has it against the config that the
+// allocator was started with. What fits is brought up to date; what does not fit keeps
 // what it has (P4), and is told: here in the log, and as a condition wherever
 // the claim is shown.
-func (a *Allocator) applyConfig(ctx context.Context) error {
-	claims, _, err := store.ListJSON[nic.Claim](ctx, a.opts.Store, claimPrefix, "", 0)
-	if err != nil {
-		return err
-	}
+func (a *Allocator) applyConfig(ctx context.Context, claims []nic.Claim) error {
 	told := map[string]bool{}
 	count := map[string]int{}
-	for _, r := range claims {
-		claim := r.Value
+	for _, claim := range claims {
 		if a.spaceChanged(claim) {
 			if err := a.asLeader(ctx, func(e *edit) error { return a.changeSpace(e, claim.ID) }); err != nil {
 				return fmt.Errorf("take claim %s into its network's new space: %w", claim.ID, err)
 			}
-			if claim, _, _, err = get[nic.Claim](a.reader(ctx), r.Key); err != nil {
+			var err error
+			if claim, _, _, err = get[nic.Claim](a.reader(ctx), claimKey(claim.ID)); err != nil {
 				return err
 			}
 		}
@@ -42,11 +37,11 @@ func (a *Allocator) applyConfig(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, r := range claims {
-		if name := r.Value.Request.Network; count[name] > 0 && !told[name] {
+	for _, claim := range claims {
+		if name := claim.Request.Network; count[name] > 0 && !told[name] {
 			told[name] = true
 			a.opts.Log.Warn("config does not fit what containers have, which they keep", "network", name, "claims", count[name],
-				"first", r.Value.ID, "message", a.misfit(r.Value))
+				"first", claim.ID, "message", a.misfit(claim))
 		}
 	}
 	return nil

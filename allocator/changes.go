@@ -36,22 +36,22 @@ type mark struct {
 	node          string
 	phase         nic.Phase
 	placed, clean bool
-	unseen        bool
+	unseen, reuse bool
+	astray        int32
 	state         nic.State
 	device        nic.DeviceKind
 	again         int
 	holder        nic.ClaimID
-	reuse         bool
 	going         string
 	turn          uint64
-	astray        int
 	former        string
 }
 
 func markOf(n nic.NIC) mark {
 	return mark{
-		n.Node, n.Phase, n.Placed, n.Clean, unseen(n) != nil, n.Seen.State, n.Seen.Device.Kind, n.Again, n.Holder, n.Reuse, n.Going, n.Turn,
-		len(n.Astray), formerMark(n.Former),
+		node: shared(n.Node), phase: shared(n.Phase), placed: n.Placed, clean: n.Clean, unseen: unseen(n) != nil, reuse: n.Reuse,
+		astray: int32(len(n.Astray)), state: shared(n.Seen.State), device: shared(n.Seen.Device.Kind), again: n.Again, holder: n.Holder,
+		going: shared(n.Going), turn: n.Turn, former: formerMark(n.Former),
 	}
 }
 

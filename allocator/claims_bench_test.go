@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -68,82 +67,6 @@ func eachClients(b *testing.B, open func(*testing.B) *claimRig) {
 			b.ReportMetric(float64(took[b.N/2].Microseconds())/1e3, "p50-ms")
 			b.ReportMetric(float64(took[b.N*99/100].Microseconds())/1e3, "p99-ms")
 		})
-	}
-}
-
-// BenchmarkRecovery measures how soon a controller that is started over 100,000 claims
-// does its work: when its store is open, all of it read and verified, and when the first
-// new claim is ready, before which it has looked at all that there is.
-//
-//	go test ./allocator -run '^$' -bench Recovery -benchtime 1x
-func BenchmarkRecovery(b *testing.B) {
-	path := filepath.Join(b.TempDir(), "store.db")
-	manyClaims(b, path, 100_000)
-	for b.Loop() {
-		begin := time.Now()
-		r := openClaimRig(b, path, boltstore.Options{})
-		b.ReportMetric(r.opened.Seconds(), "open-s")
-		if _, err := r.alloc.Hello(b.Context(), "new", nic.Inventory{Boot: "b"}); err != nil {
-			b.Fatal(err)
-		}
-		claim, err := r.claim("new", 1<<40)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(time.Since(begin).Seconds(), "answered-s")
-		r.untilReady(b, claim)
-		b.ReportMetric(time.Since(begin).Seconds(), "ready-s")
-		r.stop()
-	}
-}
-
-// perNode is how many claims each node has of many.
-const perNode = 50
-
-// manyClaims makes a store with so many claims: each is the first in all but its names.
-func manyClaims(b *testing.B, path string, claims int) {
-	b.Helper()
-	r := openClaimRig(b, path, boltstore.Options{NoSync: true})
-	if _, err := r.alloc.Hello(b.Context(), "node-0", nic.Inventory{Boot: "b"}); err != nil {
-		b.Fatal(err)
-	}
-	first, err := r.claim("node-0", 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	r.untilReady(b, first)
-	view, err := r.alloc.Claim(b.Context(), first.ID)
-	if err != nil {
-		b.Fatal(err)
-	}
-	r.stop()
-	s, err := boltstore.Open(b.Context(), path, boltstore.Options{NoSync: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
-	records, _, err := s.List(b.Context(), "", "", 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	first = view.Claim
-	addr := first.Identity.Addrs[0].Addr()
-	for i := 1; i < claims; i++ {
-		addr = addr.Next()
-		names := strings.NewReplacer(
-			string(first.ID), string(nic.NewClaimID()), string(first.NIC), string(nic.NewID()), first.Owner.Sandbox, fmt.Sprintf("%064x", i),
-			first.Identity.MAC.String(), nic.NewMAC().String(), first.Identity.Addrs[0].Addr().String(), addr.String(),
-			"node-0", fmt.Sprint("node-", i/perNode),
-		)
-		var ops []store.Op
-		for _, r := range records {
-			if key := names.Replace(r.Key); key != r.Key && (key != "node/node-"+fmt.Sprint(i/perNode) || i%perNode == 0) {
-				ops = append(ops, store.Create(key, []byte(names.Replace(string(r.Value)))))
-			}
-		}
-		if _, err := s.Commit(b.Context(), ops...); err != nil {
-			b.Fatal(err)
-		}
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -38,43 +37,8 @@ func (c clock) since(t time.Time) time.Duration { return c.now().Sub(t) }
 
 func (c clock) until(t time.Time) time.Duration { return t.Sub(c.now()) }
 
-// bringBack ends times that lie ahead, once, before the work begins: they are of a
-// controller that went by a wall clock which was set back before this start. By
-// them a dead node would report, and a wait have no end, for as long as the step
-// (F66). What they time begins anew instead.
-func (a *Allocator) bringBack(ctx context.Context) error {
-	if !ownClock {
-		return nil
-	}
-	nics, err := mendTimes(ctx, a, nicPrefix, a.nicAhead)
-	if err != nil {
-		return err
-	}
-	claims, err := mendTimes(ctx, a, claimPrefix, a.claimAhead)
-	if err != nil {
-		return err
-	}
-	nodes, err := mendTimes(ctx, a, nodePrefix, func(n *nic.Node) bool { return a.back(&n.LastSeen) })
-	if err == nil && nics+claims+nodes > 0 {
-		a.opts.Log.Warn("times in records lay ahead and are now: the wall clock was set back before this start",
-			"nics", nics, "claims", claims, "nodes", nodes)
-	}
-	return err
-}
-
-// mendTimes mends all records of a kind whose times lie ahead by the word of
-// mend, and counts them.
-func mendTimes[T any](ctx context.Context, a *Allocator, prefix string, mend func(*T) bool) (int, error) {
-	var keys []string
-	_, err := store.WalkJSON(ctx, a.opts.Store, prefix, func(r store.JSON[T]) error {
-		if mend(&r.Value) {
-			keys = append(keys, r.Key)
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
+// mendTimes mends records of a kind whose times lie ahead by the word of mend.
+func mendTimes[T any](ctx context.Context, a *Allocator, keys []string, mend func(*T) bool) error {
 	for batch := range slices.Chunk(keys, expireTogetherMax) {
 		err := a.asLeader(ctx, func(e *edit) error {
 			for _, key := range batch {
@@ -89,10 +53,10 @@ func mendTimes[T any](ctx context.Context, a *Allocator, prefix string, mend fun
 			return nil
 		})
 		if err != nil {
-			return 0, fmt.Errorf("bring back times that lie ahead: %w", err)
+			return fmt.Errorf("bring back times that lie ahead: %w", err)
 		}
 	}
-	return len(keys), nil
+	return nil
 }
 
 // back makes times that lie ahead now, and says whether there was one.

@@ -69,7 +69,7 @@ func (c *crowds) note(id nic.ClaimID, home string) {
 		delete(c.homes, id)
 		return
 	}
-	c.homes[id] = home
+	c.homes[id] = shared(home)
 	c.count[home]++
 }
 

@@ -83,9 +83,9 @@ func (t *trips) learnNIC(n nic.NIC) {
 	defer t.mu.Unlock()
 	switch n.Phase {
 	case nic.PhasePlanned:
-		t.nics[n.ID] = place{machineOf(n), n.Placed}
+		t.nics[n.ID] = place{sharedMachine(n), n.Placed}
 	case nic.PhaseHeld:
-		t.nics[n.ID] = place{machineOf(n), true}
+		t.nics[n.ID] = place{sharedMachine(n), true}
 	default:
 		delete(t.nics, n.ID)
 	}
@@ -117,4 +117,11 @@ func slotOf(id nic.ClaimID) nic.ID { return nic.ID(id) }
 func (a *Allocator) machineOn(network, node string) pool.Machine {
 	ids, _ := a.opts.Instances(node)
 	return machineFor(a.networks[network], nic.Node{Name: node, Instances: ids})
+}
+
+// sharedMachine is machineOf for what is remembered of each NIC.
+func sharedMachine(n nic.NIC) pool.Machine {
+	m := machineOf(n)
+	m.Provider, m.Instance = shared(m.Provider), shared(m.Instance)
+	return m
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/nicferry/nicferry/allocator/pool"
-	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
 )
 
@@ -72,7 +71,7 @@ func (a *Allocator) retryRefused(ctx context.Context) error {
 func (a *Allocator) retrySlotless(ctx context.Context, claims []nic.Claim, try func(nic.Claim) error) error {
 	var errs []error
 	at := map[nic.ClaimID]pool.Machine{}
-	machines := map[pool.Machine]bool{}
+	machines := map[pool.Machine]string{} // and their nodes
 	for _, c := range claims {
 		node, _, found, err := get[nic.Node](a.reader(ctx), nodeKey(c.Owner.Node))
 		if err != nil || !found {
@@ -80,7 +79,7 @@ func (a *Allocator) retrySlotless(ctx context.Context, claims []nic.Claim, try f
 			continue
 		}
 		at[c.ID] = machineFor(a.networks[c.Request.Network], node)
-		machines[at[c.ID]] = true
+		machines[at[c.ID]] = node.Name
 	}
 	free, err := a.freeSlots(ctx, slices.Collect(maps.Keys(machines)))
 	errs = append(errs, err)
@@ -100,7 +99,7 @@ func (a *Allocator) retrySlotless(ctx context.Context, claims []nic.Claim, try f
 		}
 	}
 	if len(short) > 0 {
-		errs = append(errs, a.makeRoom(ctx, short))
+		errs = append(errs, a.makeRoom(ctx, short, machines))
 	}
 	return errors.Join(errs...)
 }
@@ -172,14 +171,13 @@ func (a *Allocator) holdsNothing(c nic.Claim) bool {
 
 // makeRoom gives NICs back that are plugged in ahead, the oldest first, for as
 // many slots as are short and not on their way back already.
-func (a *Allocator) makeRoom(ctx context.Context, short map[pool.Machine]int) error {
-	nics, _, err := store.ListJSON[nic.NIC](ctx, a.opts.Store, nicPrefix, "", 0)
+func (a *Allocator) makeRoom(ctx context.Context, short map[pool.Machine]int, nodes map[pool.Machine]string) error {
+	nics, err := a.nicsAt(ctx, short, nodes)
 	if err != nil {
 		return err
 	}
 	var held []nic.NIC
-	for _, r := range nics {
-		n := r.Value
+	for _, n := range nics {
 		if n.Carrier != "" || n.Carries && n.Phase != nic.PhaseReturning {
 			continue // no one seat has a slot
 		}
@@ -219,4 +217,32 @@ func (a *Allocator) makeRoom(ctx context.Context, short map[pool.Machine]int) er
 		}
 	}
 	return nil
+}
+
+// nicsAt are the NICs of machines, by the nodes that they are.
+func (a *Allocator) nicsAt(ctx context.Context, machines map[pool.Machine]int, nodes map[pool.Machine]string) ([]nic.NIC, error) {
+	e := a.reader(ctx)
+	looked := map[string]bool{}
+	var all []nic.NIC
+	for m := range machines {
+		name := nodes[m]
+		if looked[name] {
+			continue // its trunk
+		}
+		looked[name] = true
+		ids, err := idsOn(e, name)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			n, _, found, err := get[nic.NIC](e, nicKey(id))
+			if err != nil {
+				return nil, err
+			}
+			if found {
+				all = append(all, n)
+			}
+		}
+	}
+	return all, nil
 }

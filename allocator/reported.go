@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,7 +18,10 @@ type reported struct {
 	// whose each NIC is.
 	whose map[nic.ID]belonging
 	nics  map[nic.ID]sighting
-	addrs map[netip.Addr]map[nic.ID]bool
+	// addrs has by address one NIC that was seen with it, and more the others, of which
+	// there are few.
+	addrs map[netip.Addr]nic.ID
+	more  map[netip.Addr][]nic.ID
 }
 
 // A belonging says in which network a NIC is, and whose.
@@ -31,7 +35,7 @@ type sighting struct {
 }
 
 func newReported() *reported {
-	return &reported{whose: map[nic.ID]belonging{}, nics: map[nic.ID]sighting{}, addrs: map[netip.Addr]map[nic.ID]bool{}}
+	return &reported{whose: map[nic.ID]belonging{}, nics: map[nic.ID]sighting{}, addrs: map[netip.Addr]nic.ID{}, more: map[netip.Addr][]nic.ID{}}
 }
 
 // see notes a changed record, if it is of a NIC or what a node says of one.
@@ -48,28 +52,33 @@ func (r *reported) see(key string, record store.Record, gone bool) {
 	}
 	if text, ok := strings.CutPrefix(key, observedPrefix); ok {
 		o, err := store.DecodeJSON[nic.Observed](record)
-		if gone || err != nil || o.State != nic.ObservedIn {
+		if gone || err != nil {
 			o = nic.Observed{}
 		}
-		r.note(nic.ID(text), o)
+		r.observe(nic.ID(text), o)
 	}
+}
+
+// observe notes what a node says of a NIC.
+func (r *reported) observe(id nic.ID, o nic.Observed) {
+	if o.State != nic.ObservedIn {
+		o = nic.Observed{}
+	}
+	r.note(id, o)
 }
 
 // own notes whose a NIC is.
 func (r *reported) own(n nic.NIC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.whose[n.ID] = belonging{n.Network, nic.TenantOf(n.Tenant)}
+	r.whose[n.ID] = belonging{shared(n.Network), shared(nic.TenantOf(n.Tenant))}
 }
 
 func (r *reported) note(id nic.ID, o nic.Observed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, addr := range r.nics[id].addrs {
-		delete(r.addrs[addr], id)
-		if len(r.addrs[addr]) == 0 {
-			delete(r.addrs, addr)
-		}
+		r.drop(addr, id)
 	}
 	delete(r.nics, id)
 	s := sighting{claim: o.Claim, at: o.At}
@@ -77,14 +86,38 @@ func (r *reported) note(id nic.ID, o nic.Observed) {
 		if p.Addr().IsLinkLocalUnicast() {
 			continue // made from the MAC, for the one link
 		}
-		s.addrs = append(s.addrs, p.Addr())
-		if r.addrs[p.Addr()] == nil {
-			r.addrs[p.Addr()] = map[nic.ID]bool{}
+		if s.addrs = append(s.addrs, p.Addr()); !slices.Contains(r.with(p.Addr()), id) {
+			r.add(p.Addr(), id)
 		}
-		r.addrs[p.Addr()][id] = true
 	}
 	if len(s.addrs) > 0 {
 		r.nics[id] = s
+	}
+}
+
+// with are the NICs that were seen with an address. The caller holds the lock, here and
+// in what follows.
+func (r *reported) with(addr netip.Addr) []nic.ID {
+	if one, some := r.addrs[addr]; some {
+		return append([]nic.ID{one}, r.more[addr]...)
+	}
+	return nil
+}
+
+func (r *reported) add(addr netip.Addr, id nic.ID) {
+	if _, some := r.addrs[addr]; some {
+		r.more[addr] = append(r.more[addr], id)
+		return
+	}
+	r.addrs[addr] = id
+}
+
+func (r *reported) drop(addr netip.Addr, id nic.ID) {
+	left := slices.DeleteFunc(r.with(addr), func(of nic.ID) bool { return of == id })
+	delete(r.addrs, addr)
+	delete(r.more, addr)
+	for _, id := range left {
+		r.add(addr, id)
 	}
 }
 
@@ -101,7 +134,7 @@ func (r *reported) others(addr netip.Addr, but nic.ClaimID, counts func(belongin
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var claims map[nic.ClaimID]time.Time
-	for id := range r.addrs[addr] {
+	for _, id := range r.with(addr) {
 		if s := r.nics[id]; s.claim != but && s.claim != "" && counts(r.whose[id]) {
 			if claims == nil {
 				claims = map[nic.ClaimID]time.Time{}

@@ -47,7 +47,9 @@ type spareMark struct {
 	tenant string
 }
 
-func spareMarkOf(n nic.NIC) spareMark { return spareMark{n.Node, stateOf(n), nic.TenantOf(n.Tenant)} }
+func spareMarkOf(n nic.NIC) spareMark {
+	return spareMark{shared(n.Node), stateOf(n), shared(nic.TenantOf(n.Tenant))}
+}
 
 // whose says which tenant's turn it is to work on a key of the queue: that of
 // the NIC; all else is one more group.

@@ -1,7 +1,9 @@
 package allocator
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/netip"
 	"strings"
 	"sync"
@@ -48,8 +50,8 @@ func (t *taken) clear() {
 func (t *taken) load(ctx context.Context, s store.Store) error {
 	t.clear()
 	for _, prefix := range []string{addrPrefix, numberPrefix, macPrefix, keptPrefix, seatRoot} {
-		_, err := store.Walk(ctx, s, prefix, func(r store.Record) error {
-			t.learn(r.Key, r, false)
+		_, err := store.WalkAs(ctx, s, prefix, readHold, func(r hold) error {
+			t.note(r)
 			return nil
 		})
 		if err != nil {
@@ -91,34 +93,66 @@ func (t *taken) see(events []store.Event) bool {
 	return earlier
 }
 
-// learn notes one record. The caller holds the lock.
+// A hold is what counts here of a record that reserves something, or has.
+type hold struct {
+	key       string
+	by        resting
+	gone, bad bool
+}
+
+// A resting is how long what a record reserves rests, if nobody holds it.
+type resting struct {
+	Free  time.Time `json:"free"`
+	Until time.Time `json:"until"`
+}
+
+func (r resting) held() bool { return r.Until.IsZero() }
+
+// readHold reads such a record, of which there are many, without all that it says
+// besides. Whoever reads one for a decision that cannot be read will say so.
+func readHold(r store.Record) (hold, error) {
+	h := hold{key: r.Key}
+	if !bytes.HasPrefix(r.Value, []byte(`"`)) { // a holder's id alone, of long ago
+		h.bad = json.Unmarshal(r.Value, &h.by) != nil
+	}
+	return h, nil
+}
+
+// learn notes a changed record. The caller holds the lock.
 func (t *taken) learn(key string, record store.Record, gone bool) {
-	kind, rest, _ := strings.Cut(key, "/")
+	kind, _, _ := strings.Cut(key, "/")
 	switch kind + "/" {
 	case addrPrefix, numberPrefix, macPrefix, keptPrefix, seatRoot:
 	default:
 		return
 	}
-	t.ends.drop(key)
-	var r nic.Reservation // of a nic.Kept it has what counts here
+	h := hold{key: key, gone: gone}
 	if !gone {
-		var err error
-		if r, err = store.DecodeJSON[nic.Reservation](record); err != nil {
-			return // whoever reads it for a decision will say so
-		}
-		if !r.Held() {
-			t.ends.set(key, r.Until)
-		}
+		r, err := store.DecodeJSON[nic.Reservation](record) // of a nic.Kept it has what counts here
+		h.by, h.bad = resting{r.Free, r.Until}, err != nil
 	}
+	t.note(h)
+}
+
+// note notes one record. The caller holds the lock.
+func (t *taken) note(r hold) {
+	t.ends.drop(r.key)
+	if r.bad {
+		return
+	}
+	if !r.gone && !r.by.held() {
+		t.ends.set(r.key, r.by.Until)
+	}
+	kind, rest, _ := strings.Cut(r.key, "/")
 	cut := strings.LastIndexByte(rest, '/')
 	switch kind + "/" {
 	case addrPrefix:
 		if addr, err := netip.ParseAddr(rest[cut+1:]); err == nil && cut >= 0 {
-			note(poolOf(t.addrs, rest[:cut]), addr, r, gone)
+			note(poolOf(t.addrs, rest[:cut]), addr, r.by, r.gone)
 		}
 	case numberPrefix:
 		if n, ok := parseNumber(rest[cut+1:]); ok && cut >= 0 {
-			note(poolOf(t.numbers, rest[:cut]), n, r, gone)
+			note(poolOf(t.numbers, rest[:cut]), n, r.by, r.gone)
 		}
 	}
 }
@@ -130,11 +164,11 @@ func poolOf[K ipam.Key](pools map[string]*ipam.Pool[K], name string) *ipam.Pool[
 	return pools[name]
 }
 
-func note[K ipam.Key](pool *ipam.Pool[K], k K, r nic.Reservation, gone bool) {
+func note[K ipam.Key](pool *ipam.Pool[K], k K, r resting, gone bool) {
 	switch {
 	case gone:
 		pool.Drop(k)
-	case r.Held():
+	case r.held():
 		pool.Hold(k)
 	default:
 		pool.Rest(k, r.Free)
@@ -180,7 +214,7 @@ func (c choosing[K]) choose(e *edit) (choice[K], *shortage[K], error) {
 		undo := func() {
 			c.taken.mu.Lock()
 			defer c.taken.mu.Unlock()
-			note(c.pool(), k, r, !found)
+			note(c.pool(), k, resting{r.Free, r.Until}, !found)
 			c.taken.doubt = true
 		}
 		if err == nil && (!found || r.OpenTo("", now)) {

@@ -62,7 +62,7 @@ type nicMark struct {
 }
 
 func markOfNIC(n nic.NIC) nicMark {
-	m := nicMark{phase: n.Phase, network: n.Network, steps: len(n.Steps)}
+	m := nicMark{phase: shared(n.Phase), network: shared(n.Network), steps: len(n.Steps)}
 	if len(n.Steps) > 0 {
 		m.begun = n.Steps[0].At
 	}
@@ -81,7 +81,7 @@ func (t *tallies) learn(all counted) {
 }
 
 func markOfClaim(c nic.Claim) claimMark {
-	m := claimMark{phase: c.Phase, network: c.Request.Network, tenant: c.Tenant}
+	m := claimMark{phase: shared(c.Phase), network: shared(c.Request.Network), tenant: shared(c.Tenant)}
 	if c.Phase == nic.ClaimRefused && len(c.Conditions) > 0 {
 		m.reason = c.Conditions[0].Reason
 	}

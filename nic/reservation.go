@@ -38,7 +38,7 @@ func (r Reservation) OpenTo(owner string, now time.Time) bool {
 // holder's id alone.
 func (r *Reservation) UnmarshalJSON(data []byte) error {
 	var claim ClaimID
-	if json.Unmarshal(data, &claim) == nil {
+	if len(data) > 0 && data[0] == '"' && json.Unmarshal(data, &claim) == nil {
 		*r = Reservation{Schema: Schema, Claim: claim}
 		return nil
 	}

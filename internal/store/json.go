@@ -44,46 +44,6 @@ func ListJSON[T any](ctx context.Context, s Store, prefix, after string, limit i
 	return list, rev, nil
 }
 
-// pageOf is how many records Walk reads at a time: however many there are, so many are in
-// memory.
-const pageOf = 1000
-
-// Walk calls do with every record that has the prefix, in key order, until it returns an
-// error. They are not of one moment: what changes meanwhile may be met as it was or as
-// it is. Whoever watches from the revision that is returned misses nothing.
-func Walk(ctx context.Context, s Store, prefix string, do func(Record) error) (Rev, error) {
-	var from Rev
-	for after := ""; ; {
-		recs, rev, err := s.List(ctx, prefix, after, pageOf)
-		if err != nil {
-			return 0, err
-		}
-		if after == "" {
-			from = rev
-		}
-		for _, rec := range recs {
-			if err := do(rec); err != nil {
-				return 0, err
-			}
-		}
-		if len(recs) < pageOf {
-			return from, nil
-		}
-		after = recs[len(recs)-1].Key
-	}
-}
-
-// WalkJSON is Walk with decoded records. One that does not decode ends it.
-func WalkJSON[T any](ctx context.Context, s Store, prefix string, do func(JSON[T]) error) (Rev, error) {
-	return Walk(ctx, s, prefix, func(rec Record) error {
-		v, err := DecodeJSON[T](rec)
-		if err != nil {
-			return err
-		}
-		return do(JSON[T]{Key: rec.Key, Value: v, Rev: rec.Rev})
-	})
-}
-
 // DecodeJSON decodes one record, such as that of an Event.
 func DecodeJSON[T any](rec Record) (T, error) {
 	if rec.once != nil {

@@ -96,7 +96,7 @@ func (l Log) Read(ctx context.Context, id nic.ID) (History, error) {
 	if _, err := nic.ParseID(string(id)); err != nil {
 		return History{ID: id}, ctx.Err()
 	}
-	all, err := l.readPrefix(ctx, root+string(id)+"/")
+	all, err := l.readPrefix(ctx, root+string(id)+"/", true)
 	if err != nil {
 		return History{}, err
 	}
@@ -108,10 +108,15 @@ func (l Log) Read(ctx context.Context, id nic.ID) (History, error) {
 
 // ReadAll returns the history of every NIC in the log.
 func (l Log) ReadAll(ctx context.Context) (map[nic.ID]*History, error) {
-	return l.readPrefix(ctx, root)
+	return l.readPrefix(ctx, root, true)
 }
 
-func (l Log) readPrefix(ctx context.Context, prefix string) (map[nic.ID]*History, error) {
+// ReadSteps is ReadAll without the specs, which are most of what there is to read.
+func (l Log) ReadSteps(ctx context.Context) (map[nic.ID]*History, error) {
+	return l.readPrefix(ctx, root, false)
+}
+
+func (l Log) readPrefix(ctx context.Context, prefix string, specs bool) (map[nic.ID]*History, error) {
 	records, err := l.Ledger.List(ctx, prefix)
 	if err != nil {
 		return nil, fmt.Errorf("read ledger: %w", err)
@@ -130,6 +135,9 @@ func (l Log) readPrefix(ctx context.Context, prefix string) (map[nic.ID]*History
 		}
 		if n == 0 {
 			h.Known = true
+			if !specs {
+				continue
+			}
 			if err := json.Unmarshal(value, &h.Spec); err != nil {
 				return nil, provider.Errorf(provider.ErrInvalid, "ledger record %q: %v", key, err)
 			}

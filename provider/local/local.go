@@ -93,7 +93,7 @@ func (p *Provider) used(ctx context.Context, instance nic.InstanceID, want int) 
 	if fresh && used+want <= p.slots {
 		return used, nil
 	}
-	if _, err := p.List(ctx); err != nil {
+	if _, err := p.taken.look(ctx, p.Places); err != nil {
 		return 0, err
 	}
 	used, _ = p.taken.used(instance)

@@ -77,6 +77,20 @@ func (n *NICs) List(ctx context.Context) ([]nic.Seen, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
+	return n.lookAll(ctx, histories, fail)
+}
+
+// Places is List for who wants to know of each NIC only where it is.
+func (n *NICs) Places(ctx context.Context) ([]nic.Seen, error) {
+	fail := n.Failing("list", "")
+	histories, err := n.log.ReadSteps(ctx)
+	if err != nil {
+		return nil, fail(err)
+	}
+	return n.lookAll(ctx, histories, fail)
+}
+
+func (n *NICs) lookAll(ctx context.Context, histories map[nic.ID]*ledgerlog.History, fail func(error) error) ([]nic.Seen, error) {
 	all := make([]nic.Seen, 0, len(histories))
 	for _, h := range histories {
 		seen, known, err := n.look(ctx, *h)

@@ -72,6 +72,7 @@ type Store struct {
 	db       *bolt.DB
 	election *election.Election
 	log      *history.Log
+	mapped   mapped
 	hatch    *hatch // nil without Options.Backups
 
 	queue   chan *request
@@ -122,6 +123,7 @@ func Open(ctx context.Context, path string, opts Options) (*Store, error) {
 func (s *Store) Get(ctx context.Context, key string) (store.Record, error) {
 	rec := store.Record{Key: key}
 	err := s.view(ctx, func(b buckets) error {
+		defer s.mapped.read(b.records.Tx(), around)
 		stored := b.records.Get([]byte(key))
 		if stored == nil {
 			return store.ErrNotFound
@@ -150,12 +152,14 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]st
 	var (
 		list []store.Record
 		now  state
+		read int
 	)
 	err := s.view(ctx, func(b buckets) error {
 		var err error
 		if now, err = b.state(); err != nil {
 			return err
 		}
+		defer func() { s.mapped.read(b.records.Tx(), read) }()
 		c := b.records.Cursor()
 		k, v := c.Seek([]byte(max(prefix, after)))
 		if k != nil && string(k) == after {
@@ -168,6 +172,7 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]st
 				return err
 			}
 			list = append(list, store.Record{Key: key, Value: bytes.Clone(e.value), Rev: e.rev})
+			read += len(v)
 		}
 		return nil
 	})

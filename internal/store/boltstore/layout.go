@@ -88,7 +88,7 @@ func encode(key string, rev store.Rev, value []byte) (stored []byte, sum uint64)
 	return append(be.AppendUint64(stored, sum), value...), sum
 }
 
-func decode(key string, stored []byte) (entry, error) {
+func decode[K ~string | ~[]byte](key K, stored []byte) (entry, error) {
 	if len(stored) < entryHeader {
 		return entry{}, fmt.Errorf("record %q has %d bytes, fewer than %d: %w", key, len(stored), entryHeader, ErrDamaged)
 	}
@@ -97,7 +97,7 @@ func decode(key string, stored []byte) (entry, error) {
 		checksum: binary.BigEndian.Uint64(stored[8:]),
 		value:    stored[entryHeader:],
 	}
-	if e.checksum != checksum([]byte(key), stored[:8], e.value) {
+	if e.checksum != checksum([]byte(key), stored[:8], e.value) { // no copy of a key of bytes
 		return entry{}, fmt.Errorf("the checksum of record %q is wrong: %w", key, ErrDamaged)
 	}
 	return e, nil

@@ -1,14 +1,19 @@
 package boltstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
+	"sync"
 
 	bolt "go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
+
+	"github.com/nicferry/nicferry/internal/store"
 )
 
 // load opens the database in a locked file, which it closes on error, and
@@ -35,6 +40,7 @@ func load(path string, file *os.File, set func(*bolt.Options)) (_ *bolt.DB, _ st
 	err = db.View(func(tx *bolt.Tx) (err error) {
 		if err = checkSchema(tx); err == nil {
 			now, err = checkRecords(bucketsOf(tx))
+			new(mapped).letGo(tx) // all of it has been touched
 		}
 		return err
 	})
@@ -81,30 +87,79 @@ func checkSchema(tx *bolt.Tx) error {
 	return nil
 }
 
-// checkRecords reads every record.
+// checkRecords reads every record, on all processors.
 func checkRecords(b buckets) (state, error) {
 	now, err := b.state()
 	if err != nil {
 		return state{}, err
 	}
-	found := state{rev: now.rev}
-	err = b.records.ForEach(func(k, v []byte) error {
-		e, err := decode(string(k), v)
-		if err != nil {
-			return err
-		}
-		if e.rev == 0 || e.rev > now.rev {
-			return fmt.Errorf("record %q has revision %d, the store %d: %w", k, e.rev, now.rev, ErrDamaged)
-		}
-		found.count++
-		found.sum += e.checksum
-		return nil
-	})
-	if err != nil {
-		return state{}, err
+	var (
+		wg    sync.WaitGroup
+		many  = runtime.GOMAXPROCS(0)
+		parts = make(chan []stored)
+		ended = make(chan checked)
+	)
+	for range many {
+		wg.Go(func() {
+			var found checked
+			for part := range parts {
+				found.check(part, now.rev)
+			}
+			ended <- found
+		})
 	}
-	if found != now {
+	go func() {
+		defer close(parts)
+		part := make([]stored, 0, inPart)
+		c := b.records.Cursor()
+		for k, v := c.First(); k != nil; k, v = c.Next() {
+			if part = append(part, stored{k, v}); len(part) == inPart {
+				parts <- part
+				part = make([]stored, 0, inPart)
+			}
+		}
+		parts <- part
+	}()
+	found := checked{state: state{rev: now.rev}}
+	for range many {
+		of := <-ended
+		found.count += of.count
+		found.sum += of.sum
+		found.err = cmp.Or(found.err, of.err)
+	}
+	wg.Wait()
+	if found.err != nil {
+		return state{}, found.err
+	}
+	if found.state != now {
 		return state{}, fmt.Errorf("it has %d records, not the %d that were written: %w", found.count, now.count, ErrDamaged)
 	}
 	return now, nil
+}
+
+// inPart is how many records are checked at a time.
+const inPart = 1024
+
+// A stored is a record as bbolt has it.
+type stored struct{ key, value []byte }
+
+// A checked is what one has found of the records.
+type checked struct {
+	state
+	err error
+}
+
+func (c *checked) check(part []stored, rev store.Rev) {
+	for _, s := range part {
+		e, err := decode(s.key, s.value)
+		if err == nil && (e.rev == 0 || e.rev > rev) {
+			err = fmt.Errorf("record %q has revision %d, the store %d: %w", s.key, e.rev, rev, ErrDamaged)
+		}
+		if err != nil {
+			c.err = cmp.Or(c.err, err)
+			return
+		}
+		c.count++
+		c.sum += e.checksum
+	}
 }

@@ -44,6 +44,9 @@ type verifier struct {
 	file     io.ReaderAt
 	pageSize uint64
 	seen     []bool // by page
+	// buffers are what the pages of each level are read into: of one level one is in
+	// use at a time.
+	buffers [maxDepth + 1][]byte
 }
 
 // verify returns an ErrDamaged or ErrForeign unless the file is a bbolt
@@ -65,24 +68,24 @@ func verify(file *os.File) error {
 	}
 	v := verifier{file: file, pageSize: m.pageSize, seen: make([]bool, m.pages)}
 	if m.freelist != ^uint64(0) { // a tool has stored one
-		if _, err := v.page(m.freelist, freelistPage); err != nil {
+		if _, err := v.page(m.freelist, 0, freelistPage); err != nil {
 			return err
 		}
 	}
 	return v.tree(m.root, span{}, 0)
 }
 
-// page reads a page that nothing else may refer to.
-func (v *verifier) page(id uint64, flags ...uint16) ([]byte, error) {
+// page reads a page that nothing else may refer to, into the buffer of its level.
+func (v *verifier) page(id uint64, depth int, flags ...uint16) ([]byte, error) {
 	if id < 2 || id >= uint64(len(v.seen)) {
 		return nil, fmt.Errorf("page %d of %d is referred to: %w", id, len(v.seen), ErrDamaged)
 	}
-	var header [headerSize]byte
-	if _, err := v.file.ReadAt(header[:], int64(id*v.pageSize)); err != nil {
+	data, err := v.read(id, depth, 1)
+	if err != nil {
 		return nil, err
 	}
-	more := uint64(order.Uint32(header[12:]))
-	if order.Uint64(header[:]) != id || id+more >= uint64(len(v.seen)) || !allowed(header[:], flags) {
+	more := uint64(order.Uint32(data[12:]))
+	if order.Uint64(data) != id || id+more >= uint64(len(v.seen)) || !allowed(data, flags) {
 		return nil, fmt.Errorf("the head of page %d is wrong: %w", id, ErrDamaged)
 	}
 	for i := id; i <= id+more; i++ {
@@ -91,7 +94,18 @@ func (v *verifier) page(id uint64, flags ...uint16) ([]byte, error) {
 		}
 		v.seen[i] = true
 	}
-	data := make([]byte, (more+1)*v.pageSize)
+	if more == 0 {
+		return data, nil
+	}
+	return v.read(id, depth, more+1)
+}
+
+func (v *verifier) read(id uint64, depth int, pages uint64) ([]byte, error) {
+	size := int(pages * v.pageSize)
+	if cap(v.buffers[depth]) < size {
+		v.buffers[depth] = make([]byte, size)
+	}
+	data := v.buffers[depth][:size]
 	_, err := v.file.ReadAt(data, int64(id*v.pageSize))
 	return data, err
 }
@@ -112,7 +126,7 @@ func (v *verifier) tree(id uint64, keys span, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("page %d is %d levels down: %w", id, depth, ErrDamaged)
 	}
-	page, err := v.page(id, branchPage, leafPage)
+	page, err := v.page(id, depth, branchPage, leafPage)
 	if err != nil {
 		return err
 	}

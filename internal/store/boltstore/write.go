@@ -106,6 +106,7 @@ func (s *Store) tryBatch(waiting []*request) (state, [][]store.Event, error) {
 		if err := b.carryOut(r); err != nil {
 			return state{}, nil, err
 		}
+		s.mapped.read(tx, around*len(r.ops))
 	}
 	if len(b.commits) == 0 {
 		return b.now, nil, nil
