@@ -117,6 +117,12 @@ func (l *lookout) watch(ctx context.Context) {
 	}
 }
 
+// spacesAndLinks counts the network namespaces that processes are in with those that mounts
+// keep, but for Docker's own mounts, and then the interfaces.
+const spacesAndLinks = `held=$(lsns --noheadings --raw --type net --output NS | wc -l)
+kept=$(grep ' - nsfs ' /proc/self/mountinfo | grep -vc /docker/ || true)
+echo $((held + kept)) $(ip -o link | wc -l)`
+
 // take is a sample of now.
 func (l *lookout) take(ctx context.Context) Sample {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
@@ -130,7 +136,7 @@ func (l *lookout) take(ctx context.Context) Sample {
 		}
 	}
 	l.mu.Unlock()
-	out, err := l.run.vm.Machine.Run(ctx, "sh", "-ec", "lsns --noheadings --raw --type net --output NS,NSFS | wc -l; ip -o link | wc -l")
+	out, err := l.run.vm.Machine.Run(ctx, "sh", "-ec", spacesAndLinks)
 	if f := strings.Fields(out); err == nil && len(f) == 2 {
 		s.Namespaces, s.Links = number(f[0]), number(f[1])
 	}
