@@ -135,6 +135,12 @@ sim: build ## play fleets in virtual time with the real allocator: OUT=dir (buil
 	@'$(BIN)/nicferry-lab' sim --out '$(OUT)-sim' $(if $(NODES),--nodes '$(NODES)') $(if $(CONTAINERS),--containers '$(CONTAINERS)') $(if $(SEED),--seed '$(SEED)') --commit '$(VERSION)' >/dev/null
 	@$(if $(DOC),cp '$(OUT)-sim/sim.md' '$(OUT)-sim/sim.html' '$(DOC)/')
 
+.PHONY: soak
+soak: build ## do harm every minute to a controller and an agent under load, and tell whether all stays flat, as root: OUT=dir (build/bench)-soak, FOR=30m, SEED=1; DOC=docs copies soak.md and soak.html there
+	@scripts/install-deps
+	@'$(BIN)/nicferry-lab' soak --out '$(OUT)-soak' $(if $(FOR),--for '$(FOR)') $(if $(SEED),--seed '$(SEED)') --commit '$(VERSION)' >/dev/null
+	@$(if $(DOC),cp '$(OUT)-soak/soak.md' '$(OUT)-soak/soak.html' '$(DOC)/')
+
 .PHONY: status
 status: go ## hold the README's status table against the tests and their last results
 	@$(SUITES) status

@@ -36,7 +36,7 @@ func command() *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return daemon.UsageError{Err: err} })
 	cmd.AddCommand((&demoCommand{}).command(), (&benchCommand{}).command(), (&cloudCommand{}).command(), ecsCall(), s0Command(), s1Command(), guestInit())
-	cmd.AddCommand((&simCommand{}).command())
+	cmd.AddCommand((&simCommand{}).command(), (&soakCommand{}).command())
 	cmd.AddCommand(simChildren()...)
 	cmd.AddCommand(labCommands()...)
 	return cmd

@@ -243,6 +243,11 @@ func floors() []Arrow {
 			Because: "what is played in virtual time is the real allocator, and what it plays against is in that one package",
 		},
 		{
+			From: []string{"internal/lab/soak"}, To: []string{"module", "third"},
+			Allow:   []string{"internal/api", "internal/bench/figures", "internal/lab", "internal/lab/fleet", "internal/lab/promise", "internal/lab/story", "internal/retry", "internal/store/boltstore"},
+			Because: "it goes by what the programs say and leave, as real ones, and by nothing in them",
+		},
+		{
 			From: []string{"internal/cloudsim"}, To: []string{"module", "third", "net/http/...", "encoding/xml"}, Allow: []string{"nic", "internal/retry"},
 			Because: "the model of a cloud is plain Go; its faces know the wire, and it knows no face",
 		},
