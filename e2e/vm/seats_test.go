@@ -31,7 +31,7 @@ func TestSeatsOnAGuestsKernel(t *testing.T) {
 		r.must(err)
 		there := "/run/tests-" + room
 		r.must(n.Put(t.Context(), there, 0o755, bytes.NewReader(text)))
-		out := r.sh(n, fmt.Sprintf("cd /run; CI=true %s -test.v -test.run 'Seat|Member|BoundSocket|F31' -test.timeout 2m 2>&1 || echo FAILED; rm %s", there, there))
+		out := r.sh(n, fmt.Sprintf("cd /run; CI=true %s -test.v -test.run 'Seat|Member|BoundSocket|F31' -test.timeout 5m 2>&1 || echo FAILED; rm %s", there, there))
 		if strings.Contains(out, "FAILED") || strings.Contains(out, "has no ipvlan") || strings.Contains(out, "has no VLANs") ||
 			!strings.Contains(out, "--- PASS: TestSeats") || !strings.Contains(out, "--- PASS: TestMembers") {
 			t.Errorf("%s, in a guest:\n%s", room, out)
