@@ -135,8 +135,8 @@ func onEngines() []suite {
 func ofFleets() []suite {
 	return []suite{
 		{
-			Name:     "fleet",
-			About:    "the controller's store on etcd, as Debian has it and the current one: members lost, frozen and cut off; controllers killed and frozen while containers start on real Docker engines; and fleets in virtual time: what a container costs, and that nothing is left of it; and a minute of harm to the programs on a real Docker engine",
+			Name:  "fleet",
+			About: "the controller's store on etcd, as Debian has it and the current one: members lost, frozen and cut off; controllers killed and frozen while containers start on real Docker engines; and fleets in virtual time: what a container costs, and that nothing is left of it; and a minute of harm to the programs on a real Docker engine",
 			// What takes longest begins first; it waits for most of its time.
 			Packages: []string{"./internal/lab/soak", "./e2e/fleet", "./internal/store/etcdstore/...", "./internal/lab/sim"},
 			Budget:   2 * time.Minute,
