@@ -63,7 +63,7 @@ func TestAgain(t *testing.T) {
 // A few may be flaky in a whole run, not more.
 func TestFlakyTestsAreNoAccident(t *testing.T) {
 	var done []outcome
-	for i := range maxFlaky + 1 {
+	for i := range mostFlaky + 1 {
 		if faults := judge(done, true); len(faults) != 0 {
 			t.Errorf("with %d: %q", i, faults)
 		}

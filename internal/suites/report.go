@@ -69,8 +69,8 @@ func judge(done []outcome, ci bool) []string {
 			fault("%d tests ran, and in CI at least %d must", c.ran(), o.Suite.Minimum)
 		}
 	}
-	if flaky > maxFlaky {
-		faults = append(faults, fmt.Sprintf("%d tests are flaky: more than %d are no accident", flaky, maxFlaky))
+	if flaky > mostFlaky {
+		faults = append(faults, fmt.Sprintf("%d tests are flaky: more than %d are no accident", flaky, mostFlaky))
 	}
 	return faults
 }
