@@ -129,7 +129,12 @@ func (l *beginning) bringBack(ctx context.Context) error {
 // restsNIC says whether there is nothing to do for a NIC, by its record alone.
 func (a *Allocator) restsNIC(n nic.NIC) bool {
 	_, known := a.opts.Providers[n.Provider]
-	return known && (n.Phase == nic.PhaseHeld || n.Phase == nic.PhaseSpare) && n.Carrier == "" && n.Next == "" && !n.Carries &&
+	return known && isAtRest(n)
+}
+
+// isAtRest is restsNIC for one of a provider that is in the config.
+func isAtRest(n nic.NIC) bool {
+	return (n.Phase == nic.PhaseHeld || n.Phase == nic.PhaseSpare) && n.Carrier == "" && n.Next == "" && !n.Carries &&
 		len(n.Conditions) == 0 && len(n.Astray) == 0
 }
 

@@ -57,11 +57,9 @@ func (a *Allocator) leadsNow() (store.Term, bool) {
 
 // bornReady says whether a claim that was not there before needs no work: it was made
 // with its NIC.
-func bornReady(c nic.Claim) bool {
-	return c.Phase == nic.ClaimReady && c.NIC != "" && len(c.Conditions) == 0 && c.StoppedAt.IsZero() && !c.Request.Unstarted && !onMove(c)
-}
+func bornReady(c nic.Claim) bool { return c.Phase == nic.ClaimReady && restsClaim(c) }
 
 // bornPlugged says that of its NIC.
 func bornPlugged(n nic.NIC) bool {
-	return n.Phase == nic.PhaseHeld && n.Holder != "" && n.Carrier == "" && !n.Carries && len(n.Conditions) == 0 && len(n.Astray) == 0
+	return n.Phase == nic.PhaseHeld && n.Holder != "" && isAtRest(n)
 }
