@@ -8,7 +8,7 @@ GO ?= go
 # Go 1.21 and later fetch the toolchain that go.mod asks for, unless told not to.
 export GOTOOLCHAIN ?= auto
 # A clone that belongs to another user makes git, and so the build, refuse.
-export GOFLAGS := $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false
+export GOFLAGS := $(filter-out -buildvcs=% -trimpath,$(GOFLAGS)) -buildvcs=false -trimpath
 # Programs that scripts/install-deps could not install beside the machine's own
 # come first, then Go where it was given by path; sudo's PATH lacks the last ones.
 export PATH := /var/lib/nicferry-dev/bin:$(if $(findstring /,$(GO)),$(dir $(GO)):)$(PATH):/usr/sbin:/sbin:/usr/local/go/bin

@@ -3,6 +3,7 @@ package allocator_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -72,16 +73,31 @@ func (r *rig) live(d time.Duration) {
 		r.wait(100 * time.Millisecond)
 		r.tend()
 		r.wait(time.Nanosecond)
-		records, err := allocator.ReadRecords(r.t.Context(), r.store)
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		seen, _ := r.cloud.List(r.t.Context())
-		w := invariant.World{Now: time.Now(), Records: records, Providers: map[string]invariant.Provider{"fake": {NICs: seen, DrawsMACs: r.cloud.Info().DrawsMACs}}}
-		if err := invariant.Error(invariant.Check(w)); err != nil {
-			r.t.Fatal(err)
-		}
+		r.holdsStill()
 	}
+}
+
+// holdsStill holds records and cloud against what must always hold: at each change of either,
+// and each second for what must not last.
+func (r *rig) holdsStill() {
+	r.t.Helper()
+	_, rev, err := r.store.List(r.t.Context(), "", "", 1)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	seen, _ := r.cloud.List(r.t.Context())
+	if rev == r.held.rev && time.Since(r.held.at) < time.Second && reflect.DeepEqual(seen, r.held.seen) {
+		return
+	}
+	records, err := allocator.ReadRecords(r.t.Context(), r.store)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	w := invariant.World{Now: time.Now(), Records: records, Providers: map[string]invariant.Provider{"fake": {NICs: seen, DrawsMACs: r.cloud.Info().DrawsMACs}}}
+	if err := invariant.Error(invariant.Check(w)); err != nil {
+		r.t.Fatal(err)
+	}
+	r.held.at, r.held.rev, r.held.seen = time.Now(), rev, seen
 }
 
 // nics are the NICs there are, by phase, oldest first.

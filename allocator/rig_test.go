@@ -73,6 +73,11 @@ type rig struct {
 	alloc    *allocator.Allocator
 	stop     func()
 	node     nic.Node
+	held     struct { // see holdsStill
+		at   time.Time
+		rev  store.Rev
+		seen []nic.Seen
+	}
 }
 
 // bubble runs test in virtual time with an allocator that is running and a

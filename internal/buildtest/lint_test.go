@@ -34,13 +34,45 @@ func TestWithoutLibvirt(t *testing.T) {
 	}
 }
 
+// What is the same without libvirt as with it is looked at once.
 func TestStaticcheck(t *testing.T) {
 	t.Parallel()
-	for name, tags := range tags {
-		if out, err := run(t, nil, "go", "tool", "-modfile=tools/go.mod", "staticcheck", "-tags="+tags, "./..."); err != nil {
+	for name, packages := range map[string][]string{"with libvirt": {"./..."}, "without libvirt": otherwiseWithoutLibvirt(t)} {
+		args := append([]string{"tool", "-modfile=tools/go.mod", "staticcheck", "-tags=" + tags[name]}, packages...)
+		if out, err := run(t, nil, "go", args...); err != nil {
 			t.Errorf("staticcheck %s: %v\n%s", name, err, out)
 		}
 	}
+}
+
+// otherwiseWithoutLibvirt are the packages that have other files without libvirt.
+func otherwiseWithoutLibvirt(t *testing.T) []string {
+	t.Helper()
+	files := map[string]string{} // by package, with libvirt
+	for line := range strings.Lines(filesOf(t, tags["with libvirt"])) {
+		path, with, _ := strings.Cut(line, " ")
+		files[path] = with
+	}
+	var differ []string
+	for line := range strings.Lines(filesOf(t, tags["without libvirt"])) {
+		if path, without, _ := strings.Cut(line, " "); files[path] != without {
+			differ = append(differ, path)
+		}
+	}
+	if len(differ) == 0 {
+		t.Error("no package has other files without libvirt: the tags are not those of any")
+	}
+	return differ
+}
+
+// filesOf lists each package and its files, a line each.
+func filesOf(t *testing.T, tags string) string {
+	t.Helper()
+	out, err := stdout(t, "go", "list", "-tags="+tags, "-f", "{{.ImportPath}} {{.GoFiles}} {{.CgoFiles}} {{.TestGoFiles}} {{.XTestGoFiles}}", "./...")
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	return out
 }
 
 // Every module that is built from must be the one that was reviewed.

@@ -51,13 +51,22 @@ func table() []suite {
 		},
 		{
 			Name:     "base",
-			About:    "every package's own tests, with the race detector",
+			About:    "every package's own tests, with the race detector; not those of what the SDKs of clouds are linked to",
 			Packages: []string{"./..."},
-			Except:   []string{"internal/lab", "internal/bench", "provider/libvirt", "internal/archtest", "internal/buildtest", "internal/invariant", "internal/proof", "internal/authority", "internal/identity", "internal/cloudsim", "internal/metadata", "internal/store/etcdstore", "provider/aws", "provider/aliyun", "e2e"},
+			Except:   []string{"cmd/nicferryd", "internal/lab", "internal/bench", "provider/libvirt", "internal/archtest", "internal/buildtest", "internal/invariant", "internal/proof", "internal/authority", "internal/identity", "internal/cloudsim", "internal/metadata", "internal/store/etcdstore", "provider/aws", "provider/aliyun", "e2e"},
 			Budget:   2 * time.Minute,
 			Minimum:  2890,
 			Race:     true,
 			AtOnce:   3,
+			LongOnly: lives(),
+		},
+		{
+			Name:     "lives",
+			About:    "the controller in virtual time, killed at each step of a life, and refused at each; in a long run the race detector watches them too, in suite base",
+			Packages: []string{"./allocator"},
+			Only:     lives(),
+			Budget:   time.Minute,
+			Minimum:  11,
 		},
 		{
 			Name:     "lab",
@@ -86,14 +95,25 @@ func table() []suite {
 	}, onClouds(), onEngines(), ofFleets(), onVMs())
 }
 
+// lives are the tests that live one life after the other, each of them harmed at another
+// step. One goroutine does nearly all of it, and the race detector takes five times as long.
+func lives() []string {
+	return []string{
+		"TestF50_ACrashAtEachStepOfAPromotion", "TestF50_SeatsOfAControllerThatDies", "TestF50_AMoveByAddressOfAControllerThatDies",
+		"TestF50_SharedPoolsSurviveCrashes", "TestAMoveByAddressThatIsRefusedTurnsBack", "TestAMoveByAddress", "TestAMoveWanders",
+		"TestF03_AnAddressOfASeatThatEndsOnItsWayIsFoundAgain", "TestTheLastSeatLeavesAndANewOneComes", "TestSeatsOfMany",
+		"TestP1_ASeizedNodeKeepsAnAddressThatMoves", "TestStraysAreBounded",
+	}
+}
+
 // onClouds are the suites of clouds in memory.
 func onClouds() []suite {
 	return []suite{
 		{
 			Name:  "aws",
-			About: "the provider for AWS through the SDK, and the cloud in memory that stands in for EC2, driven by others' clients and by the programs on real Docker engines",
+			About: "the provider for AWS through the SDK, the cloud in memory that stands in for EC2, driven by others' clients and by the programs on real Docker engines, and nicferryd's own tests, which the SDKs are linked to",
 			// What takes longest begins first.
-			Packages: []string{"./e2e/aws", "./provider/aws/...", "./e2e/cloud", "./internal/cloudsim/...", "./internal/metadata/..."},
+			Packages: []string{"./e2e/aws", "./provider/aws/...", "./e2e/cloud", "./cmd/nicferryd", "./internal/cloudsim/...", "./internal/metadata/..."},
 			Except:   []string{"internal/cloudsim/ecs"},
 			Budget:   3 * time.Minute,
 			Minimum:  1180,
