@@ -13,6 +13,7 @@ import (
 
 	"github.com/nicferry/nicferry/internal/conf"
 	"github.com/nicferry/nicferry/internal/daemon"
+	"github.com/nicferry/nicferry/internal/slack"
 )
 
 // A unit is a systemd unit file: values by "Section.Key", in file order.
@@ -65,7 +66,7 @@ var knownKeys = map[string]string{
 		ProtectSystem ReadWritePaths ProtectHome PrivateTmp PrivateDevices ProtectControlGroups ProtectKernelLogs
 		ProtectKernelModules ProtectKernelTunables ProtectClock ProtectHostname ProtectProc ProcSubset
 		RestrictAddressFamilies RestrictNamespaces RestrictRealtime RestrictSUIDSGID LockPersonality
-		MemoryDenyWriteExecute SystemCallArchitectures SystemCallFilter SystemCallErrorNumber`,
+		MemoryDenyWriteExecute TimerSlackNSec SystemCallArchitectures SystemCallFilter SystemCallErrorNumber`,
 	"Install": "WantedBy",
 }
 
@@ -121,6 +122,9 @@ func TestUnits(t *testing.T) {
 		t.Errorf("the agent is not started again after %q, want %s", got, want)
 	}
 	// What the agent keeps for the next one must outlive it, whoever else stops.
+	if got, want := agent.one("Service.TimerSlackNSec"), strconv.Itoa(int(slack.Late)); got != want {
+		t.Errorf("the agent's timers may be late by %q ns, want %s", got, want)
+	}
 	if agent.one("Service.RuntimeDirectoryPreserve") != "yes" || controller["Service.RuntimeDirectory"] != nil {
 		t.Error("the agent's cache goes with a unit that stops")
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/nicferry/nicferry/internal/mtls"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/retry"
+	"github.com/nicferry/nicferry/internal/slack"
 	"github.com/nicferry/nicferry/internal/version"
 	"github.com/nicferry/nicferry/sriov/sysfs"
 	"github.com/nicferry/nicferry/vmagent"
@@ -103,6 +104,9 @@ const agentRetries = 5
 // that it connects with; nil if its config says with what.
 func serve(ctx context.Context, c *conf.Agent, own *identity.Identity) (err error) {
 	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
+	if err := slack.Take(); err != nil {
+		log.Debug("NICs may come later than they could", "err", err)
+	}
 	var running atomic.Pointer[vmagent.Agent]
 	refusals := make(chan struct{}, 1) // one that nobody has looked at is as good as many
 	controller, err := client.Open(client.Options{

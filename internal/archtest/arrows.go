@@ -214,7 +214,7 @@ func floors() []Arrow {
 		{
 			From: []string{
 				"internal/board/...", "internal/call/...", "internal/doctor/...", "internal/events/...", "internal/keyed/...", "internal/link/...", "internal/metadata/...", "internal/metrics/...", "internal/mtls/...",
-				"internal/netns/...", "internal/pulse/...", "internal/relay/...", "internal/retry/...", "internal/store/...", "internal/undo/...", "internal/virt/...",
+				"internal/netns/...", "internal/pulse/...", "internal/relay/...", "internal/retry/...", "internal/slack/...", "internal/store/...", "internal/undo/...", "internal/virt/...",
 			},
 			To:      []string{"provider/...", "allocator/...", "vmagent/...", "migrate/...", "cmd/..."},
 			Through: true,

@@ -21,6 +21,7 @@ import (
 	"github.com/nicferry/nicferry/internal/link"
 	"github.com/nicferry/nicferry/internal/netns"
 	"github.com/nicferry/nicferry/internal/retry"
+	"github.com/nicferry/nicferry/internal/slack"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/sriov/vf"
 	"github.com/nicferry/nicferry/vmagent/device"
@@ -61,6 +62,9 @@ type mover struct {
 const warmUp = 8
 
 func run(ctx context.Context, out io.Writer, pf string, index, rounds int) (err error) {
+	if err := slack.Take(); err != nil { // as an agent does
+		return err
+	}
 	m, end, err := open(ctx, pf, index)
 	defer func() { err = errors.Join(err, end()) }()
 	if err != nil {

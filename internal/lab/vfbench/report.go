@@ -34,7 +34,7 @@ var notes = map[string]string{
 look at the VF's settings by its card and at its interface, move it in as ` + "`eth0`" + `, raise it, give it address and default route. The kernel's floor is
 one message that moves, renames and raises, and one for the address. Where the MAC is another than the last container's, igbvf has to be bound
 anew to heed it; the bind is what takes that time. Afterwards the interface, its MAC and the address are looked at each time, which is not
-in the figures. The node's own agent is stopped meanwhile: it would look at each of these moves as well. Another link has a place for
+in the figures. The timers of the program may be late, as the agent's, for both. The node's own agent is stopped meanwhile: it would look at each of these moves as well. Another link has a place for
 filters, as any other container's NIC has: for the first on a node the kernel patches its own code.`,
 	steps: "What the agent itself tells in `nicferry_ferry_seconds`: make or find, enter, address, summed up over all its passes until a frame was seen to leave, while Docker starts the container on the same emulated processor.",
 }
