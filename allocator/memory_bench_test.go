@@ -69,6 +69,7 @@ func measureMemory(b *testing.B, path string) {
 		b.Fatal(err)
 	}
 	r.untilReady(b, claim)
+	r.untilLooked(b)
 	peak := ofProcess(b, "VmHWM")
 	runtime.GC()
 	fmt.Println("\nmeasured", peak, "peak-MiB")
