@@ -46,7 +46,7 @@ func BenchmarkRecovery(b *testing.B) {
 }
 
 // untilLooked waits until the controller has looked at all that there was before.
-func (r *claimRig) untilLooked(b *testing.B) {
+func (r *claimRig) untilLooked(b testing.TB) {
 	b.Helper()
 	end := time.Now().Add(10 * time.Minute)
 	for err := r.alloc.Ready(b.Context()); err != nil; err = r.alloc.Ready(b.Context()) {
@@ -65,7 +65,7 @@ const inCommit = 20_000
 
 // manyClaims makes a store with so many claims on so many nodes: each is the first in
 // all but its names. The records are written in the order of their keys.
-func manyClaims(b *testing.B, path string, claims, nodes int) {
+func manyClaims(b testing.TB, path string, claims, nodes int) {
 	b.Helper()
 	first, records := firstClaim(b, path)
 	s, err := boltstore.Open(b.Context(), path, boltstore.Options{NoSync: true})
@@ -102,7 +102,7 @@ func manyClaims(b *testing.B, path string, claims, nodes int) {
 }
 
 // firstClaim makes a store with one claim that is ready, and returns all that is in it.
-func firstClaim(b *testing.B, path string) (nic.Claim, []store.Record) {
+func firstClaim(b testing.TB, path string) (nic.Claim, []store.Record) {
 	b.Helper()
 	r := openClaimRig(b, path, boltstore.Options{NoSync: true})
 	node, err := r.alloc.Hello(b.Context(), "node-0", nic.Inventory{Boot: "b"})
