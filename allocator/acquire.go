@@ -31,7 +31,11 @@ func (a *Allocator) Acquire(ctx context.Context, owner nic.Owner, container stri
 		if err != nil {
 			return err
 		}
-		a.heard(owner.Node)
+		if e.bold { // its agent may have been replaced: the commit says
+			e.after = append(e.after, func(store.Rev) { a.heard(owner.Node) })
+		} else {
+			a.heard(owner.Node)
+		}
 		claim, err = a.acquire(e, node, owner, container, req)
 		return err
 	})

@@ -15,28 +15,25 @@ type beginning struct {
 	a *Allocator
 	// What has times that lie ahead, by key.
 	nics, claims, nodes []string
-	// layers are what NICs have by the config of before.
-	layers map[nic.ID]layerMark
+	// layers are sums of what NICs have by the config of before, by sums of their ids:
+	// there may be a million, and of two that met in one the last would be looked at for
+	// nothing. given are the subnets of those whose provider names them.
+	layers map[uint64]uint64
+	given  map[nic.ID][]nic.Subnet
 	seed   maphash.Seed
 	// unlike are the claims that are not as the config has it now.
 	unlike []nic.Claim
 }
 
-// A layerMark is what the addressing of a NIC is known by.
-type layerMark struct {
-	sum   uint64
-	given []nic.Subnet
-}
-
 func newBeginning(a *Allocator) *beginning {
-	return &beginning{a: a, layers: map[nic.ID]layerMark{}, seed: maphash.MakeSeed()}
+	return &beginning{a: a, layers: map[uint64]uint64{}, given: map[nic.ID][]nic.Subnet{}, seed: maphash.MakeSeed()}
 }
 
 // A looked record is one with what was found of it.
 type looked[T any] struct {
 	store.JSON[T]
 	ahead, unlike bool
-	layer         layerMark
+	layer         uint64
 }
 
 // nic reads a NIC's record. It may be called for several at a time.
@@ -46,7 +43,7 @@ func (l *beginning) nic(r store.Record) (found looked[nic.NIC], err error) {
 		return found, err
 	}
 	found.ahead = ownClock && l.a.nicAhead(&found.Value)
-	found.layer = layerMark{l.sum(found.Value.Layer3), found.Value.Seen.Subnets}
+	found.layer = l.sum(found.Value.Layer3)
 	return found, nil
 }
 
@@ -54,7 +51,10 @@ func (l *beginning) noteNIC(found looked[nic.NIC]) {
 	if found.ahead {
 		l.nics = append(l.nics, found.Key)
 	}
-	l.layers[found.Value.ID] = found.layer
+	l.layers[maphash.String(l.seed, string(found.Value.ID))] = found.layer
+	if given := found.Value.Seen.Subnets; len(given) > 0 {
+		l.given[found.Value.ID] = given
+	}
 }
 
 // claim reads a claim's record, once the NICs are known. It may be called for several at
@@ -86,8 +86,8 @@ func (l *beginning) layerUnlike(claim nic.Claim) bool {
 	if !ok || claim.NIC == "" {
 		return false
 	}
-	had, known := l.layers[claim.NIC]
-	return !known || had.sum != l.sum(layer3(network, claim, had.given))
+	had, known := l.layers[maphash.String(l.seed, string(claim.NIC))]
+	return !known || had != l.sum(layer3(network, claim, l.given[claim.NIC]))
 }
 
 // sum is the same for what is written alike.

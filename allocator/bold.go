@@ -13,8 +13,8 @@ import (
 // It is for the claim of an owner that is not known to have one, which is what a
 // container that starts has; so such a claim costs the store its commit alone.
 func (a *Allocator) embolden(e *edit, owner nic.Owner) {
-	_, leads := a.leadsNow()
-	e.bold = leads && e.round == 0 && !a.owners.has(owner)
+	_, _, all := a.leadsNow()
+	e.bold = all && e.round == 0 && !a.owners.has(owner)
 }
 
 // getSeldom is get for a record that is seldom there.

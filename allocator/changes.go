@@ -191,6 +191,13 @@ func (c *changes) touch(node string, rev store.Rev) {
 	}
 }
 
+// tell is touch for who does not hold the lock.
+func (c *changes) tell(node string, rev store.Rev) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.touch(node, rev)
+}
+
 // call is touch for what the node is told of in any case.
 func (c *changes) call(node string, rev store.Rev) {
 	if node != "" {

@@ -71,7 +71,7 @@ func eachClients(b *testing.B, open func(*testing.B) *claimRig) {
 }
 
 // untilReady waits until the claim has its NIC.
-func (r *claimRig) untilReady(b *testing.B, claim nic.Claim) {
+func (r *claimRig) untilReady(b testing.TB, claim nic.Claim) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), 10*time.Minute)
 	defer cancel()
@@ -108,7 +108,7 @@ type claimRig struct {
 	stop    func()
 }
 
-func openClaimRig(b *testing.B, path string, opts boltstore.Options) *claimRig {
+func openClaimRig(b testing.TB, path string, opts boltstore.Options) *claimRig {
 	b.Helper()
 	begin := time.Now()
 	records, err := boltstore.Open(b.Context(), path, opts)
@@ -122,7 +122,7 @@ func openClaimRig(b *testing.B, path string, opts boltstore.Options) *claimRig {
 }
 
 // newClaimRig has a controller work on the records, which stop closes.
-func newClaimRig(b *testing.B, records store.Store, holds func(context.Context) error) *claimRig {
+func newClaimRig(b testing.TB, records store.Store, holds func(context.Context) error) *claimRig {
 	b.Helper()
 	_, began, err := records.List(b.Context(), "none", "", 1)
 	if err != nil {

@@ -26,14 +26,14 @@ func newCrowds() *crowds {
 	return &crowds{homes: map[nic.ClaimID]string{}, count: map[string]int{}}
 }
 
-// learn begins anew with all claims that there are before the watch.
+// learn begins anew with all claims that there are before the watch. It keeps the map.
 func (c *crowds) learn(homes map[nic.ClaimID]string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	clear(c.homes)
+	c.homes = homes
 	clear(c.count)
-	for id, home := range homes {
-		c.note(id, home)
+	for _, home := range homes {
+		c.count[home]++
 	}
 }
 

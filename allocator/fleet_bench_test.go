@@ -39,6 +39,7 @@ func BenchmarkClaimAtNodes(b *testing.B) {
 				b.Fatal(err)
 			}
 			r.untilReady(b, first)
+			r.untilLooked(b)
 			var next atomic.Int64
 			var wg sync.WaitGroup
 			before := processorTime(b)

@@ -97,7 +97,7 @@ func (a *Allocator) recoverClaims(ctx context.Context, look *beginning, counted 
 	var unserved []store.JSON[nic.Claim]
 	_, err := store.WalkAs(ctx, a.opts.Store, claimPrefix, look.claim, func(r looked[nic.Claim]) error {
 		c := r.Value
-		counted.claims[c.ID], homes[c.ID] = markOfClaim(c), c.Owner.Node
+		counted.claims[c.ID], homes[c.ID] = markOfClaim(c), shared(c.Owner.Node)
 		if isUnserved(c) {
 			unserved = append(unserved, r.JSON)
 		}

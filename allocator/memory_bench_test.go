@@ -40,7 +40,7 @@ func BenchmarkMemory(b *testing.B) {
 			b.ResetTimer()
 			for b.Loop() {
 				cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run", "^$", "-test.bench", fmt.Sprintf("Memory/claims=%d$", claims), "-test.benchtime", "1x")
-				cmd.Env = append(os.Environ(), memoryStore+"="+path)
+				cmd.Env = append(os.Environ(), memoryStore+"="+path, "GOGC=300", "GOMEMLIMIT=832MiB") // as nicferryd has it
 				out, err := cmd.CombinedOutput()
 				if err != nil {
 					b.Fatalf("%v\n%s", err, out)
@@ -69,6 +69,7 @@ func measureMemory(b *testing.B, path string) {
 		b.Fatal(err)
 	}
 	r.untilReady(b, claim)
+	r.untilLooked(b)
 	peak := ofProcess(b, "VmHWM")
 	runtime.GC()
 	fmt.Println("\nmeasured", peak, "peak-MiB")

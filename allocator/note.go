@@ -19,13 +19,16 @@ const noteRounds = 3
 // doubt nothing is done, and the NIC goes the usual way; that of a claim on the move does
 // too, whose move decides when it is ready.
 func (a *Allocator) plugByNote(e *edit, claim *nic.Claim, n *nic.NIC, node nic.Node) {
-	term, leads := a.leadsNow()
+	term, leads, all := a.leadsNow()
 	noter, notes := provider.As[provider.Noter](a.opts.Providers[n.Provider])
 	m := machineOf(*n)
 	if claim.Phase != nic.ClaimPending || onMove(*claim) {
 		return
 	}
 	if !leads || !notes || e.round >= noteRounds || !n.Spec.Functions.IsZero() || a.slots.isAwaited(m) {
+		return
+	}
+	if ready, err := a.readyToNote(e, noter, *n, all); !ready || err != nil {
 		return
 	}
 	noted, err := noter.Note(e.ctx, n.Spec, node, nic.Place{Node: n.Node, Instance: n.Instance}, len(a.slots.on(m)))
@@ -44,15 +47,21 @@ func (a *Allocator) plugByNote(e *edit, claim *nic.Claim, n *nic.NIC, node nic.N
 	a.setPhase(n, nic.PhaseHeld)
 	a.hand(claim, n)
 	plugged := *n
-	e.after = append(e.after, func(store.Rev) { _ = a.logged(plugged, "NIC plugged in", nil) })
+	e.after = append(e.after, func(at store.Rev) {
+		if !all { // nobody follows what changes yet, and the node may wait for it
+			a.changes.tell(plugged.Node, at)
+		}
+		_ = a.logged(plugged, "NIC plugged in", nil)
+	})
 }
 
-// leadsNow is the term of this controller, if it does the work and has seen all that
-// there was before.
-func (a *Allocator) leadsNow() (store.Term, bool) {
+// leadsNow is the term of this controller, if it does the work; all says whether it has
+// seen all that there was before.
+func (a *Allocator) leadsNow() (term store.Term, leads, all bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.term, a.leads && a.stage == stageLeading
+	all = a.leads && a.stage == stageLeading
+	return a.term, all || a.leads && a.stage == stageRecovering, all
 }
 
 // bornReady says whether a claim that was not there before needs no work: it was made

@@ -25,7 +25,7 @@ func (r reserves) of(network string) pool.Network {
 // reserves reads NICs of a node.
 func (a *Allocator) reserves(e *edit, name string, ids []nic.ID) (reserves, error) {
 	r := reserves{counted: map[pool.Machine]int{}, maybe: map[pool.Machine]int{}, served: map[nic.ClaimID]bool{}}
-	node, _, _, err := get[nic.Node](e, nodeKey(name))
+	node, _, _, err := peek[nic.Node](e, nodeKey(name))
 	if err != nil {
 		return r, err
 	}
@@ -37,7 +37,7 @@ func (a *Allocator) reserves(e *edit, name string, ids []nic.ID) (reserves, erro
 		})
 	}
 	for _, id := range ids {
-		n, _, found, err := get[nic.NIC](e, nicKey(id))
+		n, _, found, err := peek[nic.NIC](e, nicKey(id))
 		if err != nil {
 			return r, err
 		}
@@ -58,7 +58,7 @@ func (a *Allocator) reserves(e *edit, name string, ids []nic.ID) (reserves, erro
 			it.Stale = staleFor(n, network, instanceOf(node, network.Provider))
 		}
 		if it.State == pool.Spare || it.State == pool.Cooling {
-			o, _, _, err := get[nic.Observed](e, observedKey(n.ID))
+			o, _, _, err := peek[nic.Observed](e, observedKey(n.ID))
 			if err != nil {
 				return r, err
 			}

@@ -93,14 +93,14 @@ func (s *spares) came(n nic.NIC) {
 }
 
 // learn notes where the NICs are that there are at a revision, from which on they are
-// watched.
+// watched. It keeps the map.
 func (s *spares) learn(nics map[nic.ID]spareMark, at store.Rev) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.nics)
+	s.nics = nics
 	clear(s.idle)
 	for id, m := range nics {
-		s.note(id, m)
+		s.noteIdle(id, m)
 	}
 	s.reach(at)
 }
@@ -223,6 +223,11 @@ func (s *spares) seeNIC(id nic.ID, e store.Event) string {
 func (s *spares) note(id nic.ID, m spareMark) {
 	s.drop(id)
 	s.nics[id] = m
+	s.noteIdle(id, m)
+}
+
+// noteIdle notes a NIC that is in reserve. The caller holds the lock.
+func (s *spares) noteIdle(id nic.ID, m spareMark) {
 	if !m.idle(m.node) {
 		return
 	}

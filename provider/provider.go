@@ -187,6 +187,11 @@ type Noter interface {
 	// written: that is for the caller, who then says by End whether he has. Any error
 	// says that it is to be plugged in by the calls, which know why not.
 	Note(ctx context.Context, spec nic.Spec, node nic.Node, at nic.Place, others int) (Note, error)
+	// Knows says whether it remembers what takes slots of the instance well enough to
+	// note a NIC there. Tell is for who finds that it does not, and has records of what
+	// is there: a look at all NICs may take long.
+	Knows(instance nic.InstanceID) bool
+	Tell(instance nic.InstanceID, there []nic.ID)
 }
 
 // A Note is a NIC that is plugged in once its records are in the ledger.

@@ -9,7 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
+	"sync"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -81,11 +81,6 @@ func noArgs(_ *cobra.Command, args []string) error {
 // provider's answer.
 const workers = 32
 
-// heapGrowth is by how much the heap may grow before garbage is collected, in percent
-// of what is in use: that is little, tens of MB with a thousand nodes, and a crowd of
-// starts makes much garbage.
-const heapGrowth = 300
-
 // logger makes the log, which begins with what may be wrong with the config.
 func logger(c *conf.Controller) *slog.Logger {
 	log := daemon.Logger(os.Stderr, c.Log.SlogLevel(), c.Log.Format)
@@ -98,9 +93,11 @@ func logger(c *conf.Controller) *slog.Logger {
 // serve wires the parts and runs them until ctx ends or one of them fails.
 func serve(ctx context.Context, c *conf.Controller) (err error) {
 	log := logger(c)
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(heapGrowth)
-	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	wg.Go(func() { boundMemory(running) })
 	notifier, err := daemon.NewNotifier(log)
 	if err != nil {
 		return err

@@ -37,4 +37,10 @@ func (p *Provider) Note(ctx context.Context, spec nic.Spec, node nic.Node, at ni
 	}}, nil
 }
 
+// Knows implements provider.Noter.
+func (p *Provider) Knows(instance nic.InstanceID) bool { return p.taken.knows(instance) }
+
+// Tell implements provider.Noter.
+func (p *Provider) Tell(instance nic.InstanceID, there []nic.ID) { p.taken.tell(instance, there) }
+
 var _ provider.Noter = (*Provider)(nil)

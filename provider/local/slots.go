@@ -19,8 +19,10 @@ const lookAgain = 5 * time.Minute
 type slots struct {
 	mu     sync.Mutex // guards what follows
 	looked time.Time  // at all that there were
-	at     map[nic.ID]nic.InstanceID
-	on     map[nic.InstanceID]int
+	// told is when the caller has said what is on an instance, since that look.
+	told map[nic.InstanceID]time.Time
+	at   map[nic.ID]nic.InstanceID
+	on   map[nic.InstanceID]int
 	// seq counts what was learnt; learnt is when each NIC was, since the oldest full
 	// look that is still under way began.
 	seq    uint64
@@ -29,7 +31,9 @@ type slots struct {
 }
 
 func newSlots() *slots {
-	return &slots{at: map[nic.ID]nic.InstanceID{}, on: map[nic.InstanceID]int{}, learnt: map[nic.ID]uint64{}}
+	return &slots{
+		told: map[nic.InstanceID]time.Time{}, at: map[nic.ID]nic.InstanceID{}, on: map[nic.InstanceID]int{}, learnt: map[nic.ID]uint64{},
+	}
 }
 
 // learn notes that the NIC takes a slot of the instance, or none for "".
@@ -44,7 +48,7 @@ func (s *slots) learn(id nic.ID, at nic.InstanceID) {
 func (s *slots) take(id nic.ID, at nic.InstanceID, most int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.fresh() || s.on[at] >= most {
+	if !s.fresh(at) || s.on[at] >= most {
 		return false
 	}
 	s.note(id, at)
@@ -60,8 +64,35 @@ func (s *slots) note(id nic.ID, at nic.InstanceID) {
 	s.put(id, at)
 }
 
-// fresh says whether what is remembered is worth something. The caller holds the lock.
-func (s *slots) fresh() bool { return !s.looked.IsZero() && time.Since(s.looked) < lookAgain }
+// fresh says whether what is remembered of the instance is worth something. The caller
+// holds the lock.
+func (s *slots) fresh(at nic.InstanceID) bool {
+	of := s.looked
+	if told := s.told[at]; told.After(of) {
+		of = told
+	}
+	return !of.IsZero() && time.Since(of) < lookAgain
+}
+
+// knows is fresh for who does not hold the lock.
+func (s *slots) knows(at nic.InstanceID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fresh(at)
+}
+
+// tell notes what takes slots of the instance by the word of who has the records. What
+// is known to be elsewhere is newer than that word.
+func (s *slots) tell(at nic.InstanceID, ids []nic.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told[at] = time.Now()
+	for _, id := range ids {
+		if s.at[id] == "" {
+			s.put(id, at)
+		}
+	}
+}
 
 // put is learn for who holds the lock.
 func (s *slots) put(id nic.ID, at nic.InstanceID) {
@@ -115,6 +146,7 @@ func (s *slots) look(ctx context.Context, list func(context.Context) ([]nic.Seen
 func (s *slots) replace(all []nic.Seen, began uint64) {
 	before := s.at
 	s.at, s.on, s.looked = make(map[nic.ID]nic.InstanceID, len(all)), map[nic.InstanceID]int{}, time.Now()
+	clear(s.told)
 	for _, seen := range all {
 		s.put(seen.NIC, slotOf(seen))
 	}
@@ -129,5 +161,5 @@ func (s *slots) replace(all []nic.Seen, began uint64) {
 func (s *slots) used(instance nic.InstanceID) (n int, fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.on[instance], s.fresh()
+	return s.on[instance], s.fresh(instance)
 }
