@@ -3,7 +3,6 @@ package allocator
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"strings"
 	"sync"
 
@@ -175,7 +174,7 @@ func wishMark(m mark) mark {
 // wanted at every change, and on a move that is when they have other things to do.
 func (c *changes) newWish(key string, claim nic.Claim) bool {
 	claim.Conditions, claim.Setbacks = nil, nil
-	text, err := json.Marshal(claim)
+	text, err := nic.Encode(claim)
 	sum := sha256.Sum256(text)
 	before, known := c.claims[key]
 	c.claims[key] = sum
