@@ -3,7 +3,6 @@ package allocator
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"strings"
 	"sync"
 
@@ -130,7 +129,7 @@ func (c *changes) seeClaim(e store.Event) bool {
 		return true
 	}
 	_, known := c.claims[e.Key]
-	if c.newWish(e.Key, claim) {
+	if c.newWish(e, claim) {
 		c.touch(claim.Owner.Node, e.Rev)
 		if onMove(claim) {
 			c.touch(claim.Move.To.Node, e.Rev)
@@ -173,12 +172,15 @@ func wishMark(m mark) mark {
 // newWish notes a claim, and reports whether its node may be told another thing of
 // it than before. What it waits for is no such thing: agents ask for all that is
 // wanted at every change, and on a move that is when they have other things to do.
-func (c *changes) newWish(key string, claim nic.Claim) bool {
-	claim.Conditions, claim.Setbacks = nil, nil
-	text, err := json.Marshal(claim)
+func (c *changes) newWish(e store.Event, claim nic.Claim) bool {
+	text, err := e.Value, error(nil)
+	if len(claim.Conditions)+len(claim.Setbacks) > 0 {
+		claim.Conditions, claim.Setbacks = nil, nil
+		text, err = nic.Encode(claim) // as it would be in the record without them
+	}
 	sum := sha256.Sum256(text)
-	before, known := c.claims[key]
-	c.claims[key] = sum
+	before, known := c.claims[e.Key]
+	c.claims[e.Key] = sum
 	return err != nil || !known || before != sum
 }
 

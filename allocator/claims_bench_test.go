@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,8 +34,14 @@ func BenchmarkClaims(b *testing.B) {
 	})
 }
 
+// heapGrowth is what nicferryd sets, unless it is told otherwise.
+const heapGrowth = 300
+
 // eachClients measures claims of one client, and of many at once, each on a node of its own.
 func eachClients(b *testing.B, open func(*testing.B) *claimRig) {
+	if os.Getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(heapGrowth))
+	}
 	for _, clients := range []int{1, 64} {
 		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
 			r := open(b)

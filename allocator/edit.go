@@ -150,10 +150,11 @@ func (e *edit) delete(key string, rev store.Rev)        { e.ops = append(e.ops, 
 func (e *edit) check(key string, rev store.Rev) { e.ops = append(e.ops, store.Check(key, rev)) }
 
 func (e *edit) put(key string, v any, expect store.Rev) {
-	op, err := store.UpdateJSON(key, v, expect)
+	text, err := nic.Encode(v)
 	if err != nil { // our own types: a bug, not an input
 		panic(fmt.Sprintf("encode %s: %v", key, err))
 	}
+	op := store.Update(key, text, expect)
 	e.ops = append(e.ops, op)
 	e.keep(&e.written, key, v)
 	e.write(op, v)

@@ -79,8 +79,8 @@ func (g *glances) see(e store.Event) {
 }
 
 func seeAs[T any](g *glances, e store.Event) {
-	if v, err := store.DecodeJSON[T](e.Record); err == nil {
-		g.put(e.Key, e.Rev, &v)
+	if v, err := store.SharedJSON[T](e.Record); err == nil {
+		g.put(e.Key, e.Rev, v)
 	}
 }
 

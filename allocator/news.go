@@ -52,11 +52,15 @@ func (e *edit) keep(to *[]remembered, key string, v any) {
 	}
 	switch r := v.(type) {
 	case nic.Claim:
-		r.Conditions = slices.Clone(r.Conditions)
-		v = r
+		if len(r.Conditions) > 0 {
+			r.Conditions = slices.Clone(r.Conditions)
+			v = r
+		}
 	case nic.NIC:
-		r.Conditions = slices.Clone(r.Conditions)
-		v = r
+		if len(r.Conditions) > 0 {
+			r.Conditions = slices.Clone(r.Conditions)
+			v = r
+		}
 	case nic.Publication:
 		r.Conditions = slices.Clone(r.Conditions)
 		v = r

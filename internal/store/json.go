@@ -46,17 +46,24 @@ func ListJSON[T any](ctx context.Context, s Store, prefix, after string, limit i
 
 // DecodeJSON decodes one record, such as that of an Event.
 func DecodeJSON[T any](rec Record) (T, error) {
+	v, err := SharedJSON[T](rec)
+	return *v, err
+}
+
+// SharedJSON is DecodeJSON without a copy: nobody may change what it returns, which with
+// an error is a part of the record, or nothing.
+func SharedJSON[T any](rec Record) (*T, error) {
 	if rec.once != nil {
 		if v, ok := (*rec.once).(*T); ok {
-			return *v, nil
+			return v, nil
 		}
 	}
-	var v T
-	if err := json.Unmarshal(rec.Value, &v); err != nil {
+	v := new(T)
+	if err := json.Unmarshal(rec.Value, v); err != nil {
 		return v, fmt.Errorf("decode record %q (revision %d): %w", rec.Key, rec.Rev, err)
 	}
 	if rec.once != nil {
-		*rec.once = &v
+		*rec.once = v
 	}
 	return v, nil
 }

@@ -83,17 +83,40 @@ func (e *ConflictError) Unwrap() error { return ErrConflict }
 // Validate returns an ErrInvalid that names the key if no store may carry out
 // the ops as one commit, whatever its records are.
 func Validate(ops ...Op) error {
-	seen := make(map[string]struct{}, len(ops))
 	for _, o := range ops {
 		if err := o.validate(); err != nil {
 			return fmt.Errorf("op on record %.100q: %w: %w", o.Key, err, ErrInvalid)
 		}
-		if _, twice := seen[o.Key]; twice {
-			return fmt.Errorf("record %q appears twice in one commit: %w", o.Key, ErrInvalid)
-		}
-		seen[o.Key] = struct{}{}
+	}
+	if key, is := twice(ops); is {
+		return fmt.Errorf("record %q appears twice in one commit: %w", key, ErrInvalid)
 	}
 	return nil
+}
+
+// fewOps are compared each with each, which is quicker than a map of them.
+const fewOps = 16
+
+// twice finds a key that two ops have.
+func twice(ops []Op) (string, bool) {
+	if len(ops) > fewOps {
+		seen := make(map[string]struct{}, len(ops))
+		for _, o := range ops {
+			if _, is := seen[o.Key]; is {
+				return o.Key, true
+			}
+			seen[o.Key] = struct{}{}
+		}
+		return "", false
+	}
+	for i, o := range ops {
+		for _, before := range ops[:i] {
+			if before.Key == o.Key {
+				return o.Key, true
+			}
+		}
+	}
+	return "", false
 }
 
 func (o Op) validate() error {

@@ -67,7 +67,7 @@ func sameSpec(a, b nic.Spec) (bool, error) {
 // Records are what the ledger has of a NIC that was recorded and given its first step,
 // h.Last, by key.
 func (h History) Records() (map[string][]byte, error) {
-	spec, err := json.Marshal(h.Spec)
+	spec, err := nic.Encode(h.Spec)
 	if err != nil {
 		return nil, fmt.Errorf("write spec: %w", err)
 	}

@@ -102,6 +102,7 @@ func (s *Store) tryBatch(waiting []*request) (state, [][]store.Event, error) {
 	}
 	defer tx.Rollback() //nolint:errcheck // after Commit it says so, and does nothing
 	b := batch{buckets: bucketsOf(tx), now: s.state}
+	b.cursor = b.records.Cursor()
 	for _, r := range waiting {
 		if err := b.carryOut(r); err != nil {
 			return state{}, nil, err
@@ -140,6 +141,7 @@ func (s *Store) afterFailure(cause error) error {
 // A batch is the commits of one transaction so far.
 type batch struct {
 	buckets
+	cursor  *bolt.Cursor // of the records: one look takes it no more memory than the last
 	now     state
 	commits [][]store.Event
 }
@@ -150,7 +152,7 @@ func (b *batch) carryOut(r *request) error {
 	old := make([]entry, len(r.ops))
 	writes := false
 	for i, op := range r.ops {
-		if stored := b.records.Get([]byte(op.Key)); stored != nil {
+		if stored := b.find(op.Key); stored != nil {
 			if old[i], r.err = decode(op.Key, stored); r.err != nil {
 				return nil
 			}
@@ -178,6 +180,14 @@ func (b *batch) carryOut(r *request) error {
 		events = append(events, event)
 	}
 	b.commits = append(b.commits, events)
+	return nil
+}
+
+// find is what is stored under the key; nil if nothing is.
+func (b *batch) find(key string) []byte {
+	if found, stored := b.cursor.Seek([]byte(key)); string(found) == key {
+		return stored
+	}
 	return nil
 }
 
