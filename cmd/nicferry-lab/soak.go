@@ -26,10 +26,11 @@ func (s *soakCommand) command() *cobra.Command {
 		Short: "Do harm to a controller and an agent again and again, and tell whether all stays flat",
 		Long: `soak has containers come and go on a machine made of namespaces, with a real controller, agent
 and Docker engine, and does something harmful every minute, drawn from a seed: daemons killed or
-frozen, the engine killed, NICs set down by hand, the network cut. Each time all has to come back,
-and nothing may be left of containers that were removed. Memory, threads, open files, namespaces
-and records are sampled, and must be as many at the end as before. It writes soak.md, soak.html
-and soak.json, and fails if something is not well. Nothing of yours is touched.`,
+frozen, the engine killed, NICs set down by hand, the network cut, disks full or read-only. Each
+time all has to come back, and nothing may be left of containers that were removed. Memory,
+threads, open files, namespaces and records are sampled, and must be as many at the end as before.
+It writes soak.md, soak.html and soak.json, and fails if something is not well. Nothing of yours
+is touched.`,
 		Example: `  nicferry-lab soak --for 30m --seed 1 --out build/soak
   nicferry-lab soak --for 60s --every 10s --plant fds      # must report what was planted, and fail`,
 		Args: noArgs,

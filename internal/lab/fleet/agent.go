@@ -87,14 +87,14 @@ func (a *Agent) mac(i byte) nic.MAC { return nic.MAC{0x02, 0x1a, 0xb1, 0, i, byt
 const agentConfig = `version: 1
 identityDir: %[1]s/identity
 docker: {socket: %[2]s}
-runDir: %[1]s/agent
+runDir: %[4]s
 resync: 1s
 moves: true
 %[3]s`
 
 // Configure writes the agent's config anew, with this at its end.
 func (a *Agent) Configure(more string) error {
-	text := fmt.Sprintf(agentConfig, a.Machine.Dir(), a.Socket, more)
+	text := fmt.Sprintf(agentConfig, a.Machine.Dir(), a.Socket, more, a.RunDir())
 	return os.WriteFile(a.ConfigPath(), []byte(text), 0o600)
 }
 
@@ -103,6 +103,9 @@ func (a *Agent) ConfigPath() string { return a.File("agent.yaml") }
 
 // IdentityDir is where the agent's key and certificate are.
 func (a *Agent) IdentityDir() string { return a.File("identity") }
+
+// RunDir is where the agent keeps its notes. It makes it.
+func (a *Agent) RunDir() string { return a.File("agent") }
 
 // File is a path in the machine's directory.
 func (a *Agent) File(name string) string { return filepath.Join(a.Machine.Dir(), name) }

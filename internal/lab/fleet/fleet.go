@@ -236,8 +236,7 @@ func (f *Fleet) Daemons() *lab.Daemons { return f.daemons }
 
 // StartController starts nicferryd and waits until it serves.
 func (f *Fleet) StartController(ctx context.Context) error {
-	err := f.daemons.Start(lab.Program{Name: Controller, Args: []string{f.Program("nicferryd"), "--config", f.ConfigPath()}, Env: f.opts.Env})
-	if err != nil {
+	if err := f.SpawnController(); err != nil {
 		return err
 	}
 	return Until(ctx, "nicferryd to serve", func() error {
@@ -247,6 +246,11 @@ func (f *Fleet) StartController(ctx context.Context) error {
 		}
 		return conn.Close()
 	})
+}
+
+// SpawnController starts nicferryd and does not wait.
+func (f *Fleet) SpawnController() error {
+	return f.daemons.Start(lab.Program{Name: Controller, Args: []string{f.Program("nicferryd"), "--config", f.ConfigPath()}, Env: f.opts.Env})
 }
 
 // SetEnv gives the controller another environment at its next start, besides its

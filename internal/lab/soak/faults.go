@@ -55,6 +55,9 @@ func faults() []fault {
 		}},
 		{"cut agent from controller", cut},
 		{"stop the DHCP server", dhcpAway},
+		{"fill the agent's disk", agentsDiskFull},
+		{"agent's disk read-only", agentsDiskReadOnly},
+		{"kill -9 controller, its store read-only", storeReadOnly},
 	}
 }
 

@@ -142,6 +142,9 @@ func (r *run) start(ctx context.Context) (err error) {
 		return err
 	}
 	r.vm = r.fleet.Agents[0]
+	if err := r.giveDisk(ctx); err != nil {
+		return err
+	}
 	for _, node := range []*lab.Node{r.fleet.Machine, r.vm.Machine} {
 		if err := settled(ctx, node); err != nil {
 			return err

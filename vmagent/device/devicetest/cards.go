@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 
@@ -58,7 +59,7 @@ func New(t testing.TB, host *netns.Namespace, n int) *Cards {
 	c.ip(t, "link", "add", "br0", "address", nic.NewMAC().String(), "type", "bridge")
 	for i := range n {
 		name := fmt.Sprintf("port%d", i)
-		c.ip(t, "link", "add", "tmp", "type", "veth", "peer", "name", name)
+		c.ip(t, "link", "add", name, "index", fmt.Sprint(someIndex()), "type", "veth", "peer", "name", "tmp")
 		port, err := ports.ByName(name)
 		var end link.Link
 		if err == nil {
@@ -77,6 +78,11 @@ func New(t testing.TB, host *netns.Namespace, n int) *Cards {
 	c.ip(t, "addr", "add", "192.0.2.1/24", "dev", "br0")
 	return c
 }
+
+// someIndex is one that the kernel deals out nowhere. An agent looks for a lost VF in all
+// namespaces of the machine, and a VF is told by the index of its port: with the kernel's
+// own, 3 for the first, it would take away another test's cable, or a lab's.
+func someIndex() int32 { return 1<<20 + rand.Int32N(1<<29) }
 
 func (c *Cards) ip(t testing.TB, args ...string) {
 	t.Helper()
