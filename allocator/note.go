@@ -3,6 +3,7 @@ package allocator
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
@@ -31,6 +32,7 @@ func (a *Allocator) plugByNote(e *edit, claim *nic.Claim, n *nic.NIC, node nic.N
 	if ready, err := a.readyToNote(e, noter, *n, all); !ready || err != nil {
 		return
 	}
+	start := time.Now()
 	noted, err := noter.Note(e.ctx, n.Spec, node, nic.Place{Node: n.Node, Instance: n.Instance}, len(a.slots.on(m)))
 	if err != nil {
 		return
@@ -46,8 +48,9 @@ func (a *Allocator) plugByNote(e *edit, claim *nic.Claim, n *nic.NIC, node nic.N
 	a.seenSteps(n)
 	a.setPhase(n, nic.PhaseHeld)
 	a.hand(claim, n)
-	plugged := *n
+	plugged, took := *n, time.Since(start)
 	e.after = append(e.after, func(at store.Rev) {
+		a.opts.Observer.Called(plugged.Provider, "note", resultOf(nil), took)
 		if !all { // nobody follows what changes yet, and the node may wait for it
 			a.changes.tell(plugged.Node, at)
 		}

@@ -28,17 +28,17 @@ func TestMetrics(t *testing.T) {
 
 	c, a := r.Machine, vm1.Machine
 	for series, good := range map[string]func(float64) bool{
-		`nicferry_claims{network="lab",phase="bound"}`:                              is(1),
-		`nicferry_claims{network="other",phase="refused"}`:                          is(1),
-		`nicferry_refusals_total{reason="UnknownNetwork"}`:                          is(1),
-		`nicferry_nics{network="lab",phase="held"}`:                                 is(1),
-		`nicferry_nodes{phase="ready"}`:                                             is(1),
-		`nicferry_attach_seconds_count{step="bound"}`:                               is(1),
-		`nicferry_attach_seconds_count{step="placed"}`:                              is(1),
-		`nicferry_provider_calls_total{provider="local",result="ok",verb="create"}`: is(1),
-		`nicferry_api_requests_total{code="200",operation="hello"}`:                 is(1),
-		`nicferry_store_commits_total{result="ok"}`:                                 moreThan(5),
-		`nicferry_certificate_expiry_timestamp_seconds{use="server"}`:               moreThan(float64(time.Now().Unix())),
+		`nicferry_claims{network="lab",phase="bound"}`:                            is(1),
+		`nicferry_claims{network="other",phase="refused"}`:                        is(1),
+		`nicferry_refusals_total{reason="UnknownNetwork"}`:                        is(1),
+		`nicferry_nics{network="lab",phase="held"}`:                               is(1),
+		`nicferry_nodes{phase="ready"}`:                                           is(1),
+		`nicferry_attach_seconds_count{step="bound"}`:                             is(1),
+		`nicferry_attach_seconds_count{step="placed"}`:                            is(1),
+		`nicferry_provider_calls_total{provider="local",result="ok",verb="note"}`: is(1),
+		`nicferry_api_requests_total{code="200",operation="hello"}`:               is(1),
+		`nicferry_store_commits_total{result="ok"}`:                               moreThan(5),
+		`nicferry_certificate_expiry_timestamp_seconds{use="server"}`:             moreThan(float64(time.Now().Unix())),
 		`nicferry_leading`: is(1),
 	} {
 		r.wantValue(c, controllerMetrics, series, good)

@@ -78,7 +78,7 @@ func NewController(o ControllerOptions) *Controller {
 	c.steps = c.histogram("nicferry_attach_seconds",
 		"Time that each step of a NIC's way into a container took, by the step that was done then; nicferry describe claims shows those of one. That a container was started is no step here: the wait for it is its user's.",
 		longTimes(), "step")
-	c.calls = c.counter("nicferry_provider_calls_total", "Calls to providers that have ended, by what they came to.", "provider", "verb", "result")
+	c.calls = c.counter("nicferry_provider_calls_total", "Calls to providers that have ended, by what they came to; note is a NIC that its node makes, plugged in by a note in the records.", "provider", "verb", "result")
 	c.callSeconds = c.histogram("nicferry_provider_call_seconds", "Time that calls to providers took.", longTimes(), "provider", "verb")
 	c.throttles = c.counter("nicferry_provider_throttled_total", "Calls that a provider refused because there were too many.", "provider", "verb")
 	c.waits = c.counter("nicferry_provider_turn_waits_total", "Times that a NIC had to wait for its turn, so that a provider is not called more often than it allows.", "provider", "verb")

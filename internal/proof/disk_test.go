@@ -69,7 +69,9 @@ func readTrace(from io.Reader) ([]act, error) {
 	for lines.Scan() {
 		thread, text, _ := strings.Cut(lines.Text(), " ")
 		text = strings.TrimLeft(text, " ")
-		if head, ok := strings.CutSuffix(text, " <unfinished ...>"); ok {
+		head, ended := strings.CutSuffix(text, " <detached ...>") // by the end of its process
+		head, unfinished := strings.CutSuffix(head, " <unfinished ...>")
+		if ended || unfinished {
 			if begun[thread] = head; !strings.HasPrefix(head, "write(") {
 				continue
 			}
