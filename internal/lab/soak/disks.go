@@ -70,7 +70,7 @@ func storeReadOnly(ctx context.Context, r *run, rng *rand.Rand) (string, error) 
 		err = r.fleet.Daemons().Ended(ctx, fleet.Controller, 1)
 	}
 	err = errors.Join(err, retry.Sleep(ctx, pause))
-	if _, umountErr := machine.Run(ctx, "umount", records); err != nil || umountErr != nil {
+	if _, umountErr := machine.Run(ctx, "umount", "--lazy", records); err != nil || umountErr != nil {
 		return "", errors.Join(err, umountErr)
 	}
 	if err := r.fleet.StartController(ctx); err != nil {
