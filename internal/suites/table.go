@@ -82,7 +82,7 @@ func table() []suite {
 			About:    "each call failed, libvirt's too, raced, and held against models",
 			Packages: []string{"./internal/invariant", "./internal/proof", "./provider/libvirt"},
 			Budget:   4 * time.Minute,
-			Minimum:  1500,
+			Minimum:  960,
 			Race:     true,
 			LongOnly: lives(),
 		},

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os/exec"
 	"time"
 
 	"github.com/nicferry/nicferry/internal/lab"
-	"github.com/nicferry/nicferry/internal/lab/fleet"
 	"github.com/nicferry/nicferry/internal/retry"
 )
 
@@ -65,11 +65,7 @@ func storeReadOnly(ctx context.Context, r *run, rng *rand.Rand) (string, error) 
 	if _, err := machine.Run(ctx, "sh", "-ec", "mount --bind "+records+" "+records+"; mount -o remount,bind,ro "+records); err != nil {
 		return "", err
 	}
-	err := r.fleet.SpawnController()
-	if err == nil {
-		err = r.fleet.Daemons().Ended(ctx, fleet.Controller, 1)
-	}
-	err = errors.Join(err, retry.Sleep(ctx, pause))
+	err := errors.Join(r.refusedStart(ctx), retry.Sleep(ctx, pause))
 	if _, umountErr := machine.Run(ctx, "umount", "--lazy", records); err != nil || umountErr != nil {
 		return "", errors.Join(err, umountErr)
 	}
@@ -78,4 +74,15 @@ func storeReadOnly(ctx context.Context, r *run, rng *rand.Rand) (string, error) 
 	}
 	r.runs(controller)
 	return fmt.Sprintf("refused at its start, and away for %s more", pause), nil
+}
+
+// refusedStart starts a controller, which must not serve.
+func (r *run) refusedStart(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err := r.fleet.Machine.Run(ctx, r.fleet.Program("nicferryd"), "--config", r.fleet.ConfigPath())
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
+		return nil
+	}
+	return fmt.Errorf("nicferryd did not refuse a read-only store with exit code 1: %w", err)
 }
