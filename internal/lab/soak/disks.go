@@ -84,5 +84,5 @@ func (r *run) refusedStart(ctx context.Context) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 1 {
 		return nil
 	}
-	return fmt.Errorf("nicferryd did not refuse a read-only store with exit code 1: %w", err)
+	return fmt.Errorf("nicferryd did not refuse a read-only store with exit code 1: %v", err)
 }
