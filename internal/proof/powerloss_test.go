@@ -386,7 +386,7 @@ func cutPower(t *testing.T, j powerJob, inject string) (*cut, []act) {
 }
 
 func powerRun() powerJob {
-	j := powerJob{Clients: 4, PerHead: 2}
+	j := powerJob{Clients: 4, PerHead: 4}
 	if long() {
 		j = powerJob{Clients: 16, PerHead: 6}
 	}
@@ -403,8 +403,8 @@ func TestP7_APowerCutLosesNoClaim(t *testing.T) {
 	if c.wrong != nil {
 		t.Error(c.wrong)
 	}
-	if want := j.Clients * j.PerHead; len(c.claims) != want || c.images < 10*want {
-		t.Errorf("%d claims were acknowledged, want %d, and %d images were opened: the test shows less than it says", len(c.claims), want, c.images)
+	if want := j.Clients * j.PerHead; len(c.claims) != want || len(c.model) < j.PerHead || c.images < 3*len(c.model) {
+		t.Errorf("%d claims were acknowledged in %d commits, want %d, and %d images were opened: the test shows less than it says", len(c.claims), len(c.model), want, c.images)
 	}
 	counts(t, "power cuts: %d calls of the kernel, %d commits, %d claims, %d images of the disk", len(acts), len(c.model), len(c.claims), c.images)
 }

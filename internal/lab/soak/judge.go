@@ -107,7 +107,8 @@ func kinds() []kind {
 		{name: "network interfaces", at: func(s Sample) int64 { return s.Links }},
 		// The file is as large as the most that was ever in it, in steps.
 		{name: "store's file", bytes: true, add: 64 << 10, share: 1, at: func(s Sample) int64 { return s.Store }},
-		{name: "store's records", add: 20, share: 0.2, at: func(s Sample) int64 { return s.Records }},
+		// Names, addresses and MACs are kept for 10 s, of as many containers as ended then.
+		{name: "store's records", add: 40, share: 0.2, at: func(s Sample) int64 { return s.Records }},
 		{name: "claims", at: func(s Sample) int64 { return s.Claims }},
 	}
 }
