@@ -15,45 +15,30 @@ import (
 	"github.com/nicferry/nicferry/nic"
 )
 
-// Containers on VFs of real cards, with all of nicferry at work: one lab for many parts,
-// because a boot is dear here. Each part leaves no container, and all VFs as they were.
-
-func TestF38_F39_F40_F41_S6_ContainersShareOutRealCards(t *testing.T) {
+// Containers on VFs of real cards, with all of nicferry at work: one lab for all, because
+// a boot is dear here. Each part leaves no container, and all VFs as they were.
+func TestF30_F31_F34_F37_F38_F39_F40_F41_S6_S12_ContainersOnRealCards(t *testing.T) {
 	t.Parallel() // each guest has one processor
-	onRealCards(t, []deed{
+	r := up(t)
+	for _, part := range []struct {
+		name string
+		run  func(*rig)
+	}{
 		{"F40 a VF is given to one taker only", (*rig).oneTaker},
 		{"F38 S6 frames with the VF's MAC and VLAN leave, and no others", (*rig).ownFramesOnly},
 		{"F41 VFs are not remade under a container", (*rig).underAContainer},
-		{"F39 the next owner's VF is left alone", (*rig).nextOwner},
-		{"F31 what is set by hand is mended", (*rig).byHand},
-	})
-}
-
-func TestF30_F31_F34_F37_S0_S12_ContainersComeHomeToRealCards(t *testing.T) {
-	t.Parallel()
-	onRealCards(t, []deed{
 		{"F31 S12 a container that hides and dirties its VF", (*rig).hostile},
 		{"F34 F37 VFs that others rename", (*rig).renamed},
+		{"F39 the next owner's VF is left alone", (*rig).nextOwner},
+		{"F31 what is set by hand is mended", (*rig).byHand},
 		{"F31 a VLAN that was left over is out of the way meanwhile", (*rig).leftover},
 		{"F31 S0 a VF goes to a DPDK program in user space", (*rig).drivesVF},
 		{"F30 a bond whose container and agent die", (*rig).deaths},
-	})
-}
-
-// A deed is one of what is tested in a lab, one after the other.
-type deed struct {
-	name string
-	run  func(*rig)
-}
-
-func onRealCards(t *testing.T, deeds []deed) {
-	t.Helper()
-	r := up(t)
-	for _, d := range deeds {
-		ok := t.Run(d.name, func(t *testing.T) {
+	} {
+		ok := t.Run(part.name, func(t *testing.T) {
 			p := &rig{Cluster: r.Cluster, t: t, node: r.node}
 			p.before = p.settings()
-			d.run(p)
+			part.run(p)
 			p.allFree()
 		})
 		if !ok {
