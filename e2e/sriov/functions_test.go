@@ -41,9 +41,10 @@ func TestF30_F31_F38_FunctionsOfRealCards(t *testing.T) {
 	for _, room := range []struct{ folder, run, mustRun string }{
 		{"sriov/vf", "ACard", "TestF31_F38_ACard"},
 		{"internal/link", "Bond", "TestBondIsReadAsItWasMade"},
+		// What needs neither cards nor bonds is suite base's.
 		{"vmagent/ferry", "Bond|Functions", "TestBondInAndOut"},
-		{"vmagent", "Bond|VF", "TestBondThatLosesAMemberTellsOfIt"},
-		{"vmagent/device", "Bond|VF", "TestF30_BondOfRealCards"}, // last: it takes the peers
+		{"vmagent", "Bond", "TestBondThatLosesAMemberTellsOfIt"},
+		{"vmagent/device", "Bond", "TestF30_BondOfRealCards"}, // last: it takes the peers
 	} {
 		t.Run(room.folder, func(t *testing.T) {
 			h := &host{Client: h.Client, t: t, bin: h.bin}
@@ -60,7 +61,7 @@ func TestF30_F31_F38_FunctionsOfRealCards(t *testing.T) {
 func (h *host) room(folder, run, env string) string {
 	h.t.Helper()
 	program := filepath.Join(h.t.TempDir(), "tests")
-	cmd := exec.CommandContext(h.t.Context(), "go", "test", "-c", "-o", program, "./"+folder)
+	cmd := exec.CommandContext(h.t.Context(), "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-o", program, "./"+folder)
 	cmd.Dir = filepath.Join("..", "..")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
