@@ -213,7 +213,7 @@ func onVMs() []suite {
 			Packages: []string{"./e2e/sriov"},
 			Budget:   5 * time.Minute,
 			Minimum:  19,
-			Parallel: 2, // guests, of one processor each: more would only wait for each other
+			Parallel: 3, // guests, of one processor each
 			// As `make demo-sriov` and `make s0` do, and what they show too.
 			LongOnly:  []string{"TestDemoSRIOV", "TestS0Checklist", "TestARealCardGetsItsVFs", "TestADPDKProgramDrivesAVirtioCard"},
 			OnRequest: true, // as vm
