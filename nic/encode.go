@@ -70,7 +70,7 @@ func (t *text) nic(n *NIC) {
 	some(t, "turn", n.Turn != 0, &n.Turn)
 	t.someInt("again", n.Again)
 	some(t, "conditions", len(n.Conditions) > 0, &n.Conditions)
-	t.steps("steps", n.Steps)
+	list(t, "steps", n.Steps, (*text).step)
 	t.time("created", n.Created)
 	t.time("since", n.Since)
 	t.close()
@@ -240,22 +240,11 @@ func (t *text) reservation(r *Reservation) {
 	t.close()
 }
 
-func (t *text) steps(name string, steps []Step) {
-	if len(steps) == 0 {
-		return
-	}
-	t.key(name)
-	t.b = append(t.b, '[')
-	for i, s := range steps {
-		if i > 0 {
-			t.b = append(t.b, ',')
-		}
-		t.open()
-		t.str("name", string(s.Name))
-		t.time("at", s.At)
-		t.close()
-	}
-	t.b = append(t.b, ']')
+func (t *text) step(s Step) {
+	t.open()
+	t.str("name", string(s.Name))
+	t.time("at", s.At)
+	t.close()
 }
 
 func (t *text) someTime(name string, at time.Time) {

@@ -127,32 +127,21 @@ func (t *text) prefix(p netip.Prefix) {
 	t.b, t.odd = append(text, '"'), t.odd || err != nil
 }
 
-func (t *text) addrs(name string, addrs []netip.Addr) {
-	if len(addrs) == 0 {
-		return
-	}
-	t.key(name)
-	t.b = append(t.b, '[')
-	for i, addr := range addrs {
-		if i > 0 {
-			t.b = append(t.b, ',')
-		}
-		t.addr(addr)
-	}
-	t.b = append(t.b, ']')
-}
+func (t *text) addrs(name string, all []netip.Addr)      { list(t, name, all, (*text).addr) }
+func (t *text) prefixes(name string, all []netip.Prefix) { list(t, name, all, (*text).prefix) }
 
-func (t *text) prefixes(name string, prefixes []netip.Prefix) {
-	if len(prefixes) == 0 {
+// list writes what there is of a kind, if there is any.
+func list[T any](t *text, name string, all []T, write func(*text, T)) {
+	if len(all) == 0 {
 		return
 	}
 	t.key(name)
 	t.b = append(t.b, '[')
-	for i, p := range prefixes {
+	for i, v := range all {
 		if i > 0 {
 			t.b = append(t.b, ',')
 		}
-		t.prefix(p)
+		write(t, v)
 	}
 	t.b = append(t.b, ']')
 }

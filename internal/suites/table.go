@@ -55,7 +55,7 @@ func table() []suite {
 			Packages: []string{"./..."},
 			Except:   []string{"cmd/nicferryd", "internal/lab", "internal/bench", "provider/libvirt", "internal/archtest", "internal/buildtest", "internal/invariant", "internal/proof", "internal/authority", "internal/identity", "internal/cloudsim", "internal/metadata", "internal/store/etcdstore", "provider/aws", "provider/aliyun", "e2e"},
 			Budget:   2 * time.Minute,
-			Minimum:  2600,
+			Minimum:  2890,
 			Race:     true,
 			AtOnce:   3,
 			LongOnly: lives(),
@@ -66,7 +66,7 @@ func table() []suite {
 			Packages: []string{"./internal/proof", "./allocator"},
 			Only:     lives(),
 			Budget:   time.Minute,
-			Minimum:  11,
+			Minimum:  650,
 		},
 		{
 			Name:     "lab",
