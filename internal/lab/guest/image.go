@@ -28,7 +28,9 @@ type Options struct {
 	Exports []Export
 }
 
-// An Export is a tree of the host that guests mount over virtio-9p.
+// An Export is a tree of the host that guests mount over virtio-9p. A guest may keep what it
+// has read of one for as long as it runs, unless it may write: what is there stays as it is
+// meanwhile, and what is new has a name that no guest has looked for.
 type Export struct {
 	Tag  string // of the 9p device, at most 31 characters
 	Path string // on the host
