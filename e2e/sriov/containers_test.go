@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/lab/story"
 	"github.com/nicferry/nicferry/nic"
@@ -25,13 +26,11 @@ func TestF30_F31_F34_F37_F38_F39_F40_F41_S6_S12_ContainersOnRealCards(t *testing
 		run  func(*rig)
 	}{
 		{"F40 a VF is given to one taker only", (*rig).oneTaker},
-		{"F38 S6 frames with the VF's MAC and VLAN leave, and no others", (*rig).ownFramesOnly},
-		{"F41 VFs are not remade under a container", (*rig).underAContainer},
+		{"F31 F38 S6 frames with the VF's MAC and VLAN leave, and no others, and what is set by hand is mended", (*rig).ownFramesOnly},
 		{"F31 S12 a container that hides and dirties its VF", (*rig).hostile},
 		{"F34 F37 VFs that others rename", (*rig).renamed},
 		{"F39 the next owner's VF is left alone", (*rig).nextOwner},
-		{"F31 what is set by hand is mended", (*rig).byHand},
-		{"F31 a VLAN that was left over is out of the way meanwhile", (*rig).leftover},
+		{"F31 F41 a VLAN that was left over is out of the way meanwhile, and no VFs are remade", (*rig).leftover},
 		{"F31 S0 a VF goes to a DPDK program in user space", (*rig).drivesVF},
 		{"F30 a bond whose container and agent die", (*rig).deaths},
 	} {
@@ -60,7 +59,7 @@ func (r *rig) oneTaker() {
 	for i := range takers {
 		names = append(names, fmt.Sprintf("taker%d", i))
 		all.Go(func() {
-			if _, err := r.node.Docker(r.t.Context(), "create", "--network", "none", "--name", names[i], "--label", "nicferry.network=vf200", "nicferry-lab/busybox"); err != nil {
+			if _, err := r.node.Docker(r.t.Context(), "create", "--network", "none", "--name", names[i], "--label", "nicferry.network=vf200", lab.ImageName); err != nil {
 				r.t.Error(err)
 			}
 		})
@@ -103,7 +102,8 @@ func (r *rig) oneTaker() {
 }
 
 // ownFramesOnly: the card puts the network's tag on what leaves; a tag of the container's
-// own leads nowhere, and the MAC is the claim's.
+// own leads nowhere, and the MAC is the claim's. Where somebody sets the container's VF, it
+// is found, and put right.
 func (r *rig) ownFramesOnly() {
 	r.run("web", "vf100", "--cap-add", "NET_ADMIN")
 	v := r.functions("web")[0]
@@ -122,16 +122,14 @@ func (r *rig) ownFramesOnly() {
 	r.answers("peer200", "10.200.0.7", false)
 	r.answers("peer200", "10.200.0.8", false)
 	r.answers("peer100", addr, true)
-	r.remove("web")
-}
-
-// underAContainer: the number of VFs is not changed while a container has one.
-func (r *rig) underAContainer() {
-	r.run("web", "vf")
-	v := r.functions("web")[0]
-	h := &host{Client: r.node.Client, t: r.t, bin: cluster.GuestBin}
-	h.want(4, "is in use by container", "enable", v.PF, "--vfs", "4")
-	r.answers("peer", r.address("web"), true)
+	r.sh("ip link set $(ls /sys/bus/pci/devices/%s/net) vf %d vlan 99 spoofchk off", v.PF, v.Index)
+	r.until("the VF to be put right", func(context.Context) error {
+		if is := r.settings()[v.PF][v.Index]; vlan(is) != 100 || !*is.SpoofCheck || is.MAC != v.Set.MAC {
+			return fmt.Errorf("it is set to %+v", is)
+		}
+		return nil
+	})
+	r.answers("peer100", addr, true)
 	r.remove("web")
 }
 
@@ -171,6 +169,7 @@ func (r *rig) renamed() {
 ip link set $a down; ip link set $b down
 ip link set $a name swap; ip link set $b name $a; ip link set swap name $b
 ip link property add dev $a altname late; ip link set $a address 02:00:00:00:37:00 || true`)
+	r.before = r.settings() // a VF that no PF has given a MAC yet takes that one
 	r.run("web", "vf")
 	r.run("db", "vf")
 	for _, name := range []string{"web", "db"} {
@@ -187,9 +186,9 @@ ip link property add dev $a altname late; ip link set $a address 02:00:00:00:37:
 // first one's end is done to the second one's VF.
 func (r *rig) nextOwner() {
 	r.run("last", "vf200")
-	r.run("other", "vf200")
+	r.docker("create", "--network", "none", "--name", "other", "--label", "nicferry.network=vf200", lab.ImageName)
 	first := r.functions("last")[0]
-	r.claim("other", nic.ClaimBound)
+	r.claim("other", nic.ClaimReady)
 	r.run("next", "vf200") // there are two
 	r.claim("next", nic.ClaimRefused)
 	r.docker("rm", "-f", "last")
@@ -207,23 +206,9 @@ func (r *rig) nextOwner() {
 	r.remove("next", "other")
 }
 
-// byHand: somebody sets a container's VF. It is found, and put right.
-func (r *rig) byHand() {
-	r.run("web", "vf100")
-	v := r.functions("web")[0]
-	r.sh("ip link set $(ls /sys/bus/pci/devices/%s/net) vf %d vlan 99 spoofchk off", v.PF, v.Index)
-	r.until("the VF to be put right", func(context.Context) error {
-		if is := r.settings()[v.PF][v.Index]; vlan(is) != 100 || !*is.SpoofCheck || is.MAC != v.Set.MAC {
-			return fmt.Errorf("it is set to %+v", is)
-		}
-		return nil
-	})
-	r.answers("peer100", r.address("web"), true)
-	r.remove("web")
-}
-
 // leftover: the VFs carry somebody's VLAN, and the network has none. The container's frames
-// leave without, and the next one finds the VF as it was.
+// leave without, and the next one finds the VF as it was. The number of VFs is not changed
+// while the container has one.
 func (r *rig) leftover() {
 	tag := func(vlan int) { // both of network vf, of which either may be taken
 		for _, card := range cluster.Cards {
@@ -238,6 +223,8 @@ func (r *rig) leftover() {
 	if is := r.settings()[v.PF][v.Index]; vlan(is) != 0 || vlan(r.before[v.PF][v.Index]) != 7 {
 		r.t.Errorf("VF %s is set to %+v, and was to %+v", v.PCI, is, r.before[v.PF][v.Index])
 	}
+	h := &host{Client: r.node.Client, t: r.t, bin: cluster.GuestBin}
+	h.want(4, "is in use by container", "enable", v.PF, "--vfs", "4")
 	r.answers("peer", r.address("web"), true)
 	r.remove("web")
 	r.allFree()
