@@ -22,7 +22,9 @@ import (
 // TestConformanceOnGuests runs the conformance suite of providers against guests that
 // really let go of their cards.
 func TestConformanceOnGuests(t *testing.T) {
-	conform(t, use(t), 100*time.Millisecond, func(string) bool { return true }, "vm1", "vm2")
+	r := use(t)
+	on := func(ctx context.Context) error { return r.powerOn(ctx, r.node(1)) }
+	conform(t, r, 100*time.Millisecond, func(string) bool { return true }, on, "vm1", "vm2")
 }
 
 // nativeCases are those of the suite that are about an unplug under way, which
@@ -34,12 +36,13 @@ func TestConformanceNative(t *testing.T) {
 	r := use(t)
 	s := r.spare("native", virt.Native)
 	s.boot()
-	conform(t, r, 300*time.Millisecond, func(name string) bool { return long() || slices.Contains(nativeCases, name) }, s.name, "vm2")
+	on := func(context.Context) error { s.boot(); return nil }
+	conform(t, r, 300*time.Millisecond, func(name string) bool { return long() || slices.Contains(nativeCases, name) }, on, s.name, "vm2")
 }
 
 // conform runs the suite's cases on two running domains, of which the first gets
-// most of the work. Guests take their time: settle is a hundredth of it.
-func conform(t *testing.T, r *rig, settle time.Duration, pick func(string) bool, first, second string) {
+// most of the work, and is started by on. Guests take their time: settle is a hundredth of it.
+func conform(t *testing.T, r *rig, settle time.Duration, pick func(string) bool, on func(context.Context) error, first, second string) {
 	t.Helper()
 	var turn sync.Mutex // the cases share the two domains
 	// In a test of its own, so that all its cases have ended before r's end.
@@ -49,6 +52,15 @@ func conform(t *testing.T, r *rig, settle time.Duration, pick func(string) bool,
 			t.Cleanup(turn.Unlock) // after the case has taken its NICs away
 			rig := guestRig(t, r, [2]string{first, second})
 			rig.Settle = func(*testing.T) { time.Sleep(settle) }
+			rig.SetOff = func(instance nic.InstanceID, off bool) {
+				set := on
+				if off {
+					set = func(ctx context.Context) error { return r.Virt().Destroy(ctx, string(instance)) }
+				}
+				if err := set(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
 			return rig
 		})
 	})
@@ -80,7 +92,7 @@ func guestRig(t *testing.T, r *rig, domains [2]string) *providertest.Rig {
 		},
 		Restart: func(*testing.T) provider.Provider { return controller() },
 		Fail: func(op string, kind error) {
-			if op == "limits" {
+			if op == "limits" || op == "off" {
 				hv.plan(opDomain, kind)
 				return
 			}
