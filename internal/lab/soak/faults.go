@@ -127,12 +127,15 @@ func (r *run) frozen(ctx context.Context, rng *rand.Rand, who string) (string, e
 	return fmt.Sprintf("for %s", pause), errors.Join(err, process.Signal(syscall.SIGCONT))
 }
 
+// dockerKilled ends the engine. The next one ends the containers that it knows; one that
+// was being made is in nobody's books, and waits with its namespace for a start for ever.
 func dockerKilled(ctx context.Context, r *run, rng *rand.Rand) (string, error) {
 	pause, engine := r.some(rng), r.vm.Machine.Engine
 	if err := engine.Kill(ctx); err != nil {
 		return "", err
 	}
 	err := retry.Sleep(ctx, pause)
+	_, _ = r.vm.Machine.Run(ctx, "pkill", "-KILL", "-xf", "runc init") // which says no where there is none
 	return fmt.Sprintf("away for %s, and its containers ended by the next one", pause), errors.Join(err, engine.Start(ctx))
 }
 
