@@ -9,8 +9,9 @@ import (
 )
 
 // A Rev orders commits that write. It grows with each, over the whole store, and is
-// kept across restarts; a store that others share may pass over some. The revision of
-// a record is that of the commit which last wrote it.
+// kept across restarts; a store that others share may pass over some, and may give one to
+// several commits that it makes in one step, none of which touches what another writes. The
+// revision of a record is that of the commit which last wrote it.
 type Rev uint64
 
 // The errors that callers branch on.

@@ -59,11 +59,11 @@ func (s *Store) Commit(ctx context.Context, ops ...store.Op) (store.Rev, error) 
 func (s *Store) check(ctx context.Context, ops []store.Op) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	conditions, _, gets := s.parts(ops)
+	t := s.alone(ops)
 	// Without a read among its operations etcd would answer from what one member has,
 	// which may be old.
 	any := clientv3.OpGet(s.records, clientv3.WithCountOnly())
-	resp, err := s.client.Txn(ctx).If(conditions...).Then(any).Else(append(gets, any)...).Commit()
+	resp, err := s.client.Txn(ctx).If(t.conditions...).Then(any).Else(append(t.gets, any)...).Commit()
 	if err != nil {
 		return 0, s.failure(ctx, err)
 	}
@@ -74,21 +74,39 @@ func (s *Store) check(ctx context.Context, ops []store.Op) (int64, error) {
 	return resp.Header.GetRevision(), nil
 }
 
-// parts are what the ops compare and write, and what tells of the records if they
-// differ.
-func (s *Store) parts(ops []store.Op) (conditions []clientv3.Cmp, writes, gets []clientv3.Op) {
+// A txn is what etcd is asked for as one transaction.
+type txn struct {
+	conditions   []clientv3.Cmp
+	writes, gets []clientv3.Op // gets are for when a condition does not hold
+	// why says which one did not, by an answer whose first parts are what gets has read.
+	why func(*clientv3.TxnResponse) error
+}
+
+// shared compares and writes what the ops say, and does not find out why it cannot.
+func (s *Store) shared(ops []store.Op) txn {
+	t := txn{why: func(*clientv3.TxnResponse) error { return errApart }}
+	t.conditions, t.writes = make([]clientv3.Cmp, 0, len(ops)+1), make([]clientv3.Op, 0, len(ops)+1)
 	for _, op := range ops {
 		key := s.records + op.Key
-		conditions = append(conditions, clientv3.Compare(clientv3.ModRevision(key), "=", int64(op.Expect)))
-		gets = append(gets, clientv3.OpGet(key, clientv3.WithKeysOnly()))
+		t.conditions = append(t.conditions, clientv3.Compare(clientv3.ModRevision(key), "=", int64(op.Expect)))
 		switch op.Kind {
 		case store.OpPut:
-			writes = append(writes, clientv3.OpPut(key, string(op.Value)))
+			t.writes = append(t.writes, clientv3.OpPut(key, string(op.Value)))
 		case store.OpDelete:
-			writes = append(writes, clientv3.OpDelete(key))
+			t.writes = append(t.writes, clientv3.OpDelete(key))
 		}
 	}
-	return conditions, writes, gets
+	return t
+}
+
+// alone is that of one commit, which is told what was in its way.
+func (s *Store) alone(ops []store.Op) txn {
+	t := s.shared(ops)
+	for _, op := range ops {
+		t.gets = append(t.gets, clientv3.OpGet(s.records+op.Key, clientv3.WithKeysOnly()))
+	}
+	t.why = func(resp *clientv3.TxnResponse) error { return conflictOf(ops, resp) }
+	return t
 }
 
 // conflictOf is the first expectation that has failed, by the answer whose first parts
@@ -111,17 +129,17 @@ func revOf(resp *clientv3.TxnResponse, part int) int64 {
 	return 0
 }
 
-// write is a commit that writes. It is asked for again, to the letter, when etcd went
-// away meanwhile: the mark tells whether it has happened, and has it happen once.
-func (s *Store) write(ctx context.Context, ops []store.Op) (int64, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeout)
+// writeOnce makes a transaction that writes. It is asked for again, to the letter, when
+// etcd went away meanwhile: the mark tells whether it has happened, and has it happen once.
+func (s *Store) writeOnce(t txn) (int64, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.opts.Timeout)
 	defer cancel()
 	for range 2 {
 		m, err := s.marks.take(ctx)
 		if err != nil {
 			return 0, s.failure(ctx, err)
 		}
-		rev, err := s.writeMarked(ctx, ops, m)
+		rev, err := s.writeMarked(ctx, t, m)
 		if errors.Is(err, errMarkGone) {
 			s.marks.drop(m)
 			continue
@@ -134,9 +152,8 @@ func (s *Store) write(ctx context.Context, ops []store.Op) (int64, error) {
 	return 0, fmt.Errorf("etcd has forgotten this process twice: %w", store.ErrUnavailable)
 }
 
-func (s *Store) writeMarked(ctx context.Context, ops []store.Op, m *mark) (int64, error) {
-	conditions, writes, gets := s.parts(ops)
-	conditions, writes, gets = append(conditions, m.same()), append(writes, m.putAs(committed)), append(gets, m.get())
+func (s *Store) writeMarked(ctx context.Context, t txn, m *mark) (int64, error) {
+	conditions, writes, gets := append(t.conditions, m.same()), append(t.writes, m.putAs(committed)), append(t.gets, m.get())
 	for again := false; ; again = true {
 		resp, err := s.client.Txn(ctx).If(conditions...).Then(writes...).Else(gets...).Commit()
 		switch {
@@ -154,11 +171,11 @@ func (s *Store) writeMarked(ctx context.Context, ops []store.Op, m *mark) (int64
 			m.rev = resp.Header.GetRevision()
 			return m.rev, nil
 		}
-		switch at := revOf(resp, len(ops)); {
+		switch at := revOf(resp, len(t.gets)); {
 		case at == m.rev && again:
-			return s.settle(ctx, ops, resp, m)
+			return s.settle(ctx, t, resp, m)
 		case at == m.rev:
-			return 0, conflictOf(ops, resp)
+			return 0, t.why(resp)
 		case at == 0 && !again:
 			return 0, errMarkGone
 		case at == 0:
@@ -172,7 +189,7 @@ func (s *Store) writeMarked(ctx context.Context, ops []store.Op, m *mark) (int64
 
 // settle has a commit that did not happen never happen: an earlier try may still be on
 // its way, and what it expects may come true again.
-func (s *Store) settle(ctx context.Context, ops []store.Op, refused *clientv3.TxnResponse, m *mark) (int64, error) {
+func (s *Store) settle(ctx context.Context, t txn, refused *clientv3.TxnResponse, m *mark) (int64, error) {
 	for {
 		resp, err := s.client.Txn(ctx).If(m.same()).Then(m.putAs(settled)).Else(clientv3.OpGet(m.key)).Commit()
 		switch {
@@ -182,7 +199,7 @@ func (s *Store) settle(ctx context.Context, ops []store.Op, refused *clientv3.Tx
 			return 0, fmt.Errorf("%w: %w", errUnknown, s.failure(ctx, err))
 		case resp.Succeeded:
 			m.rev = resp.Header.GetRevision()
-			return 0, conflictOf(ops, refused)
+			return 0, t.why(refused)
 		}
 		kvs := resp.Responses[0].GetResponseRange().GetKvs()
 		if len(kvs) == 0 {
@@ -190,7 +207,7 @@ func (s *Store) settle(ctx context.Context, ops []store.Op, refused *clientv3.Tx
 		}
 		m.rev = kvs[0].ModRevision
 		if string(kvs[0].Value) == settled { // by an earlier try of this
-			return 0, conflictOf(ops, refused)
+			return 0, t.why(refused)
 		}
 		return m.rev, nil // the earlier try came in between
 	}

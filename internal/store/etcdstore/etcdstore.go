@@ -43,7 +43,8 @@ type Options struct {
 	TLS *tls.Config
 	// User and Password are for a cluster that wants them. Optional.
 	User, Password string
-	// Timeout is how long etcd may take to answer. Optional; DefaultTimeout.
+	// Timeout is how long etcd may take to answer, and how long a commit may wait for those
+	// before it. Optional; DefaultTimeout.
 	Timeout time.Duration
 	// Term is how long a leader is one without a word of it; whole seconds. Optional;
 	// DefaultTerm.
@@ -78,9 +79,10 @@ func (o *Options) setDefaults() {
 //
 //	PREFIX schema          the layout's version, in decimal
 //	PREFIX r/ KEY          a record
-//	PREFIX m/ PROCESS/N    a mark, which each commit of that process writes anew
+//	PREFIX m/ PROCESS/N    a mark, which each transaction of that process writes anew
 //
-// A record's revision is etcd's own, that of the key's last change. All watches of a
+// A record's revision is etcd's own, that of the key's last change. Commits that come
+// while others are under way share a transaction (see together). All watches of a
 // process read from one of etcd's, through a log in memory, so that etcd has one
 // watcher for each controller, and a slow reader costs it nothing.
 type Store struct {
@@ -89,6 +91,7 @@ type Store struct {
 	records string // begins the keys of records
 	log     *history.Log
 	marks   *marks
+	queue   queue
 	// seen is the latest revision that etcd has told of.
 	seen atomic.Int64
 
@@ -193,6 +196,7 @@ func (s *Store) Close() error {
 			_ = s.revoke(ctx, t.lease) // else it ends by itself
 		}
 		s.marks.close(ctx)
+		s.queue.close()
 		s.cancel()
 		s.running.Wait()
 		if err := s.client.Close(); err != nil && !errors.Is(err, context.Canceled) {

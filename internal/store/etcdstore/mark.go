@@ -23,7 +23,7 @@ const (
 // errMarkGone: etcd has forgotten the mark, because this process was away for long.
 var errMarkGone = errors.New("the commit's mark is gone")
 
-// marks are those of a process, one for each commit at a time.
+// marks are those of a process, one for each transaction at a time.
 type marks struct {
 	store  *Store
 	prefix string
@@ -36,8 +36,8 @@ type marks struct {
 	over  bool
 }
 
-// A mark is a key that each commit which has it expects as the one before has left it,
-// and writes anew. So no commit happens twice, however often it is asked for, and its
+// A mark is a key that each transaction which has it expects as the one before has left
+// it, and writes anew. So none happens twice, however often it is asked for, and its
 // revision is the mark's.
 type mark struct {
 	key   string
@@ -50,7 +50,7 @@ func (m *mark) same() clientv3.Cmp {
 }
 func (m *mark) get() clientv3.Op { return clientv3.OpGet(m.key, clientv3.WithKeysOnly()) }
 
-// What a mark says of the commit that wrote it: it happened, or it never will.
+// What a mark says of the transaction that wrote it: it happened, or it never will.
 const (
 	committed = "committed"
 	settled   = "settled"
@@ -60,7 +60,7 @@ func (m *mark) putAs(what string) clientv3.Op {
 	return clientv3.OpPut(m.key, what, clientv3.WithLease(m.lease))
 }
 
-// take returns a mark for one commit.
+// take returns a mark for one transaction.
 func (a *marks) take(ctx context.Context) (*mark, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -105,7 +105,7 @@ func (a *marks) begin(ctx context.Context) error {
 	}
 }
 
-// giveBack lets another commit have the mark.
+// giveBack lets another transaction have the mark.
 func (a *marks) giveBack(m *mark) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

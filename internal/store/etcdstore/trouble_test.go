@@ -56,7 +56,7 @@ func TestEachCommitHappensOnceWhateverMembersDo(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.Start(t, etcdtest.Options{Program: etcdtest.Current(t), Members: 3})
 	s := open(t, etcdstore.Options{Endpoints: c.Endpoints, Timeout: patient})
-	const writers = 4
+	const writers = 12 // many enough to share transactions
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	defer wg.Wait() // also when the test fails

@@ -25,6 +25,7 @@ type Opened struct {
 	Reopen func(t *testing.T) store.Store
 
 	bubble bool
+	shared bool
 	// start is the revision that the store was at when it was made.
 	start store.Rev
 }
@@ -52,7 +53,7 @@ func RunShared(t *testing.T, open func(t *testing.T) Opened) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			o := open(t)
-			o.start = revision(t, o.Store)
+			o.start, o.shared = revision(t, o.Store), true
 			test.run(t, o)
 		})
 	}
