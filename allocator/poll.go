@@ -164,22 +164,22 @@ func (a *Allocator) pollOne(ctx context.Context, name string, due map[nic.ID]fli
 		}
 		return took
 	}
-	ids = ids[:0]
+	seen := make([]nic.ID, 0, len(ids))
 	for id, f := range due {
-		seen, ok := all[id]
+		now, ok := all[id]
 		if deleting := f.returning && f.state == nic.StateDeleting; !ok && !deleting {
 			continue // not seen is not gone; of one that is being deleted the next delete says whether it is
 		}
 		if f.returning {
-			if seen.State != f.state {
+			if now.State != f.state {
 				a.landed(id)
 				a.queue.Wake(nicKey(id))
 			}
 			continue
 		}
-		ids = append(ids, id)
+		seen = append(seen, id)
 	}
-	a.storeSeen(ctx, name, ids, all)
+	a.storeSeen(ctx, name, seen, all)
 	return took
 }
 
