@@ -130,12 +130,22 @@ func (e *edit) leadBy(term store.Term) {
 
 // get reads a record; found is false if there is none.
 func get[T any](e *edit, key string) (v T, rev store.Rev, found bool, err error) {
-	v, rev, found, err = peek[T](e, key)
-	if found {
-		v = own(&e.glances.copier, v)
-		e.keep(&e.read, key, v)
+	known, rev, err := glimpse[T](e, key)
+	if known == nil {
+		return v, rev, false, err
 	}
-	return v, rev, found, err
+	return take(e, key, known), rev, true, nil
+}
+
+// take makes what was glimpsed the edit's own: what get returns.
+func take[T any](e *edit, key string, known *T) T {
+	if e.keeps {
+		switch any(known).(type) {
+		case *nic.Claim, *nic.NIC, *nic.Publication, *nic.Node, *nic.Observed:
+			e.read = append(e.read, remembered{key, known})
+		}
+	}
+	return own(&e.glances.copier, *known)
 }
 
 // reader is an edit that only reads.
@@ -156,7 +166,7 @@ func (e *edit) put(key string, v any, expect store.Rev) {
 	}
 	op := store.Update(key, text, expect)
 	e.ops = append(e.ops, op)
-	e.keep(&e.written, key, v)
+	e.keep(key, v)
 	e.write(op, v)
 }
 

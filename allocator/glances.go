@@ -87,20 +87,28 @@ func seeAs[T any](g *glances, e store.Event) {
 // peek is get for who neither writes the record nor changes anything that it points
 // to.
 func peek[T any](e *edit, key string) (v T, rev store.Rev, found bool, err error) {
+	known, rev, err := glimpse[T](e, key)
+	if known != nil {
+		return *known, rev, true, nil
+	}
+	return v, rev, false, err
+}
+
+// glimpse is peek without a copy: the record itself, which is everybody's, or nil.
+func glimpse[T any](e *edit, key string) (known *T, rev store.Rev, err error) {
 	record, err := e.store.Get(e.ctx, key)
 	if errors.Is(err, store.ErrNotFound) {
-		return v, 0, false, nil
+		return nil, 0, nil
 	}
 	if err != nil {
-		return v, 0, false, err
+		return nil, 0, err
 	}
 	if known, ok := e.glances.of(key, record.Rev).(*T); ok {
-		return *known, record.Rev, true, nil
+		return known, record.Rev, nil
 	}
-	if v, err = store.DecodeJSON[T](record); err != nil {
-		return v, record.Rev, false, err
+	if known, err = store.SharedJSON[T](record); err != nil {
+		return nil, record.Rev, err
 	}
-	shown := v
-	e.glances.put(key, record.Rev, &shown)
-	return v, record.Rev, true, nil
+	e.glances.put(key, record.Rev, known)
+	return known, record.Rev, nil
 }

@@ -38,15 +38,15 @@ func waits(r nic.Reason) bool {
 	return false
 }
 
-// A remembered record is one as it was read, or as it is written.
+// A remembered record is one as it was read, which is a pointer, or as it is written.
 type remembered struct {
 	key string
 	v   any
 }
 
-// keep remembers a record that people want to hear of. What edits change in place
-// is copied.
-func (e *edit) keep(to *[]remembered, key string, v any) {
+// keep remembers a record that is written, if people want to hear of it. What edits
+// change in place is copied.
+func (e *edit) keep(key string, v any) {
 	if !e.keeps {
 		return
 	}
@@ -68,16 +68,20 @@ func (e *edit) keep(to *[]remembered, key string, v any) {
 	default:
 		return
 	}
-	*to = append(*to, remembered{key, v})
+	e.written = append(e.written, remembered{key, v})
 }
 
 // as is a record as it was remembered last; the zero one without.
 func as[T any](in []remembered, key string) (v T, found bool) {
 	for i := len(in) - 1; i >= 0; i-- {
-		if in[i].key == key {
-			v, found = in[i].v.(T)
-			return v, found
+		if in[i].key != key {
+			continue
 		}
+		if read, ok := in[i].v.(*T); ok {
+			return *read, true
+		}
+		v, found = in[i].v.(T)
+		return v, found
 	}
 	return v, false
 }

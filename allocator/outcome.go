@@ -25,19 +25,20 @@ func (a *Allocator) seen(ctx context.Context, n nic.NIC, seen nic.Seen, err erro
 	plugged := false
 	err = a.asLeader(ctx, func(e *edit) error {
 		plugged = false
-		now, rev, found, err := get[nic.NIC](e, nicKey(n.ID))
-		if err != nil || !found {
+		known, rev, err := glimpse[nic.NIC](e, nicKey(n.ID))
+		if err != nil || known == nil {
 			return err
 		}
-		if now.Turn > 0 && seen.Device.Kind == "" {
-			seen.Device = now.Seen.Device // the node may have been told: see land
+		if known.Turn > 0 && seen.Device.Kind == "" {
+			seen.Device = known.Seen.Device // the node may have been told: see land
 		}
-		if now.Carries { // no node is to be told of it, by a release that knows of no seats neither
+		if known.Carries { // no node is to be told of it, by a release that knows of no seats neither
 			seen.Device.Kind = ""
 		}
-		if now.Phase != nic.PhasePlanned || reflect.DeepEqual(now.Seen, seen) {
-			return nil
+		if known.Phase != nic.PhasePlanned || reflect.DeepEqual(&known.Seen, &seen) {
+			return nil // as with most looks, which cost no copy of the record
 		}
+		now := take(e, nicKey(n.ID), known)
 		now.Seen = seen
 		a.seenSteps(&now)
 		nic.ClearCondition(&now.Conditions, nic.ReasonProviderError, nic.ReasonWaitingForTurn)

@@ -9,6 +9,9 @@ import (
 // they point to with a plain copy.
 type copier struct {
 	fields sync.Map
+	// desks are where copies are made, a sync.Pool by type: reflection needs an address,
+	// and the copy goes to who asked by value.
+	desks sync.Map
 	// drops: what is empty is nil in the copy, as it is after it was encoded and decoded.
 	drops bool
 }
@@ -16,7 +19,19 @@ type copier struct {
 // own returns a copy of a decoded record that shares nothing with it, so that either
 // may be changed in place or appended to.
 func own[T any](c *copier, v T) T {
-	c.separate(reflect.ValueOf(&v).Elem())
+	t := reflect.TypeFor[T]()
+	known, ok := c.desks.Load(t)
+	if !ok {
+		known, _ = c.desks.LoadOrStore(t, &sync.Pool{New: func() any { return new(T) }})
+	}
+	desks := known.(*sync.Pool) //nolint:forcetypeassert // only these are stored
+	desk := desks.Get().(*T)    //nolint:forcetypeassert // and only these are in it
+	*desk = v
+	c.separate(reflect.ValueOf(desk).Elem())
+	v = *desk
+	var empty T
+	*desk = empty // it keeps nothing in memory
+	desks.Put(desk)
 	return v
 }
 

@@ -3,9 +3,9 @@ package allocator
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/nicferry/nicferry/internal/gate"
 	"github.com/nicferry/nicferry/nic"
 	"github.com/nicferry/nicferry/provider"
 )
@@ -164,32 +164,45 @@ func (a *Allocator) pollOne(ctx context.Context, name string, due map[nic.ID]fli
 		}
 		return took
 	}
-	var wg sync.WaitGroup
-	storing := gate.New(storedAtOnce)
+	seen := make([]nic.ID, 0, len(ids))
 	for id, f := range due {
-		seen, ok := all[id]
+		now, ok := all[id]
 		if deleting := f.returning && f.state == nic.StateDeleting; !ok && !deleting {
 			continue // not seen is not gone; of one that is being deleted the next delete says whether it is
 		}
 		if f.returning {
-			if seen.State != f.state {
+			if now.State != f.state {
 				a.landed(id)
 				a.queue.Wake(nicKey(id))
 			}
 			continue
 		}
+		seen = append(seen, id)
+	}
+	a.storeSeen(ctx, name, seen, all)
+	return took
+}
+
+// storeSeen stores what there is to be seen of the NICs, by few goroutines: each that
+// begins anew grows a stack.
+func (a *Allocator) storeSeen(ctx context.Context, name string, ids []nic.ID, all map[nic.ID]nic.Seen) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(storedAtOnce, len(ids)) {
 		wg.Go(func() {
-			err := storing.Pass(func() error {
-				_, err := a.seen(ctx, nic.NIC{ID: id, Provider: name}, seen, nil)
-				return err
-			})
-			if err != nil {
-				a.opts.Log.Warn("could not store what a provider said", "nic", id, "claim", a.ClaimOf(id), "err", err)
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(ids) {
+					return
+				}
+				id := ids[i]
+				if _, err := a.seen(ctx, nic.NIC{ID: id, Provider: name}, all[id], nil); err != nil {
+					a.opts.Log.Warn("could not store what a provider said", "nic", id, "claim", a.ClaimOf(id), "err", err)
+				}
 			}
 		})
 	}
 	wg.Wait()
-	return took
 }
 
 // listen passes the provider's hints on to its poller, where it gives any.

@@ -108,20 +108,23 @@ func (s *spares) learn(nics map[nic.ID]spareMark, at store.Rev) {
 // writes notes what the leader is about to commit; end says at which revision it has,
 // which the watch may not have come to yet, or 0 if it has not.
 func (s *spares) writes(records []remembered) (end func(at store.Rev)) {
-	var nics []nic.NIC
+	type write struct {
+		of   spareAt
+		mark spareMark
+	}
+	var writes []write
 	for _, r := range records {
 		if n, ok := r.v.(nic.NIC); ok {
-			nics = append(nics, n)
+			writes = append(writes, write{spareAt{n.Node, n.ID}, spareMarkOf(n)})
 		}
 	}
 	count := func(by int) {
-		for _, n := range nics {
-			key := spareAt{n.Node, n.ID}
-			if !spareMarkOf(n).idle(n.Node) {
+		for _, w := range writes {
+			if !w.mark.idle(w.of.node) {
 				continue
 			}
-			if s.writing[key] += by; s.writing[key] == 0 {
-				delete(s.writing, key)
+			if s.writing[w.of] += by; s.writing[w.of] == 0 {
+				delete(s.writing, w.of)
 			}
 		}
 	}
@@ -132,9 +135,9 @@ func (s *spares) writes(records []remembered) (end func(at store.Rev)) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		count(-1)
-		for _, n := range nics {
-			if at > s.seen && at >= s.ahead[n.ID].at {
-				s.ahead[n.ID] = aheadMark{spareMarkOf(n), at}
+		for _, w := range writes {
+			if at > s.seen && at >= s.ahead[w.of.id].at {
+				s.ahead[w.of.id] = aheadMark{w.mark, at}
 			}
 		}
 	}
