@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"strings"
 	"sync"
+	"unique"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
@@ -19,7 +20,7 @@ type changes struct {
 	// sure is when a node has last had a reason to ask that it does not see in what is
 	// wanted, or that is not looked up there.
 	sure   map[string]store.Rev
-	nics   map[nic.ID]mark
+	nics   map[nic.ID]keptMark
 	claims map[string][sha256.Size]byte // of what of a claim its node is told, by key
 	// moved are closed and dropped at the next change, by node, of those that somebody
 	// waits for: a change of one node must not cost as much as there are others.
@@ -48,17 +49,41 @@ type mark struct {
 
 func markOf(n nic.NIC) mark {
 	return mark{
-		node: shared(n.Node), phase: shared(n.Phase), placed: n.Placed, clean: n.Clean, unseen: unseen(n) != nil, reuse: n.Reuse,
-		astray: int32(len(n.Astray)), state: shared(n.Seen.State), device: shared(n.Seen.Device.Kind), again: n.Again, holder: n.Holder,
-		going: shared(n.Going), turn: n.Turn, former: formerMark(n.Former),
+		node: n.Node, phase: n.Phase, placed: n.Placed, clean: n.Clean, unseen: unseen(n) != nil, reuse: n.Reuse,
+		astray: int32(len(n.Astray)), state: n.Seen.State, device: n.Seen.Device.Kind, again: n.Again, holder: n.Holder,
+		going: n.Going, turn: n.Turn, former: formerMark(n.Former),
 	}
+}
+
+// A keptMark is a mark in memory. What each NIC has of its own is beside what many have
+// alike.
+type keptMark struct {
+	alike  unique.Handle[mark]
+	holder nic.ClaimID
+	turn   uint64
+}
+
+func keep(m mark) keptMark {
+	kept := keptMark{holder: m.holder, turn: m.turn}
+	m.holder, m.turn = "", 0
+	kept.alike = unique.Make(m)
+	return kept
+}
+
+func (k keptMark) mark() mark {
+	if k == (keptMark{}) {
+		return mark{}
+	}
+	m := k.alike.Value()
+	m.holder, m.turn = k.holder, k.turn
+	return m
 }
 
 func newChanges() *changes {
 	return &changes{
 		latest: map[string]store.Rev{},
 		sure:   map[string]store.Rev{},
-		nics:   map[nic.ID]mark{},
+		nics:   map[nic.ID]keptMark{},
 		claims: map[string][sha256.Size]byte{},
 		moved:  map[string]chan struct{}{},
 
@@ -70,7 +95,7 @@ func newChanges() *changes {
 func (c *changes) learn(n nic.NIC) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.nics[n.ID] = markOf(n)
+	c.nics[n.ID] = keep(markOf(n))
 }
 
 // start says that everything up to rev has been read.
@@ -142,7 +167,7 @@ func (c *changes) seeClaim(e store.Event) bool {
 const taskRoot = "task/"
 
 func (c *changes) seeNIC(id nic.ID, e store.Event) bool {
-	before := c.nics[id]
+	before := c.nics[id].mark()
 	if e.Gone {
 		delete(c.nics, id)
 		c.touch(before.node, e.Rev)
@@ -153,7 +178,7 @@ func (c *changes) seeNIC(id nic.ID, e store.Event) bool {
 	if err != nil || markOf(n) == before {
 		return false
 	}
-	c.nics[id] = markOf(n)
+	c.nics[id] = keep(markOf(n))
 	if wishMark(before) != wishMark(markOf(n)) {
 		c.touch(n.Node, e.Rev)
 	}

@@ -73,10 +73,11 @@ func (a *Allocator) recover(ctx context.Context, look *beginning) (store.Watch, 
 }
 
 func (a *Allocator) recoverNICs(ctx context.Context, look *beginning, counted *counted, at store.Rev) error {
-	spares := map[nic.ID]spareMark{}
+	spares := few[nic.ID, spareMark]{}
 	_, err := store.WalkAs(ctx, a.opts.Store, nicPrefix, look.nic, func(r looked[nic.NIC]) error {
 		n := r.Value
-		counted.nics[n.ID], spares[n.ID] = markOfNIC(n), spareMarkOf(n)
+		counted.nics[n.ID] = markOfNIC(n)
+		spares.put(n.ID, spareMarkOf(n))
 		a.changes.learn(n)
 		a.trips.learnNIC(n)
 		a.reported.own(n)
@@ -97,7 +98,8 @@ func (a *Allocator) recoverClaims(ctx context.Context, look *beginning, counted 
 	var unserved []store.JSON[nic.Claim]
 	_, err := store.WalkAs(ctx, a.opts.Store, claimPrefix, look.claim, func(r looked[nic.Claim]) error {
 		c := r.Value
-		counted.claims[c.ID], homes[c.ID] = markOfClaim(c), shared(c.Owner.Node)
+		counted.claims.put(c.ID, markOfClaim(c))
+		homes[c.ID] = shared(c.Owner.Node)
 		if isUnserved(c) {
 			unserved = append(unserved, r.JSON)
 		}

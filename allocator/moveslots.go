@@ -19,7 +19,7 @@ type trips struct {
 
 	mu     sync.Mutex // guards what follows
 	claims map[nic.ClaimID]trip
-	nics   map[nic.ID]place
+	nics   few[nic.ID, place]
 }
 
 // A trip is a claim on the move.
@@ -36,7 +36,7 @@ type place struct {
 }
 
 func newTrips(machine func(network, node string) pool.Machine) *trips {
-	return &trips{machine: machine, claims: map[nic.ClaimID]trip{}, nics: map[nic.ID]place{}}
+	return &trips{machine: machine, claims: map[nic.ClaimID]trip{}, nics: few[nic.ID, place]{}}
 }
 
 // clear is for who is going to learn everything anew.
@@ -83,9 +83,9 @@ func (t *trips) learnNIC(n nic.NIC) {
 	defer t.mu.Unlock()
 	switch n.Phase {
 	case nic.PhasePlanned:
-		t.nics[n.ID] = place{sharedMachine(n), n.Placed}
+		t.nics.put(n.ID, place{machineOf(n), n.Placed})
 	case nic.PhaseHeld:
-		t.nics[n.ID] = place{sharedMachine(n), true}
+		t.nics.put(n.ID, place{machineOf(n), true})
 	default:
 		delete(t.nics, n.ID)
 	}
@@ -97,7 +97,7 @@ func (t *trips) on(m pool.Machine, but nic.ID, held map[nic.ID]pool.Machine) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id, trip := range t.claims {
-		at := t.nics[trip.nic]
+		at := t.nics.at(trip.nic)
 		if trip.nic == but && but != "" || at.counts && at.at == m {
 			continue
 		}
@@ -117,11 +117,4 @@ func slotOf(id nic.ClaimID) nic.ID { return nic.ID(id) }
 func (a *Allocator) machineOn(network, node string) pool.Machine {
 	ids, _ := a.opts.Instances(node)
 	return machineFor(a.networks[network], nic.Node{Name: node, Instances: ids})
-}
-
-// sharedMachine is machineOf for what is remembered of each NIC.
-func sharedMachine(n nic.NIC) pool.Machine {
-	m := machineOf(n)
-	m.Provider, m.Instance = shared(m.Provider), shared(m.Instance)
-	return m
 }

@@ -163,5 +163,5 @@ func (a *Allocator) endPaces() {
 func (a *Allocator) nodeOf(id nic.ID) string {
 	a.changes.mu.Lock()
 	defer a.changes.mu.Unlock()
-	return a.changes.nics[id].node
+	return a.changes.nics[id].mark().node
 }

@@ -16,7 +16,7 @@ import (
 type reported struct {
 	mu sync.Mutex
 	// whose each NIC is.
-	whose map[nic.ID]belonging
+	whose few[nic.ID, belonging]
 	nics  map[nic.ID]sighting
 	// addrs has by address one NIC that was seen with it, and more the others, of which
 	// there are few.
@@ -35,7 +35,7 @@ type sighting struct {
 }
 
 func newReported() *reported {
-	return &reported{whose: map[nic.ID]belonging{}, nics: map[nic.ID]sighting{}, addrs: map[netip.Addr]nic.ID{}, more: map[netip.Addr][]nic.ID{}}
+	return &reported{whose: few[nic.ID, belonging]{}, nics: map[nic.ID]sighting{}, addrs: map[netip.Addr]nic.ID{}, more: map[netip.Addr][]nic.ID{}}
 }
 
 // see notes a changed record, if it is of a NIC or what a node says of one.
@@ -71,7 +71,7 @@ func (r *reported) observe(id nic.ID, o nic.Observed) {
 func (r *reported) own(n nic.NIC) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.whose[n.ID] = belonging{shared(n.Network), shared(nic.TenantOf(n.Tenant))}
+	r.whose.put(n.ID, belonging{n.Network, nic.TenantOf(n.Tenant)})
 }
 
 func (r *reported) note(id nic.ID, o nic.Observed) {
@@ -135,7 +135,7 @@ func (r *reported) others(addr netip.Addr, but nic.ClaimID, counts func(belongin
 	defer r.mu.Unlock()
 	var claims map[nic.ClaimID]time.Time
 	for _, id := range r.with(addr) {
-		if s := r.nics[id]; s.claim != but && s.claim != "" && counts(r.whose[id]) {
+		if s := r.nics[id]; s.claim != but && s.claim != "" && counts(r.whose.at(id)) {
 			if claims == nil {
 				claims = map[nic.ClaimID]time.Time{}
 			}

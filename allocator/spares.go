@@ -17,7 +17,7 @@ import (
 // alone.
 type spares struct {
 	mu   sync.Mutex
-	nics map[nic.ID]spareMark       // as of the revision seen
+	nics few[nic.ID, spareMark]     // as of the revision seen
 	idle map[string]map[nic.ID]bool // those in reserve, by node
 	seen store.Rev
 	// ahead is what the leader has written itself and not seen yet: who has heard of
@@ -48,7 +48,7 @@ type spareMark struct {
 }
 
 func spareMarkOf(n nic.NIC) spareMark {
-	return spareMark{shared(n.Node), stateOf(n), shared(nic.TenantOf(n.Tenant))}
+	return spareMark{n.Node, stateOf(n), nic.TenantOf(n.Tenant)}
 }
 
 // whose says which tenant's turn it is to work on a key of the queue: that of
@@ -60,7 +60,7 @@ func (s *spares) whose(key string) string {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.nics[nic.ID(id)].tenant
+	return s.nics.at(nic.ID(id)).tenant
 }
 
 type spareOf struct{ node, network string }
@@ -72,7 +72,7 @@ type pause struct {
 
 func newSpares() *spares {
 	return &spares{
-		nics: map[nic.ID]spareMark{}, idle: map[string]map[nic.ID]bool{}, ahead: map[nic.ID]aheadMark{}, writing: map[spareAt]int{}, pauses: map[spareOf]pause{},
+		nics: few[nic.ID, spareMark]{}, idle: map[string]map[nic.ID]bool{}, ahead: map[nic.ID]aheadMark{}, writing: map[spareAt]int{}, pauses: map[spareOf]pause{},
 	}
 }
 
@@ -94,13 +94,13 @@ func (s *spares) came(n nic.NIC) {
 
 // learn notes where the NICs are that there are at a revision, from which on they are
 // watched. It keeps the map.
-func (s *spares) learn(nics map[nic.ID]spareMark, at store.Rev) {
+func (s *spares) learn(nics few[nic.ID, spareMark], at store.Rev) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nics = nics
 	clear(s.idle)
-	for id, m := range nics {
-		s.noteIdle(id, m)
+	for id, kept := range nics {
+		s.noteIdle(id, kept.Value())
 	}
 	s.reach(at)
 }
@@ -208,7 +208,7 @@ func (s *spares) see(e store.Event) string {
 func (s *spares) seeNIC(id nic.ID, e store.Event) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.nics[id]
+	before := s.nics.at(id)
 	if e.Gone {
 		s.drop(id)
 		return before.node
@@ -225,7 +225,7 @@ func (s *spares) seeNIC(id nic.ID, e store.Event) string {
 // note notes what a NIC is. The caller holds the lock.
 func (s *spares) note(id nic.ID, m spareMark) {
 	s.drop(id)
-	s.nics[id] = m
+	s.nics.put(id, m)
 	s.noteIdle(id, m)
 }
 
@@ -241,7 +241,7 @@ func (s *spares) noteIdle(id nic.ID, m spareMark) {
 }
 
 func (s *spares) drop(id nic.ID) {
-	node := s.nics[id].node
+	node := s.nics.at(id).node
 	delete(s.nics, id)
 	if delete(s.idle[node], id); len(s.idle[node]) == 0 {
 		delete(s.idle, node)

@@ -3,7 +3,7 @@ package allocator
 import (
 	"strings"
 	"sync"
-	"time"
+	"unique"
 
 	"github.com/nicferry/nicferry/internal/store"
 	"github.com/nicferry/nicferry/nic"
@@ -38,13 +38,13 @@ type tallies struct {
 
 // counted is what there is to count.
 type counted struct {
-	claims map[nic.ClaimID]claimMark
+	claims few[nic.ClaimID, claimMark]
 	nics   map[nic.ID]nicMark
 	nodes  map[string]nic.Node
 }
 
 func newCounted() counted {
-	return counted{map[nic.ClaimID]claimMark{}, map[nic.ID]nicMark{}, map[string]nic.Node{}}
+	return counted{few[nic.ClaimID, claimMark]{}, map[nic.ID]nicMark{}, map[string]nic.Node{}}
 }
 
 type claimMark struct {
@@ -54,17 +54,22 @@ type claimMark struct {
 }
 
 type nicMark struct {
+	kind unique.Handle[nicKind]
+	// steps are how many the NIC has taken on its way that begun at that time, which is in
+	// nanoseconds since 1970; 0: it has taken none.
+	steps int
+	begun int64
+}
+
+type nicKind struct {
 	phase   nic.Phase
 	network string
-	// steps are how many the NIC has taken on its way that begun at that time.
-	steps int
-	begun time.Time
 }
 
 func markOfNIC(n nic.NIC) nicMark {
-	m := nicMark{phase: shared(n.Phase), network: shared(n.Network), steps: len(n.Steps)}
+	m := nicMark{kind: unique.Make(nicKind{n.Phase, n.Network}), steps: len(n.Steps)}
 	if len(n.Steps) > 0 {
-		m.begun = n.Steps[0].At
+		m.begun = n.Steps[0].At.UnixNano()
 	}
 	return m
 }
@@ -81,7 +86,7 @@ func (t *tallies) learn(all counted) {
 }
 
 func markOfClaim(c nic.Claim) claimMark {
-	m := claimMark{phase: shared(c.Phase), network: shared(c.Request.Network), tenant: shared(c.Tenant)}
+	m := claimMark{phase: c.Phase, network: c.Request.Network, tenant: c.Tenant}
 	if c.Phase == nic.ClaimRefused && len(c.Conditions) > 0 {
 		m.reason = c.Conditions[0].Reason
 	}
@@ -108,14 +113,14 @@ func (t *tallies) see(e store.Event) {
 }
 
 func (t *tallies) seeClaim(id nic.ClaimID, e store.Event) {
-	was := t.claims[id]
+	was := t.claims.at(id)
 	delete(t.claims, id)
 	c, err := store.DecodeJSON[nic.Claim](e.Record)
 	if e.Gone || err != nil {
 		return
 	}
 	now := markOfClaim(c)
-	t.claims[id] = now
+	t.claims.put(id, now)
 	if now.phase == nic.ClaimRefused && (was.phase != nic.ClaimRefused || was.reason != now.reason) {
 		t.by.Refused(now.reason)
 	}
@@ -130,7 +135,7 @@ func (t *tallies) seeNIC(id nic.ID, e store.Event) {
 	}
 	now := markOfNIC(n)
 	t.nics[id] = now
-	if !now.begun.Equal(was.begun) {
+	if now.begun != was.begun {
 		was.steps = 1
 	}
 	for i := max(1, was.steps); i < now.steps; i++ { // the first one is when it was asked for
@@ -174,17 +179,17 @@ func (a *Allocator) Tally(to Tally) {
 	}
 }
 
-func (t *tallies) count() (claims map[claimMark]int, nics map[nicMark]int, nodes []nic.Node) {
+func (t *tallies) count() (claims map[claimMark]int, nics map[nicKind]int, nodes []nic.Node) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	claims, nics = map[claimMark]int{}, map[nicMark]int{}
-	for _, m := range t.claims {
+	claims, nics = map[claimMark]int{}, map[nicKind]int{}
+	for _, kept := range t.claims {
+		m := kept.Value()
 		m.reason = ""
 		claims[m]++
 	}
 	for _, m := range t.nics {
-		m.steps, m.begun = 0, time.Time{}
-		nics[m]++
+		nics[m.kind.Value()]++
 	}
 	for _, node := range t.nodes {
 		nodes = append(nodes, node)

@@ -3,6 +3,7 @@ package allocator
 import (
 	"testing"
 	"time"
+	"unique"
 
 	"github.com/nicferry/nicferry/nic"
 )
@@ -11,8 +12,8 @@ import (
 func BenchmarkTally(b *testing.B) {
 	t := newTallies(newClock(time.Now), blind{})
 	for range 1000 {
-		t.claims[nic.NewClaimID()] = claimMark{phase: nic.ClaimBound, network: "lab", tenant: "default"}
-		t.nics[nic.NewID()] = nicMark{phase: nic.PhaseHeld, network: "lab", steps: 9, begun: time.Now()}
+		t.claims.put(nic.NewClaimID(), claimMark{phase: nic.ClaimBound, network: "lab", tenant: "default"})
+		t.nics[nic.NewID()] = nicMark{kind: unique.Make(nicKind{nic.PhaseHeld, "lab"}), steps: 9, begun: time.Now().UnixNano()}
 	}
 	for b.Loop() {
 		if claims, nics, _ := t.count(); len(claims) != 1 || len(nics) != 1 {

@@ -14,8 +14,8 @@ const (
 	// starts makes much garbage.
 	heapGrowth = 300
 	// mostMemory is where less than that is let go to garbage: with what is in memory of
-	// the store's file it is 1 GiB, of which 500,000 claims use the half.
-	mostMemory = 832 << 20
+	// the store's file it is less than 1 GiB, of which 500,000 claims use the half.
+	mostMemory = 768 << 20
 	// leastGrowth is what is left to garbage in any case, as a part of what is in use:
 	// with less the processors would do little but collect.
 	leastGrowth = 4

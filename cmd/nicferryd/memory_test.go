@@ -7,7 +7,7 @@ import (
 )
 
 func TestMemoryIsBoundedUnlessItIsInUse(t *testing.T) {
-	for inUse, want := range map[uint64]int64{0: 832 << 20, 600 << 20: 832 << 20, 1 << 30: 1280 << 20} {
+	for inUse, want := range map[uint64]int64{0: 768 << 20, 600 << 20: 768 << 20, 1 << 30: 1280 << 20} {
 		if got := memoryLimit(inUse); got != want {
 			t.Errorf("with %d bytes in use %d, want %d", inUse, got, want)
 		}

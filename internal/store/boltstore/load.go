@@ -31,7 +31,7 @@ func load(path string, file *os.File, set func(*bolt.Options)) (_ *bolt.DB, _ st
 	opts := boltOptions()
 	set(opts)
 	opts.OpenFile = func(string, int, os.FileMode) (*os.File, error) { return file, nil }
-	db, err := bolt.Open(path, 0o600, opts)
+	db, err := openDB(path, file, opts)
 	if err != nil {
 		return nil, state{}, err
 	}
@@ -39,8 +39,7 @@ func load(path string, file *os.File, set func(*bolt.Options)) (_ *bolt.DB, _ st
 	var now state
 	err = db.View(func(tx *bolt.Tx) (err error) {
 		if err = checkSchema(tx); err == nil {
-			now, err = checkRecords(bucketsOf(tx))
-			new(mapped).letGo(tx) // all of it has been touched
+			now, err = checkRecords(bucketsOf(tx), new(mapped))
 		}
 		return err
 	})
@@ -48,6 +47,14 @@ func load(path string, file *os.File, set func(*bolt.Options)) (_ *bolt.DB, _ st
 		return nil, state{}, errors.Join(err, db.Close())
 	}
 	return db, now, nil
+}
+
+// openDB has bbolt open the verified file.
+func openDB(path string, file *os.File, opts *bolt.Options) (*bolt.DB, error) {
+	if !opts.ReadOnly {
+		defer letGoOpening(file, mostOpening)()
+	}
+	return bolt.Open(path, 0o600, opts)
 }
 
 func advice(err error) string {
@@ -87,8 +94,8 @@ func checkSchema(tx *bolt.Tx) error {
 	return nil
 }
 
-// checkRecords reads every record, on all processors.
-func checkRecords(b buckets) (state, error) {
+// checkRecords reads every record, on all processors, and lets go of what it has read.
+func checkRecords(b buckets, m *mapped) (state, error) {
 	now, err := b.state()
 	if err != nil {
 		return state{}, err
@@ -110,12 +117,14 @@ func checkRecords(b buckets) (state, error) {
 	}
 	go func() {
 		defer close(parts)
-		part := make([]stored, 0, inPart)
+		part, size := make([]stored, 0, inPart), 0
 		c := b.records.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
+			size += len(k) + len(v)
 			if part = append(part, stored{k, v}); len(part) == inPart {
 				parts <- part
-				part = make([]stored, 0, inPart)
+				m.read(b.records.Tx(), size)
+				part, size = make([]stored, 0, inPart), 0
 			}
 		}
 		parts <- part
