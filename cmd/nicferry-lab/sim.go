@@ -131,6 +131,9 @@ func child(ctx context.Context, progress io.Writer, name string, opts sim.Option
 	}
 	cmd := exec.CommandContext(ctx, self, name, string(text), path)
 	cmd.Stderr = progress
+	if os.Getenv("GOGC") == "" {
+		cmd.Env = append(os.Environ(), "GOGC="+sim.HeapGrowth)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", name, err)

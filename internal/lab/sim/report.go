@@ -48,13 +48,16 @@ type table struct {
 	unit        string
 }
 
+// HeapGrowth is GOGC as nicferryd sets it, for a fleet as for a controller that starts.
+const HeapGrowth = "300"
+
 const intro = `The real allocator, its store in memory, agents that speak its API, and a cloud in memory, all of it in
 virtual time and drawn from a seed: each container comes and goes at its own moment, each call takes 40 to 60 ms and what it begins
 some seconds more, calls beyond the cloud's token buckets are turned away, and some fail, half of them after they have taken effect.
 Nodes come within an hour and their containers start within two, some are replaced in the next, and all are removed in two more.
 One in five is on a network that keeps a NIC in reserve on each node. Waits are virtual time, and hardly depend on the machine;
 processor time and memory are real ones of this machine, and are the allocator's together with those of the store, the cloud and the
-agents that play beside it.`
+agents that play beside it. Garbage is collected as nicferryd does it: when the heap has grown by ` + HeapGrowth + ` %.`
 
 // made says how the report was made, and what it is not.
 func (r Report) made() string {
