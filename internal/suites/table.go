@@ -212,7 +212,7 @@ func onVMs() []suite {
 			About:    "virtual functions of cards that a virtual machine has, with the kernel's own drivers, and containers on them",
 			Packages: []string{"./e2e/sriov"},
 			Budget:   5 * time.Minute,
-			Minimum:  19,
+			Minimum:  17,
 			Parallel: 3, // guests, of one processor each
 			// As `make demo-sriov` and `make s0` do, and what they show too.
 			LongOnly:  []string{"TestDemoSRIOV", "TestS0Checklist", "TestARealCardGetsItsVFs", "TestADPDKProgramDrivesAVirtioCard"},
