@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nicferry/nicferry/internal/lab"
 	"github.com/nicferry/nicferry/internal/lab/cluster"
 	"github.com/nicferry/nicferry/internal/lab/story"
 	"github.com/nicferry/nicferry/nic"
@@ -59,7 +58,7 @@ func (r *rig) oneTaker() {
 	for i := range takers {
 		names = append(names, fmt.Sprintf("taker%d", i))
 		all.Go(func() {
-			if _, err := r.node.Docker(r.t.Context(), "create", "--network", "none", "--name", names[i], "--label", "nicferry.network=vf200", lab.ImageName); err != nil {
+			if _, err := r.node.Docker(r.t.Context(), on("vf200", names[i], "create")...); err != nil {
 				r.t.Error(err)
 			}
 		})
@@ -186,7 +185,7 @@ ip link property add dev $a altname late; ip link set $a address 02:00:00:00:37:
 // first one's end is done to the second one's VF.
 func (r *rig) nextOwner() {
 	r.run("last", "vf200")
-	r.docker("create", "--network", "none", "--name", "other", "--label", "nicferry.network=vf200", lab.ImageName)
+	r.docker(on("vf200", "other", "create")...)
 	first := r.functions("last")[0]
 	r.claim("other", nic.ClaimReady)
 	r.run("next", "vf200") // there are two

@@ -105,8 +105,12 @@ func (r *rig) until(what string, ask func(context.Context) error) {
 // run starts a container on a network. It is not waited for. Args are docker's.
 func (r *rig) run(name, network string, args ...string) {
 	r.t.Helper()
-	all := append([]string{"run", "-d", "--init", "--network", "none", "--name", name, "--label", "nicferry.network=" + network}, args...)
-	r.docker(append(all, lab.ImageName)...)
+	r.docker(on(network, name, append([]string{"run", "-d"}, args...)...)...)
+}
+
+// on is docker's arguments for a container on a network; verb is as story.Create has it.
+func on(network, name string, verb ...string) []string {
+	return story.Create(lab.ImageName, name, []string{"nicferry.network=" + network}, verb...)
 }
 
 // claim waits until the container's claim is as it shall be.
