@@ -49,10 +49,10 @@ func letGo(from, size uintptr) {
 	_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, size, unix.MADV_DONTNEED)
 }
 
-// letGoOpening lets go of the file's pages, if they are more than most in bytes, while bbolt
-// opens it for writing, which touches them all and more than once, until stop is called. That the mapping is still there when it
-// is let go of is known so: the file is locked, and of a file that has been verified bbolt
-// gives a mapping up only when it is closed.
+// letGoOpening lets go of the file's pages, if they are more than most in bytes, until stop
+// is called: while bbolt opens the file for writing it touches them all, more than once.
+// The mapping is still there when its pages are let go of: the file is locked, and of one
+// that has been verified bbolt gives a mapping up only when it is closed.
 func letGoOpening(file *os.File, most int64) (stop func()) {
 	name, err := os.Readlink(fmt.Sprint("/proc/self/fd/", file.Fd()))
 	if err != nil {

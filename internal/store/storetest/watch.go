@@ -215,7 +215,8 @@ func watchMissesNothingUnderLoad(t *testing.T, o Opened) {
 
 // follow reads until it has seen all that the writers write.
 func follow(ctx context.Context, t *testing.T, o Opened, writers, each int) {
-	for s := o.Store; ; {
+	s := o.Store
+	for {
 		list, rev, err := s.List(ctx, "a/", "", 0)
 		if err != nil {
 			t.Errorf("list: %v", err)
